@@ -1,0 +1,119 @@
+use serde::{Deserialize, Serialize};
+
+/// A set of observations or actions, with Gymnasium's meanings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Space {
+    /// `float32` array of `shape`, each element within `[low, high]` (one bound for all, or one per element).
+    Box {
+        /// Dimensions of one sample; empty for a scalar.
+        shape: Vec<usize>,
+        /// Inclusive lower bounds, length 1 or the number of elements. May be `-inf`.
+        low: Vec<f32>,
+        /// Inclusive upper bounds, length 1 or the number of elements. May be `inf`.
+        high: Vec<f32>,
+    },
+    /// An integer in `0..n`.
+    Discrete {
+        /// Number of choices, at least 1.
+        n: usize,
+    },
+    /// One integer in `0..n` for every entry of `nvec`.
+    MultiDiscrete {
+        /// Number of choices of each component.
+        nvec: Vec<usize>,
+    },
+    /// `uint8` array of `shape`: pixels, 0–255.
+    Image {
+        /// Dimensions of one sample, e.g. `[4, 84, 84]`.
+        shape: Vec<usize>,
+    },
+}
+
+/// A space that cannot exist.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct SpaceError(pub String);
+
+impl Space {
+    /// A `float32` space of `shape` without bounds.
+    pub fn unbounded(shape: impl Into<Vec<usize>>) -> Self {
+        Space::Box { shape: shape.into(), low: vec![f32::NEG_INFINITY], high: vec![f32::INFINITY] }
+    }
+
+    /// Dimensions of one sample as the engine stores it (`[]` for `Discrete`).
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Space::Box { shape, .. } | Space::Image { shape } => shape.clone(),
+            Space::Discrete { .. } => vec![],
+            Space::MultiDiscrete { nvec } => vec![nvec.len()],
+        }
+    }
+
+    /// Number of scalars in one sample.
+    pub fn size(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// Number of outputs a policy needs: the mean of a `Box`, the logits of a discrete space.
+    pub fn policy_outputs(&self) -> usize {
+        match self {
+            Space::Box { .. } | Space::Image { .. } => self.size(),
+            Space::Discrete { n } => *n,
+            Space::MultiDiscrete { nvec } => nvec.iter().sum(),
+        }
+    }
+
+    /// Checks that the space is one: no empty dimension, no empty choice, bounds of the right length and order.
+    ///
+    /// # Errors
+    /// Says which part is wrong.
+    pub fn validate(&self) -> Result<(), SpaceError> {
+        let fail = |message: String| Err(SpaceError(message));
+        if self.shape().contains(&0) {
+            return fail(format!("shape {:?} has an empty dimension", self.shape()));
+        }
+        match self {
+            Space::Discrete { n: 0 } => fail("a discrete space needs at least one choice".into()),
+            Space::MultiDiscrete { nvec } if nvec.is_empty() || nvec.contains(&0) => {
+                fail(format!("nvec {nvec:?} has no choice"))
+            }
+            Space::Box { low, high, .. } => {
+                let size = self.size();
+                for (name, bound) in [("low", low), ("high", high)] {
+                    if bound.len() != 1 && bound.len() != size {
+                        return fail(format!("`{name}` has {} values, expected 1 or {size}", bound.len()));
+                    }
+                    if bound.iter().any(|v| v.is_nan()) {
+                        return fail(format!("`{name}` has a NaN"));
+                    }
+                }
+                for i in 0..size {
+                    let (l, h) = (low[i % low.len()], high[i % high.len()]);
+                    if l > h {
+                        return fail(format!("low {l} is above high {h} at element {i}"));
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Space::Box { shape, low, high } => {
+                let bound = |b: &[f32]| match b {
+                    [one] => format!("{one}"),
+                    _ => "per element".into(),
+                };
+                write!(f, "Box({shape:?}, {}..{})", bound(low), bound(high))
+            }
+            Space::Discrete { n } => write!(f, "Discrete({n})"),
+            Space::MultiDiscrete { nvec } => write!(f, "MultiDiscrete({nvec:?})"),
+            Space::Image { shape } => write!(f, "Image({shape:?}, u8)"),
+        }
+    }
+}
