@@ -1,0 +1,202 @@
+//! k-shot learning: fresh learners, one inner step each, many episodes. The protocol of every score.
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::learner::LearnerDistribution;
+use super::objective::Objective;
+use super::programs::{self, Dimensions, Student};
+use super::random::stream;
+use super::rollout::{Policy, as_f32, greedy, sample};
+use crate::error::{Error, Result};
+use crate::execute::{Device, Tensor};
+use crate::plugin::environment::{Actions, Environments};
+
+/// How actions are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Acting {
+    /// Drawn from the policy.
+    Sampled,
+    /// The most probable.
+    Greedy,
+}
+
+/// Who is scored, and on how much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// How actions are chosen.
+    pub acting: Acting,
+    /// Fresh learners.
+    pub learners: usize,
+    /// Episodes of each.
+    pub episodes: usize,
+    /// Seed of learners, episodes and actions.
+    pub seed: u64,
+}
+
+/// A score, with its protocol.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Who was scored.
+    #[serde(flatten)]
+    pub protocol: Protocol,
+    /// Mean return over all episodes.
+    pub mean_return: f64,
+    /// Standard deviation over all episodes.
+    pub std_return: f64,
+    /// Standard deviation of the learners' means.
+    pub std_learners: f64,
+    /// The worst learner's mean.
+    pub min_learner: f64,
+    /// Mean return of each learner.
+    #[serde(skip)]
+    pub learners: Vec<f64>,
+}
+
+/// A θ on the host, ready to teach.
+#[derive(Clone, Debug, Default)]
+pub struct Taught {
+    /// `x`, `y`, `log_inner_lr`, then ξ's parameters: shape and numbers.
+    pub tensors: Vec<(Vec<usize>, Vec<f32>)>,
+}
+
+/// Teaches learner number `number` of `protocol` and lets it play; gives the returns of its episodes.
+///
+/// # Errors
+/// The environment's or the learner's.
+pub fn play_learner(
+    taught: &Taught,
+    dimensions: &Dimensions,
+    distribution: &dyn LearnerDistribution,
+    objective: &dyn Objective,
+    environments: &mut dyn Environments,
+    protocol: &Protocol,
+    number: u64,
+) -> Result<Vec<f32>> {
+    let device = Device::cpu(1);
+    let learner = distribution.draw(&mut stream(protocol.seed, "evaluation architecture", number));
+    let student = Student::new(learner, dimensions)?;
+    let fresh = programs::sample(&student, &device, &mut stream(protocol.seed, "evaluation learner", number));
+    let mut inputs: Vec<Tensor> = taught.tensors.iter().map(|(s, data)| device.tensor(data, s)).collect();
+    inputs.extend(fresh);
+    let parameters = device.run(&programs::teach(&student, objective, dimensions)?, &inputs);
+    let n = environments.len();
+    let plan = programs::act(&student, dimensions, n)?;
+    let policy = Policy { device: &device, plan: &plan, parameters: &parameters, actions: dimensions.outputs };
+    let mut random = stream(protocol.seed, "evaluation episodes", number);
+    episodes(environments, &policy, protocol, &mut random)
+}
+
+/// Plays `protocol.episodes` episodes, as many at a time as there are environments.
+fn episodes(
+    environments: &mut dyn Environments,
+    policy: &Policy<'_>,
+    protocol: &Protocol,
+    random: &mut super::random::Stream,
+) -> Result<Vec<f32>> {
+    let n = environments.len();
+    let mut returns = Vec::with_capacity(protocol.episodes);
+    while returns.len() < protocol.episodes {
+        let seeds: Vec<u64> = (0..n).map(|_| random.random()).collect();
+        let mut observations = as_f32(&environments.reset(&seeds)?);
+        // Each environment plays one episode: those that end early are not played twice, which would
+        // count short episodes more often.
+        let wanted = n.min(protocol.episodes - returns.len());
+        let mut totals = vec![0.0f32; n];
+        let mut ended = vec![false; n];
+        while ended[..wanted].contains(&false) {
+            let log_probs = policy.log_probs(&observations);
+            if log_probs.iter().any(|p| p.is_nan()) {
+                return Err(Error::usage("the learner's policy is not a number: this dataset does not teach it"));
+            }
+            let rows = log_probs.chunks_exact(policy.actions);
+            let actions = match protocol.acting {
+                Acting::Sampled => rows.map(|row| sample(row, random) as u32).collect(),
+                Acting::Greedy => rows.map(|row| greedy(row) as u32).collect(),
+            };
+            let transition = environments.step(&Actions::Discrete(actions))?;
+            for i in 0..n {
+                if !ended[i] {
+                    totals[i] += transition.rewards[i];
+                    ended[i] = transition.terminated[i] || transition.truncated[i];
+                }
+            }
+            observations = as_f32(&transition.observations);
+        }
+        returns.extend_from_slice(&totals[..wanted]);
+    }
+    Ok(returns)
+}
+
+impl Score {
+    /// Summarises the returns of each learner's episodes.
+    pub fn new(protocol: Protocol, returns: &[Vec<f32>]) -> Self {
+        let moments = |values: &[f64]| {
+            let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len().max(1) as f64;
+            (mean, variance.sqrt())
+        };
+        let all: Vec<f64> = returns.iter().flatten().map(|&r| f64::from(r)).collect();
+        let learners: Vec<f64> = returns
+            .iter()
+            .map(|r| r.iter().map(|&v| f64::from(v)).sum::<f64>() / r.len().max(1) as f64)
+            .collect();
+        let (mean_return, std_return) = moments(&all);
+        let (_, std_learners) = moments(&learners);
+        let min_learner = learners.iter().copied().fold(f64::INFINITY, f64::min);
+        Score { protocol, mean_return, std_return, std_learners, min_learner, learners }
+    }
+}
+
+/// Scores `taught` by `protocol`, learners shared out over `threads`. `make` gives each thread its own
+/// environments; `done` is told after each learner.
+///
+/// # Errors
+/// The first error of any learner.
+pub fn evaluate(
+    taught: &Taught,
+    dimensions: &Dimensions,
+    distribution: &dyn LearnerDistribution,
+    objective: &dyn Objective,
+    make: &(dyn Fn() -> Result<Box<dyn Environments>> + Sync),
+    protocol: &Protocol,
+    threads: usize,
+    done: &(dyn Fn() + Sync),
+) -> Result<Score> {
+    let next = std::sync::atomic::AtomicU64::new(0);
+    let worker = || -> Result<Vec<(u64, Vec<f32>)>> {
+        let mut environments = make()?;
+        let mut played = vec![];
+        loop {
+            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if number >= protocol.learners as u64 {
+                return Ok(played);
+            }
+            let returns = play_learner(
+                taught,
+                dimensions,
+                distribution,
+                objective,
+                environments.as_mut(),
+                protocol,
+                number,
+            )?;
+            played.push((number, returns));
+            done();
+        }
+    };
+    let mut results = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(worker)).collect();
+        let mut all = vec![];
+        for handle in handles {
+            match handle.join() {
+                Ok(played) => all.extend(played?),
+                Err(_) => return Err(Error::usage("a thread of the evaluation failed")),
+            }
+        }
+        Ok(all)
+    })?;
+    results.sort_by_key(|(number, _)| *number);
+    let returns: Vec<Vec<f32>> = results.into_iter().map(|(_, r)| r).collect();
+    Ok(Score::new(*protocol, &returns))
+}

@@ -1,0 +1,18 @@
+//! The meta-learning engine. [`ppmo`] is Algorithm 1; read it first.
+//!
+//! - `learner`, `objective`: the two roles that plugins play here.
+//! - `programs`: the graphs of one meta-epoch (teach, act, judge, update), traced and compiled.
+//! - `optimiser`: Adam, as part of the update's graph.
+//! - `rollout`, `advantage`: experience and what was good about it.
+//! - `evaluate`: k-shot learning, the protocol of every score.
+//! - `random`: reproducible random streams.
+
+pub mod advantage;
+pub mod evaluate;
+pub mod learner;
+pub mod objective;
+pub mod optimiser;
+pub mod ppmo;
+pub mod programs;
+pub mod random;
+pub mod rollout;

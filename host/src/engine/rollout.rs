@@ -1,0 +1,154 @@
+//! Experience: a policy acting in N environments.
+use rand::Rng;
+
+use super::random::Stream;
+use crate::error::{Error, Result};
+use crate::execute::{Device, Plan, Tensor};
+use crate::plugin::environment::{Actions, Environments, Observations};
+
+/// `steps × environments` transitions, row-major, and the episodes that ended among them.
+#[derive(Debug, Default)]
+pub struct Rollout {
+    /// Number of environments.
+    pub environments: usize,
+    /// `[steps · environments, observation]`.
+    pub observations: Vec<f32>,
+    /// Indices.
+    pub actions: Vec<i32>,
+    /// Log-probability of each action.
+    pub log_probs: Vec<f32>,
+    /// Rewards.
+    pub rewards: Vec<f32>,
+    /// The state reached was terminal.
+    pub terminated: Vec<bool>,
+    /// The episode was cut short there.
+    pub truncated: Vec<bool>,
+    /// Observations after the last step, `[environments, observation]`.
+    pub last_observations: Vec<f32>,
+    /// Final observations of the ended episodes, in the order of steps, then environments.
+    pub final_observations: Vec<f32>,
+    /// Returns of the episodes that ended, undiscounted.
+    pub episode_returns: Vec<f32>,
+    /// Their lengths.
+    pub episode_lengths: Vec<u32>,
+}
+
+/// A policy for one set of parameters.
+pub struct Policy<'a> {
+    /// Where it runs.
+    pub device: &'a Device,
+    /// [`super::programs::act`], for as many rows as there are environments.
+    pub plan: &'a Plan,
+    /// The learner's parameters.
+    pub parameters: &'a [Tensor],
+    /// Number of actions.
+    pub actions: usize,
+}
+
+impl Policy<'_> {
+    /// Log-probabilities `[rows, actions]`.
+    pub fn log_probs(&self, observations: &[f32]) -> Vec<f32> {
+        let mut inputs = self.parameters.to_vec();
+        inputs.push(self.device.rows(self.plan, inputs.len(), observations, None));
+        self.device.run(self.plan, &inputs).first().map(|t| self.device.read(t)).unwrap_or_default()
+    }
+}
+
+/// Draws an index from log-probabilities.
+pub fn sample(log_probs: &[f32], stream: &mut Stream) -> usize {
+    let mut left: f32 = stream.random();
+    for (i, log_prob) in log_probs.iter().enumerate() {
+        left -= log_prob.exp();
+        if left < 0.0 {
+            return i;
+        }
+    }
+    // Rounding left a sliver: the last possible action.
+    log_probs.iter().rposition(|&p| p > f32::NEG_INFINITY).unwrap_or(0)
+}
+
+/// The index of the largest.
+pub fn greedy(log_probs: &[f32]) -> usize {
+    (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b]).then(b.cmp(&a))).unwrap_or(0)
+}
+
+/// Lets `policy` act for `steps` steps from fresh episodes, sampling actions from `stream`.
+///
+/// # Errors
+/// The environment's, or a policy that is not a number.
+pub fn collect(
+    environments: &mut dyn Environments,
+    policy: &Policy<'_>,
+    steps: usize,
+    stream: &mut Stream,
+) -> Result<Rollout> {
+    let n = environments.len();
+    let seeds: Vec<u64> = (0..n).map(|_| stream.random()).collect();
+    let mut current = Vec::new();
+    environments.reset(&seeds)?.extend_f32(&mut current);
+    let mut rollout = Rollout { environments: n, ..Rollout::default() };
+    let mut running = vec![(0.0f32, 0u32); n];
+    let mut actions = vec![0u32; n];
+    for _ in 0..steps {
+        let log_probs = policy.log_probs(&current);
+        if log_probs.iter().any(|p| p.is_nan()) {
+            return Err(Error::usage(
+                "the policy is not a number any more: the meta-optimisation diverged (try a smaller --lr)",
+            ));
+        }
+        for (action, row) in actions.iter_mut().zip(log_probs.chunks_exact(policy.actions)) {
+            let choice = sample(row, stream);
+            *action = choice as u32;
+            rollout.actions.push(choice as i32);
+            rollout.log_probs.push(row[choice]);
+        }
+        rollout.observations.append(&mut current);
+        let given = Actions::Discrete(std::mem::take(&mut actions));
+        let transition = environments.step(&given)?;
+        if let Actions::Discrete(taken) = given {
+            actions = taken;
+        }
+        transition.observations.extend_f32(&mut current);
+        transition.final_observations.extend_f32(&mut rollout.final_observations);
+        rollout.rewards.extend_from_slice(&transition.rewards);
+        rollout.terminated.extend_from_slice(&transition.terminated);
+        rollout.truncated.extend_from_slice(&transition.truncated);
+        for (i, (total, length)) in running.iter_mut().enumerate() {
+            *total += transition.rewards[i];
+            *length += 1;
+            if transition.terminated[i] || transition.truncated[i] {
+                rollout.episode_returns.push(*total);
+                rollout.episode_lengths.push(*length);
+                (*total, *length) = (0.0, 0);
+            }
+        }
+    }
+    rollout.last_observations = current;
+    Ok(rollout)
+}
+
+impl Rollout {
+    /// V of the state each step led to, from V of each state, of the last ones and of the final ones.
+    pub fn next_values(&self, values: &[f32], last: &[f32], finals: &[f32]) -> Vec<f32> {
+        let n = self.environments;
+        let mut finals = finals.iter().copied();
+        (0..values.len())
+            .map(|i| {
+                if self.terminated[i] || self.truncated[i] {
+                    finals.next().unwrap_or(0.0)
+                } else if i + n < values.len() {
+                    values[i + n]
+                } else {
+                    last[i + n - values.len()]
+                }
+            })
+            .collect()
+    }
+}
+
+/// The observations of `Observations` as learners get them.
+pub fn as_f32(observations: &Observations) -> Vec<f32> {
+    let mut out = Vec::with_capacity(observations.len());
+    observations.extend_f32(&mut out);
+    out
+}

@@ -1,0 +1,266 @@
+//! Every operation of the graph in burn's backend primitives.
+use burn_backend::ops::ConvOptions;
+use burn_backend::tensor::{BoolTensor, Device, FloatTensor, IntTensor};
+use burn_backend::{Backend, FloatDType, Scalar, Shape, Slice, TensorMetadata, get_device_settings};
+use burn_flex::{Flex, FlexTensor, Layout as FlexLayout};
+
+use super::kernel::{Function, Kernel, Operand};
+use super::simd;
+use crate::graph::{Binary, Op, Reduction, Unary, Window};
+
+/// A value of a run.
+#[derive(Clone, Debug)]
+pub(super) enum Value<B: Backend> {
+    /// Floating point.
+    Float(FloatTensor<B>),
+    /// Indices.
+    Int(IntTensor<B>),
+}
+
+/// Where and in what precision a plan runs.
+#[derive(Clone, Debug)]
+pub(super) struct Context<B: Backend> {
+    pub(super) device: Device<B>,
+    pub(super) dtype: FloatDType,
+}
+
+/// A burn backend that can run plans; fused kernels have a plain implementation in primitives.
+pub(super) trait Execute: Backend {
+    /// Runs a fused kernel over `shape`.
+    fn fused(
+        kernel: &Kernel,
+        shape: &[usize],
+        inputs: &[&FloatTensor<Self>],
+        context: &Context<Self>,
+    ) -> Vec<FloatTensor<Self>> {
+        fused_in_primitives::<Self>(kernel, shape, inputs, context)
+    }
+}
+
+impl Execute for Flex {
+    fn fused(
+        kernel: &Kernel,
+        shape: &[usize],
+        inputs: &[&FlexTensor],
+        context: &Context<Self>,
+    ) -> Vec<FlexTensor> {
+        if context.dtype != FloatDType::F32 {
+            return fused_in_primitives::<Self>(kernel, shape, inputs, context);
+        }
+        let contiguous: Vec<FlexTensor> = inputs.iter().map(|t| t.to_contiguous()).collect();
+        let loads: Vec<simd::Load<'_>> = contiguous
+            .iter()
+            .map(|t| simd::Load {
+                data: t.storage(),
+                layout: simd::Layout::new(t.layout().shape().as_slice(), shape),
+            })
+            .collect();
+        let total = shape.iter().product();
+        let outputs = simd::run(kernel, total, &loads);
+        let shape = physical(shape);
+        outputs
+            .into_iter()
+            .map(|data| {
+                let bytes = burn_backend::Bytes::from_elems(data);
+                FlexTensor::new(bytes, FlexLayout::contiguous(shape.clone()), burn_backend::DType::F32)
+            })
+            .collect()
+    }
+}
+
+/// Backends have no rank 0: a scalar is stored as one element of rank 1.
+pub(super) fn physical(shape: &[usize]) -> Shape {
+    if shape.is_empty() { Shape::from(vec![1]) } else { Shape::from(shape.to_vec()) }
+}
+
+fn fused_in_primitives<B: Backend>(
+    kernel: &Kernel,
+    shape: &[usize],
+    inputs: &[&FloatTensor<B>],
+    context: &Context<B>,
+) -> Vec<FloatTensor<B>> {
+    let target = physical(shape);
+    let mut results: Vec<FloatTensor<B>> = Vec::with_capacity(kernel.instructions.len());
+    let mut outputs = vec![];
+    for instruction in &kernel.instructions {
+        let operand = |o: Operand| match o {
+            Operand::Load(i) => expand::<B>(inputs[i].clone(), &target),
+            Operand::Result(r) => FloatTensor::<B>::clone(&results[r]),
+            Operand::Constant(v) => {
+                B::float_full(target.clone(), Scalar::Float(v), &context.device, context.dtype)
+            }
+        };
+        let [a, b, c] = instruction.operands;
+        let value = match instruction.function {
+            Function::Unary(op) => unary::<B>(op, operand(a)),
+            Function::Binary(op) => binary::<B>(op, operand(a), operand(b), context),
+            Function::Select => {
+                let mask = nonzero::<B>(operand(a), context);
+                B::float_mask_where(operand(c), mask, operand(b))
+            }
+        };
+        if instruction.output.is_some() {
+            outputs.push(value.clone());
+        }
+        results.push(value);
+    }
+    outputs
+}
+
+fn expand<B: Backend>(tensor: FloatTensor<B>, target: &Shape) -> FloatTensor<B> {
+    if tensor.shape() == *target { tensor } else { B::float_expand(tensor, target.clone()) }
+}
+
+fn nonzero<B: Backend>(x: FloatTensor<B>, context: &Context<B>) -> BoolTensor<B> {
+    let out = get_device_settings::<B>(&context.device).bool_dtype;
+    B::float_not_equal_elem(x, Scalar::Float(0.0), out)
+}
+
+fn unary<B: Backend>(op: Unary, x: FloatTensor<B>) -> FloatTensor<B> {
+    match op {
+        Unary::Neg => B::float_neg(x),
+        Unary::Exp => B::float_exp(x),
+        Unary::Log => B::float_log(x),
+        Unary::Sqrt => B::float_sqrt(x),
+        Unary::Abs => B::float_abs(x),
+        Unary::Sign => B::float_sign(x),
+        Unary::Recip => B::float_recip(x),
+        Unary::Tanh => B::float_tanh(x),
+        Unary::Sigmoid => B::sigmoid(x),
+        Unary::Relu => B::relu(x),
+        Unary::Erf => B::float_erf(x),
+        Unary::Power(p) => B::float_powf_scalar(x, Scalar::Float(p.get())),
+    }
+}
+
+fn binary<B: Backend>(
+    op: Binary,
+    a: FloatTensor<B>,
+    b: FloatTensor<B>,
+    context: &Context<B>,
+) -> FloatTensor<B> {
+    let out = get_device_settings::<B>(&context.device).bool_dtype;
+    match op {
+        Binary::Add => B::float_add(a, b),
+        Binary::Sub => B::float_sub(a, b),
+        Binary::Mul => B::float_mul(a, b),
+        Binary::Div => B::float_div(a, b),
+        Binary::Max => {
+            let mask = B::float_lower(a.clone(), b.clone(), out);
+            B::float_mask_where(a, mask, b)
+        }
+        Binary::Min => {
+            let mask = B::float_lower(b.clone(), a.clone(), out);
+            B::float_mask_where(a, mask, b)
+        }
+        Binary::Less => B::bool_into_float(B::float_lower(a, b, out), context.dtype),
+        Binary::LessEqual => B::bool_into_float(B::float_lower_equal(a, b, out), context.dtype),
+        Binary::Equal => B::bool_into_float(B::float_equal(a, b, out), context.dtype),
+    }
+}
+
+/// Computes `op` into `shape` (its rows those of one shard, when it has any).
+pub(super) fn primitive<B: Backend>(
+    op: &Op,
+    shape: &[usize],
+    inputs: &[&Value<B>],
+    context: &Context<B>,
+) -> Value<B> {
+    let float = |i: usize| match inputs[i] {
+        Value::Float(t) => t.clone(),
+        Value::Int(t) => B::int_into_float(t.clone(), context.dtype),
+    };
+    let int = |i: usize| match inputs[i] {
+        Value::Int(t) => t.clone(),
+        Value::Float(_) => unreachable!("indices are checked when the graph is built"),
+    };
+    // Some of burn's backward passes want the forward operand for its shape only.
+    let zeros = |shape: &[usize]| B::float_zeros(physical(shape), &context.device, context.dtype);
+    let convolution = |w: &Window| ConvOptions::new(w.stride, w.padding, [1, 1], 1);
+    Value::Float(match op {
+        Op::Input(_) | Op::Constant(_) | Op::StopGradient => unreachable!("not a step"),
+        Op::Unary(op) => unary::<B>(*op, float(0)),
+        Op::Binary(op) => binary::<B>(*op, float(0), float(1), context),
+        Op::Select => {
+            let mask = nonzero::<B>(float(0), context);
+            B::float_mask_where(float(2), mask, float(1))
+        }
+        Op::Broadcast => expand::<B>(float(0), &physical(shape)),
+        Op::Reshape => match inputs[0] {
+            Value::Int(t) => return Value::Int(B::int_reshape(t.clone(), physical(shape))),
+            Value::Float(t) => B::float_reshape(t.clone(), physical(shape)),
+        },
+        Op::Permute(axes) => B::float_permute(float(0), axes),
+        Op::Slice { axis, start } => {
+            let slices: Vec<Slice> = shape
+                .iter()
+                .enumerate()
+                .map(|(i, &n)| {
+                    let start = if i == *axis { *start } else { 0 };
+                    Slice::new(start as isize, Some((start + n) as isize), 1)
+                })
+                .collect();
+            B::float_slice(float(0), &slices)
+        }
+        Op::Pad { axis, start } => {
+            let x = float(0);
+            let length = x.shape()[*axis];
+            let mut parts = vec![];
+            for n in [Some(*start), None, Some(shape[*axis] - start - length)] {
+                match n {
+                    None => parts.push(x.clone()),
+                    Some(0) => {}
+                    Some(n) => {
+                        let mut border = shape.to_vec();
+                        border[*axis] = n;
+                        parts.push(zeros(&border));
+                    }
+                }
+            }
+            B::float_cat(parts, *axis)
+        }
+        Op::Concat { axis } => B::float_cat((0..inputs.len()).map(float).collect(), *axis),
+        Op::Reduce { reduction, axes } => axes.iter().fold(float(0), |t, &axis| match reduction {
+            Reduction::Sum => B::float_sum_dim(t, axis),
+            Reduction::Max => B::float_max_dim(t, axis),
+        }),
+        Op::MatMul => B::float_matmul(float(0), float(1)),
+        Op::Conv2d(w) => B::conv2d(float(0), float(1), None, convolution(w)),
+        Op::Conv2dInput(w) => B::conv2d_x_backward(zeros(shape), float(1), float(0), convolution(w)),
+        Op::Conv2dWeight(w) => B::conv2d_weight_backward(float(0), zeros(shape), float(1), convolution(w)),
+        Op::AvgPool2d(w) => B::avg_pool2d(float(0), w.kernel, w.stride, w.padding, true, false),
+        Op::AvgPool2dInput(w) => {
+            B::avg_pool2d_backward(zeros(shape), float(0), w.kernel, w.stride, w.padding, true, false)
+        }
+        Op::MaxPool2dIndex(w) => {
+            let pooled =
+                B::max_pool2d_with_indices(float(0), w.kernel, w.stride, w.padding, [1, 1], false);
+            return Value::Int(pooled.indices);
+        }
+        Op::Gather { axis } => B::float_gather(*axis, float(0), int(1)),
+        Op::Scatter { axis } => B::float_scatter_add(*axis, zeros(shape), int(1), float(0)),
+        Op::OneHot => {
+            let (&classes, rest) = shape.split_last().expect("a one-hot tensor has a last axis");
+            let mut column = rest.to_vec();
+            column.push(1);
+            let index = B::int_reshape(int(0), physical(&column));
+            let ones = B::float_ones(physical(&column), &context.device, context.dtype);
+            let mut full = column.clone();
+            full[rest.len()] = classes;
+            B::float_scatter_add(rest.len(), zeros(&full), index, ones)
+        }
+    })
+}
+
+/// Combines two partial results.
+pub(super) fn combine<B: Backend>(
+    reduction: Reduction,
+    a: FloatTensor<B>,
+    b: FloatTensor<B>,
+    context: &Context<B>,
+) -> FloatTensor<B> {
+    match reduction {
+        Reduction::Sum => B::float_add(a, b),
+        Reduction::Max => binary::<B>(Binary::Max, a, b, context),
+    }
+}

@@ -1,0 +1,317 @@
+//! `--device`: where plans run, and the tensors that live there.
+use std::sync::Arc;
+
+use burn_backend::{Backend, FloatDType, TensorData};
+use burn_flex::{Flex, FlexDevice};
+
+use super::backend::{Context, Execute, Value};
+use super::plan::Plan;
+use super::run::run;
+use crate::error::{Error, Result, did_you_mean};
+use crate::graph::DType;
+
+/// A device that runs plans. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Device(Inner);
+
+#[derive(Clone, Debug)]
+enum Inner {
+    Cpu { context: Context<Flex>, pool: Option<Arc<rayon::ThreadPool>> },
+    #[cfg(feature = "cuda")]
+    Cuda { context: Context<burn_cuda::Cuda>, index: usize },
+}
+
+/// Numbers on a device: the whole array, or one part for each shard of a plan's rows.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    parts: Parts,
+    shape: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Parts {
+    Cpu(Vec<Value<Flex>>),
+    #[cfg(feature = "cuda")]
+    Cuda(Vec<Value<burn_cuda::Cuda>>),
+}
+
+impl Tensor {
+    /// Dimensions.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+}
+
+impl Device {
+    /// The CPU, with at most `threads` threads (results do not depend on how many).
+    pub fn cpu(threads: usize) -> Self {
+        // The calling thread works too.
+        let pool = (threads > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(threads - 1).build());
+        let pool = pool.and_then(std::result::Result::ok).map(Arc::new);
+        let context = Context { device: FlexDevice, dtype: FloatDType::F32 };
+        Device(Inner::Cpu { context, pool })
+    }
+
+    /// The CPU in double precision: slow, and precise enough to check derivatives by small differences.
+    pub fn cpu_f64() -> Self {
+        let context = Context { device: FlexDevice, dtype: FloatDType::F64 };
+        Device(Inner::Cpu { context, pool: None })
+    }
+
+    /// The device called `name`: `cpu`, `cuda`, `cuda:1`, ….
+    ///
+    /// # Errors
+    /// An unknown name; a device this build or this machine does not have, with what is missing.
+    pub fn named(name: &str, threads: usize) -> Result<Self> {
+        if name == "cpu" {
+            return Ok(Self::cpu(threads));
+        }
+        let index = match name.strip_prefix("cuda") {
+            Some("") => Some(0),
+            Some(rest) => rest.strip_prefix(':').and_then(|i| i.parse().ok()),
+            None => None,
+        };
+        match index {
+            Some(index) => Self::cuda(index),
+            None => Err(Error::usage(format!(
+                "unknown device `{name}`.{}",
+                did_you_mean(name, ["cpu", "cuda", "cuda:0"])
+            ))),
+        }
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn cuda(index: usize) -> Result<Self> {
+        Err(Error::Device {
+            device: format!("cuda:{index}"),
+            what: "this build has no CUDA; install with `cargo install potstill --features cuda`".into(),
+        })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(index: usize) -> Result<Self> {
+        super::cuda::probe(index)?;
+        let context =
+            Context { device: burn_cuda::CudaDevice::new(index), dtype: FloatDType::F32 };
+        Ok(Device(Inner::Cuda { context, index }))
+    }
+
+    /// The name that gives this device.
+    pub fn name(&self) -> String {
+        match &self.0 {
+            Inner::Cpu { .. } => "cpu".into(),
+            #[cfg(feature = "cuda")]
+            Inner::Cuda { index, .. } => format!("cuda:{index}"),
+        }
+    }
+
+    /// `data`, row-major, as a tensor of `shape`.
+    pub fn tensor(&self, data: &[f32], shape: &[usize]) -> Tensor {
+        self.upload(vec![Data::Float(data.to_vec(), shape.to_vec())], shape)
+    }
+
+    /// Double-precision numbers, for [`Device::cpu_f64`].
+    pub fn tensor_f64(&self, data: &[f64], shape: &[usize]) -> Tensor {
+        self.upload(vec![Data::Double(data.to_vec(), shape.to_vec())], shape)
+    }
+
+    /// The rows `index` of `data` (all rows when `None`) as input number `input` of `plan`, split as it
+    /// splits them. A row has as many numbers as the input's shape says.
+    pub fn rows(&self, plan: &Plan, input: usize, data: &[f32], index: Option<&[usize]>) -> Tensor {
+        self.gather(plan, input, data, index, Data::Float)
+    }
+
+    /// As [`Self::rows`], for an integer input.
+    pub fn int_rows(&self, plan: &Plan, input: usize, data: &[i32], index: Option<&[usize]>) -> Tensor {
+        self.gather(plan, input, data, index, Data::Int)
+    }
+
+    fn gather<T: Copy>(
+        &self,
+        plan: &Plan,
+        input: usize,
+        data: &[T],
+        index: Option<&[usize]>,
+        wrap: fn(Vec<T>, Vec<usize>) -> Data,
+    ) -> Tensor {
+        let info = &plan.inputs[input];
+        let width: usize = info.shape[1..].iter().product();
+        let shards = if info.split { plan.shards } else { 1 };
+        let parts = (0..shards).map(|s| {
+            let range = if info.split { plan.shard(s) } else { 0..info.shape[0] };
+            let mut shape = info.shape.clone();
+            shape[0] = range.len();
+            let rows = match index {
+                None => data[range.start * width..range.end * width].to_vec(),
+                Some(index) => {
+                    let mut rows = Vec::with_capacity(range.len() * width);
+                    for &row in &index[range] {
+                        rows.extend_from_slice(&data[row * width..(row + 1) * width]);
+                    }
+                    rows
+                }
+            };
+            wrap(rows, shape)
+        });
+        self.upload(parts.collect(), &info.shape)
+    }
+
+    fn upload(&self, data: Vec<Data>, shape: &[usize]) -> Tensor {
+        let parts = match &self.0 {
+            Inner::Cpu { context, .. } => Parts::Cpu(data.into_iter().map(|d| d.upload(context)).collect()),
+            #[cfg(feature = "cuda")]
+            Inner::Cuda { context, .. } => {
+                Parts::Cuda(data.into_iter().map(|d| d.upload(context)).collect())
+            }
+        };
+        Tensor { parts, shape: shape.to_vec() }
+    }
+
+    /// Runs `plan`: one tensor for each of the graph's inputs, in their order; one for each output.
+    ///
+    /// # Panics
+    /// When `inputs` are not the plan's (a mistake of the host, never of a plugin or a user).
+    pub fn run(&self, plan: &Plan, inputs: &[Tensor]) -> Vec<Tensor> {
+        assert_eq!(inputs.len(), plan.inputs.len(), "a plan needs all its inputs");
+        let wrap = |i: usize, parts: Parts| Tensor { parts, shape: plan.output_shapes[i].clone() };
+        for (info, tensor) in plan.inputs.iter().zip(inputs) {
+            assert_eq!(info.shape, tensor.shape, "input `{}`", info.name);
+        }
+        match &self.0 {
+            Inner::Cpu { context, pool } => {
+                let parts: Vec<&[Value<Flex>]> = inputs
+                    .iter()
+                    .map(|t| match &t.parts {
+                        Parts::Cpu(parts) => &parts[..],
+                        #[cfg(feature = "cuda")]
+                        Parts::Cuda(_) => panic!("a tensor of another device"),
+                    })
+                    .collect();
+                let outputs = run::<Flex>(plan, &parts, context, &|tables, work| {
+                    in_parallel(pool.as_deref(), tables, work);
+                });
+                outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Parts::Cpu(p))).collect()
+            }
+            #[cfg(feature = "cuda")]
+            Inner::Cuda { context, .. } => {
+                let parts: Vec<&[Value<burn_cuda::Cuda>]> = inputs
+                    .iter()
+                    .map(|t| match &t.parts {
+                        Parts::Cuda(parts) => &parts[..],
+                        Parts::Cpu(_) => panic!("a tensor of another device"),
+                    })
+                    .collect();
+                let outputs = run::<burn_cuda::Cuda>(plan, &parts, context, &|tables, work| {
+                    in_parallel(None, tables, work);
+                });
+                outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Parts::Cuda(p))).collect()
+            }
+        }
+    }
+
+    /// The numbers of `tensor`, row-major; the parts of a split tensor one after the other.
+    pub fn read(&self, tensor: &Tensor) -> Vec<f32> {
+        self.download(tensor, |data| match data.as_slice::<f32>() {
+            Ok(values) => values.to_vec(),
+            Err(_) => data.iter::<f32>().collect(),
+        })
+    }
+
+    /// As [`Self::read`], in double precision.
+    pub fn read_f64(&self, tensor: &Tensor) -> Vec<f64> {
+        self.download(tensor, |data| data.iter::<f64>().collect())
+    }
+
+    fn download<T>(&self, tensor: &Tensor, convert: impl Fn(TensorData) -> Vec<T>) -> Vec<T> {
+        match &tensor.parts {
+            Parts::Cpu(parts) => parts.iter().flat_map(|p| convert(download::<Flex>(p))).collect(),
+            #[cfg(feature = "cuda")]
+            Parts::Cuda(parts) => parts.iter().flat_map(|p| convert(download::<burn_cuda::Cuda>(p))).collect(),
+        }
+    }
+}
+
+fn download<B: Backend>(value: &Value<B>) -> TensorData {
+    let data = match value {
+        Value::Float(t) => block_on(B::float_into_data(t.clone())),
+        Value::Int(t) => block_on(B::int_into_data(t.clone())),
+    };
+    match data {
+        Ok(data) => data,
+        Err(error) => panic!("reading a tensor back: {error:?}"),
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    burn_backend::read_sync(future)
+}
+
+/// Runs `work` for every shard, on the calling thread and the pool's. Which thread takes which shard is
+/// fixed; nothing depends on it.
+fn in_parallel<T: Send>(
+    pool: Option<&rayon::ThreadPool>,
+    tables: &mut [T],
+    work: &(dyn Fn(usize, &mut T) + Sync),
+) {
+    let all = |first: usize, tables: &mut [T]| {
+        for (i, table) in tables.iter_mut().enumerate() {
+            work(first + i, table);
+        }
+    };
+    let Some(pool) = pool.filter(|_| tables.len() > 1) else {
+        return all(0, tables);
+    };
+    let each = tables.len().div_ceil(pool.current_num_threads() + 1);
+    pool.in_place_scope(|scope| {
+        let mut chunks = tables.chunks_mut(each).enumerate();
+        let own = chunks.next();
+        for (i, chunk) in chunks {
+            scope.spawn(move |_| all(i * each, chunk));
+        }
+        if let Some((_, chunk)) = own {
+            all(0, chunk);
+        }
+    });
+}
+
+/// Numbers on their way to a device.
+enum Data {
+    Float(Vec<f32>, Vec<usize>),
+    Double(Vec<f64>, Vec<usize>),
+    Int(Vec<i32>, Vec<usize>),
+}
+
+impl Data {
+    fn upload<B: Execute>(self, context: &Context<B>) -> Value<B> {
+        let physical = super::backend::physical;
+        let double = context.dtype == FloatDType::F64;
+        let data = match self {
+            Data::Int(v, shape) => {
+                let data = TensorData::new(v, physical(&shape));
+                return Value::Int(B::int_from_data(data, &context.device));
+            }
+            Data::Float(v, shape) if double => {
+                TensorData::new(v.into_iter().map(f64::from).collect::<Vec<_>>(), physical(&shape))
+            }
+            Data::Float(v, shape) => TensorData::new(v, physical(&shape)),
+            Data::Double(v, shape) if double => TensorData::new(v, physical(&shape)),
+            Data::Double(v, shape) => {
+                TensorData::new(v.into_iter().map(|v| v as f32).collect::<Vec<_>>(), physical(&shape))
+            }
+        };
+        Value::Float(B::float_from_data(data, &context.device))
+    }
+}
+
+/// The element type of an input, for callers that build batches.
+impl Plan {
+    /// Position of the input called `name`, if the graph has one.
+    pub fn input(&self, name: &str) -> Option<usize> {
+        self.inputs.iter().position(|i| i.name == name)
+    }
+
+    /// Shape and element type of input number `input`.
+    pub fn input_shape(&self, input: usize) -> (&[usize], DType) {
+        (&self.inputs[input].shape, self.inputs[input].dtype)
+    }
+}

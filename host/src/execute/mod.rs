@@ -1,0 +1,24 @@
+//! Runs graphs on burn's backend primitives: burn-flex on the CPU, burn-cuda on NVIDIA GPUs.
+//!
+//! A [`Plan`] is compiled once from a [`crate::graph::Graph`] and runs for every batch. There is no tape and
+//! no dispatch through `Tensor<D>`; the same plan runs on every device.
+//!
+//! - `plan`: which nodes are computed when, which together, and which for a slice of the rows.
+//! - `shard`: how a batch's rows are split into a fixed number of shards (the result does not depend on
+//!   the number of threads).
+//! - `kernel`: a chain of elementwise operations as one small program.
+//! - `simd`: runs such a program over cache-sized tiles of CPU memory.
+//! - `backend`: every operation of the graph in burn's primitives.
+//! - `run`: walks the plan.
+//! - `device`: `--device`, tensors, threads.
+
+mod backend;
+mod device;
+mod kernel;
+mod plan;
+mod run;
+mod shard;
+mod simd;
+
+pub use device::{Device, Tensor};
+pub use plan::Plan;

@@ -1,0 +1,544 @@
+//! Compiles a graph: what is computed when, what is fused, what is split over the rows of the batch.
+use std::collections::{BTreeSet, HashMap};
+
+use super::kernel::{Function, Instruction, Kernel, Operand};
+use super::shard::{Rows, propagate};
+use crate::graph::{DType, Graph, GraphError, Node, NodeId, Op, Reduction, Tensor};
+
+/// A position in the table of values of one run.
+pub(super) type Slot = usize;
+
+/// What a step does.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// One operation of the graph on burn's primitives.
+    Primitive(Op),
+    /// A group of elementwise operations.
+    Fused(Kernel),
+}
+
+/// One action of the plan.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) action: Action,
+    pub(super) inputs: Vec<Slot>,
+    /// One, or one for each output of a fused group.
+    pub(super) outputs: Vec<Slot>,
+    /// Shape of the result for the whole batch.
+    pub(super) shape: Vec<usize>,
+    /// The axis of `shape` that follows the rows.
+    pub(super) row_axis: Option<usize>,
+    /// Values nothing needs after this step.
+    pub(super) free: Vec<Slot>,
+}
+
+/// Steps that run together: those for the whole batch first, then, in parallel for each shard of the rows,
+/// the others; then partial results are combined.
+#[derive(Debug, Default)]
+pub(super) struct Stage {
+    pub(super) whole: Vec<Step>,
+    pub(super) split: Vec<Step>,
+    pub(super) combine: Vec<(Slot, Reduction)>,
+}
+
+/// An input as the plan needs it.
+#[derive(Clone, Debug)]
+pub(super) struct PlanInput {
+    pub(super) name: String,
+    pub(super) slot: Option<Slot>,
+    pub(super) shape: Vec<usize>,
+    pub(super) dtype: DType,
+    pub(super) split: bool,
+}
+
+/// A compiled graph. Immutable, and shared between threads.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) stages: Vec<Stage>,
+    pub(super) inputs: Vec<PlanInput>,
+    pub(super) outputs: Vec<(Slot, bool)>,
+    pub(super) output_shapes: Vec<Vec<usize>>,
+    pub(super) constants: Vec<(Slot, f64)>,
+    pub(super) slots: usize,
+    /// Rows of the batch, and how they are split.
+    pub(super) rows: usize,
+    pub(super) shards: usize,
+}
+
+/// Rows of one shard: a 64-wide hidden layer of a shard fits a core's second-level cache.
+const SHARD_ROWS: usize = 256;
+
+/// A node as planned: aliases resolved, broadcasts split where a consumer needs them so.
+struct Planned {
+    node: Node,
+    inputs: Vec<usize>,
+    rows: Rows,
+    level: usize,
+}
+
+impl Planned {
+    /// What must agree for two elementwise nodes to share a kernel.
+    fn key(&self) -> (usize, Option<usize>, &[usize]) {
+        let axis = match self.rows {
+            Rows::Split(axis) => Some(axis),
+            _ => None,
+        };
+        (self.level, axis, &self.node.shape)
+    }
+    fn is_split(&self) -> bool {
+        self.rows != Rows::Whole
+    }
+}
+
+impl Plan {
+    /// Compiles what `outputs` need. The plan's inputs are the graph's, in order, used or not.
+    ///
+    /// # Errors
+    /// The graph's first error, if tracing left one.
+    pub fn compile(graph: &Graph, outputs: &[Tensor]) -> Result<Plan, GraphError> {
+        graph.check()?;
+        let rows = batch_rows(graph);
+        let shards = rows.div_ceil(SHARD_ROWS).max(1);
+        let planned = if shards > 1 { plan_nodes(graph, outputs, rows, true) } else { None };
+        let (shards, (nodes, output_nodes)) = match planned {
+            Some(planned) => (shards, planned),
+            // One shard, or an operation that mixes rows: everything is computed for the whole batch.
+            None => {
+                let planned = plan_nodes(graph, outputs, rows, false);
+                (1, planned.unwrap_or_default())
+            }
+        };
+        Ok(schedule(graph, nodes, output_nodes, rows, shards))
+    }
+
+    /// Number of steps: fused groups and primitives.
+    pub fn len(&self) -> usize {
+        self.stages.iter().map(|s| s.whole.len() + s.split.len()).sum()
+    }
+
+    /// Whether there is nothing to compute.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Row ranges of the shards: fixed by the batch, whatever the number of threads.
+    pub(super) fn shard(&self, index: usize) -> std::ops::Range<usize> {
+        self.rows * index / self.shards..self.rows * (index + 1) / self.shards
+    }
+}
+
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} steps, {} rows in {} shards", self.len(), self.rows, self.shards)?;
+        for (i, stage) in self.stages.iter().enumerate() {
+            for (kind, steps) in [("whole", &stage.whole), ("split", &stage.split)] {
+                for step in steps {
+                    let what = match &step.action {
+                        Action::Primitive(op) => format!("{op:?}"),
+                        Action::Fused(k) => {
+                            let names = k.instructions.iter().map(|i| match i.function {
+                                Function::Unary(u) => format!("{u:?}"),
+                                Function::Binary(b) => format!("{b:?}"),
+                                Function::Select => "Select".into(),
+                            });
+                            format!("fused {}", names.collect::<Vec<_>>().join(" "))
+                        }
+                    };
+                    writeln!(
+                        f,
+                        "{i} {kind} {:?} {:?} <- {:?} {what}",
+                        step.shape, step.outputs, step.inputs
+                    )?;
+                }
+            }
+            writeln!(f, "{i} combine {:?}", stage.combine)?;
+        }
+        Ok(())
+    }
+}
+
+/// The number of rows of the batch, 1 when no input has any or inputs disagree.
+fn batch_rows(graph: &Graph) -> usize {
+    let store = graph.0.borrow();
+    let mut rows = store
+        .inputs
+        .iter()
+        .filter(|i| i.rows)
+        .map(|i| store.nodes[i.node].shape.first().copied().unwrap_or(1));
+    let first = rows.next().unwrap_or(1);
+    if rows.all(|r| r == first) { first } else { 1 }
+}
+
+/// Resolves aliases, decides what is split, and numbers the levels. `None` when rows cannot be split.
+fn plan_nodes(
+    graph: &Graph,
+    outputs: &[Tensor],
+    rows: usize,
+    split: bool,
+) -> Option<(Vec<Planned>, Vec<usize>)> {
+    let store = graph.0.borrow();
+    let mut nodes: Vec<Planned> = vec![];
+    let mut position: HashMap<NodeId, usize> = HashMap::new();
+    let mut split_broadcasts: HashMap<(usize, usize), usize> = HashMap::new();
+    let as_input = |rows: Rows| if matches!(rows, Rows::Partial(_)) { Rows::Whole } else { rows };
+    for id in graph.live(outputs) {
+        let node = &store.nodes[id];
+        if node.op == Op::StopGradient {
+            position.insert(id, position[&node.inputs[0]]);
+            continue;
+        }
+        let mut inputs: Vec<usize> = node.inputs.iter().map(|i| position[i]).collect();
+        // A broadcast made for the whole batch is made for the rows when it meets rows.
+        let met = inputs.iter().find_map(|&i| match nodes[i].rows {
+            Rows::Split(axis) => Some(axis),
+            _ => None,
+        });
+        if let Some(axis) = met {
+            for input in &mut inputs {
+                let candidate = &nodes[*input];
+                let axis = if node.op.is_elementwise() { axis } else { 0 };
+                let Some(&source) = candidate.inputs.first() else { continue };
+                if candidate.node.op != Op::Broadcast
+                    || candidate.rows != Rows::Whole
+                    || candidate.node.shape.get(axis).is_none_or(|d| d % rows != 0)
+                {
+                    continue;
+                }
+                let from = &nodes[source].node.shape;
+                let lead = candidate.node.shape.len() - from.len();
+                if axis >= lead && from[axis - lead] != 1 {
+                    continue;
+                }
+                let copy = Planned {
+                    node: candidate.node.clone(),
+                    inputs: candidate.inputs.clone(),
+                    rows: Rows::Split(axis),
+                    level: candidate.level,
+                };
+                *input = *split_broadcasts.entry((*input, axis)).or_insert_with(|| {
+                    nodes.push(copy);
+                    nodes.len() - 1
+                });
+            }
+        }
+        let states: Vec<(&Node, Rows)> =
+            inputs.iter().map(|&i| (&nodes[i].node, as_input(nodes[i].rows))).collect();
+        let state = match node.op {
+            Op::Input(i) if split && store.inputs[i].rows => Rows::Split(0),
+            Op::Input(_) => Rows::Whole,
+            _ => propagate(&node.op, &node.shape, &states, rows)?,
+        };
+        let level = inputs
+            .iter()
+            .map(|&i| nodes[i].level + usize::from(matches!(nodes[i].rows, Rows::Partial(_))))
+            .max()
+            .unwrap_or(0);
+        // The rows' steps of a level come after the whole batch's: what the whole batch needs of level n's
+        // rows is only ever their combined results, at level n + 1.
+        position.insert(id, nodes.len());
+        nodes.push(Planned { node: node.clone(), inputs, rows: state, level });
+    }
+    let outputs = outputs.iter().map(|t| position[&t.id()]).collect();
+    Some((nodes, outputs))
+}
+
+/// Groups elementwise nodes, orders everything, and assigns slots.
+fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize, shards: usize) -> Plan {
+    let groups = fuse(&nodes);
+    let mut is_output = vec![false; nodes.len()];
+    for &o in &outputs {
+        is_output[o] = true;
+    }
+
+    // Unit = a fused group or a single node; its members in order.
+    let mut units: Vec<Vec<usize>> = vec![];
+    let mut unit_of = vec![usize::MAX; nodes.len()];
+    let mut unit_of_group: HashMap<usize, usize> = HashMap::new();
+    for (i, group) in groups.iter().enumerate() {
+        let unit = match group {
+            Some(g) => *unit_of_group.entry(*g).or_insert_with(|| {
+                units.push(vec![]);
+                units.len() - 1
+            }),
+            None => {
+                units.push(vec![]);
+                units.len() - 1
+            }
+        };
+        units[unit].push(i);
+        unit_of[i] = unit;
+    }
+
+    // What a unit reads: through broadcasts when it is fused, as they are otherwise.
+    let through = |i: usize, fused: bool| {
+        if fused && nodes[i].node.op == Op::Broadcast { nodes[i].inputs[0] } else { i }
+    };
+    let constant = |i: usize| constant_of(&nodes, i);
+    let mut used = is_output.clone();
+    let mut unit_inputs: Vec<Vec<usize>> = vec![vec![]; units.len()];
+    for (u, members) in units.iter().enumerate() {
+        let fused = groups[members[0]].is_some();
+        for &m in members {
+            for &input in &nodes[m].inputs {
+                let source = through(input, fused);
+                let inside = unit_of[source] == u;
+                if (fused && constant(source).is_some()) || inside || unit_inputs[u].contains(&source) {
+                    continue;
+                }
+                unit_inputs[u].push(source);
+            }
+        }
+    }
+    // Liveness over units: a broadcast that was only read through is not computed.
+    let mut needed = vec![false; units.len()];
+    let mut pending: Vec<usize> = outputs.iter().map(|&o| unit_of[o]).collect();
+    while let Some(u) = pending.pop() {
+        if !std::mem::replace(&mut needed[u], true) {
+            for &input in &unit_inputs[u] {
+                used[input] = true;
+                pending.push(unit_of[input]);
+            }
+        }
+    }
+
+    let order = topological(&units, &unit_inputs, &unit_of, &needed);
+    let levels = nodes.iter().map(|n| n.level).max().unwrap_or(0) + 1;
+    let mut plan = Plan {
+        stages: (0..levels).map(|_| Stage::default()).collect(),
+        inputs: vec![],
+        outputs: outputs.iter().map(|&o| (o, matches!(nodes[o].rows, Rows::Split(_)))).collect(),
+        output_shapes: outputs.iter().map(|&o| nodes[o].node.shape.clone()).collect(),
+        constants: vec![],
+        slots: nodes.len(),
+        rows,
+        shards,
+    };
+    {
+        let store = graph.0.borrow();
+        for info in &store.inputs {
+            let node = &store.nodes[info.node];
+            plan.inputs.push(PlanInput {
+                name: info.name.clone(),
+                slot: None,
+                shape: node.shape.clone(),
+                dtype: node.dtype,
+                split: false,
+            });
+        }
+    }
+    for u in order {
+        let members = &units[u];
+        let first = &nodes[members[0]];
+        match first.node.op {
+            Op::Input(i) => {
+                plan.inputs[i].slot = Some(members[0]);
+                plan.inputs[i].split = first.is_split();
+                continue;
+            }
+            Op::Constant(value) => {
+                plan.constants.push((members[0], value.get()));
+                continue;
+            }
+            _ => {}
+        }
+        let (action, outputs) = if groups[members[0]].is_some() {
+            let (kernel, outputs) = assemble(&nodes, members, &unit_inputs[u], &used);
+            (Action::Fused(kernel), outputs)
+        } else {
+            (Action::Primitive(first.node.op.clone()), vec![members[0]])
+        };
+        let row_axis = match first.rows {
+            Rows::Split(axis) => Some(axis),
+            _ => None,
+        };
+        let step = Step {
+            action,
+            inputs: unit_inputs[u].clone(),
+            outputs,
+            shape: first.node.shape.clone(),
+            row_axis,
+            free: vec![],
+        };
+        let stage = &mut plan.stages[first.level];
+        if let Rows::Partial(reduction) = first.rows {
+            stage.combine.push((members[0], reduction));
+        }
+        if first.is_split() { stage.split.push(step) } else { stage.whole.push(step) }
+    }
+    free_after_last_use(&mut plan, &nodes, &is_output);
+    plan
+}
+
+fn constant_of(nodes: &[Planned], i: usize) -> Option<f64> {
+    match nodes[i].node.op {
+        Op::Constant(v) => Some(v.get()),
+        Op::Broadcast => constant_of(nodes, nodes[i].inputs[0]),
+        _ => None,
+    }
+}
+
+/// The group of each elementwise node, `None` for the others.
+///
+/// A node joins the group of an input, and the groups of several inputs are merged, whenever no member
+/// would then wait for something outside that itself waits for a member.
+fn fuse(nodes: &[Planned]) -> Vec<Option<usize>> {
+    let mut group: Vec<Option<usize>> = vec![None; nodes.len()];
+    let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (i, planned) in nodes.iter().enumerate() {
+        if !planned.node.op.is_elementwise() {
+            continue;
+        }
+        let mut current = i;
+        group[i] = Some(i);
+        members.insert(i, vec![i]);
+        let candidates: BTreeSet<usize> = planned
+            .inputs
+            .iter()
+            .filter(|&&input| nodes[input].key() == planned.key())
+            .filter_map(|&input| group[input])
+            .collect();
+        for candidate in candidates.into_iter().rev() {
+            if candidate == current {
+                continue;
+            }
+            let mut union = members[&candidate].clone();
+            union.extend(&members[&current]);
+            if waits_for_itself(nodes, &group, &members, &union) {
+                continue;
+            }
+            for &m in &members[&current].clone() {
+                group[m] = Some(candidate);
+            }
+            members.remove(&current);
+            union.sort_unstable();
+            members.insert(candidate, union);
+            current = candidate;
+        }
+    }
+    group
+}
+
+/// Whether something outside `union` that a member reads depends on a member.
+fn waits_for_itself(
+    nodes: &[Planned],
+    group: &[Option<usize>],
+    members: &HashMap<usize, Vec<usize>>,
+    union: &[usize],
+) -> bool {
+    let mut inside = vec![false; nodes.len()];
+    for &m in union {
+        inside[m] = true;
+    }
+    let mut seen = vec![false; nodes.len()];
+    let mut pending: Vec<usize> =
+        union.iter().flat_map(|&m| nodes[m].inputs.iter().copied()).filter(|&i| !inside[i]).collect();
+    while let Some(i) = pending.pop() {
+        if inside[i] {
+            return true;
+        }
+        if std::mem::replace(&mut seen[i], true) {
+            continue;
+        }
+        // A group is computed at once: it waits for whatever any of its members reads.
+        match group[i].and_then(|g| members.get(&g)) {
+            Some(unit) => {
+                for &m in unit {
+                    seen[m] = true;
+                    pending.extend(nodes[m].inputs.iter().filter(|input| !unit.contains(input)));
+                }
+            }
+            None => pending.extend(&nodes[i].inputs),
+        }
+    }
+    false
+}
+
+fn topological(
+    units: &[Vec<usize>],
+    unit_inputs: &[Vec<usize>],
+    unit_of: &[usize],
+    needed: &[bool],
+) -> Vec<usize> {
+    let mut waiting = vec![0; units.len()];
+    let mut readers: Vec<Vec<usize>> = vec![vec![]; units.len()];
+    for u in (0..units.len()).filter(|&u| needed[u]) {
+        let sources: BTreeSet<usize> = unit_inputs[u].iter().map(|&i| unit_of[i]).collect();
+        waiting[u] = sources.len();
+        for s in sources {
+            readers[s].push(u);
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..units.len()).filter(|&u| needed[u] && waiting[u] == 0).collect();
+    let mut order = vec![];
+    while let Some(u) = ready.pop_first() {
+        order.push(u);
+        for &r in &readers[u] {
+            waiting[r] -= 1;
+            if waiting[r] == 0 {
+                ready.insert(r);
+            }
+        }
+    }
+    debug_assert_eq!(order.len(), needed.iter().filter(|&&n| n).count(), "fused groups form a cycle");
+    order
+}
+
+/// The program of a group, and the slots of its outputs.
+fn assemble(nodes: &[Planned], members: &[usize], loads: &[usize], used: &[bool]) -> (Kernel, Vec<Slot>) {
+    let mut outputs = vec![];
+    let mut instructions = vec![];
+    for &m in members {
+        let function = match nodes[m].node.op {
+            Op::Unary(u) => Function::Unary(u),
+            Op::Binary(b) => Function::Binary(b),
+            _ => Function::Select,
+        };
+        let mut operands = [Operand::Constant(0.0); 3];
+        for (operand, &input) in operands.iter_mut().zip(&nodes[m].inputs) {
+            *operand = if let Some(value) = constant_of(nodes, input) {
+                Operand::Constant(value)
+            } else if let Some(r) = members.iter().position(|&i| i == input) {
+                Operand::Result(r)
+            } else {
+                let source =
+                    if nodes[input].node.op == Op::Broadcast { nodes[input].inputs[0] } else { input };
+                match members.iter().position(|&i| i == source) {
+                    // A scalar group can broadcast one of its own results to its own shape.
+                    Some(r) => Operand::Result(r),
+                    None => Operand::Load(loads.iter().position(|&l| l == source).unwrap_or(0)),
+                }
+            };
+        }
+        let output = used[m].then(|| {
+            outputs.push(m);
+            outputs.len() - 1
+        });
+        instructions.push(Instruction { function, operands, output, register: 0 });
+    }
+    (Kernel::new(instructions), outputs)
+}
+
+/// Marks where each value is needed for the last time. Values of the whole batch that rows read stay.
+fn free_after_last_use(plan: &mut Plan, nodes: &[Planned], is_output: &[bool]) {
+    let mut kept: Vec<bool> = is_output.to_vec();
+    for step in plan.stages.iter().flat_map(|s| &s.split) {
+        for &input in &step.inputs {
+            kept[input] |= !matches!(nodes[input].rows, Rows::Split(_));
+        }
+    }
+    let mut seen = vec![false; nodes.len()];
+    for stage in plan.stages.iter_mut().rev() {
+        for (steps, of_rows) in [(&mut stage.split, true), (&mut stage.whole, false)] {
+            for step in steps.iter_mut().rev() {
+                let own = |i: usize| matches!(nodes[i].rows, Rows::Split(_)) == of_rows;
+                for &slot in step.inputs.iter().chain(&step.outputs) {
+                    let first_sight = !std::mem::replace(&mut seen[slot], true);
+                    let partial = matches!(nodes[slot].rows, Rows::Partial(_)) && of_rows;
+                    if first_sight && !kept[slot] && own(slot) && !partial {
+                        step.free.push(slot);
+                    }
+                }
+            }
+        }
+    }
+}

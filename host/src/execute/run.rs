@@ -1,0 +1,115 @@
+//! Walks a plan.
+use burn_backend::Scalar;
+
+use super::backend::{Context, Execute, Value, combine, physical, primitive};
+use super::plan::{Action, Plan, Step};
+
+/// One run's values: those of the whole batch, and those of each shard.
+type Table<B> = Vec<Option<Value<B>>>;
+
+/// Runs `plan` on `inputs` (one part for a whole input, one for each shard otherwise; in the order of the
+/// graph's inputs) and gives the outputs' parts. `parallel` runs a function for each shard's table.
+pub(super) fn run<B: Execute>(
+    plan: &Plan,
+    inputs: &[&[Value<B>]],
+    context: &Context<B>,
+    parallel: &(dyn Fn(&mut [Table<B>], &(dyn Fn(usize, &mut Table<B>) + Sync)) + Sync),
+) -> Vec<Vec<Value<B>>> {
+    let mut whole: Table<B> = vec![None; plan.slots];
+    let mut shards: Vec<Table<B>> = match plan.stages.iter().any(|s| !s.split.is_empty()) {
+        true => (0..plan.shards).map(|_| vec![None; plan.slots]).collect(),
+        false => vec![],
+    };
+    for (input, parts) in plan.inputs.iter().zip(inputs) {
+        let Some(slot) = input.slot else { continue };
+        if input.split {
+            for (table, part) in shards.iter_mut().zip(*parts) {
+                table[slot] = Some(part.clone());
+            }
+        } else {
+            whole[slot] = Some(parts[0].clone());
+        }
+    }
+    for &(slot, value) in &plan.constants {
+        let scalar = B::float_full(physical(&[]), Scalar::Float(value), &context.device, context.dtype);
+        whole[slot] = Some(Value::Float(scalar));
+    }
+    for stage in &plan.stages {
+        for step in &stage.whole {
+            execute(step, None, plan, &mut whole, &[], context);
+        }
+        if stage.split.is_empty() {
+            continue;
+        }
+        let shared = &whole;
+        parallel(&mut shards, &|index, table| {
+            let rows = plan.shard(index).len();
+            for step in &stage.split {
+                execute(step, Some(rows), plan, table, shared, context);
+            }
+        });
+        for &(slot, reduction) in &stage.combine {
+            // In the order of the shards: the sum does not depend on which thread was first.
+            let parts = shards.iter_mut().filter_map(|t| match t[slot].take() {
+                Some(Value::Float(t)) => Some(t),
+                _ => None,
+            });
+            let total = parts.reduce(|a, b| combine::<B>(reduction, a, b, context));
+            whole[slot] = total.map(Value::Float);
+        }
+    }
+    plan.outputs
+        .iter()
+        .map(|&(slot, split)| match split {
+            true => shards.iter().filter_map(|t| t[slot].clone()).collect(),
+            false => whole[slot].clone().into_iter().collect(),
+        })
+        .collect()
+}
+
+fn execute<B: Execute>(
+    step: &Step,
+    rows: Option<usize>,
+    plan: &Plan,
+    table: &mut Table<B>,
+    shared: &[Option<Value<B>>],
+    context: &Context<B>,
+) {
+    let mut of_shard;
+    let shape: &[usize] = match (step.row_axis, rows) {
+        (Some(axis), Some(rows)) => {
+            of_shard = step.shape.clone();
+            of_shard[axis] = step.shape[axis] / plan.rows * rows;
+            &of_shard
+        }
+        _ => &step.shape,
+    };
+    let value = |slot: usize| {
+        let found = table[slot].as_ref().or_else(|| shared.get(slot).and_then(Option::as_ref));
+        found.expect("a plan computes every value before it is read")
+    };
+    match &step.action {
+        Action::Primitive(op) => {
+            let inputs: Vec<&Value<B>> = step.inputs.iter().map(|&i| value(i)).collect();
+            let result = primitive(op, shape, &inputs, context);
+            table[step.outputs[0]] = Some(result);
+        }
+        Action::Fused(kernel) => {
+            let inputs: Vec<_> = step
+                .inputs
+                .iter()
+                .map(|&i| match value(i) {
+                    Value::Float(t) => t,
+                    Value::Int(_) => unreachable!("elementwise operations are on floats"),
+                })
+                .collect();
+            let results = B::fused(kernel, shape, &inputs, context);
+            for (&slot, result) in step.outputs.iter().zip(results) {
+                table[slot] = Some(Value::Float(result));
+            }
+        }
+    }
+    for &slot in &step.free {
+        table[slot] = None;
+    }
+}

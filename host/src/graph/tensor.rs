@@ -1,0 +1,476 @@
+//! The handle that learners and objectives write with.
+use std::ops;
+use std::panic::Location;
+
+use super::build::{DType, Graph, NodeId};
+use super::op::{Binary, Bits, Op, Reduction, Unary, Window, broadcast_shapes};
+
+/// A value of a graph: it has a shape, and no numbers until the graph runs.
+///
+/// Arithmetic broadcasts as NumPy does. Axes may be negative, counting from the last. A mistake (shapes that
+/// do not fit, an axis out of range) is recorded in the graph and reported by [`Graph::check`].
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    graph: Graph,
+    id: NodeId,
+}
+
+impl Tensor {
+    pub(crate) fn from_parts(graph: Graph, id: NodeId) -> Self {
+        Tensor { graph, id }
+    }
+
+    /// The node.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The graph this tensor belongs to.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Dimensions.
+    pub fn shape(&self) -> Vec<usize> {
+        self.graph.0.borrow().nodes[self.id].shape.clone()
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.graph.0.borrow().nodes[self.id].dtype
+    }
+
+    fn rank(&self) -> usize {
+        self.graph.0.borrow().nodes[self.id].shape.len()
+    }
+
+    fn same_graph(&self, other: &Tensor, location: &'static Location<'static>) -> bool {
+        let same = std::rc::Rc::ptr_eq(&self.graph.0, &other.graph.0);
+        if !same {
+            self.graph.fail(format!("operation at {location}"), "tensors of one graph", "tensors of two");
+        }
+        same
+    }
+
+    #[track_caller]
+    fn axis(&self, axis: isize, op: &str) -> usize {
+        let rank = self.rank();
+        let index = if axis < 0 { axis + rank as isize } else { axis };
+        if (0..rank as isize).contains(&index) {
+            return index as usize;
+        }
+        self.graph.fail(op, format!("an axis of {:?}", self.shape()), format!("axis {axis}"));
+        usize::MAX
+    }
+
+    #[track_caller]
+    fn unary(&self, op: Unary) -> Tensor {
+        self.graph.push(Op::Unary(op), &[self.id], &[], Location::caller())
+    }
+
+    #[track_caller]
+    fn binary(&self, op: Binary, other: &Tensor) -> Tensor {
+        let location = Location::caller();
+        if !self.same_graph(other, location) {
+            return self.clone();
+        }
+        let (a, b) = (self.shape(), other.shape());
+        // Shapes that do not broadcast reach the builder as they are: its error names them.
+        let shape = broadcast_shapes(&a, &b);
+        let fit = |t: &Tensor| match &shape {
+            Some(shape) => self.graph.push(Op::Broadcast, &[t.id], shape, location).id,
+            None => t.id,
+        };
+        self.graph.push(Op::Binary(op), &[fit(self), fit(other)], &[], location)
+    }
+
+    #[track_caller]
+    fn scalar(&self, op: Binary, value: f64) -> Tensor {
+        self.binary(op, &self.graph.constant(value))
+    }
+
+    /// `eˣ`.
+    #[track_caller]
+    pub fn exp(&self) -> Tensor {
+        self.unary(Unary::Exp)
+    }
+    /// Natural logarithm.
+    #[track_caller]
+    pub fn log(&self) -> Tensor {
+        self.unary(Unary::Log)
+    }
+    /// Square root.
+    #[track_caller]
+    pub fn sqrt(&self) -> Tensor {
+        self.unary(Unary::Sqrt)
+    }
+    /// Absolute value.
+    #[track_caller]
+    pub fn abs(&self) -> Tensor {
+        self.unary(Unary::Abs)
+    }
+    /// −1, 0 or 1. No gradient.
+    #[track_caller]
+    pub fn sign(&self) -> Tensor {
+        self.unary(Unary::Sign)
+    }
+    /// `1/x`.
+    #[track_caller]
+    pub fn recip(&self) -> Tensor {
+        self.unary(Unary::Recip)
+    }
+    /// Hyperbolic tangent.
+    #[track_caller]
+    pub fn tanh(&self) -> Tensor {
+        self.unary(Unary::Tanh)
+    }
+    /// `1/(1 + e⁻ˣ)`.
+    #[track_caller]
+    pub fn sigmoid(&self) -> Tensor {
+        self.unary(Unary::Sigmoid)
+    }
+    /// `max(x, 0)`.
+    #[track_caller]
+    pub fn relu(&self) -> Tensor {
+        self.unary(Unary::Relu)
+    }
+    /// Error function.
+    #[track_caller]
+    pub fn erf(&self) -> Tensor {
+        self.unary(Unary::Erf)
+    }
+    /// `x·Φ(x)`, exact.
+    #[track_caller]
+    pub fn gelu(&self) -> Tensor {
+        self * ((self * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5
+    }
+    /// `xᵖ`.
+    #[track_caller]
+    pub fn powf(&self, p: f64) -> Tensor {
+        match p {
+            0.0 => self.graph.full(1.0, &self.shape()),
+            1.0 => self.clone(),
+            2.0 => self.square(),
+            p => self.unary(Unary::Power(Bits::new(p))),
+        }
+    }
+    /// `x·x`.
+    #[track_caller]
+    pub fn square(&self) -> Tensor {
+        self.binary(Binary::Mul, self)
+    }
+
+    /// The larger, element by element.
+    #[track_caller]
+    pub fn max(&self, other: &Tensor) -> Tensor {
+        self.binary(Binary::Max, other)
+    }
+    /// The smaller, element by element.
+    #[track_caller]
+    pub fn min(&self, other: &Tensor) -> Tensor {
+        self.binary(Binary::Min, other)
+    }
+    /// `x` within `[low, high]`; the gradient passes where `low ≤ x ≤ high`.
+    #[track_caller]
+    pub fn clamp(&self, low: f64, high: f64) -> Tensor {
+        self.scalar(Binary::Max, low).scalar(Binary::Min, high)
+    }
+    /// 1 where `self < other`, else 0. No gradient.
+    #[track_caller]
+    pub fn less(&self, other: &Tensor) -> Tensor {
+        self.binary(Binary::Less, other)
+    }
+    /// 1 where `self ≤ other`, else 0. No gradient.
+    #[track_caller]
+    pub fn less_equal(&self, other: &Tensor) -> Tensor {
+        self.binary(Binary::LessEqual, other)
+    }
+    /// 1 where equal, else 0. No gradient.
+    #[track_caller]
+    pub fn equal(&self, other: &Tensor) -> Tensor {
+        self.binary(Binary::Equal, other)
+    }
+    /// `a` where `self ≠ 0`, else `b`. All three of one shape.
+    #[track_caller]
+    pub fn select(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        self.graph.push(Op::Select, &[self.id, a.id, b.id], &[], Location::caller())
+    }
+    /// The same numbers; gradients stop here.
+    #[track_caller]
+    pub fn stop_gradient(&self) -> Tensor {
+        self.graph.push(Op::StopGradient, &[self.id], &[], Location::caller())
+    }
+
+    /// Repeats to `shape`.
+    #[track_caller]
+    pub fn broadcast_to(&self, shape: &[usize]) -> Tensor {
+        self.graph.push(Op::Broadcast, &[self.id], shape, Location::caller())
+    }
+    /// The same elements, row-major, as `shape`.
+    #[track_caller]
+    pub fn reshape(&self, shape: &[usize]) -> Tensor {
+        self.graph.push(Op::Reshape, &[self.id], shape, Location::caller())
+    }
+    /// Axis 0 kept, the others flattened into one.
+    #[track_caller]
+    pub fn flatten_rows(&self) -> Tensor {
+        let shape = self.shape();
+        match shape.split_first() {
+            Some((&n, rest)) => self.reshape(&[n, rest.iter().product()]),
+            None => self.reshape(&[1, 1]),
+        }
+    }
+    /// Axis `i` of the result is axis `axes[i]`.
+    #[track_caller]
+    pub fn permute(&self, axes: &[usize]) -> Tensor {
+        self.graph.push(Op::Permute(axes.to_vec()), &[self.id], &[], Location::caller())
+    }
+    /// The two last axes swapped.
+    #[track_caller]
+    pub fn transpose(&self) -> Tensor {
+        let rank = self.rank();
+        if rank < 2 {
+            self.graph.fail("transpose", "at least two axes", format!("{:?}", self.shape()));
+            return self.clone();
+        }
+        let mut axes: Vec<usize> = (0..rank).collect();
+        axes.swap(rank - 2, rank - 1);
+        self.permute(&axes)
+    }
+    /// `length` indices of `axis` from `start`.
+    #[track_caller]
+    pub fn slice(&self, axis: isize, start: usize, length: usize) -> Tensor {
+        let axis = self.axis(axis, "slice");
+        let mut shape = self.shape();
+        if let Some(d) = shape.get_mut(axis) {
+            *d = length;
+        }
+        self.graph.push(Op::Slice { axis, start }, &[self.id], &shape, Location::caller())
+    }
+    /// Zeros around `axis`: `before` and `after`.
+    #[track_caller]
+    pub fn pad(&self, axis: isize, before: usize, after: usize) -> Tensor {
+        let axis = self.axis(axis, "pad");
+        let mut shape = self.shape();
+        if let Some(d) = shape.get_mut(axis) {
+            *d += before + after;
+        }
+        self.graph.push(Op::Pad { axis, start: before }, &[self.id], &shape, Location::caller())
+    }
+    /// The tensors one after the other along `axis`.
+    #[track_caller]
+    pub fn concat(tensors: &[&Tensor], axis: isize) -> Option<Tensor> {
+        let first = tensors.first()?;
+        let axis = first.axis(axis, "concat");
+        let ids: Vec<NodeId> = tensors.iter().map(|t| t.id).collect();
+        Some(first.graph.push(Op::Concat { axis }, &ids, &[], Location::caller()))
+    }
+
+    #[track_caller]
+    fn reduce(&self, reduction: Reduction, axes: &[isize], keep: bool) -> Tensor {
+        let mut axes: Vec<usize> = axes.iter().map(|&a| self.axis(a, "reduce")).collect();
+        axes.sort_unstable();
+        axes.dedup();
+        let op = Op::Reduce { reduction, axes: axes.clone() };
+        let reduced = self.graph.push(op, &[self.id], &[], Location::caller());
+        if keep {
+            return reduced;
+        }
+        let shape = reduced.shape().into_iter().enumerate().filter(|(i, _)| !axes.contains(i));
+        reduced.reshape(&shape.map(|(_, d)| d).collect::<Vec<_>>())
+    }
+    fn all_axes(&self) -> Vec<isize> {
+        (0..self.rank() as isize).collect()
+    }
+    /// Sum of all elements, a scalar.
+    #[track_caller]
+    pub fn sum(&self) -> Tensor {
+        self.reduce(Reduction::Sum, &self.all_axes(), false)
+    }
+    /// Mean of all elements, a scalar.
+    #[track_caller]
+    pub fn mean(&self) -> Tensor {
+        self.sum() * (1.0 / self.shape().iter().product::<usize>() as f64)
+    }
+    /// Sum along `axes`, which are dropped.
+    #[track_caller]
+    pub fn sum_axes(&self, axes: &[isize]) -> Tensor {
+        self.reduce(Reduction::Sum, axes, false)
+    }
+    /// Sum along `axes`, which stay with length 1.
+    #[track_caller]
+    pub fn sum_keep(&self, axes: &[isize]) -> Tensor {
+        self.reduce(Reduction::Sum, axes, true)
+    }
+    /// Mean along `axes`, which stay with length 1.
+    #[track_caller]
+    pub fn mean_keep(&self, axes: &[isize]) -> Tensor {
+        let sum = self.sum_keep(axes);
+        let count = self.shape().iter().product::<usize>() / sum.shape().iter().product::<usize>().max(1);
+        sum * (1.0 / count as f64)
+    }
+    /// Maximum along `axes`, which stay with length 1.
+    #[track_caller]
+    pub fn max_keep(&self, axes: &[isize]) -> Tensor {
+        self.reduce(Reduction::Max, axes, true)
+    }
+
+    /// `x − log Σ eˣ` along `axis`, safe for large `x`.
+    #[track_caller]
+    pub fn log_softmax(&self, axis: isize) -> Tensor {
+        let shifted = self - self.max_keep(&[axis]).stop_gradient();
+        let log_sum = shifted.exp().sum_keep(&[axis]).log();
+        shifted - log_sum
+    }
+    /// `eˣ / Σ eˣ` along `axis`, safe for large `x`.
+    #[track_caller]
+    pub fn softmax(&self, axis: isize) -> Tensor {
+        let exp = (self - self.max_keep(&[axis]).stop_gradient()).exp();
+        &exp / exp.sum_keep(&[axis])
+    }
+    /// `(x − mean)/√(variance + eps)` along the last axis (scale and shift are the caller's).
+    #[track_caller]
+    pub fn layer_norm(&self, eps: f64) -> Tensor {
+        let centred = self - self.mean_keep(&[-1]);
+        let variance = centred.square().mean_keep(&[-1]);
+        centred / (variance + eps).sqrt()
+    }
+
+    /// Matrix product over the two last axes. `other` may have rank 2 while `self` has more.
+    #[track_caller]
+    pub fn matmul(&self, other: &Tensor) -> Tensor {
+        let location = Location::caller();
+        let (a, b) = (self.shape(), other.shape());
+        if a.len() > 2 && b.len() == 2 {
+            let inner = a[a.len() - 1];
+            let rows: usize = a[..a.len() - 1].iter().product();
+            let flat = self.reshape(&[rows, inner]);
+            let product = self.graph.push(Op::MatMul, &[flat.id, other.id], &[], location);
+            let mut shape = a;
+            shape.pop();
+            shape.push(b[1]);
+            return product.reshape(&shape);
+        }
+        self.graph.push(Op::MatMul, &[self.id, other.id], &[], location)
+    }
+
+    /// Cross-correlation: `self` is `[N, C, H, W]`, `weight` `[O, C, kh, kw]`.
+    #[track_caller]
+    pub fn conv2d(&self, weight: &Tensor, stride: usize, padding: usize) -> Tensor {
+        let shape = weight.shape();
+        let kernel = match shape[..] {
+            [_, _, h, w] => [h, w],
+            _ => [0, 0],
+        };
+        let window = Window { kernel, stride: [stride; 2], padding: [padding; 2] };
+        self.graph.push(Op::Conv2d(window), &[self.id, weight.id], &[], Location::caller())
+    }
+    /// Mean of each `kernel × kernel` window of `[N, C, H, W]`, padding counted.
+    #[track_caller]
+    pub fn avg_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
+        let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
+        self.graph.push(Op::AvgPool2d(window), &[self.id], &[], Location::caller())
+    }
+    /// Maximum of each `kernel × kernel` window of `[N, C, H, W]`.
+    #[track_caller]
+    pub fn max_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
+        let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
+        let index = self.graph.push(Op::MaxPool2dIndex(window), &[self.id], &[], Location::caller());
+        let (from, to) = (self.shape(), index.shape());
+        let (&[n, c, h, w], &[_, _, oh, ow]) = (&from[..], &to[..]) else {
+            return self.clone();
+        };
+        let picked = self.reshape(&[n, c, h * w]).gather(2, &index.reshape(&[n, c, oh * ow]));
+        picked.reshape(&[n, c, oh, ow])
+    }
+
+    /// Elements at `index` along `axis`; the other axes of both are equal.
+    #[track_caller]
+    pub fn gather(&self, axis: isize, index: &Tensor) -> Tensor {
+        let axis = self.axis(axis, "gather");
+        self.graph.push(Op::Gather { axis }, &[self.id, index.id], &[], Location::caller())
+    }
+    /// Adds `self` at `index` along `axis` into zeros, `length` long there.
+    #[track_caller]
+    pub fn scatter(&self, axis: isize, index: &Tensor, length: usize) -> Tensor {
+        let axis = self.axis(axis, "scatter");
+        let mut shape = self.shape();
+        if let Some(d) = shape.get_mut(axis) {
+            *d = length;
+        }
+        self.graph.push(Op::Scatter { axis }, &[self.id, index.id], &shape, Location::caller())
+    }
+    /// A new last axis of `classes`: 1 at the index, 0 elsewhere.
+    #[track_caller]
+    pub fn one_hot(&self, classes: usize) -> Tensor {
+        let mut shape = self.shape();
+        shape.push(classes);
+        self.graph.push(Op::OneHot, &[self.id], &shape, Location::caller())
+    }
+}
+
+impl ops::Neg for &Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        self.unary(Unary::Neg)
+    }
+}
+impl ops::Neg for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        self.unary(Unary::Neg)
+    }
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $op:expr) => {
+        impl ops::$trait<&Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                self.binary($op, other)
+            }
+        }
+        impl ops::$trait<Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                self.binary($op, &other)
+            }
+        }
+        impl ops::$trait<&Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                self.binary($op, other)
+            }
+        }
+        impl ops::$trait<Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                self.binary($op, &other)
+            }
+        }
+        impl ops::$trait<f64> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: f64) -> Tensor {
+                self.scalar($op, other)
+            }
+        }
+        impl ops::$trait<f64> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: f64) -> Tensor {
+                self.scalar($op, other)
+            }
+        }
+    };
+}
+operator!(Add, add, Binary::Add);
+operator!(Sub, sub, Binary::Sub);
+operator!(Mul, mul, Binary::Mul);
+operator!(Div, div, Binary::Div);

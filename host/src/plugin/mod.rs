@@ -1,0 +1,2 @@
+//! Plugins.
+pub mod environment;
