@@ -9,8 +9,10 @@ pub enum Space {
         /// Dimensions of one sample; empty for a scalar.
         shape: Vec<usize>,
         /// Inclusive lower bounds, length 1 or the number of elements. May be `-inf`.
+        #[serde(with = "bounds")]
         low: Vec<f32>,
         /// Inclusive upper bounds, length 1 or the number of elements. May be `inf`.
+        #[serde(with = "bounds")]
         high: Vec<f32>,
     },
     /// An integer in `0..n`.
@@ -115,5 +117,38 @@ impl std::fmt::Display for Space {
             Space::MultiDiscrete { nvec } => write!(f, "MultiDiscrete({nvec:?})"),
             Space::Image { shape } => write!(f, "Image({shape:?}, u8)"),
         }
+    }
+}
+
+/// JSON has no infinity: `serde_json` would write `null` and refuse to read it. Infinite bounds are the texts
+/// `"inf"` and `"-inf"`.
+mod bounds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Bound {
+        Number(f32),
+        Text(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(bounds: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(bounds.iter().map(|bound| match bound.is_finite() {
+            true => Bound::Number(*bound),
+            false => Bound::Text(bound.to_string()),
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
+        let bounds = Vec::<Bound>::deserialize(deserializer)?;
+        let number = |bound| match bound {
+            Bound::Number(number) => Ok(number),
+            Bound::Text(text) if text == "inf" => Ok(f32::INFINITY),
+            Bound::Text(text) if text == "-inf" => Ok(f32::NEG_INFINITY),
+            Bound::Text(text) => {
+                Err(D::Error::custom(format!("`{text}` is no bound; expected a number, \"inf\" or \"-inf\"")))
+            }
+        };
+        bounds.into_iter().map(number).collect()
     }
 }
