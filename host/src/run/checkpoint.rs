@@ -1,0 +1,280 @@
+//! Checkpoints: what a run needs to go on as if it had never stopped.
+//!
+//! `checkpoint-<meta-epoch>.safetensors` holds the tensors (θ, critic, encoder, optimiser moments, …) and a
+//! JSON state, under a SHA-256 of both. Files are written atomically and the newest two are kept, so that there
+//! is a whole one at every instant; [`Checkpoints::latest`] verifies the checksum and falls back.
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::atomic::is_temporary;
+use super::tensor::{NamedTensor, read_safetensors, write_safetensors};
+use crate::error::{Error, IoContext, Result};
+
+const FORMAT: &str = "potstill-checkpoint";
+const FORMAT_VERSION: u64 = 1;
+const KEPT: usize = 2;
+
+/// The state of a run after a meta-epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Meta-epochs done.
+    pub meta_epoch: u64,
+    /// Counters, random states, the best score: anything but tensors, in the engine's own words.
+    pub state: Value,
+    /// Every tensor the run goes on from. Values are kept bit for bit.
+    pub tensors: Vec<NamedTensor>,
+}
+
+impl Checkpoint {
+    /// The tensor `name`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is none: lists the names there are.
+    pub fn tensor(&self, name: &str) -> Result<&NamedTensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name).ok_or_else(|| {
+            let names: Vec<_> = self.tensors.iter().map(|t| t.name.as_str()).collect();
+            Error::usage(format!("the checkpoint holds no tensor `{name}`, only: {}", names.join(", ")))
+        })
+    }
+
+    /// Reads and verifies one checkpoint file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it is damaged, cut short, from a newer version,
+    /// or no checkpoint.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let container = read_safetensors(path)?;
+        let wrong = |what: String| Error::file(path, what);
+        let text = match (
+            container.metadata.get("format").map(String::as_str),
+            container.metadata.get("potstill"),
+        ) {
+            (Some(FORMAT), Some(text)) if container.checked => text,
+            _ => return Err(wrong("not a checkpoint of Potstill".into())),
+        };
+        let mut header: Value =
+            serde_json::from_str(text).map_err(|e| wrong(format!("the state is not valid JSON ({e})")))?;
+        let number = |name: &str| header.get(name).and_then(Value::as_u64);
+        match (number("format_version"), number("meta_epoch")) {
+            (Some(version), _) if version > FORMAT_VERSION => Err(wrong(format!(
+                "checkpoint format {version}; this Potstill ({}) reads up to {FORMAT_VERSION}: upgrade it",
+                env!("CARGO_PKG_VERSION")
+            ))),
+            (Some(_), Some(meta_epoch)) => {
+                Ok(Checkpoint { meta_epoch, state: header["state"].take(), tensors: container.tensors })
+            }
+            _ => Err(wrong("the checkpoint's header lacks `format_version` or `meta_epoch`".into())),
+        }
+    }
+
+    /// Writes the checkpoint atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming `path`; [`Error::Usage`] when two tensors have one name or a shape does not fit.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let header = serde_json::json!({
+            "format_version": FORMAT_VERSION,
+            "meta_epoch": self.meta_epoch,
+            "state": self.state,
+        });
+        let metadata = BTreeMap::from([
+            ("format".to_owned(), FORMAT.to_owned()),
+            ("potstill".to_owned(), header.to_string()),
+        ]);
+        write_safetensors(path.as_ref(), &self.tensors.iter().collect::<Vec<_>>(), &metadata)
+    }
+}
+
+type ByMetaEpoch = Vec<(u64, PathBuf)>;
+
+/// The folder of a run's checkpoints.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// The checkpoints in `folder`, which must exist before the first [`Checkpoints::save`].
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Checkpoints { folder: folder.into() }
+    }
+
+    /// Where the checkpoint of `meta_epoch` is or would be.
+    pub fn path(&self, meta_epoch: u64) -> PathBuf {
+        self.folder.join(format!("checkpoint-{meta_epoch:08}.safetensors"))
+    }
+
+    /// Writes a checkpoint, then removes all but it and the one before. Those of later meta-epochs go too: they
+    /// belong to a future that the run turned away from, or were found damaged.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file; the checkpoints there were are still whole then.
+    pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf> {
+        let path = self.path(checkpoint.meta_epoch);
+        checkpoint.save(&path)?;
+        let (files, temporary) = self.files()?;
+        let kept = |epoch: &u64| *epoch <= checkpoint.meta_epoch;
+        let older = files.iter().rev().filter(|(epoch, _)| kept(epoch)).skip(KEPT);
+        let abandoned = files.iter().filter(|(epoch, _)| !kept(epoch));
+        for file in older.chain(abandoned).map(|(_, file)| file).chain(&temporary) {
+            fs::remove_file(file).at(file)?;
+        }
+        Ok(path)
+    }
+
+    /// The newest whole checkpoint, if there is any, and a warning for each newer one that was passed over.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the folder cannot be read; [`Error::File`] when there are checkpoints and none is whole.
+    pub fn latest(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
+        let (files, _) = self.files()?;
+        let mut warnings = vec![];
+        for (_, file) in files.iter().rev() {
+            match Checkpoint::load(file) {
+                Ok(checkpoint) => return Ok((Some(checkpoint), warnings)),
+                Err(e) => warnings.push(format!("{e}; trying the checkpoint before it")),
+            }
+        }
+        match files.is_empty() {
+            true => Ok((None, warnings)),
+            false => {
+                Err(Error::file(&self.folder, format!("no checkpoint can be used. {}", warnings.join(". "))))
+            }
+        }
+    }
+
+    /// Checkpoint files by ascending meta-epoch, and what killed writes left.
+    fn files(&self) -> Result<(ByMetaEpoch, Vec<PathBuf>)> {
+        let (mut files, mut temporary) = (vec![], vec![]);
+        for entry in fs::read_dir(&self.folder).at(&self.folder)? {
+            let path = entry.at(&self.folder)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let epoch = name.strip_prefix("checkpoint-").and_then(|n| n.strip_suffix(".safetensors"));
+            if let Some(epoch) = epoch.and_then(|epoch| epoch.parse().ok()) {
+                files.push((epoch, path));
+            } else if is_temporary(&name) {
+                temporary.push(path);
+            }
+        }
+        files.sort();
+        Ok((files, temporary))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn checkpoint(meta_epoch: u64) -> Checkpoint {
+        let data = (0..64).map(|i| (meta_epoch * 100 + i) as f32 * 0.1).collect();
+        Checkpoint {
+            meta_epoch,
+            state: json!({"best_return": 12.5, "rng": [1u64, u64::MAX]}),
+            tensors: vec![
+                NamedTensor::new("theta.x", [4, 16], data).unwrap(),
+                NamedTensor::new("nan", [2], vec![f32::NAN, -0.0]).unwrap(),
+                NamedTensor::scalar("theta.inner_lr", 0.5),
+            ],
+        }
+    }
+
+    fn bits(checkpoint: &Checkpoint) -> Vec<u32> {
+        checkpoint.tensors.iter().flat_map(|t| t.data.iter().map(|v| v.to_bits())).collect()
+    }
+
+    fn epochs(checkpoints: &Checkpoints) -> Vec<u64> {
+        checkpoints.files().unwrap().0.into_iter().map(|(epoch, _)| epoch).collect()
+    }
+
+    #[test]
+    fn keeps_the_newest_two_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        assert_eq!(checkpoints.latest().unwrap(), (None, vec![]));
+        for epoch in [9, 10, 11] {
+            checkpoints.save(&checkpoint(epoch)).unwrap();
+        }
+        assert_eq!(epochs(&checkpoints), [10, 11]);
+        let (latest, warnings) = checkpoints.latest().unwrap();
+        let latest = latest.unwrap();
+        assert_eq!((bits(&latest), &latest.state), (bits(&checkpoint(11)), &checkpoint(11).state));
+        assert_eq!(latest.tensor("theta.x").unwrap().shape, [4, 16]);
+        assert!(latest.tensor("theta.z").unwrap_err().to_string().contains("theta.inner_lr"));
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn a_torn_or_corrupt_newest_falls_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        checkpoints.save(&checkpoint(10)).unwrap();
+        let newest = checkpoints.save(&checkpoint(20)).unwrap();
+        let whole = fs::read(&newest).unwrap();
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for damaged in [&whole[..whole.len() / 2], &flipped, b""] {
+            fs::write(&newest, damaged).unwrap();
+            let (latest, warnings) = checkpoints.latest().unwrap();
+            assert_eq!(latest.unwrap().meta_epoch, 10);
+            assert!(warnings[0].contains("checkpoint-00000020.safetensors"), "{warnings:?}");
+        }
+        // Going on from 10, the damaged 20 must not count as one of the two that are kept.
+        checkpoints.save(&checkpoint(15)).unwrap();
+        assert_eq!(epochs(&checkpoints), [10, 15]);
+        for epoch in [10, 15] {
+            fs::write(checkpoints.path(epoch), b"torn").unwrap();
+        }
+        let error = checkpoints.latest().unwrap_err().to_string();
+        assert!(error.contains("no checkpoint can be used") && error.contains("00000010"), "{error}");
+    }
+
+    #[test]
+    fn a_killed_write_leaves_only_litter() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        checkpoints.save(&checkpoint(1)).unwrap();
+        fs::write(folder.path().join(".checkpoint-00000002.safetensors.99-0.tmp"), b"half").unwrap();
+        assert_eq!(checkpoints.latest().unwrap().0.unwrap().meta_epoch, 1);
+        checkpoints.save(&checkpoint(2)).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    /// A limit on file sizes is a full disk that needs no rights to set up: the test runs itself under one.
+    #[cfg(unix)]
+    #[test]
+    fn a_full_disk_names_the_file_and_keeps_the_previous() {
+        const FOLDER: &str = "POTSTILL_TEST_FULL_DISK";
+        let large = || {
+            let mut large = checkpoint(2);
+            large.tensors.push(NamedTensor::new("large", [1 << 20], vec![1.0; 1 << 20]).unwrap());
+            large
+        };
+        if let Some(full) = std::env::var_os(FOLDER) {
+            let error = Checkpoints::new(full).save(&large()).unwrap_err().to_string();
+            assert!(error.contains("checkpoint-00000002.safetensors"), "{error}");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        checkpoints.save(&checkpoint(1)).unwrap();
+        let name = "run::checkpoint::tests::a_full_disk_names_the_file_and_keeps_the_previous";
+        let output = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$0\" --exact \"$1\""])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(FOLDER, folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        let (latest, warnings) = checkpoints.latest().unwrap();
+        assert_eq!((latest.unwrap().meta_epoch, warnings.len()), (1, 0));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        checkpoints.save(&large()).unwrap();
+    }
+}

@@ -1,0 +1,405 @@
+//! The resolved configuration of a distillation: every value a run depends on, as `config.toml` holds it.
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use potstill_plugin_api::OptionValue;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::write_atomically;
+use crate::error::{Error, IoContext, Result, did_you_mean};
+
+/// A plugin's options by name.
+pub type Options = BTreeMap<String, OptionValue>;
+
+/// Everything a distillation is run with. Defaults are those of PPMO on cart-pole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DistillConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Outer updates of θ: each is one rollout and the policy epochs on it.
+    pub meta_epochs: u64,
+    /// l, how many of the learner's first layers are kept and meta-learned with θ: 0 is full distillation, all
+    /// layers is direct PPO.
+    pub encoder_layers: usize,
+    /// `cpu`, `cuda`, `cuda:1`.
+    pub device: String,
+    /// CPU threads; 0 for as many as there are.
+    pub threads: usize,
+    /// Meta-epochs from one checkpoint to the next; 0 for none but the last.
+    pub checkpoint_every: u64,
+    /// The environment that is distilled.
+    pub environment: EnvironmentConfig,
+    /// The dataset's size.
+    pub dataset: DatasetConfig,
+    /// The learners it has to teach.
+    pub learner: PluginConfig,
+    /// The meta-objective.
+    pub objective: ObjectiveConfig,
+    /// The critic of the outer loop.
+    pub critic: CriticConfig,
+    /// The outer optimiser, Adam.
+    pub optimiser: OptimiserConfig,
+    /// The reinforcement learning of the outer loop.
+    pub ppo: PpoConfig,
+    /// How the dataset is scored.
+    pub evaluation: EvaluationConfig,
+}
+
+/// The environment and how much of it is seen in a meta-epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnvironmentConfig {
+    /// `name-vN` or `namespace/name-vN`.
+    pub id: String,
+    /// The plugin's options.
+    pub settings: Options,
+    /// Environments stepped together.
+    pub envs: usize,
+    /// Steps of each environment in a meta-epoch.
+    pub steps: usize,
+}
+
+/// The size of θ.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatasetConfig {
+    /// Number of instances.
+    pub k: usize,
+    /// η to start from.
+    pub inner_lr: f64,
+    /// The least η may become.
+    pub min_inner_lr: f64,
+}
+
+/// A learner plugin and its options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginConfig {
+    /// The plugin's id.
+    pub id: String,
+    /// The plugin's options.
+    pub options: Options,
+}
+
+/// An objective plugin and its options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ObjectiveConfig {
+    /// The plugin's id.
+    pub id: String,
+    /// The plugin's options.
+    pub options: Options,
+}
+
+/// The critic: a learner of one output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CriticConfig {
+    /// The learner plugin's id; `same` for the learner's.
+    pub id: String,
+    /// The plugin's options.
+    pub options: Options,
+}
+
+/// Adam.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimiserConfig {
+    /// Learning rate of θ, the encoder and the critic.
+    pub lr: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decay of the first and the second moment, each in `[0, 1)`.
+    pub betas: [f64; 2],
+    /// The joint gradient norm is clipped to this; 0 for no clipping.
+    pub max_grad_norm: f64,
+    /// Whether the learning rate falls linearly to zero over the run.
+    pub anneal: bool,
+}
+
+/// Proximal policy optimisation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PpoConfig {
+    /// Passes over a rollout.
+    pub policy_epochs: usize,
+    /// Minibatches of a pass.
+    pub minibatches: usize,
+    /// Discount, in `(0, 1]`.
+    pub gamma: f64,
+    /// λ of the generalised advantage estimate, in `[0, 1]`.
+    pub lambda: f64,
+    /// ε: the probability ratio is clipped to `[1 − ε, 1 + ε]`.
+    pub clip: f64,
+    /// Coefficient of the entropy bonus.
+    pub entropy: f64,
+    /// Coefficient of the value loss.
+    pub value: f64,
+    /// Whether advantages are normalised in each minibatch.
+    pub normalise_advantages: bool,
+}
+
+/// How the dataset is scored: new learners, one inner step, whole episodes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationConfig {
+    /// Meta-epochs from one evaluation to the next; 0 for only the last.
+    pub every: u64,
+    /// Learners, each with its own initialisation.
+    pub learners: usize,
+    /// Episodes of each learner.
+    pub episodes: usize,
+    /// Whether greedy actions are scored beside sampled ones.
+    pub greedy: bool,
+}
+
+impl Default for DistillConfig {
+    fn default() -> Self {
+        DistillConfig {
+            seed: 0,
+            meta_epochs: 300,
+            encoder_layers: 0,
+            device: "cpu".into(),
+            threads: 0,
+            checkpoint_every: 25,
+            environment: EnvironmentConfig::default(),
+            dataset: DatasetConfig::default(),
+            learner: PluginConfig::default(),
+            objective: ObjectiveConfig::default(),
+            critic: CriticConfig::default(),
+            optimiser: OptimiserConfig::default(),
+            ppo: PpoConfig::default(),
+            evaluation: EvaluationConfig::default(),
+        }
+    }
+}
+
+impl Default for EnvironmentConfig {
+    fn default() -> Self {
+        EnvironmentConfig { id: "nd-cartpole-v1".into(), settings: Options::new(), envs: 8, steps: 512 }
+    }
+}
+
+impl Default for DatasetConfig {
+    fn default() -> Self {
+        DatasetConfig { k: 2, inner_lr: 0.02, min_inner_lr: 1e-6 }
+    }
+}
+
+impl Default for PluginConfig {
+    fn default() -> Self {
+        PluginConfig { id: "mlp".into(), options: Options::new() }
+    }
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        ObjectiveConfig { id: "ppmo".into(), options: Options::new() }
+    }
+}
+
+impl Default for CriticConfig {
+    fn default() -> Self {
+        CriticConfig { id: "same".into(), options: Options::new() }
+    }
+}
+
+impl Default for OptimiserConfig {
+    fn default() -> Self {
+        OptimiserConfig { lr: 2.5e-3, eps: 1e-5, betas: [0.9, 0.999], max_grad_norm: 0.5, anneal: false }
+    }
+}
+
+impl Default for PpoConfig {
+    fn default() -> Self {
+        PpoConfig {
+            policy_epochs: 4,
+            minibatches: 4,
+            gamma: 0.99,
+            lambda: 0.95,
+            clip: 0.2,
+            entropy: 0.01,
+            value: 0.5,
+            normalise_advantages: true,
+        }
+    }
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        EvaluationConfig { every: 25, learners: 100, episodes: 1, greedy: true }
+    }
+}
+
+/// Tables whose keys belong to plugins.
+const FREE: [&str; 4] = ["environment.settings", "learner.options", "objective.options", "critic.options"];
+
+impl DistillConfig {
+    /// Reads a configuration file; what it does not mention has its default.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it is not TOML, has an unknown key (with the
+    /// nearest known one), a value of the wrong type, or one that [`DistillConfig::validate`] refuses.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).at(path)?;
+        Self::parse(&text).map_err(|what| Error::file(path, what))
+    }
+
+    /// Reads a configuration from text, as [`DistillConfig::load`] does.
+    ///
+    /// # Errors
+    /// Says which key or value is wrong, and what was expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
+        let known = toml::Table::try_from(Self::default()).map_err(|e| e.to_string())?;
+        refuse_unknown(&table, &known, "")?;
+        // From the text again: a value of the wrong type is shown in its line.
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML: every value, also those left at their default.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a whole number beyond TOML's 64-bit range.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self)
+            .map_err(|e| Error::usage(format!("the configuration cannot be written as TOML: {e}")))
+    }
+
+    /// Writes the configuration atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming `path`; those of [`DistillConfig::to_toml`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let text = self.to_toml()?;
+        write_atomically(path.as_ref(), |file| file.write_all(text.as_bytes()))
+    }
+
+    /// Checks every value that can be judged without a plugin.
+    ///
+    /// # Errors
+    /// Names the key, what was expected and what there is.
+    pub fn validate(&self) -> Result<(), String> {
+        let Self { environment, dataset, optimiser, ppo, evaluation, .. } = self;
+        at_least_one("meta_epochs", self.meta_epochs)?;
+        at_least_one("environment.envs", environment.envs as u64)?;
+        at_least_one("environment.steps", environment.steps as u64)?;
+        at_least_one("dataset.k", dataset.k as u64)?;
+        at_least_one("ppo.policy_epochs", ppo.policy_epochs as u64)?;
+        at_least_one("ppo.minibatches", ppo.minibatches as u64)?;
+        at_least_one("evaluation.learners", evaluation.learners as u64)?;
+        at_least_one("evaluation.episodes", evaluation.episodes as u64)?;
+        for (key, id) in [
+            ("environment.id", &environment.id),
+            ("learner.id", &self.learner.id),
+            ("objective.id", &self.objective.id),
+            ("critic.id", &self.critic.id),
+            ("device", &self.device),
+        ] {
+            check(key, id, !id.is_empty(), "a name")?;
+        }
+        // TOML's whole numbers are signed: a larger seed could not be written to the run directory.
+        check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
+        let transitions = environment.envs.saturating_mul(environment.steps);
+        check(
+            "ppo.minibatches",
+            ppo.minibatches,
+            ppo.minibatches <= transitions,
+            &format!("at most {transitions}, the transitions of a meta-epoch"),
+        )?;
+        let positive =
+            |key, value: f64| check(key, value, value.is_finite() && value > 0.0, "a number above 0");
+        let not_negative =
+            |key, value: f64| check(key, value, value.is_finite() && value >= 0.0, "0 or more");
+        positive("dataset.min_inner_lr", dataset.min_inner_lr)?;
+        let floor = dataset.inner_lr.is_finite() && dataset.inner_lr >= dataset.min_inner_lr;
+        check("dataset.inner_lr", dataset.inner_lr, floor, "at least dataset.min_inner_lr")?;
+        positive("optimiser.lr", optimiser.lr)?;
+        positive("optimiser.eps", optimiser.eps)?;
+        for beta in optimiser.betas {
+            check("optimiser.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1")?;
+        }
+        not_negative("optimiser.max_grad_norm", optimiser.max_grad_norm)?;
+        check("ppo.gamma", ppo.gamma, ppo.gamma > 0.0 && ppo.gamma <= 1.0, "a number above 0 and at most 1")?;
+        check("ppo.lambda", ppo.lambda, (0.0..=1.0).contains(&ppo.lambda), "a number from 0 to 1")?;
+        positive("ppo.clip", ppo.clip)?;
+        not_negative("ppo.entropy", ppo.entropy)?;
+        not_negative("ppo.value", ppo.value)
+    }
+}
+
+fn at_least_one(key: &str, value: u64) -> Result<(), String> {
+    check(key, value, value >= 1, "at least 1")
+}
+
+fn check(key: &str, value: impl std::fmt::Display, holds: bool, expected: &str) -> Result<(), String> {
+    match holds {
+        true => Ok(()),
+        false => Err(format!("`{key}` is {value}; expected {expected}")),
+    }
+}
+
+fn refuse_unknown(table: &toml::Table, known: &toml::Table, prefix: &str) -> Result<(), String> {
+    for (key, value) in table {
+        let name = format!("{prefix}{key}");
+        match (known.get(key), value) {
+            (None, _) => {
+                let hint = did_you_mean(key, known.keys().map(String::as_str));
+                return Err(format!("unknown key `{name}`.{hint}"));
+            }
+            (Some(toml::Value::Table(known)), toml::Value::Table(value)) if !FREE.contains(&&name[..]) => {
+                refuse_unknown(value, known, &format!("{name}."))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let mut config = DistillConfig::default();
+        config.environment.settings.insert("n".into(), OptionValue::Integer(2));
+        config.environment.settings.insert("gravity".into(), OptionValue::Number(9.0));
+        config.learner.options.insert("hidden".into(), OptionValue::Text("64,64".into()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        config.save(&path).unwrap();
+        assert_eq!(DistillConfig::load(&path).unwrap(), config);
+        assert_eq!(DistillConfig::parse("").unwrap(), DistillConfig::default());
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, expected) in [
+            ("sede = 3", "unknown key `sede`. Did you mean `seed`?"),
+            ("[ppo]\ngama = 0.9", "unknown key `ppo.gama`. Did you mean `gamma`?"),
+            ("[environment]\nid = 3", "id = 3"),
+            ("seed = -1", "seed = -1"),
+            ("[dataset]\nk = 0", "`dataset.k` is 0; expected at least 1"),
+            ("[environment]\nenvs = 0", "`environment.envs`"),
+            ("[ppo]\ngamma = 1.5", "`ppo.gamma` is 1.5; expected a number above 0 and at most 1"),
+            ("[ppo]\ngamma = nan", "`ppo.gamma` is NaN"),
+            ("[ppo]\nlambda = inf", "`ppo.lambda` is inf"),
+            ("[ppo]\nminibatches = 10000", "at most 4096"),
+            ("[optimiser]\nlr = 0.0", "`optimiser.lr` is 0"),
+            ("[optimiser]\nbetas = [0.9, 1.0]", "`optimiser.betas` is 1"),
+            ("[dataset]\ninner_lr = 1e-9", "`dataset.inner_lr`"),
+            ("seed =", "TOML parse error at line 1"),
+        ] {
+            let message = DistillConfig::parse(text).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+        DistillConfig::parse("[environment.settings]\nwhatever = true").unwrap();
+        let config = DistillConfig { seed: u64::MAX, ..DistillConfig::default() };
+        assert!(config.validate().unwrap_err().contains("`seed`"));
+    }
+}

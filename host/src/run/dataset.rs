@@ -1,0 +1,595 @@
+//! The dataset file: θ = {X, Y}, the inner learning rate η, and all that is needed to use and judge them.
+//!
+//! A safetensors file that any safetensors reader opens:
+//!
+//! | tensor | shape | |
+//! |---|---|---|
+//! | `x` | `[k, …observation]` | the instances X |
+//! | `y` | `[k, policy outputs]` | their labels Y: logits, or the mean of a continuous action |
+//! | `inner_lr` | `[]` | η, the learning rate of the inner step |
+//! | `log_std` | any, as many as policy outputs | the label of a Gaussian policy's log standard deviation |
+//! | `encoder.…` | any | parameters ξ of the learner's encoder |
+//! | `normalizer.…` | any | statistics of the observations: `mean`, `var`, `count` |
+//!
+//! The header's metadata holds `format` = `potstill-dataset`, `potstill`, one JSON value that
+//! [`DatasetInfo`] describes, and `sha256`, a checksum of the rest.
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use potstill_plugin_api::{EnvironmentSpec, OptionValue};
+use serde::{Deserialize, Serialize};
+
+use super::tensor::{Container, NamedTensor, read_safetensors, write_safetensors};
+use crate::error::{Error, Result};
+
+const FORMAT: &str = "potstill-dataset";
+const FORMAT_VERSION: u32 = 1;
+
+/// A distilled environment: one batch, and what it was distilled from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// X, `[k, …observation]`, named `x`.
+    pub x: NamedTensor,
+    /// Y, `[k, policy outputs]`, named `y`.
+    pub y: NamedTensor,
+    /// η, the learning rate of the inner step: finite and positive.
+    pub inner_lr: f32,
+    /// Everything else by name: `log_std`, `encoder.…`, `normalizer.…`.
+    pub extra: Vec<NamedTensor>,
+    /// What the tensors are for, and how good they are.
+    pub info: DatasetInfo,
+}
+
+/// What a dataset says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetInfo {
+    /// The environment it stands for.
+    pub environment: DatasetEnvironment,
+    /// The learners it teaches: the distribution Λ, in the engine's words.
+    pub learner: serde_json::Value,
+    /// The meta-objective it was distilled with.
+    pub objective: Part,
+    /// How good learners are after the inner step.
+    #[serde(default)]
+    pub scores: Vec<Score>,
+    /// The seed of the distillation.
+    pub seed: u64,
+    /// Meta-epochs of the distillation.
+    pub meta_epochs: u64,
+    /// Environment steps the distillation took.
+    pub environment_steps: u64,
+    /// What wrote the file, e.g. `potstill 0.1.0`.
+    pub software: String,
+    /// Where an imported dataset comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+}
+
+/// The environment a dataset stands for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetEnvironment {
+    /// The id that `--environment` takes.
+    pub id: String,
+    /// The version of the plugin that provided it.
+    pub version: String,
+    /// The plugin's options.
+    #[serde(default)]
+    pub settings: BTreeMap<String, OptionValue>,
+    /// SHA-256 of the plugin file in hexadecimal; none for a built-in.
+    #[serde(default)]
+    pub plugin_sha256: Option<String>,
+    /// Spaces and limits under these settings.
+    pub spec: EnvironmentSpec,
+}
+
+/// A plugin's part in the distillation: its id and its hyperparameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// The plugin's id.
+    pub id: String,
+    /// Its hyperparameters, in its own words.
+    #[serde(default)]
+    pub options: serde_json::Value,
+}
+
+/// How a trained policy acts when it is scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Draws from its distribution.
+    Sampled,
+    /// Takes the likeliest action, or the mean.
+    Greedy,
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Protocol::Sampled => "sampled",
+            Protocol::Greedy => "greedy",
+        })
+    }
+}
+
+/// Returns of freshly initialised learners after the inner step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// How actions were chosen.
+    pub protocol: Protocol,
+    /// Learners, each with its own initialisation.
+    pub learners: u64,
+    /// Episodes of each learner.
+    pub episodes: u64,
+    /// The seed of initialisations and episodes.
+    pub seed: u64,
+    /// Mean undiscounted return over all episodes.
+    pub mean_return: f64,
+    /// Standard deviation of the learners' mean returns.
+    pub std_return: f64,
+    /// The worst learner's mean return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_return: Option<f64>,
+    /// The best learner's mean return.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_return: Option<f64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned {
+    format_version: u32,
+    #[serde(flatten)]
+    info: DatasetInfo,
+}
+
+impl Dataset {
+    /// k, the number of instances.
+    pub fn k(&self) -> usize {
+        self.x.shape.first().copied().unwrap_or(0)
+    }
+
+    /// The extra tensor `name`.
+    pub fn extra(&self, name: &str) -> Option<&NamedTensor> {
+        self.extra.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// Reads and checks a dataset file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is not a dataset, is damaged, comes
+    /// from a newer version, or when [`Dataset::validate`] refuses what it holds.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let container = read_safetensors(path)?;
+        let dataset = Self::from_container(container).map_err(|what| Error::file(path, what))?;
+        dataset.validate().map_err(|what| Error::file(path, what))?;
+        Ok(dataset)
+    }
+
+    fn from_container(container: Container) -> Result<Self, String> {
+        let mut metadata = container.metadata;
+        let text = match (metadata.remove("format").as_deref(), metadata.remove("potstill")) {
+            (Some(FORMAT), Some(text)) => text,
+            (Some(other), Some(_)) => {
+                return Err(format!("this is a `{other}` file; expected a dataset (`{FORMAT}`)"));
+            }
+            _ => {
+                return Err(
+                    "a safetensors file without Potstill's metadata: it is no distilled dataset. To import \
+                            the released PyTorch datasets, give the `.pt` file"
+                        .into(),
+                );
+            }
+        };
+        if let Some(key) = metadata.keys().next() {
+            return Err(format!(
+                "unknown metadata `{key}` in the header; the file is damaged or was not written by Potstill"
+            ));
+        }
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| format!("the metadata is not valid JSON ({e})"))?;
+        match value.get("format_version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version > u64::from(FORMAT_VERSION) => {
+                return Err(format!(
+                    "dataset format {version}; this Potstill ({}) reads up to {FORMAT_VERSION}: upgrade it",
+                    env!("CARGO_PKG_VERSION")
+                ));
+            }
+            Some(1..) => {}
+            _ => return Err("the metadata has no `format_version`".into()),
+        }
+        let Versioned { info, .. } =
+            serde_json::from_value(value).map_err(|e| format!("the metadata is incomplete ({e})"))?;
+
+        let mut tensors: BTreeMap<_, _> =
+            container.tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
+        let found = tensors.keys().cloned().collect::<Vec<_>>().join(", ");
+        let mut take = |name: &str| {
+            tensors.remove(name).ok_or_else(|| format!("tensor `{name}` is missing; the file holds: {found}"))
+        };
+        let (x, y, inner_lr) = (take("x")?, take("y")?, take("inner_lr")?);
+        let inner_lr = match inner_lr.data[..] {
+            [value] => value,
+            _ => return Err(format!("`inner_lr` has shape {:?}; expected a scalar", inner_lr.shape)),
+        };
+        Ok(Dataset { x, y, inner_lr, extra: tensors.into_values().collect(), info })
+    }
+
+    /// Checks that the tensors fit the environment, and that every value is finite.
+    ///
+    /// # Errors
+    /// Says which tensor is wrong, what was expected and what there is.
+    pub fn validate(&self) -> Result<(), String> {
+        let spec = &self.info.environment.spec;
+        for (name, space) in [("observation", &spec.observation), ("action", &spec.action)] {
+            space.validate().map_err(|e| format!("the {name} space of `{}`: {e}", spec.id))?;
+        }
+        let k = match self.x.shape.first() {
+            Some(0) => return Err("`x` has no instances (k = 0)".into()),
+            Some(k) => *k,
+            None => return Err("`x` is a scalar; expected [k, …observation]".into()),
+        };
+        if self.x.shape[1..] != spec.observation.shape()[..] {
+            return Err(format!(
+                "`x` has shape {:?}; the observation space {} asks for [k, …] with instances of shape {:?}",
+                self.x.shape,
+                spec.observation,
+                spec.observation.shape()
+            ));
+        }
+        let outputs = spec.action.policy_outputs();
+        match self.y.shape[..] {
+            [rows, _] if rows != k => {
+                return Err(format!(
+                    "`x` has {k} instances and `y` has {rows} labels; expected one label each"
+                ));
+            }
+            [_, width] if width == outputs => {}
+            _ => {
+                return Err(format!(
+                    "`y` has shape {:?}; the action space {} asks for [{k}, {outputs}]",
+                    self.y.shape, spec.action
+                ));
+            }
+        }
+        if let Some(log_std) = self.extra("log_std").filter(|t| t.data.len() != outputs) {
+            return Err(format!("`log_std` has shape {:?}; expected {outputs} values", log_std.shape));
+        }
+        for tensor in [&self.x, &self.y].into_iter().chain(&self.extra) {
+            if tensor.shape.iter().product::<usize>() != tensor.data.len() {
+                return Err(format!(
+                    "`{}` of shape {:?} holds {} values",
+                    tensor.name,
+                    tensor.shape,
+                    tensor.data.len()
+                ));
+            }
+            if let Some(at) = tensor.data.iter().position(|v| !v.is_finite()) {
+                return Err(format!(
+                    "`{}` holds {} at element {at}; expected finite values",
+                    tensor.name, tensor.data[at]
+                ));
+            }
+        }
+        match self.inner_lr.is_finite() && self.inner_lr > 0.0 {
+            true => Ok(()),
+            false => Err(format!("`inner_lr` is {}; expected a finite number above 0", self.inner_lr)),
+        }
+    }
+
+    /// Writes the dataset atomically: the file appears whole, or what was there before stays.
+    /// The same dataset always gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming `path`; [`Error::File`] when [`Dataset::validate`] refuses the dataset.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.validate().map_err(|what| Error::file(path, format!("not written: {what}")))?;
+        let versioned = Versioned { format_version: FORMAT_VERSION, info: self.info.clone() };
+        let text = serde_json::to_string(&versioned)
+            .map_err(|e| Error::file(path, format!("the metadata cannot be written as JSON: {e}")))?;
+        let metadata = [("format", FORMAT.to_owned()), ("potstill", text)];
+        let inner_lr = NamedTensor::scalar("inner_lr", self.inner_lr);
+        let tensors: Vec<&NamedTensor> =
+            [&self.x, &self.y, &inner_lr].into_iter().chain(&self.extra).collect();
+        write_safetensors(path, &tensors, &metadata.map(|(key, value)| (key.to_owned(), value)).into())
+    }
+
+    /// Checks that the dataset stands for the environment `spec`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when id or spaces differ: says what it was made for.
+    pub fn check_environment(&self, spec: &EnvironmentSpec) -> Result<()> {
+        let own = &self.info.environment.spec;
+        let settings = match self.info.environment.settings.is_empty() {
+            true => String::new(),
+            false => {
+                let settings =
+                    self.info.environment.settings.iter().map(|(name, value)| format!("{name}={value}"));
+                format!(" with {}", settings.collect::<Vec<_>>().join(", "))
+            }
+        };
+        if own.id != spec.id {
+            return Err(Error::usage(format!(
+                "the dataset was made for `{}`{settings}, not for `{}`: choose that environment, or another dataset",
+                own.id, spec.id
+            )));
+        }
+        for (name, own, other) in
+            [("observation", &own.observation, &spec.observation), ("action", &own.action, &spec.action)]
+        {
+            if own.shape() != other.shape() || own.policy_outputs() != other.policy_outputs() {
+                return Err(Error::usage(format!(
+                    "the dataset was made for `{}`{settings}, whose {name} space is {own}; here it is {other}: \
+                     give the environment the same settings",
+                    spec.id
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use potstill_plugin_api::{Autoreset, Space};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    pub(in crate::run) fn cartpole_spec() -> EnvironmentSpec {
+        EnvironmentSpec {
+            id: "cartpole-v1".into(),
+            summary: "A pole on a cart.".into(),
+            observation: Space::Box {
+                shape: vec![4],
+                low: vec![-4.8, f32::NEG_INFINITY, -0.418, f32::NEG_INFINITY],
+                high: vec![4.8, f32::INFINITY, 0.418, f32::INFINITY],
+            },
+            action: Space::Discrete { n: 2 },
+            max_episode_steps: Some(500),
+            reward_threshold: Some(475.0),
+            autoreset: Autoreset::SameStep,
+        }
+    }
+
+    pub(in crate::run) fn info(spec: EnvironmentSpec) -> DatasetInfo {
+        DatasetInfo {
+            environment: DatasetEnvironment {
+                id: spec.id.clone(),
+                version: "1.0.0".into(),
+                settings: BTreeMap::from([("n".into(), OptionValue::Integer(1))]),
+                plugin_sha256: Some("ab".repeat(32)),
+                spec,
+            },
+            learner: json!({"id": "mlp", "hidden": [64, 64], "activation": "tanh"}),
+            objective: Part { id: "ppmo".into(), options: json!({"clip": 0.2}) },
+            scores: vec![Score {
+                protocol: Protocol::Sampled,
+                learners: 100,
+                episodes: 10,
+                seed: 7,
+                mean_return: 499.25,
+                std_return: 1.5,
+                min_return: Some(490.0),
+                max_return: Some(500.0),
+            }],
+            seed: 42,
+            meta_epochs: 75,
+            environment_steps: 307_200,
+            software: "potstill 0.1.0".into(),
+            origin: None,
+        }
+    }
+
+    pub(in crate::run) fn cartpole_dataset() -> Dataset {
+        let x = vec![-0.35, 1.2, -2.4, 0.8, 0.9, -0.4, 1.7, -1.1];
+        let y = vec![-1.6, 1.4, 1.5, -1.7];
+        Dataset {
+            x: NamedTensor::new("x", [2, 4], x).unwrap(),
+            y: NamedTensor::new("y", [2, 2], y).unwrap(),
+            inner_lr: 1.25,
+            extra: vec![],
+            info: info(cartpole_spec()),
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Dataset)) -> String {
+        let mut dataset = cartpole_dataset();
+        change(&mut dataset);
+        let message = dataset.validate().unwrap_err();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.safetensors");
+        assert!(matches!(dataset.save(&path), Err(Error::File { .. })));
+        // What `save` refuses, another program may have written: `load` must refuse it too.
+        write_unchecked(&dataset, &path);
+        match Dataset::load(&path) {
+            Err(Error::File { path: p, what }) => {
+                assert_eq!(p, path);
+                assert_eq!(what, message);
+            }
+            other => panic!("{other:?}"),
+        }
+        message
+    }
+
+    fn write_unchecked(dataset: &Dataset, path: &Path) {
+        let text =
+            serde_json::to_string(&Versioned { format_version: 1, info: dataset.info.clone() }).unwrap();
+        let inner_lr = NamedTensor::scalar("inner_lr", dataset.inner_lr);
+        let tensors: Vec<_> = [&dataset.x, &dataset.y, &inner_lr].into_iter().chain(&dataset.extra).collect();
+        let metadata = BTreeMap::from([("format".into(), FORMAT.into()), ("potstill".into(), text)]);
+        write_safetensors(path, &tensors, &metadata).unwrap();
+    }
+
+    fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("d.safetensors");
+        cartpole_dataset().save(&path).unwrap();
+        (folder, path)
+    }
+
+    fn load_error(path: &Path) -> String {
+        match Dataset::load(path) {
+            Err(Error::File { path: p, what }) => {
+                assert_eq!(p, path);
+                what
+            }
+            other => panic!("expected one Error::File, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn same_dataset_same_bytes_and_back() {
+        let (folder, path) = saved();
+        assert_eq!(Dataset::load(&path).unwrap(), cartpole_dataset());
+        let again = folder.path().join("again.safetensors");
+        cartpole_dataset().save(&again).unwrap();
+        assert_eq!(std::fs::read(path).unwrap(), std::fs::read(again).unwrap());
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_the_tensors() {
+        let all = |shape: &[usize]| vec![0.5; shape.iter().product()];
+        let tensor = |name: &str, shape: &[usize]| NamedTensor::new(name, shape, all(shape)).unwrap();
+        assert!(refused(|d| d.x = tensor("x", &[0, 4])).contains("k = 0"));
+        assert!(refused(|d| d.x = tensor("x", &[])).contains("scalar"));
+        assert!(refused(|d| d.x = tensor("x", &[2, 5])).contains("[2, 5]"));
+        assert!(refused(|d| d.y = tensor("y", &[3, 2])).contains("3 labels"));
+        assert!(refused(|d| d.y = tensor("y", &[2, 3])).contains("Discrete(2)"));
+        assert!(refused(|d| d.y = tensor("y", &[4])).contains("[2, 2]"));
+        assert!(refused(|d| d.x.data[5] = f32::NAN).contains("NaN at element 5"));
+        assert!(refused(|d| d.y.data[0] = f32::INFINITY).contains("`y` holds inf"));
+        assert!(refused(|d| d.inner_lr = 0.0).contains("inner_lr"));
+        assert!(refused(|d| d.inner_lr = f32::NAN).contains("inner_lr"));
+        assert!(refused(|d| d.extra.push(tensor("log_std", &[3]))).contains("log_std"));
+        assert!(
+            refused(|d| d.info.environment.spec.action = Space::Discrete { n: 0 }).contains("action space")
+        );
+    }
+
+    #[test]
+    fn says_what_the_file_is_instead() {
+        let (folder, path) = saved();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert!(load_error(&path).contains("cut short"));
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert!(load_error(&path).contains("cut short"));
+        std::fs::write(&path, b"").unwrap();
+        assert!(load_error(&path).contains("empty"));
+        std::fs::write(&path, b"PK\x03\x04 certainly not safetensors").unwrap();
+        assert!(load_error(&path).contains("not a safetensors file"));
+
+        let tensor = NamedTensor::scalar("weight", 1.0);
+        let metadata =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        write_safetensors(&path, &[&tensor], &metadata(&[("format", "pt")])).unwrap();
+        assert!(load_error(&path).contains("without Potstill's metadata"));
+        write_safetensors(
+            &path,
+            &[&tensor],
+            &metadata(&[("format", "potstill-checkpoint"), ("potstill", "{}")]),
+        )
+        .unwrap();
+        assert!(load_error(&path).contains("`potstill-checkpoint` file"));
+        write_safetensors(
+            &path,
+            &[&tensor],
+            &metadata(&[("format", FORMAT), ("potstill", r#"{"format_version": 2}"#)]),
+        )
+        .unwrap();
+        assert!(load_error(&path).contains("upgrade"));
+        write_safetensors(
+            &path,
+            &[&tensor],
+            &metadata(&[("format", FORMAT), ("potstill", r#"{"format_version": 1}"#)]),
+        )
+        .unwrap();
+        assert!(load_error(&path).contains("environment"));
+
+        let mut dataset = cartpole_dataset();
+        dataset.x.name = "states".into();
+        write_unchecked(&dataset, &path);
+        assert!(load_error(&path).contains("`x` is missing; the file holds: inner_lr, states, y"));
+        assert!(matches!(Dataset::load(folder.path().join("nothing")), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn is_for_one_environment() {
+        let dataset = cartpole_dataset();
+        dataset.check_environment(&cartpole_spec()).unwrap();
+        let other = EnvironmentSpec { id: "pong-v5".into(), ..cartpole_spec() };
+        let message = dataset.check_environment(&other).unwrap_err().to_string();
+        assert!(message.contains("`cartpole-v1` with n=1, not for `pong-v5`"), "{message}");
+        let wider = EnvironmentSpec { action: Space::Discrete { n: 4 }, ..cartpole_spec() };
+        let message = dataset.check_environment(&wider).unwrap_err().to_string();
+        assert!(message.contains("Discrete(2); here it is Discrete(4)"), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip_is_bit_exact(
+            k in 1usize..4,
+            observation in prop::collection::vec(1usize..4, 0..3),
+            n in 1usize..5,
+            inner_lr in (f32::MIN_POSITIVE..f32::MAX),
+            values in prop::collection::vec(prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO, 300),
+            seed: u64,
+            score in -1e9f64..1e9,
+        ) {
+            let mut values = values.into_iter();
+            let mut tensor = |name: &str, shape: Vec<usize>| {
+                let data = values.by_ref().take(shape.iter().product()).collect();
+                NamedTensor::new(name, shape, data).unwrap()
+            };
+            let spec = EnvironmentSpec {
+                observation: Space::unbounded(observation.clone()),
+                action: Space::Discrete { n },
+                ..cartpole_spec()
+            };
+            let mut dataset = Dataset {
+                x: tensor("x", [&[k][..], &observation].concat()),
+                y: tensor("y", vec![k, n]),
+                inner_lr,
+                extra: vec![tensor("log_std", vec![1, n]), tensor("normalizer.mean", observation)],
+                info: info(spec),
+            };
+            dataset.info.seed = seed;
+            dataset.info.scores[0].mean_return = score;
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("d.safetensors");
+            dataset.save(&path).unwrap();
+            let loaded = Dataset::load(&path).unwrap();
+            prop_assert_eq!(&loaded, &dataset);
+            for (a, b) in [(&loaded.x, &dataset.x), (&loaded.y, &dataset.y)] {
+                let bits = |t: &NamedTensor| t.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(a), bits(b));
+            }
+            prop_assert_eq!(loaded.inner_lr.to_bits(), dataset.inner_lr.to_bits());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn damage_is_one_error(at: prop::sample::Index, bit in 0u8..8, cut: bool) {
+            thread_local! {
+                static SAVED: (tempfile::TempDir, std::path::PathBuf, Vec<u8>) = {
+                    let (folder, path) = saved();
+                    let bytes = std::fs::read(&path).unwrap();
+                    (folder, path, bytes)
+                };
+            }
+            SAVED.with(|(_, path, whole)| {
+                let mut bytes = whole.clone();
+                let at = at.index(bytes.len());
+                match cut {
+                    true => bytes.truncate(at),
+                    false => bytes[at] ^= 1 << bit,
+                }
+                std::fs::write(path, bytes).unwrap();
+                load_error(path);
+            });
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The run directory: all that a distillation leaves, and all it needs to go on.
+//!
+//! ```text
+//! runs/cartpole-v1-20250131-235959/
+//!   config.toml            every value the run depends on, resolved
+//!   versions.json          what ran: Potstill, target, device, plugins with their SHA-256, seed
+//!   metrics.jsonl          one JSON object per meta-epoch
+//!   tensorboard/           the same for TensorBoard: events.out.tfevents.*
+//!   checkpoints/           the newest two, checkpoint-<meta-epoch>.safetensors
+//!   dataset.safetensors    the distilled dataset, the best so far
+//!   report.html            the run on one page
+//!   lock                   held by the process that writes here
+//! ```
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::atomic::write_atomically;
+use super::checkpoint::Checkpoints;
+use super::config::DistillConfig;
+use super::date::Date;
+use crate::error::{Error, IoContext, Result};
+
+const CONFIG: &str = "config.toml";
+const VERSIONS: &str = "versions.json";
+const LOCK: &str = "lock";
+
+/// What ran: enough to run it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Versions {
+    /// Potstill's version.
+    pub potstill: String,
+    /// Target triple or `architecture-system`, e.g. `x86_64-linux`.
+    pub target: String,
+    /// The device in words, e.g. `cpu (2 threads)`.
+    pub device: String,
+    /// The plugins of every role.
+    pub plugins: Vec<PluginVersion>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// When the run started, seconds since 1970.
+    pub started: u64,
+}
+
+/// A plugin that took part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginVersion {
+    /// The plugin's id.
+    pub id: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// SHA-256 of its file in hexadecimal; none for a built-in.
+    #[serde(default)]
+    pub sha256: Option<String>,
+}
+
+impl Versions {
+    /// This Potstill on this machine, started now.
+    pub fn current(device: impl Into<String>, plugins: Vec<PluginVersion>, seed: u64) -> Self {
+        Versions {
+            potstill: env!("CARGO_PKG_VERSION").into(),
+            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            device: device.into(),
+            plugins,
+            seed,
+            started: super::date::unix_seconds(SystemTime::now()) as u64,
+        }
+    }
+}
+
+/// A run directory. One that was created or opened is locked until it is dropped, or the process dies.
+#[derive(Debug)]
+pub struct RunDirectory {
+    path: PathBuf,
+    /// Held for its lock; none in a directory that is only looked at.
+    _lock: Option<File>,
+}
+
+impl RunDirectory {
+    /// Makes `path` the directory of a new run and locks it. An empty directory is taken.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it already holds a run, or anything else, or another process has locked it;
+    /// [`Error::Io`] when it cannot be written; those of [`DistillConfig::save`].
+    pub fn create(path: impl AsRef<Path>, config: &DistillConfig, versions: &Versions) -> Result<Self> {
+        let path = path.as_ref();
+        fs::create_dir_all(path).at(path)?;
+        let occupied = || match is_run(path) {
+            true => {
+                let how = "resume it, or choose another directory";
+                Err(Error::file(path, format!("the directory already holds a run: {how}")))
+            }
+            false => {
+                let how = "choose a new or an empty one";
+                Err(Error::file(path, format!("the directory is not empty and holds no run: {how}")))
+            }
+        };
+        if !is_empty(path)? {
+            return occupied();
+        }
+        let lock = lock(path)?;
+        // Another process may have made its run between the look and the lock.
+        if is_run(path) {
+            return occupied();
+        }
+        let run = RunDirectory { path: path.to_owned(), _lock: Some(lock) };
+        let checkpoints = run.checkpoints_path();
+        fs::create_dir_all(&checkpoints).at(&checkpoints)?;
+        run.save_versions(versions)?;
+        // Last: a directory with a configuration is a run.
+        config.save(run.config_path())?;
+        Ok(run)
+    }
+
+    /// [`RunDirectory::create`] at `<parent>/<environment>-<yyyymmdd-hhmmss>`, UTC, with `-2`, `-3`, … where
+    /// that is taken.
+    ///
+    /// # Errors
+    /// Those of [`RunDirectory::create`].
+    pub fn create_named(
+        parent: impl AsRef<Path>,
+        config: &DistillConfig,
+        versions: &Versions,
+    ) -> Result<Self> {
+        let parent = parent.as_ref();
+        fs::create_dir_all(parent).at(parent)?;
+        let name = default_name(&config.environment.id, SystemTime::now());
+        for count in 1.. {
+            let path = parent.join(if count == 1 { name.clone() } else { format!("{name}-{count}") });
+            match fs::create_dir(&path) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                made => {
+                    made.at(&path)?;
+                    return Self::create(path, config, versions);
+                }
+            }
+        }
+        Err(Error::file(parent, "no name is free"))
+    }
+
+    /// Opens a run to go on with it, and locks it. The lock of a killed process is free.
+    ///
+    /// # Errors
+    /// [`Error::File`] when `path` holds no run, or a running process holds it; [`Error::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let mut run = Self::inspect(path)?;
+        run._lock = Some(lock(&run.path)?);
+        Ok(run)
+    }
+
+    /// Opens a run to look at it, also while it is running.
+    ///
+    /// # Errors
+    /// [`Error::File`] when `path` holds no run; [`Error::Io`] when it cannot be read.
+    pub fn inspect(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        fs::read_dir(path).at(path)?;
+        match is_run(path) {
+            true => Ok(RunDirectory { path: path.to_owned(), _lock: None }),
+            false => Err(Error::file(path, format!("no run directory: it has no {CONFIG} and {VERSIONS}"))),
+        }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `config.toml`.
+    pub fn config_path(&self) -> PathBuf {
+        self.path.join(CONFIG)
+    }
+
+    /// `metrics.jsonl`.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// `dataset.safetensors`.
+    pub fn dataset_path(&self) -> PathBuf {
+        self.path.join("dataset.safetensors")
+    }
+
+    /// `report.html`.
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// `checkpoints/`.
+    pub fn checkpoints_path(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// The run's checkpoints.
+    pub fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::new(self.checkpoints_path())
+    }
+
+    /// Reads `config.toml`.
+    ///
+    /// # Errors
+    /// Those of [`DistillConfig::load`].
+    pub fn config(&self) -> Result<DistillConfig> {
+        DistillConfig::load(self.config_path())
+    }
+
+    /// Reads `versions.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it does not hold [`Versions`].
+    pub fn versions(&self) -> Result<Versions> {
+        let path = self.path.join(VERSIONS);
+        let text = fs::read_to_string(&path).at(&path)?;
+        serde_json::from_str(&text)
+            .map_err(|e| Error::file(&path, format!("not the versions of a run ({e})")))
+    }
+
+    /// Writes `versions.json`, for a run that goes on with another build or device.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn save_versions(&self, versions: &Versions) -> Result<()> {
+        let path = self.path.join(VERSIONS);
+        let mut text = serde_json::to_string_pretty(versions)
+            .map_err(|e| Error::file(&path, format!("the versions cannot be written as JSON: {e}")))?;
+        text.push('\n');
+        write_atomically(&path, |file| file.write_all(text.as_bytes()))
+    }
+}
+
+fn is_run(path: &Path) -> bool {
+    path.join(CONFIG).is_file() && path.join(VERSIONS).is_file()
+}
+
+/// Whether there is nothing but a lock, which a creation that was cut off leaves.
+fn is_empty(path: &Path) -> Result<bool> {
+    for entry in fs::read_dir(path).at(path)? {
+        if entry.at(path)?.file_name() != LOCK {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// An advisory lock that the system frees when the process dies, however it dies.
+fn lock(run: &Path) -> Result<File> {
+    let path = run.join(LOCK);
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).at(&path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who holds it is a courtesy; that it is held is the error.
+            let _ = file.read_to_string(&mut holder);
+            let holder = if holder.trim().is_empty() {
+                String::new()
+            } else {
+                format!(" (process {})", holder.trim())
+            };
+            let how = "wait for it, stop it, or choose another directory";
+            return Err(Error::file(run, format!("another process{holder} is writing this run: {how}")));
+        }
+        // Some network file systems know no locks; a run there is the user's to guard.
+        Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => return Ok(file),
+        Err(TryLockError::Error(e)) => return Err(e).at(&path),
+    }
+    file.set_len(0).at(&path)?;
+    file.rewind().at(&path)?;
+    writeln!(file, "{}", std::process::id()).at(&path)?;
+    Ok(file)
+}
+
+fn default_name(environment: &str, now: SystemTime) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
+    format!("{}-{}", environment.chars().map(safe).collect::<String>(), Date::of(now).compact())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn create(path: &Path) -> Result<RunDirectory> {
+        let plugin = PluginVersion { id: "mlp".into(), version: "0.1.0".into(), sha256: None };
+        RunDirectory::create(path, &DistillConfig::default(), &Versions::current("cpu", vec![plugin], 3))
+    }
+
+    #[test]
+    fn create_then_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b");
+        let run = create(&path).unwrap();
+        assert_eq!(run.config().unwrap(), DistillConfig::default());
+        assert_eq!(run.versions().unwrap().seed, 3);
+        assert!(run.checkpoints().latest().unwrap().0.is_none());
+        drop(run);
+        RunDirectory::open(&path).unwrap();
+        assert!(create(&path).unwrap_err().to_string().contains("already holds a run"));
+    }
+
+    #[test]
+    fn refuses_what_is_not_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        let error = create(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("not empty and holds no run"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let file = folder.path().join("thesis.tex");
+        assert!(matches!(create(&file), Err(Error::Io { path, .. }) if path == file));
+        assert!(RunDirectory::open(folder.path()).unwrap_err().to_string().contains("no run directory"));
+        let missing = folder.path().join("missing");
+        assert!(matches!(RunDirectory::open(&missing), Err(Error::Io { path, .. }) if path == missing));
+    }
+
+    #[test]
+    fn one_writer_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let run = create(&path).unwrap();
+        let error = RunDirectory::open(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("another process (process {})", std::process::id())), "{error}");
+        RunDirectory::inspect(&path).unwrap();
+        drop(run);
+        // What a killed process leaves: the file, with its id, and no lock.
+        fs::write(path.join(LOCK), "4194304\n").unwrap();
+        let run = RunDirectory::open(&path).unwrap();
+        assert_eq!(fs::read_to_string(path.join(LOCK)).unwrap().trim(), std::process::id().to_string());
+        drop(run);
+    }
+
+    #[test]
+    fn names_do_not_collide() {
+        let now = std::time::UNIX_EPOCH + Duration::from_secs(951_782_400);
+        assert_eq!(default_name("ours/cartpole-v1", now), "ours-cartpole-v1-20000229-000000");
+        let folder = tempfile::tempdir().unwrap();
+        let versions = Versions::current("cpu", vec![], 0);
+        let runs: Vec<_> = (0..4)
+            .map(|_| RunDirectory::create_named(folder.path(), &DistillConfig::default(), &versions).unwrap())
+            .collect();
+        assert_eq!(
+            runs.iter().map(|run| run.path().to_owned()).collect::<std::collections::BTreeSet<_>>().len(),
+            4
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! What a run reads and writes: configuration, run directory, checkpoints, metrics, the dataset file,
+//! and the pictures drawn from them. Knows no tensor engine: a value is a [`NamedTensor`].
+
+mod atomic;
+mod checkpoint;
+mod config;
+mod dataset;
+mod date;
+mod directory;
+mod events;
+mod import;
+mod metrics;
+mod plot;
+mod pytorch;
+mod report;
+mod tensor;
+
+pub use checkpoint::{Checkpoint, Checkpoints};
+pub use config::{
+    CriticConfig, DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, ObjectiveConfig,
+    OptimiserConfig, Options, PluginConfig, PpoConfig,
+};
+pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part, Protocol, Score};
+pub use directory::{PluginVersion, RunDirectory, Versions};
+pub use import::{ImportTarget, import_pytorch};
+pub use metrics::{MetricsRecord, MetricsWriter, read_metrics};
+pub use plot::{dataset_png, dataset_svg, learning_curve_svg};
+pub use report::{report_html, write_report};
+pub use tensor::NamedTensor;

@@ -1,0 +1,755 @@
+//! Reads tensors from files of `torch.save`, without running what they hold.
+//!
+//! Both formats: the ZIP archive of PyTorch 1.6 and later, and the stream of pickles before it. A pickle is a
+//! program; of it only what state dictionaries are made of is followed (dictionaries, lists, `OrderedDict`,
+//! tensors and parameters), and every other class is an opaque value that nothing is done with. Strides, offsets
+//! and storage sizes are checked: a file that was cut short is an error, never zeros. (`burn-store`'s reader
+//! takes every tensor as contiguous and reads what it cannot find as zeros.)
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::tensor::NamedTensor;
+use crate::error::{Error, IoContext, Result};
+
+/// Elements a tensor may have: a stride of 0 lets a file of a hundred bytes ask for any number.
+const MAX_ELEMENTS: usize = 1 << 26;
+/// Dictionaries within dictionaries that are searched for tensors, and entries that are looked at: a dictionary
+/// may contain itself.
+const MAX_DEPTH: usize = 3;
+const MAX_ENTRIES: usize = 100_000;
+/// Dimensions of a tensor, and bytes of a key or a class name: these are copied, and a pickle can name one text
+/// a million times.
+const MAX_RANK: usize = 16;
+const MAX_NAME: usize = 256;
+/// Bytes of a pickle that are read; one of a large state dictionary has some hundred thousand.
+const MAX_PICKLE: u64 = 1 << 26;
+
+/// The tensors of a PyTorch file, by the path of their keys joined with `.`.
+#[derive(Debug)]
+pub(super) struct PytorchFile {
+    path: PathBuf,
+    storages: Storages,
+    tensors: BTreeMap<String, TensorView>,
+}
+
+#[derive(Clone, Debug)]
+struct TensorView {
+    storage: String,
+    element: Element,
+    offset: usize,
+    shape: Vec<usize>,
+    strides: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Element {
+    F32,
+    F64,
+    /// Anything else, by its size in bytes, 0 if that is unknown too.
+    Other(usize),
+}
+
+impl Element {
+    fn of(class: &str) -> Self {
+        match class {
+            "FloatStorage" => Element::F32,
+            "DoubleStorage" => Element::F64,
+            "LongStorage" | "ComplexFloatStorage" => Element::Other(8),
+            "IntStorage" => Element::Other(4),
+            "HalfStorage" | "BFloat16Storage" | "ShortStorage" => Element::Other(2),
+            "ByteStorage" | "CharStorage" | "BoolStorage" => Element::Other(1),
+            "ComplexDoubleStorage" => Element::Other(16),
+            _ => Element::Other(0),
+        }
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Element::F32 => 4,
+            Element::F64 => 8,
+            Element::Other(size) => size,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Storages {
+    /// The archive's entries start with this prefix.
+    Zip { prefix: String },
+    /// Bytes by storage key.
+    Legacy(HashMap<String, Vec<u8>>),
+}
+
+impl PytorchFile {
+    /// Reads what the file holds, but not yet the tensors' values.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it is no file of `torch.save`, is damaged, or
+    /// holds something other than a dictionary.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let wrong = |what: String| Error::file(path, what);
+        let mut magic = [0; 4];
+        let file = File::open(path).at(path)?;
+        let length = file.metadata().at(path)?.len();
+        let got = (&file).take(4).read(&mut magic).at(path)?;
+        let (pickle, storages) = match &magic[..got] {
+            b"PK\x03\x04" => {
+                let mut archive = open_archive(path)?;
+                let name =
+                    archive.file_names().find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
+                let name = name
+                    .map(str::to_owned)
+                    .ok_or_else(|| wrong("a ZIP archive, but not of `torch.save`: no data.pkl".into()))?;
+                let prefix = name.trim_end_matches("data.pkl").to_owned();
+                let order = format!("{prefix}byteorder");
+                if archive.index_for_name(&order).is_some()
+                    && read_entry(&mut archive, &order, length).map_err(wrong)?.starts_with(b"big")
+                {
+                    return Err(wrong("saved on a big-endian machine, which is not supported".into()));
+                }
+                let pickle = read_entry(&mut archive, &name, MAX_PICKLE).map_err(wrong)?;
+                (Pickle::read(&mut &pickle[..]).map_err(wrong)?, Storages::Zip { prefix })
+            }
+            [0x80, ..] => {
+                read_legacy(&mut BufReader::new(File::open(path).at(path)?), length).map_err(wrong)?
+            }
+            _ => return Err(wrong("not a file of PyTorch's `torch.save`".into())),
+        };
+        let (mut left, mut tensors) = (MAX_ENTRIES, BTreeMap::new());
+        match pickle.objects.get(pickle.root) {
+            Some(Object::Dictionary(_)) => pickle.collect(pickle.root, "", 0, &mut left, &mut tensors),
+            Some(Object::Tensor(_)) => {
+                return Err(wrong("holds one tensor; expected a state dictionary".into()));
+            }
+            _ => {
+                return Err(wrong(
+                    "holds no dictionary: a whole model was saved? Save its `state_dict()`".into(),
+                ));
+            }
+        }
+        Ok(PytorchFile { path: path.to_owned(), storages, tensors })
+    }
+
+    /// The tensors' names in alphabetical order, e.g. `distiller.x`.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The tensor `name` as `f32`, row by row whatever its strides; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::File`] when its values are not `float32` or `float64`, or are not all in the file.
+    pub(super) fn tensor(&self, name: &str) -> Result<Option<NamedTensor>> {
+        let Some(view) = self.tensors.get(name) else { return Ok(None) };
+        let wrong = |what: String| Error::file(&self.path, format!("tensor `{name}`: {what}"));
+        let data = match &self.storages {
+            Storages::Zip { prefix } => {
+                let entry = format!("{prefix}data/{}", view.storage);
+                let length = std::fs::metadata(&self.path).at(&self.path)?.len();
+                view.values(&read_entry(&mut open_archive(&self.path)?, &entry, length).map_err(wrong)?)
+            }
+            Storages::Legacy(storages) => match storages.get(&view.storage) {
+                Some(storage) => view.values(storage),
+                None => Err("its values are missing from the file".into()),
+            },
+        };
+        Ok(Some(NamedTensor { name: name.to_owned(), shape: view.shape.clone(), data: data.map_err(wrong)? }))
+    }
+}
+
+impl TensorView {
+    fn values(&self, storage: &[u8]) -> Result<Vec<f32>, String> {
+        if let Element::Other(_) = self.element {
+            return Err("expected float32 or float64 values".into());
+        }
+        let count = self.shape.iter().try_fold(1, |product: usize, d| product.checked_mul(*d));
+        let count = count.filter(|count| *count <= MAX_ELEMENTS);
+        let count = count.ok_or_else(|| format!("shape {:?} is too large", self.shape))?;
+        if count == 0 {
+            return Ok(vec![]);
+        }
+        let size = self.element.size();
+        let last = self
+            .shape
+            .iter()
+            .zip(&self.strides)
+            .try_fold(self.offset, |last, (d, stride)| last.checked_add((d - 1).checked_mul(*stride)?));
+        if last.is_none_or(|last| last >= storage.len() / size) {
+            return Err(format!("shape {:?} goes beyond its {} stored bytes", self.shape, storage.len()));
+        }
+        let mut values = Vec::with_capacity(count);
+        let mut index = vec![0; self.shape.len()];
+        for _ in 0..count {
+            let at =
+                self.offset + index.iter().zip(&self.strides).map(|(i, stride)| i * stride).sum::<usize>();
+            let bytes = &storage[at * size..(at + 1) * size];
+            values.push(match (bytes.first_chunk::<4>(), bytes.first_chunk::<8>()) {
+                (_, Some(bytes)) => f64::from_le_bytes(*bytes) as f32,
+                (Some(bytes), _) => f32::from_le_bytes(*bytes),
+                _ => f32::NAN,
+            });
+            for (i, d) in index.iter_mut().zip(&self.shape).rev() {
+                *i += 1;
+                if *i < *d {
+                    break;
+                }
+                *i = 0;
+            }
+        }
+        Ok(values)
+    }
+}
+
+type Archive = zip::ZipArchive<BufReader<File>>;
+
+fn open_archive(path: &Path) -> Result<Archive> {
+    let file = BufReader::new(File::open(path).at(path)?);
+    zip::ZipArchive::new(file)
+        .map_err(|e| Error::file(path, format!("a damaged or cut short file of `torch.save` ({e})")))
+}
+
+/// Reads an entry of at most `limit` bytes; the archive's checksum holds.
+fn read_entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>, String> {
+    let damaged =
+        |e: &dyn std::fmt::Display| format!("entry `{name}` cannot be read ({e}); the file is damaged");
+    let entry = archive.by_name(name).map_err(|e| damaged(&e))?;
+    let mut bytes = vec![];
+    let read = entry.take(limit + 1).read_to_end(&mut bytes).map_err(|e| damaged(&e))?;
+    match read as u64 <= limit {
+        true => Ok(bytes),
+        false => Err(format!("entry `{name}` is larger than expected; the file is damaged")),
+    }
+}
+
+/// `torch.save` before 1.6: pickles of a magic number, a version, the system, the object and the storages' keys;
+/// then each storage, its number of elements (i64) first.
+fn read_legacy(file: &mut impl Read, length: u64) -> Result<(Pickle, Storages), String> {
+    const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+    let magic = Pickle::read(file)?;
+    if !matches!(magic.objects.get(magic.root), Some(Object::LongInteger(bytes)) if bytes == MAGIC) {
+        return Err("a pickle, but not of PyTorch's `torch.save`".into());
+    }
+    let _version = Pickle::read(file)?;
+    let system = Pickle::read(file)?;
+    if let Some(Object::Dictionary(items)) = system.objects.get(system.root)
+        && let Some((_, value)) = items.iter().find(|(key, _)| system.text(*key) == Some("little_endian"))
+        && matches!(system.objects.get(*value), Some(Object::Boolean(false)))
+    {
+        return Err("saved on a big-endian machine, which is not supported".into());
+    }
+    let pickle = Pickle::read(file)?;
+    let keys = Pickle::read(file)?;
+    let Some(Object::Sequence(ids)) = keys.objects.get(keys.root) else {
+        return Err("the list of storages is missing; the file is damaged".into());
+    };
+    let mut storages = HashMap::new();
+    for key in ids.iter().filter_map(|id| keys.text(*id)) {
+        let element = pickle.elements.get(key).copied().unwrap_or(Element::Other(0));
+        let mut count = [0; 8];
+        let cut_short = |e| format!("the values of storage {key} are missing ({e}): the file is cut short");
+        file.read_exact(&mut count).map_err(cut_short)?;
+        let bytes =
+            u64::from_le_bytes(count).checked_mul(element.size() as u64).filter(|bytes| *bytes <= length);
+        let Some(bytes) = bytes.filter(|bytes| *bytes > 0 || count == [0; 8]) else {
+            return Err(format!("storage {key} has a size that cannot be; the file is damaged"));
+        };
+        let mut storage = vec![];
+        let read = file.by_ref().take(bytes).read_to_end(&mut storage).map_err(cut_short)?;
+        if (read as u64) < bytes {
+            return Err(format!("storage {key} has {read} of {bytes} bytes: the file is cut short"));
+        }
+        storages.insert(key.to_owned(), storage);
+    }
+    Ok((pickle, Storages::Legacy(storages)))
+}
+
+/// The index of an object: pickles share objects and change them later, so nothing holds another by value.
+type Id = usize;
+
+#[derive(Clone, Debug)]
+enum Object {
+    Mark,
+    Boolean(bool),
+    Integer(i64),
+    /// More than 64 bits, little-endian.
+    LongInteger(Vec<u8>),
+    Text(String),
+    /// List or tuple.
+    Sequence(Vec<Id>),
+    Dictionary(Vec<(Id, Id)>),
+    Class(String),
+    Storage {
+        key: String,
+        element: Element,
+    },
+    Tensor(TensorView),
+    /// A value that nothing is done with.
+    Opaque,
+}
+
+/// A pickle that was read to its end.
+struct Pickle {
+    objects: Vec<Object>,
+    root: Id,
+    /// The element type of each storage that the pickle mentions.
+    elements: HashMap<String, Element>,
+}
+
+impl Pickle {
+    fn text(&self, id: Id) -> Option<&str> {
+        text(&self.objects, id)
+    }
+
+    fn collect(
+        &self,
+        id: Id,
+        prefix: &str,
+        depth: usize,
+        left: &mut usize,
+        tensors: &mut BTreeMap<String, TensorView>,
+    ) {
+        let Some(Object::Dictionary(items)) = self.objects.get(id) else { return };
+        for (key, value) in items {
+            if *left == 0 {
+                return;
+            }
+            *left -= 1;
+            let Some(key) = self.text(*key).filter(|key| key.len() <= MAX_NAME) else { continue };
+            match &self.objects[*value] {
+                Object::Tensor(view) => {
+                    tensors.insert(format!("{prefix}{key}"), view.clone());
+                }
+                Object::Dictionary(_) if depth < MAX_DEPTH => {
+                    self.collect(*value, &format!("{prefix}{key}."), depth + 1, left, tensors);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads one pickle, to its `STOP`.
+    fn read(input: &mut impl Read) -> Result<Self, String> {
+        let mut machine = Machine::default();
+        let mut input = Input { inner: input, left: MAX_PICKLE };
+        let root = loop {
+            let operation = input.byte()?;
+            if operation == b'.' {
+                break machine.pop()?;
+            }
+            machine.step(operation, &mut input)?;
+        };
+        Ok(Pickle { objects: machine.objects, root, elements: machine.elements })
+    }
+}
+
+fn text(objects: &[Object], id: Id) -> Option<&str> {
+    match objects.get(id) {
+        Some(Object::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// The pickle's bytes, of which there is a limit.
+struct Input<'a, R> {
+    inner: &'a mut R,
+    left: u64,
+}
+
+impl<R: Read> Input<'_, R> {
+    fn take(&mut self, count: u64) -> Result<Vec<u8>, String> {
+        if count > self.left {
+            return Err("the pickle is too long, or damaged".into());
+        }
+        self.left -= count;
+        let mut bytes = vec![];
+        let read = self.inner.by_ref().take(count).read_to_end(&mut bytes);
+        match read.map_err(|e| format!("the pickle cannot be read ({e})"))? as u64 == count {
+            true => Ok(bytes),
+            false => Err("the pickle ends early: the file is cut short".into()),
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// An unsigned little-endian number of `size` ≤ 8 bytes.
+    fn number(&mut self, size: u64) -> Result<u64, String> {
+        Ok(self.take(size)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    fn line(&mut self) -> Result<String, String> {
+        let mut line = vec![];
+        loop {
+            match self.byte()? {
+                b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
+                byte => line.push(byte),
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Machine {
+    objects: Vec<Object>,
+    stack: Vec<Id>,
+    memo: HashMap<u64, Id>,
+    elements: HashMap<String, Element>,
+}
+
+impl Machine {
+    fn push(&mut self, object: Object) {
+        self.stack.push(self.objects.len());
+        self.objects.push(object);
+    }
+
+    fn pop(&mut self) -> Result<Id, String> {
+        self.stack.pop().ok_or_else(|| "the pickle is damaged: its stack is empty".into())
+    }
+
+    fn top(&self) -> Result<Id, String> {
+        self.stack.last().copied().ok_or_else(|| "the pickle is damaged: its stack is empty".into())
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Vec<Id>, String> {
+        let mark = self.stack.iter().rposition(|id| matches!(self.objects[*id], Object::Mark));
+        let mark = mark.ok_or("the pickle is damaged: a mark is missing")?;
+        let items = self.stack.split_off(mark + 1);
+        self.stack.pop();
+        Ok(items)
+    }
+
+    fn pop_sequence(&mut self, count: usize) -> Result<(), String> {
+        let start =
+            self.stack.len().checked_sub(count).ok_or("the pickle is damaged: its stack is too short")?;
+        let items = self.stack.split_off(start);
+        self.push(Object::Sequence(items));
+        Ok(())
+    }
+
+    fn text(&mut self, bytes: Vec<u8>) {
+        self.push(Object::Text(String::from_utf8_lossy(&bytes).into_owned()));
+    }
+
+    /// `MARK key value key value … SETITEMS` and its kin: adds to the object below.
+    fn extend(&mut self, items: &[Id], pairs: bool) -> Result<(), String> {
+        let target = self.top()?;
+        match &mut self.objects[target] {
+            Object::Dictionary(entries) if pairs => {
+                let (items, _) = items.as_chunks::<2>();
+                entries.extend(items.iter().map(|[key, value]| (*key, *value)));
+            }
+            Object::Sequence(entries) if !pairs => entries.extend(items),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, operation: u8, input: &mut Input<impl Read>) -> Result<(), String> {
+        match operation {
+            0x80 => drop(input.byte()?),       // PROTO
+            0x95 => drop(input.number(8)?),    // FRAME
+            b'(' => self.push(Object::Mark),   // MARK
+            b'0' => drop(self.pop()?),         // POP
+            b'1' => drop(self.pop_to_mark()?), // POP_MARK
+            b'2' => {
+                let id = self.top()?; // DUP
+                self.stack.push(id);
+            }
+            b'N' | b')' | b']' | b'}' | 0x8f | 0x88 | 0x89 => self.push(match operation {
+                b')' | b']' => Object::Sequence(vec![]), // EMPTY_TUPLE, EMPTY_LIST
+                b'}' => Object::Dictionary(vec![]),      // EMPTY_DICT
+                0x88 => Object::Boolean(true),           // NEWTRUE
+                0x89 => Object::Boolean(false),          // NEWFALSE
+                _ => Object::Opaque,                     // NONE, EMPTY_SET
+            }),
+            b'K' => {
+                let number = input.number(1)?; // BININT1
+                self.push(Object::Integer(number as i64));
+            }
+            b'M' => {
+                let number = input.number(2)?; // BININT2
+                self.push(Object::Integer(number as i64));
+            }
+            b'J' => {
+                let number = input.number(4)?; // BININT
+                self.push(Object::Integer(i64::from(number as u32 as i32)));
+            }
+            0x8a | 0x8b => {
+                let size = input.number(if operation == 0x8a { 1 } else { 4 })?; // LONG1, LONG4
+                let bytes = input.take(size)?;
+                self.push(long(bytes));
+            }
+            b'G' => {
+                input.take(8)?; // BINFLOAT
+                self.push(Object::Opaque);
+            }
+            b'X' | 0x8c | 0x8d | b'T' | b'U' => {
+                // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, BINSTRING, SHORT_BINSTRING
+                let size = input.number(match operation {
+                    0x8c | b'U' => 1,
+                    0x8d => 8,
+                    _ => 4,
+                })?;
+                let bytes = input.take(size)?;
+                self.text(bytes);
+            }
+            b'B' | b'C' | 0x8e | 0x96 => {
+                // BINBYTES, SHORT_BINBYTES, BINBYTES8, BYTEARRAY8
+                let size = input.number(match operation {
+                    b'C' => 1,
+                    b'B' => 4,
+                    _ => 8,
+                })?;
+                input.take(size)?;
+                self.push(Object::Opaque);
+            }
+            b't' | b'l' | 0x91 => {
+                let items = self.pop_to_mark()?; // TUPLE, LIST, FROZENSET
+                self.push(Object::Sequence(items));
+            }
+            0x85..=0x87 => self.pop_sequence(usize::from(operation - 0x84))?, // TUPLE1, TUPLE2, TUPLE3
+            b'd' => {
+                let items = self.pop_to_mark()?; // DICT
+                self.push(Object::Dictionary(vec![]));
+                self.extend(&items, true)?;
+            }
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?); // SETITEM
+                self.extend(&[key, value], true)?;
+            }
+            b'a' => {
+                let item = self.pop()?; // APPEND
+                self.extend(&[item], false)?;
+            }
+            b'u' | b'e' | 0x90 => {
+                let items = self.pop_to_mark()?; // SETITEMS, APPENDS, ADDITEMS
+                self.extend(&items, operation == b'u')?;
+            }
+            b'q' | b'r' | 0x94 => {
+                let slot = match operation {
+                    b'q' => input.number(1)?,    // BINPUT
+                    b'r' => input.number(4)?,    // LONG_BINPUT
+                    _ => self.memo.len() as u64, // MEMOIZE
+                };
+                let id = self.top()?;
+                self.memo.insert(slot, id);
+            }
+            b'h' | b'j' => {
+                let slot = input.number(if operation == b'h' { 1 } else { 4 })?; // BINGET, LONG_BINGET
+                let id =
+                    self.memo.get(&slot).ok_or("the pickle is damaged: it recalls what it never stored")?;
+                self.stack.push(*id);
+            }
+            b'c' => {
+                let (module, name) = (input.line()?, input.line()?); // GLOBAL
+                self.push(Object::Class(format!("{module}.{name}")));
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?); // STACK_GLOBAL
+                let part = |id| text(&self.objects, id).filter(|t| t.len() <= MAX_NAME).unwrap_or_default();
+                let class = format!("{}.{}", part(module), part(name));
+                self.push(Object::Class(class));
+            }
+            b'R' | 0x81 => {
+                let (arguments, callable) = (self.pop()?, self.pop()?); // REDUCE, NEWOBJ
+                let object = self.call(callable, arguments)?;
+                self.push(object);
+            }
+            0x92 => {
+                self.pop()?; // NEWOBJ_EX: keyword arguments, arguments, class
+                self.pop()?;
+                self.pop()?;
+                self.push(Object::Opaque);
+            }
+            // BUILD sets attributes, such as a state dictionary's `_metadata`: the object stays what it is.
+            b'b' => drop(self.pop()?),
+            b'Q' => {
+                let id = self.pop()?; // BINPERSID
+                let object = self.storage(id)?;
+                self.push(object);
+            }
+            other => {
+                return Err(format!(
+                    "the pickle uses operation 0x{other:02x}, which no state dictionary needs"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn sequence(&self, id: Id) -> Option<&[Id]> {
+        match &self.objects[id] {
+            Object::Sequence(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// `("storage", class, key, location, elements, …)`.
+    fn storage(&mut self, id: Id) -> Result<Object, String> {
+        let damaged = "the pickle is damaged: a storage is not described as PyTorch does";
+        let [kind, class, key, ..] = *self.sequence(id).ok_or(damaged)? else { return Err(damaged.into()) };
+        let (Some("storage"), Object::Class(class), Some(key)) =
+            (text(&self.objects, kind), &self.objects[class], text(&self.objects, key))
+        else {
+            return Err(damaged.into());
+        };
+        let element = Element::of(class.rsplit('.').next().unwrap_or_default());
+        if key.len() > MAX_NAME {
+            return Err(damaged.into());
+        }
+        let key = key.to_owned();
+        self.elements.insert(key.clone(), element);
+        Ok(Object::Storage { key, element })
+    }
+
+    /// What `callable(*arguments)` gives, for the few callables that are known.
+    fn call(&self, callable: Id, arguments: Id) -> Result<Object, String> {
+        let Object::Class(class) = &self.objects[callable] else { return Ok(Object::Opaque) };
+        let arguments = self.sequence(arguments).unwrap_or_default();
+        match (&class[..], arguments) {
+            ("collections.OrderedDict" | "collections.defaultdict" | "builtins.dict", _) => {
+                Ok(Object::Dictionary(vec![]))
+            }
+            ("torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor", arguments) => {
+                self.tensor(arguments).map(Object::Tensor)
+            }
+            (
+                "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state",
+                [data, ..],
+            ) => match &self.objects[*data] {
+                Object::Tensor(view) => Ok(Object::Tensor(view.clone())),
+                _ => Ok(Object::Opaque),
+            },
+            // A tensor with attributes: (function, type, the function's arguments, state).
+            ("torch._tensor._rebuild_from_type_v2", [function, _, arguments, ..]) => {
+                match (&self.objects[*function], self.sequence(*arguments)) {
+                    (Object::Class(class), Some(arguments)) if class == "torch._utils._rebuild_tensor_v2" => {
+                        self.tensor(arguments).map(Object::Tensor)
+                    }
+                    _ => Ok(Object::Opaque),
+                }
+            }
+            _ => Ok(Object::Opaque),
+        }
+    }
+
+    /// `(storage, offset, shape, strides, …)`.
+    fn tensor(&self, arguments: &[Id]) -> Result<TensorView, String> {
+        let damaged = "the pickle is damaged: a tensor is not described as PyTorch does";
+        let [storage, offset, shape, strides, ..] = *arguments else { return Err(damaged.into()) };
+        let number = |id: Id| match self.objects[id] {
+            Object::Integer(number) => usize::try_from(number).ok(),
+            _ => None,
+        };
+        let numbers = |id| {
+            let items = self.sequence(id).filter(|items| items.len() <= MAX_RANK)?;
+            items.iter().map(|id| number(*id)).collect::<Option<Vec<_>>>()
+        };
+        let (Object::Storage { key, element }, Some(offset), Some(shape), Some(strides)) =
+            (&self.objects[storage], number(offset), numbers(shape), numbers(strides))
+        else {
+            return Err(damaged.into());
+        };
+        match shape.len() == strides.len() {
+            true => Ok(TensorView { storage: key.clone(), element: *element, offset, shape, strides }),
+            false => Err(damaged.into()),
+        }
+    }
+}
+
+/// A signed little-endian number of any length.
+fn long(bytes: Vec<u8>) -> Object {
+    if bytes.len() > 8 {
+        return Object::LongInteger(bytes);
+    }
+    let sign = if bytes.last().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };
+    let mut wide = [sign; 8];
+    wide[..bytes.len()].copy_from_slice(&bytes);
+    Object::Integer(i64::from_le_bytes(wide))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
+    }
+
+    #[test]
+    fn views_are_read_by_their_strides() {
+        for name in ["views.pt", "views-legacy.pt"] {
+            let file = PytorchFile::open(&fixture(name)).unwrap();
+            let names: Vec<_> = file.names().collect();
+            assert_eq!(
+                names,
+                ["double", "expanded", "integers", "nested.parameter", "sliced", "transposed"],
+                "{name}"
+            );
+            let get = |key| {
+                let tensor = file.tensor(key).unwrap().unwrap();
+                (tensor.shape, tensor.data)
+            };
+            assert_eq!(get("transposed"), (vec![3, 2], vec![0., 3., 1., 4., 2., 5.]), "{name}");
+            assert_eq!(get("sliced"), (vec![2, 2], vec![1., 2., 4., 5.]));
+            assert_eq!(get("expanded"), (vec![2, 2], vec![7., 7., 7., 7.]));
+            assert_eq!(get("double"), (vec![], vec![0.5]));
+            assert_eq!(get("nested.parameter"), (vec![2], vec![-1., 1.]));
+            assert!(
+                file.tensor("integers").unwrap_err().to_string().contains("`integers`: expected float32")
+            );
+            assert!(file.tensor("other").unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn says_what_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.pt");
+        for (bytes, expected) in [
+            (&b""[..], "not a file of PyTorch"),
+            (b"x, y", "not a file of PyTorch"),
+            (b"\x80\x02}q\x00.", "not of PyTorch's `torch.save`"),
+            (b"\x80\x02}q\x00", "cut short"),
+            (b"PK\x03\x04", "damaged or cut short"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = PytorchFile::open(&path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let error = PytorchFile::open(&fixture("whole-model.pt")).unwrap_err().to_string();
+        assert!(error.contains("state_dict"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn damage_never_panics(legacy: bool, cut: bool, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+            let mut bytes = std::fs::read(fixture(if legacy { "views-legacy.pt" } else { "views.pt" })).unwrap();
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                match cut && bytes.len() > 1 {
+                    true => bytes.truncate(at.max(1)),
+                    false => bytes[at] = value,
+                }
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file.pt");
+            std::fs::write(&path, bytes).unwrap();
+            if let Ok(file) = PytorchFile::open(&path) {
+                for name in file.names() {
+                    let _ = file.tensor(name);
+                }
+            }
+        }
+
+        #[test]
+        fn no_pickle_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Pickle::read(&mut &bytes[..]);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+"""Writes the PyTorch files in tests/fixtures: `python make_pt_fixtures.py ../fixtures` (needs `torch`)."""
+import pathlib
+import sys
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+folder = pathlib.Path(sys.argv[1])
+
+
+def save(value, name, legacy=False):
+    torch.save(value, folder / name, _use_new_zipfile_serialization=not legacy)
+
+
+class Distiller(nn.Module):
+    """As the paper's code keeps θ: parameters of a module, saved by `state_dict`."""
+
+    def __init__(self, **tensors):
+        super().__init__()
+        for name, tensor in tensors.items():
+            setattr(self, name, nn.Parameter(tensor))
+
+
+cartpole = Distiller(
+    x=torch.arange(8.0).reshape(2, 4) / 4,
+    y=torch.tensor([[-1.0, 1.0], [1.0, -1.0]]),
+    inner_lr=torch.tensor(1.5),
+)
+mujoco = Distiller(
+    x=torch.arange(12.0).reshape(4, 3),
+    y_mean=torch.arange(8.0).reshape(4, 2) / 8,
+    y_logstd=torch.tensor([[-0.5, 0.5]]),
+    inner_lr=torch.tensor(0.25),
+)
+optimiser = torch.optim.Adam(mujoco.parameters(), lr=2.5e-4)
+sum(p.sum() for p in mujoco.parameters()).backward()
+state = {"distiller": mujoco.state_dict(), "optimizer": optimiser.state_dict(), "epoch": 3, "return": 12.5}
+
+base = torch.arange(6.0).reshape(2, 3)
+views = OrderedDict(
+    transposed=base.t(),
+    sliced=base[:, 1:],
+    expanded=torch.tensor([[7.0]]).expand(2, 2),
+    double=torch.tensor(0.5, dtype=torch.float64),
+    integers=torch.arange(3),
+    nested={"parameter": nn.Parameter(torch.tensor([-1.0, 1.0])), "text": "π", "none": None, "list": [1, -2, 2**70]},
+)
+
+for suffix, legacy in (("", False), ("-legacy", True)):
+    save(cartpole.state_dict(), f"cartpole{suffix}.pt", legacy)
+    save(views, f"views{suffix}.pt", legacy)
+save(state, "mujoco.pt")
+save(nn.Linear(2, 1), "whole-model.pt")
