@@ -43,9 +43,9 @@ pub enum Weights {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Mlp {
-    /// Width of the hidden layers: one number, or `[least, most]` to draw from.
+    /// Width of the hidden layers: one number, or a range to draw from.
     pub width: Range,
-    /// Number of hidden layers: one number, or `[least, most]` to draw from.
+    /// Number of hidden layers: one number, or a range to draw from.
     pub depth: Range,
     /// Between layers.
     pub activation: Activation,
@@ -57,14 +57,46 @@ pub struct Mlp {
     pub output_gain: f32,
 }
 
-/// One number, or an inclusive range.
+/// One number, or an inclusive range: `64`, or `32-256` as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(try_from = "RangeText", into = "RangeText")]
 pub enum Range {
     /// Always this.
     One(usize),
     /// Uniform from the first to the second, both included.
     Between(usize, usize),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum RangeText {
+    Number(usize),
+    Text(String),
+}
+
+impl TryFrom<RangeText> for Range {
+    type Error = String;
+
+    fn try_from(value: RangeText) -> std::result::Result<Self, String> {
+        match value {
+            RangeText::Number(n) => Ok(Range::One(n)),
+            RangeText::Text(text) => {
+                let range = text.split_once('-').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+                range
+                    .map(|(low, high)| Range::Between(low, high))
+                    .ok_or_else(|| format!("expected a number or a range like `32-256`, got `{text}`"))
+            }
+        }
+    }
+}
+
+impl From<Range> for RangeText {
+    fn from(range: Range) -> Self {
+        match range {
+            Range::One(n) => RangeText::Number(n),
+            Range::Between(low, high) => RangeText::Text(format!("{low}-{high}")),
+        }
+    }
 }
 
 impl Range {

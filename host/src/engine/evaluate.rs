@@ -21,6 +21,15 @@ pub enum Acting {
     Greedy,
 }
 
+impl std::fmt::Display for Acting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Acting::Sampled => "sampled",
+            Acting::Greedy => "greedy",
+        })
+    }
+}
+
 /// Who is scored, and on how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protocol {
@@ -48,9 +57,8 @@ pub struct Score {
     pub std_learners: f64,
     /// The worst learner's mean.
     pub min_learner: f64,
-    /// Mean return of each learner.
-    #[serde(skip)]
-    pub learners: Vec<f64>,
+    /// The best learner's mean.
+    pub max_learner: f64,
 }
 
 /// A θ on the host, ready to teach.
@@ -144,7 +152,8 @@ impl Score {
         let (mean_return, std_return) = moments(&all);
         let (_, std_learners) = moments(&learners);
         let min_learner = learners.iter().copied().fold(f64::INFINITY, f64::min);
-        Score { protocol, mean_return, std_return, std_learners, min_learner, learners }
+        let max_learner = learners.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Score { protocol, mean_return, std_return, std_learners, min_learner, max_learner }
     }
 }
 

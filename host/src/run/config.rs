@@ -6,6 +6,7 @@ use potstill_plugin_api::OptionValue;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::write_atomically;
+use crate::engine::ppmo::Schedule;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 
 /// A plugin's options by name.
@@ -35,9 +36,9 @@ pub struct DistillConfig {
     /// The learners it has to teach.
     pub learner: PluginConfig,
     /// The meta-objective.
-    pub objective: ObjectiveConfig,
+    pub objective: PluginConfig,
     /// The critic of the outer loop.
-    pub critic: CriticConfig,
+    pub critic: PluginConfig,
     /// The outer optimiser, Adam.
     pub optimiser: OptimiserConfig,
     /// The reinforcement learning of the outer loop.
@@ -60,19 +61,19 @@ pub struct EnvironmentConfig {
     pub steps: usize,
 }
 
-/// The size of θ.
+/// θ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatasetConfig {
-    /// Number of instances.
-    pub k: usize,
+    /// Number of instances. None: ⌈c/2⌉ + 1 for c discrete actions (the paper's minimum), 64 for continuous
+    /// ones; a resolved configuration always has a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<usize>,
     /// η to start from.
     pub inner_lr: f64,
-    /// The least η may become.
-    pub min_inner_lr: f64,
 }
 
-/// A learner plugin and its options.
+/// A plugin and its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginConfig {
@@ -82,83 +83,67 @@ pub struct PluginConfig {
     pub options: Options,
 }
 
-/// An objective plugin and its options.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ObjectiveConfig {
-    /// The plugin's id.
-    pub id: String,
-    /// The plugin's options.
-    pub options: Options,
-}
-
-/// The critic: a learner of one output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CriticConfig {
-    /// The learner plugin's id; `same` for the learner's.
-    pub id: String,
-    /// The plugin's options.
-    pub options: Options,
-}
-
 /// Adam.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimiserConfig {
-    /// Learning rate of θ, the encoder and the critic.
+    /// Learning rate of θ and the encoder.
     pub lr: f64,
+    /// Learning rate of the critic.
+    pub critic_lr: f64,
+    /// How both fall over the run: `constant`, `linear`, `cosine`.
+    pub schedule: Schedule,
     /// Added to the root of the second moment.
     pub eps: f64,
     /// Decay of the first and the second moment, each in `[0, 1)`.
     pub betas: [f64; 2],
-    /// The joint gradient norm is clipped to this; 0 for no clipping.
+    /// The gradient's norm is clipped to this.
     pub max_grad_norm: f64,
-    /// Whether the learning rate falls linearly to zero over the run.
-    pub anneal: bool,
+    /// Clip θ, ξ and the critic by their joint norm, as published, instead of θ with ξ and the critic apart.
+    pub joint_norm: bool,
+    /// Weight of the critic's loss; matters under a joint norm.
+    pub value_coefficient: f64,
 }
 
-/// Proximal policy optimisation.
+/// The reinforcement learning of the outer loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PpoConfig {
-    /// Passes over a rollout.
+    /// Learners drawn in a meta-epoch; the environments are shared out among them.
+    pub learners: usize,
+    /// Passes over the rollouts.
     pub policy_epochs: usize,
-    /// Minibatches of a pass.
-    pub minibatches: usize,
+    /// Rows of a minibatch, all of one learner.
+    pub minibatch: usize,
     /// Discount, in `(0, 1]`.
     pub gamma: f64,
     /// λ of the generalised advantage estimate, in `[0, 1]`.
     pub lambda: f64,
-    /// ε: the probability ratio is clipped to `[1 − ε, 1 + ε]`.
-    pub clip: f64,
-    /// Coefficient of the entropy bonus.
-    pub entropy: f64,
-    /// Coefficient of the value loss.
-    pub value: f64,
-    /// Whether advantages are normalised in each minibatch.
-    pub normalise_advantages: bool,
+    /// Rewards are multiplied by this before they are learned from (never in reported returns).
+    pub reward_scale: f64,
 }
 
-/// How the dataset is scored: new learners, one inner step, whole episodes.
+/// How the dataset is scored: fresh learners, one inner step, whole episodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
-    /// Meta-epochs from one evaluation to the next; 0 for only the last.
+    /// Meta-epochs from one validation to the next; the best θ by validation becomes the dataset. 0: the last.
     pub every: u64,
-    /// Learners, each with its own initialisation.
+    /// Learners of a validation.
+    pub validation_learners: usize,
+    /// Episodes of each.
+    pub validation_episodes: usize,
+    /// Learners of the final evaluation.
     pub learners: usize,
-    /// Episodes of each learner.
+    /// Episodes of each.
     pub episodes: usize,
-    /// Whether greedy actions are scored beside sampled ones.
-    pub greedy: bool,
 }
 
 impl Default for DistillConfig {
     fn default() -> Self {
         DistillConfig {
             seed: 0,
-            meta_epochs: 300,
+            meta_epochs: 1000,
             encoder_layers: 0,
             device: "cpu".into(),
             threads: 0,
@@ -166,8 +151,8 @@ impl Default for DistillConfig {
             environment: EnvironmentConfig::default(),
             dataset: DatasetConfig::default(),
             learner: PluginConfig::default(),
-            objective: ObjectiveConfig::default(),
-            critic: CriticConfig::default(),
+            objective: PluginConfig { id: "ppmo".into(), options: Options::new() },
+            critic: PluginConfig { options: [("output-gain".to_owned(), OptionValue::Number(1.0))].into(), ..PluginConfig::default() },
             optimiser: OptimiserConfig::default(),
             ppo: PpoConfig::default(),
             evaluation: EvaluationConfig::default(),
@@ -177,13 +162,13 @@ impl Default for DistillConfig {
 
 impl Default for EnvironmentConfig {
     fn default() -> Self {
-        EnvironmentConfig { id: "nd-cartpole-v1".into(), settings: Options::new(), envs: 8, steps: 512 }
+        EnvironmentConfig { id: "nd-cartpole-v1".into(), settings: Options::new(), envs: 16, steps: 256 }
     }
 }
 
 impl Default for DatasetConfig {
     fn default() -> Self {
-        DatasetConfig { k: 2, inner_lr: 0.02, min_inner_lr: 1e-6 }
+        DatasetConfig { k: None, inner_lr: 1.0 }
     }
 }
 
@@ -193,42 +178,43 @@ impl Default for PluginConfig {
     }
 }
 
-impl Default for ObjectiveConfig {
-    fn default() -> Self {
-        ObjectiveConfig { id: "ppmo".into(), options: Options::new() }
-    }
-}
-
-impl Default for CriticConfig {
-    fn default() -> Self {
-        CriticConfig { id: "same".into(), options: Options::new() }
-    }
-}
-
 impl Default for OptimiserConfig {
     fn default() -> Self {
-        OptimiserConfig { lr: 2.5e-3, eps: 1e-5, betas: [0.9, 0.999], max_grad_norm: 0.5, anneal: false }
+        OptimiserConfig {
+            lr: 3.5e-3,
+            critic_lr: 3.5e-3,
+            schedule: Schedule::Linear,
+            eps: 1e-5,
+            betas: [0.9, 0.999],
+            max_grad_norm: 0.5,
+            joint_norm: false,
+            value_coefficient: 0.5,
+        }
     }
 }
 
 impl Default for PpoConfig {
     fn default() -> Self {
         PpoConfig {
+            learners: 4,
             policy_epochs: 4,
-            minibatches: 4,
+            minibatch: 1024,
             gamma: 0.99,
             lambda: 0.95,
-            clip: 0.2,
-            entropy: 0.01,
-            value: 0.5,
-            normalise_advantages: true,
+            reward_scale: 1.0,
         }
     }
 }
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
-        EvaluationConfig { every: 25, learners: 100, episodes: 1, greedy: true }
+        EvaluationConfig {
+            every: 50,
+            validation_learners: 10,
+            validation_episodes: 20,
+            learners: 100,
+            episodes: 100,
+        }
     }
 }
 
@@ -288,11 +274,14 @@ impl DistillConfig {
         at_least_one("meta_epochs", self.meta_epochs)?;
         at_least_one("environment.envs", environment.envs as u64)?;
         at_least_one("environment.steps", environment.steps as u64)?;
-        at_least_one("dataset.k", dataset.k as u64)?;
+        at_least_one("dataset.k", dataset.k.unwrap_or(1) as u64)?;
+        at_least_one("ppo.learners", ppo.learners as u64)?;
         at_least_one("ppo.policy_epochs", ppo.policy_epochs as u64)?;
-        at_least_one("ppo.minibatches", ppo.minibatches as u64)?;
+        at_least_one("ppo.minibatch", ppo.minibatch as u64)?;
         at_least_one("evaluation.learners", evaluation.learners as u64)?;
         at_least_one("evaluation.episodes", evaluation.episodes as u64)?;
+        at_least_one("evaluation.validation_learners", evaluation.validation_learners as u64)?;
+        at_least_one("evaluation.validation_episodes", evaluation.validation_episodes as u64)?;
         for (key, id) in [
             ("environment.id", &environment.id),
             ("learner.id", &self.learner.id),
@@ -304,31 +293,24 @@ impl DistillConfig {
         }
         // TOML's whole numbers are signed: a larger seed could not be written to the run directory.
         check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
-        let transitions = environment.envs.saturating_mul(environment.steps);
-        check(
-            "ppo.minibatches",
-            ppo.minibatches,
-            ppo.minibatches <= transitions,
-            &format!("at most {transitions}, the transitions of a meta-epoch"),
-        )?;
+        let shared_out = environment.envs.is_multiple_of(ppo.learners);
+        check("environment.envs", environment.envs, shared_out, &format!("a multiple of the {} learners (`ppo.learners`)", ppo.learners))?;
         let positive =
             |key, value: f64| check(key, value, value.is_finite() && value > 0.0, "a number above 0");
         let not_negative =
             |key, value: f64| check(key, value, value.is_finite() && value >= 0.0, "0 or more");
-        positive("dataset.min_inner_lr", dataset.min_inner_lr)?;
-        let floor = dataset.inner_lr.is_finite() && dataset.inner_lr >= dataset.min_inner_lr;
-        check("dataset.inner_lr", dataset.inner_lr, floor, "at least dataset.min_inner_lr")?;
+        positive("dataset.inner_lr", dataset.inner_lr)?;
         positive("optimiser.lr", optimiser.lr)?;
+        positive("optimiser.critic_lr", optimiser.critic_lr)?;
         positive("optimiser.eps", optimiser.eps)?;
         for beta in optimiser.betas {
             check("optimiser.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1")?;
         }
-        not_negative("optimiser.max_grad_norm", optimiser.max_grad_norm)?;
+        positive("optimiser.max_grad_norm", optimiser.max_grad_norm)?;
+        not_negative("optimiser.value_coefficient", optimiser.value_coefficient)?;
         check("ppo.gamma", ppo.gamma, ppo.gamma > 0.0 && ppo.gamma <= 1.0, "a number above 0 and at most 1")?;
         check("ppo.lambda", ppo.lambda, (0.0..=1.0).contains(&ppo.lambda), "a number from 0 to 1")?;
-        positive("ppo.clip", ppo.clip)?;
-        not_negative("ppo.entropy", ppo.entropy)?;
-        not_negative("ppo.value", ppo.value)
+        positive("ppo.reward_scale", ppo.reward_scale)
     }
 }
 
@@ -389,10 +371,10 @@ mod tests {
             ("[ppo]\ngamma = 1.5", "`ppo.gamma` is 1.5; expected a number above 0 and at most 1"),
             ("[ppo]\ngamma = nan", "`ppo.gamma` is NaN"),
             ("[ppo]\nlambda = inf", "`ppo.lambda` is inf"),
-            ("[ppo]\nminibatches = 10000", "at most 4096"),
+            ("[ppo]\nlearners = 3", "a multiple of the 3 learners"),
             ("[optimiser]\nlr = 0.0", "`optimiser.lr` is 0"),
             ("[optimiser]\nbetas = [0.9, 1.0]", "`optimiser.betas` is 1"),
-            ("[dataset]\ninner_lr = 1e-9", "`dataset.inner_lr`"),
+            ("[dataset]\ninner_lr = 0.0", "`dataset.inner_lr`"),
             ("seed =", "TOML parse error at line 1"),
         ] {
             let message = DistillConfig::parse(text).unwrap_err();

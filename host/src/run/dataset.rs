@@ -20,6 +20,7 @@ use potstill_plugin_api::{EnvironmentSpec, OptionValue};
 use serde::{Deserialize, Serialize};
 
 use super::tensor::{Container, NamedTensor, read_safetensors, write_safetensors};
+use crate::engine::evaluate::Score;
 use crate::error::{Error, Result};
 
 const FORMAT: &str = "potstill-dataset";
@@ -45,8 +46,8 @@ pub struct Dataset {
 pub struct DatasetInfo {
     /// The environment it stands for.
     pub environment: DatasetEnvironment,
-    /// The learners it teaches: the distribution Λ, in the engine's words.
-    pub learner: serde_json::Value,
+    /// The learners it teaches: the distribution Λ.
+    pub learner: Part,
     /// The meta-objective it was distilled with.
     pub objective: Part,
     /// How good learners are after the inner step.
@@ -90,48 +91,6 @@ pub struct Part {
     /// Its hyperparameters, in its own words.
     #[serde(default)]
     pub options: serde_json::Value,
-}
-
-/// How a trained policy acts when it is scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// Draws from its distribution.
-    Sampled,
-    /// Takes the likeliest action, or the mean.
-    Greedy,
-}
-
-impl std::fmt::Display for Protocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Protocol::Sampled => "sampled",
-            Protocol::Greedy => "greedy",
-        })
-    }
-}
-
-/// Returns of freshly initialised learners after the inner step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// How actions were chosen.
-    pub protocol: Protocol,
-    /// Learners, each with its own initialisation.
-    pub learners: u64,
-    /// Episodes of each learner.
-    pub episodes: u64,
-    /// The seed of initialisations and episodes.
-    pub seed: u64,
-    /// Mean undiscounted return over all episodes.
-    pub mean_return: f64,
-    /// Standard deviation of the learners' mean returns.
-    pub std_return: f64,
-    /// The worst learner's mean return.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_return: Option<f64>,
-    /// The best learner's mean return.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_return: Option<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -361,17 +320,15 @@ pub(super) mod tests {
                 plugin_sha256: Some("ab".repeat(32)),
                 spec,
             },
-            learner: json!({"id": "mlp", "hidden": [64, 64], "activation": "tanh"}),
+            learner: Part { id: "mlp".into(), options: json!({"width": 64, "depth": 2, "activation": "tanh"}) },
             objective: Part { id: "ppmo".into(), options: json!({"clip": 0.2}) },
             scores: vec![Score {
-                protocol: Protocol::Sampled,
-                learners: 100,
-                episodes: 10,
-                seed: 7,
+                protocol: Protocol { acting: Acting::Sampled, learners: 100, episodes: 10, seed: 7 },
                 mean_return: 499.25,
                 std_return: 1.5,
-                min_return: Some(490.0),
-                max_return: Some(500.0),
+                std_learners: 0.75,
+                min_learner: 490.0,
+                max_learner: 500.0,
             }],
             seed: 42,
             meta_epochs: 75,

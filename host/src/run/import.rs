@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 pub struct ImportTarget {
     /// The environment the dataset stands for.
     pub environment: DatasetEnvironment,
-    /// The learners it teaches, in the engine's words.
-    pub learner: serde_json::Value,
+    /// The learners it teaches.
+    pub learner: Part,
     /// The meta-objective it was distilled with.
     pub objective: Part,
 }

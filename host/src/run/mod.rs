@@ -17,10 +17,10 @@ mod tensor;
 
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
-    CriticConfig, DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, ObjectiveConfig,
-    OptimiserConfig, Options, PluginConfig, PpoConfig,
+    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, OptimiserConfig, Options, PluginConfig,
+    PpoConfig,
 };
-pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part, Protocol, Score};
+pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part};
 pub use directory::{PluginVersion, RunDirectory, Versions};
 pub use import::{ImportTarget, import_pytorch};
 pub use metrics::{MetricsRecord, MetricsWriter, read_metrics};

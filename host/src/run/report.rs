@@ -10,6 +10,7 @@ use super::date::Date;
 use super::directory::{RunDirectory, Versions};
 use super::metrics::{MetricsRecord, read_metrics};
 use super::plot::{dataset_svg, escape, learning_curve_svg};
+use crate::engine::evaluate::Acting;
 use crate::error::{IoContext, Result};
 
 const STYLE: &str = "\
@@ -112,14 +113,14 @@ fn facts(page: &mut String, config: &DistillConfig, done: u64, dataset: Option<&
             facts.push(("Inner learning rate η", format!("{:.4}", dataset.inner_lr)));
             facts.push(("Environment steps", thousands(dataset.info.environment_steps)));
             for score in dataset.info.scores.iter().rev().take(2).rev() {
-                let name = match score.protocol {
-                    super::dataset::Protocol::Sampled => "Return, sampled",
-                    super::dataset::Protocol::Greedy => "Return, greedy",
+                let name = match score.protocol.acting {
+                    Acting::Sampled => "Return, sampled",
+                    Acting::Greedy => "Return, greedy",
                 };
                 facts.push((name, format!("{:.1}", score.mean_return)));
             }
         }
-        None => facts.push(("Instances k", config.dataset.k.to_string())),
+        None => facts.push(("Instances k", config.dataset.k.map_or("–".into(), |k| k.to_string()))),
     }
     *page += "<dl class=\"facts\">\n";
     for (name, value) in facts {
@@ -133,19 +134,18 @@ fn scores(page: &mut String, dataset: &Dataset) {
         return;
     }
     *page += "<h2>Scores</h2>\n<p class=\"quiet\">Returns of new learners after one step on the dataset; ± is the \
-              standard deviation over learners.</p>\n<div class=\"scroll\"><table>\n<tr><th>Actions</th>\
+              standard deviation over episodes.</p>\n<div class=\"scroll\"><table>\n<tr><th>Actions</th>\
               <th class=\"number\">Return</th><th class=\"number\">Worst</th><th class=\"number\">Best</th>\
               <th class=\"number\">Learners</th><th class=\"number\">Episodes each</th><th class=\"number\">Seed</th></tr>\n";
     for score in &dataset.info.scores {
-        let optional = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.1}"));
-        let _ = write!(page, "<tr><td>{}</td>", score.protocol);
+        let _ = write!(page, "<tr><td>{}</td>", score.protocol.acting);
         for cell in [
             format!("{:.1} ± {:.1}", score.mean_return, score.std_return),
-            optional(score.min_return),
-            optional(score.max_return),
-            score.learners.to_string(),
-            score.episodes.to_string(),
-            score.seed.to_string(),
+            format!("{:.1}", score.min_learner),
+            format!("{:.1}", score.max_learner),
+            score.protocol.learners.to_string(),
+            score.protocol.episodes.to_string(),
+            score.protocol.seed.to_string(),
         ] {
             let _ = write!(page, "<td class=\"number\">{cell}</td>");
         }
