@@ -1,11 +1,23 @@
 //! The contract between Potstill and its plugins, and nothing else: the WIT package (`wit/`), spaces,
 //! environment specifications, option schemas and the manifest. It knows no loader and no engine.
+//!
+//! # Versions
+//! Three numbers that change for different reasons:
+//! - the contract's, [`API_VERSION`]: what plugin and host say to each other;
+//! - the `N` of an id `name-vN`: what the plugin computes, so that a published result keeps its meaning;
+//! - the manifest's `version`: the release of one binary.
 #![warn(missing_docs)]
 
 mod environment;
+mod id;
+mod manifest;
 mod option;
 mod space;
+mod version;
 
 pub use environment::{Autoreset, EnvironmentSpec, Frame};
+pub use id::{PluginId, PluginIdError};
+pub use manifest::{LimitWishes, Manifest, ManifestError, Role};
 pub use option::{OptionKind, OptionSchema, OptionValue};
 pub use space::{Space, SpaceError};
+pub use version::{API_VERSION, check_api_version};

@@ -55,6 +55,30 @@ pub struct OptionSchema {
     pub default: OptionValue,
 }
 
+impl From<i64> for OptionValue {
+    fn from(value: i64) -> Self {
+        OptionValue::Integer(value)
+    }
+}
+
+impl From<f64> for OptionValue {
+    fn from(value: f64) -> Self {
+        OptionValue::Number(value)
+    }
+}
+
+impl From<bool> for OptionValue {
+    fn from(value: bool) -> Self {
+        OptionValue::Boolean(value)
+    }
+}
+
+impl From<&str> for OptionValue {
+    fn from(value: &str) -> Self {
+        OptionValue::Text(value.to_owned())
+    }
+}
+
 impl std::fmt::Display for OptionValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -91,6 +115,51 @@ impl OptionSchema {
                 Ok(OptionValue::Text(text.to_owned()))
             }
             OptionKind::Text { choices } => Err(expected(format!("one of {}", choices.join(", ")))),
+        }
+    }
+}
+
+impl OptionSchema {
+    /// Whether `value` is of the option's type and within its limits.
+    pub fn accepts(&self, value: &OptionValue) -> bool {
+        match (&self.kind, value) {
+            (OptionKind::Integer { min, max }, OptionValue::Integer(v)) => (min..=max).contains(&v),
+            (OptionKind::Number { min, max }, OptionValue::Number(v)) => {
+                v.is_finite() && (min..=max).contains(&v)
+            }
+            (OptionKind::Boolean, OptionValue::Boolean(_)) => true,
+            (OptionKind::Text { choices }, OptionValue::Text(v)) => choices.is_empty() || choices.contains(v),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_kind() -> impl Strategy<Value = OptionKind> {
+        prop_oneof![
+            (-9i64..9, -9i64..9).prop_map(|(min, max)| OptionKind::Integer { min, max }),
+            (-9.0f64..9.0, -9.0f64..9.0).prop_map(|(min, max)| OptionKind::Number { min, max }),
+            Just(OptionKind::Boolean),
+            prop::collection::vec("[a-z]{1,2}", 0..3).prop_map(|choices| OptionKind::Text { choices }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_is_accepted_and_prints_to_itself(kind in any_kind(), text in "-?[0-9]{1,2}(\\.[0-9])?|true|false|NaN|inf|.{0,4}") {
+            let schema = OptionSchema { name: "x".into(), help: String::new(), kind, default: OptionValue::Boolean(true) };
+            match schema.parse(&text) {
+                Ok(value) => {
+                    prop_assert!(schema.accepts(&value));
+                    prop_assert_eq!(schema.parse(&value.to_string()).unwrap(), value);
+                }
+                Err(message) => prop_assert!(message.contains("option `x`: expected ")),
+            }
         }
     }
 }

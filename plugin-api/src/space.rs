@@ -75,6 +75,16 @@ impl Space {
         if self.shape().contains(&0) {
             return fail(format!("shape {:?} has an empty dimension", self.shape()));
         }
+        // A plugin may claim any dimensions: their product must not overflow below.
+        const LARGEST: usize = 1 << 31;
+        let numbers = match self {
+            Space::MultiDiscrete { nvec } => nvec.iter().try_fold(0usize, |sum, n| sum.checked_add(*n)),
+            Space::Discrete { n } => Some(*n),
+            _ => self.shape().iter().try_fold(1usize, |product, n| product.checked_mul(*n)),
+        };
+        if numbers.is_none_or(|n| n > LARGEST) {
+            return fail(format!("{self} is larger than {LARGEST}"));
+        }
         match self {
             Space::Discrete { n: 0 } => fail("a discrete space needs at least one choice".into()),
             Space::MultiDiscrete { nvec } if nvec.is_empty() || nvec.contains(&0) => {
@@ -150,5 +160,56 @@ mod bounds {
             }
         };
         bounds.into_iter().map(number).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_space() -> impl Strategy<Value = Space> {
+        let shape = prop::collection::vec(0usize..5, 0..4);
+        let bound = prop::collection::vec(-2.0f32..2.0, 1..5);
+        prop_oneof![
+            (shape.clone(), bound.clone(), bound).prop_map(|(shape, low, high)| Space::Box {
+                shape,
+                low,
+                high
+            }),
+            (0usize..9).prop_map(|n| Space::Discrete { n }),
+            prop::collection::vec(0usize..4, 0..4).prop_map(|nvec| Space::MultiDiscrete { nvec }),
+            shape.prop_map(|shape| Space::Image { shape }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_valid_space_has_a_size_and_outputs(space in any_space()) {
+            if space.validate().is_ok() {
+                prop_assert!(space.size() > 0 && space.policy_outputs() > 0);
+            }
+            prop_assert!(!space.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn finds_what_is_wrong() {
+        let of = |low: Vec<f32>, high: Vec<f32>| Space::Box { shape: vec![2], low, high }.validate();
+        of(vec![0.0], vec![1.0, 2.0]).unwrap();
+        assert!(of(vec![], vec![1.0]).unwrap_err().to_string().contains("`low` has 0 values"));
+        assert!(of(vec![0.0], vec![1.0, -1.0]).unwrap_err().to_string().contains("above high"));
+        assert!(of(vec![f32::NAN], vec![1.0]).is_err());
+        assert!(Space::Discrete { n: 0 }.validate().is_err());
+        assert!(Space::MultiDiscrete { nvec: vec![] }.validate().is_err());
+        assert!(
+            Space::Image { shape: vec![1 << 40, 1 << 40] }
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("larger")
+        );
+        assert!(Space::Image { shape: vec![4, 0] }.validate().is_err());
     }
 }

@@ -1,0 +1,170 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{PluginId, check_api_version};
+
+/// What a plugin adds to Potstill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Steps worlds.
+    Environment,
+    /// A distribution over architectures and initialisations.
+    Learner,
+    /// A meta-objective.
+    Objective,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Role::Environment => "environment",
+            Role::Learner => "learner",
+            Role::Objective => "objective",
+        })
+    }
+}
+
+/// What the plugin wishes for, where the host's defaults do not do. The host caps every wish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LimitWishes {
+    /// Linear memory, in MiB.
+    pub memory_mib: Option<u32>,
+    /// Seconds in which `reset`, `step`, `render`, `snapshot` and `restore` must answer.
+    pub step_seconds: Option<f64>,
+    /// Seconds in which `describe`, `options`, `make` and `spec` must answer.
+    pub start_seconds: Option<f64>,
+}
+
+/// `plugin.toml`: what a user and the host know of a plugin before any of its code runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// `name-vN` or `namespace/name-vN`.
+    pub id: PluginId,
+    /// What it adds.
+    pub role: Role,
+    /// Release of the binary, `major.minor.patch`.
+    pub version: String,
+    /// Version of the contract it was built against, e.g. `0.1`; see [`crate::API_VERSION`].
+    pub api: String,
+    /// One sentence.
+    pub summary: String,
+    /// Who to thank, and to ask.
+    #[serde(default)]
+    pub authors: Vec<String>,
+    /// An SPDX expression, e.g. `MIT OR Apache-2.0`.
+    pub licence: String,
+    /// The component's file, beside the manifest.
+    pub wasm: String,
+    /// Resources beyond the host's defaults.
+    #[serde(default)]
+    pub limits: LimitWishes,
+}
+
+/// A manifest that cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct ManifestError(String);
+
+impl Manifest {
+    /// Reads and checks a manifest, except `api`: see [`Manifest::check_api`].
+    ///
+    /// # Errors
+    /// Names the line or the field and says what was expected.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Manifest =
+            toml::from_str(text).map_err(|e| ManifestError(e.to_string().trim_end().to_owned()))?;
+        let fail = |field: &str, message: String| Err(ManifestError(format!("`{field}`: {message}")));
+        let release: Vec<&str> = manifest.version.splitn(3, '.').collect();
+        let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let well_formed = |last: &str| number(last.split(['-', '+']).next().unwrap_or_default());
+        if !matches!(release[..], [major, minor, patch] if number(major) && number(minor) && well_formed(patch))
+        {
+            return fail("version", format!("expected `major.minor.patch`, got `{}`", manifest.version));
+        }
+        for (field, text) in [("summary", &manifest.summary), ("licence", &manifest.licence)] {
+            if text.trim().is_empty() || text.contains('\n') {
+                return fail(field, "expected one line of text".into());
+            }
+        }
+        if manifest.wasm.contains(['/', '\\']) || !manifest.wasm.ends_with(".wasm") {
+            return fail(
+                "wasm",
+                format!("expected the name of a .wasm file beside the manifest, got `{}`", manifest.wasm),
+            );
+        }
+        if manifest.limits.memory_mib == Some(0) {
+            return fail("limits.memory-mib", "expected at least 1".into());
+        }
+        let limits = &manifest.limits;
+        for (field, seconds) in
+            [("step-seconds", limits.step_seconds), ("start-seconds", limits.start_seconds)]
+        {
+            if seconds.is_some_and(|s| !(s.is_finite() && s > 0.0)) {
+                return fail(&format!("limits.{field}"), "expected a number above 0".into());
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Whether this host speaks the plugin's contract.
+    ///
+    /// # Errors
+    /// See [`check_api_version`].
+    pub fn check_api(&self) -> Result<(), ManifestError> {
+        check_api_version(&self.api).map_err(ManifestError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+id = "acme/hill-v2"
+role = "environment"
+version = "1.0.3-rc.1"
+api = "0.1"
+summary = "A hill."
+authors = ["A. Author"]
+licence = "MIT"
+wasm = "hill.wasm"
+
+[limits]
+memory-mib = 512
+step-seconds = 0.5
+"#;
+
+    #[test]
+    fn reads_every_field() {
+        let manifest = Manifest::parse(GOOD).unwrap();
+        assert_eq!((manifest.id.base(), manifest.id.version()), ("acme/hill", 2));
+        assert_eq!(manifest.role, Role::Environment);
+        assert_eq!(manifest.limits.memory_mib, Some(512));
+        assert_eq!(manifest.limits.start_seconds, None);
+        manifest.check_api().unwrap();
+        assert_eq!(Manifest::parse(&toml::to_string(&manifest).unwrap()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (from, to, expected) in [
+            ("hill-v2", "hill", "not a plugin id"),
+            ("\"environment\"", "\"enviroment\"", "unknown variant `enviroment`"),
+            ("1.0.3-rc.1", "1.0", "`version`: expected `major.minor.patch`"),
+            ("A hill.", " ", "`summary`"),
+            ("hill.wasm", "../hill.wasm", "beside the manifest"),
+            ("hill.wasm", "hill.so", "beside the manifest"),
+            ("memory-mib = 512", "memory-mib = 0", "`limits.memory-mib`: expected at least 1"),
+            ("memory-mib = 512", "memory = 512", "unknown field `memory`"),
+            ("step-seconds = 0.5", "step-seconds = -1", "`limits.step-seconds`"),
+            ("licence = \"MIT\"", "license = \"MIT\"", "unknown field `license`"),
+            ("licence = \"MIT\"", "", "missing field `licence`"),
+        ] {
+            let error = Manifest::parse(&GOOD.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+        assert!(Manifest::parse(&GOOD.replace("\"0.1\"", "\"7.0\"")).unwrap().check_api().is_err());
+    }
+}
