@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{PluginId, check_api_version};
 
 /// What a plugin adds to Potstill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Steps worlds.

@@ -146,6 +146,12 @@ fn space(space: &Space) -> types::Space {
 fn report_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
+        std::panic::set_hook(Box::new(|panic| {
+            let mut message = panic.payload_as_str().unwrap_or("with a value that is no text").to_owned();
+            if let Some(location) = panic.location() {
+                message += &format!(" ({location})");
+            }
+            log::write(log::Level::Error, &message);
+        }));
     });
 }

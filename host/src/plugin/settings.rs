@@ -1,0 +1,112 @@
+use potstill_plugin_api::{OptionSchema, OptionValue};
+
+use crate::error::{Error, Result, did_you_mean};
+
+/// Reads the user's `NAME=VALUE` settings by the plugin's options; those not set get their defaults. Every option
+/// comes once, in the plugin's order.
+///
+/// # Errors
+/// [`Error::Usage`]: an unknown name (with the closest known one), a name set twice, a value that does not fit.
+pub(crate) fn resolve(
+    plugin: &str,
+    options: &[OptionSchema],
+    settings: &[(String, String)],
+) -> Result<Vec<(String, OptionValue)>> {
+    for (i, (name, _)) in settings.iter().enumerate() {
+        if !options.iter().any(|option| option.name == *name) {
+            let known = did_you_mean(name, options.iter().map(|option| option.name.as_str()));
+            return Err(Error::usage(format!("plugin `{plugin}` has no option `{name}`.{known}")));
+        }
+        if settings[..i].iter().any(|(earlier, _)| earlier == name) {
+            return Err(Error::usage(format!("option `{name}` of plugin `{plugin}` is set twice")));
+        }
+    }
+    let value = |option: &OptionSchema| {
+        let value = match settings.iter().find(|(name, _)| *name == option.name) {
+            Some((_, text)) => {
+                option.parse(text).map_err(|e| Error::usage(format!("plugin `{plugin}`: {e}")))?
+            }
+            None => option.default.clone(),
+        };
+        Ok((option.name.clone(), value))
+    };
+    options.iter().map(value).collect()
+}
+
+/// Checks the options that a plugin declares.
+///
+/// # Errors
+/// Says which option breaks the contract.
+pub(crate) fn check_options(options: &[OptionSchema]) -> Result<(), String> {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    for (i, option) in options.iter().enumerate() {
+        let name = option.name.as_str();
+        if name.is_empty() || name.len() > 64 || !name.chars().all(word) {
+            return Err(format!(
+                "option {i} has the name `{}`, which no user can type",
+                name.escape_default()
+            ));
+        }
+        if options[..i].iter().any(|earlier| earlier.name == name) {
+            return Err(format!("option `{name}` is declared twice"));
+        }
+        if !option.accepts(&option.default) {
+            return Err(format!(
+                "the default `{}` of option `{name}` is not one of its values",
+                option.default
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use potstill_plugin_api::OptionKind;
+
+    use super::*;
+
+    fn option(name: &str, default: OptionValue) -> OptionSchema {
+        OptionSchema {
+            name: name.into(),
+            help: "".into(),
+            kind: OptionKind::Integer { min: 1, max: 9 },
+            default,
+        }
+    }
+
+    #[test]
+    fn fills_in_defaults_and_says_what_is_wrong() {
+        let options = [option("axes", 1i64.into()), option("seed", 2i64.into())];
+        let set = |settings: &[(&str, &str)]| {
+            let settings: Vec<_> = settings.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+            resolve("p", &options, &settings).map_err(|e| e.to_string())
+        };
+        assert_eq!(
+            set(&[("seed", "7")]).unwrap(),
+            [("axes".into(), 1i64.into()), ("seed".into(), 7i64.into())]
+        );
+        assert_eq!(
+            set(&[("axis", "7")]).unwrap_err(),
+            "plugin `p` has no option `axis`. Did you mean `axes`?"
+        );
+        assert!(set(&[("axes", "1"), ("axes", "1")]).unwrap_err().contains("set twice"));
+        assert!(
+            set(&[("axes", "10")]).unwrap_err().contains("expected a whole number from 1 to 9, got `10`")
+        );
+    }
+
+    #[test]
+    fn refuses_options_that_break_the_contract() {
+        check_options(&[option("a", 1i64.into())]).unwrap();
+        for bad in [
+            vec![option("", 1i64.into())],
+            vec![option("A", 1i64.into())],
+            vec![option("a", 0i64.into())],
+            vec![option("a", true.into())],
+            vec![option("a", 1i64.into()), option("a", 1i64.into())],
+        ] {
+            assert!(check_options(&bad).is_err(), "{bad:?}");
+        }
+    }
+}

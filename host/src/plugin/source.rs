@@ -1,0 +1,65 @@
+//! Finds plugin files.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use potstill_plugin_api::Manifest;
+
+/// A plugin on disk that has not been opened.
+pub(crate) struct Candidate {
+    /// The `.wasm` file, or the manifest or folder where there is none.
+    pub(crate) path: PathBuf,
+    /// What `plugin.toml` says, `None` for a bare `.wasm`; or why it cannot be a plugin.
+    pub(crate) manifest: Result<Option<Manifest>, String>,
+}
+
+const MANIFEST: &str = "plugin.toml";
+
+/// The plugins at `path`: a `.wasm` file, a plugin's folder (one with a `plugin.toml`) or its manifest, or a folder
+/// of those. In the order of their names, so that every machine finds them alike.
+pub(crate) fn scan(path: &Path) -> Vec<Candidate> {
+    if path.is_file() {
+        return vec![match path.file_name() {
+            Some(name) if name == MANIFEST => with_manifest(path),
+            _ => file(path),
+        }];
+    }
+    if path.join(MANIFEST).is_file() {
+        return vec![with_manifest(&path.join(MANIFEST))];
+    }
+    let mut children: Vec<PathBuf> = match fs::read_dir(path) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(e) => return vec![Candidate { path: path.into(), manifest: Err(e.to_string()) }],
+    };
+    children.sort();
+    let plugin = |child: PathBuf| match child.join(MANIFEST) {
+        manifest if manifest.is_file() => Some(with_manifest(&manifest)),
+        _ if child.is_file() && child.extension().is_some_and(|e| e == "wasm") => Some(file(&child)),
+        _ => None,
+    };
+    children.into_iter().filter_map(plugin).collect()
+}
+
+fn with_manifest(path: &Path) -> Candidate {
+    let read = || -> Result<Manifest, String> {
+        let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
+        let manifest = Manifest::parse(&text).map_err(|e| format!("{MANIFEST}: {e}"))?;
+        manifest.check_api().map_err(|e| e.to_string())?;
+        Ok(manifest)
+    };
+    match read() {
+        Ok(manifest) => Candidate { path: path.with_file_name(&manifest.wasm), manifest: Ok(Some(manifest)) },
+        Err(reason) => Candidate { path: path.into(), manifest: Err(reason) },
+    }
+}
+
+/// A `.wasm` file, with the manifest beside it if that is about this file.
+fn file(path: &Path) -> Candidate {
+    let beside = path.with_file_name(MANIFEST);
+    if beside.is_file() {
+        let candidate = with_manifest(&beside);
+        if candidate.manifest.is_err() || candidate.path == path {
+            return candidate;
+        }
+    }
+    Candidate { path: path.into(), manifest: Ok(None) }
+}

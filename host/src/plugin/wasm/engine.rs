@@ -1,0 +1,101 @@
+use std::thread;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Engine};
+
+use super::cache::Cache;
+use super::contract::EnvironmentPlugin;
+use super::state::State;
+
+/// The engine that every sandboxed plugin of a registry shares.
+pub(crate) struct Sandbox {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<State>,
+    cache: Option<Cache>,
+}
+
+/// How often the clock of the deadlines ticks.
+const TICK: Duration = Duration::from_millis(10);
+/// Stack for a plugin's calls.
+pub(super) const STACK_KIB: usize = 512;
+
+impl Sandbox {
+    /// Sets the engine up and starts its clock, a thread that ends with the engine.
+    ///
+    /// # Errors
+    /// This machine cannot run compiled WebAssembly, or cannot start a thread.
+    pub(crate) fn new() -> Result<Self, String> {
+        let mut config = Config::new();
+        config
+            .wasm_component_model(true)
+            .wasm_memory64(false)
+            .wasm_relaxed_simd(false)
+            .max_wasm_stack(STACK_KIB << 10)
+            .epoch_interruption(true)
+            .cranelift_nan_canonicalization(false);
+        let engine = Engine::new(&config).map_err(|e| format!("{e:#}"))?;
+        let mut linker = Linker::new(&engine);
+        EnvironmentPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
+            .map_err(|e| format!("{e:#}"))?;
+        let weak = engine.weak();
+        thread::Builder::new()
+            .name("potstill-sandbox-clock".into())
+            .spawn(move || {
+                while let Some(engine) = weak.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    thread::sleep(TICK);
+                }
+            })
+            .map_err(|e| format!("cannot start the clock's thread: {e}"))?;
+        let cache = Cache::open(&engine);
+        Ok(Sandbox { engine, linker, cache })
+    }
+
+    /// Ticks of the clock in `seconds`, one more for the one that is running.
+    pub(super) fn ticks(seconds: f64) -> u64 {
+        (seconds / TICK.as_secs_f64()).ceil() as u64 + 1
+    }
+
+    /// Compiles a component, or a core module that carries the contract's metadata, or takes the compiled code from
+    /// the cache.
+    ///
+    /// # Errors
+    /// `wasm` is neither.
+    pub(crate) fn compile(&self, wasm: &[u8]) -> Result<Component, String> {
+        let hash = Sha256::digest(wasm).into();
+        if let Some(code) = self.cache.as_ref().and_then(|cache| cache.get(&hash)) {
+            // SAFETY: the bytes are what `serialize` below gave, for this version and configuration of the engine: the
+            // cache reads only from a folder and files that nobody but this user can write to, keys them by the hash
+            // of plugin, engine and configuration, and checks their own hash.
+            if let Ok(component) = unsafe { Component::deserialize(&self.engine, code) } {
+                return Ok(component);
+            }
+        }
+        let component =
+            Component::new(&self.engine, encode(wasm)?).map_err(|e| format!("does not compile: {e:#}"))?;
+        if let Some(cache) = &self.cache
+            && let Ok(code) = component.serialize()
+        {
+            cache.put(&hash, &code);
+        }
+        Ok(component)
+    }
+}
+
+const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
+const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+
+fn encode(wasm: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, String> {
+    if wasm.starts_with(&COMPONENT) {
+        return Ok(wasm.into());
+    }
+    if !wasm.starts_with(&CORE_MODULE) {
+        return Err("is not WebAssembly".into());
+    }
+    let encoder = wit_component::ComponentEncoder::default().validate(true).module(wasm);
+    let component = encoder.and_then(|mut encoder| encoder.encode());
+    component.map(Into::into).map_err(|e| format!("is not a Potstill plugin: {e:#}"))
+}

@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiter;
+
+use super::contract::{log, types};
+use crate::plugin::Limits;
+use crate::plugin::text::{LONGEST_MESSAGE, tame};
+
+/// How much a plugin's message matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// For the plugin's author.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something is off.
+    Warn,
+    /// The plugin is about to fail.
+    Error,
+}
+
+/// Takes a plugin's messages: its id, the level and the text, already cut and free of control characters.
+pub type LogSink = Arc<dyn Fn(&str, LogLevel, &str) + Send + Sync>;
+
+/// Messages that one call may log; the rest is dropped, or a plugin could drown the terminal.
+const MESSAGES_PER_CALL: u32 = 20;
+
+/// What the host keeps for one instance.
+pub(super) struct State {
+    pub(super) plugin: String,
+    pub(super) limits: Limits,
+    /// The last error it logged in this call: the cause of a trap that follows.
+    pub(super) last_words: Option<String>,
+    /// It asked for more memory than the limit in this call.
+    pub(super) memory_refused: bool,
+    messages: u32,
+    memory: usize,
+    table_elements: usize,
+    log: LogSink,
+}
+
+impl State {
+    pub(super) fn new(plugin: &str, limits: Limits, log: LogSink) -> Self {
+        State {
+            plugin: plugin.to_owned(),
+            limits,
+            last_words: None,
+            memory_refused: false,
+            messages: 0,
+            memory: 0,
+            table_elements: 0,
+            log,
+        }
+    }
+
+    /// Forgets what belongs to the call before.
+    pub(super) fn begin_call(&mut self) {
+        self.last_words = None;
+        self.memory_refused = false;
+        self.messages = 0;
+    }
+}
+
+impl types::Host for State {}
+
+impl log::Host for State {
+    fn write(&mut self, level: log::Level, message: String) {
+        let level = match level {
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        let message = tame(&message, LONGEST_MESSAGE);
+        self.messages += 1;
+        if self.messages <= MESSAGES_PER_CALL && level != LogLevel::Error {
+            (self.log)(&self.plugin, level, &message);
+        }
+        if level == LogLevel::Error {
+            // Reaches the user as the cause of the error that it announces.
+            self.last_words = Some(message);
+        }
+    }
+}
+
+const MOST_TABLE_ELEMENTS: usize = 1 << 20;
+
+// wasmtime's own StoreLimits bounds each memory by itself, and does not tell that it refused one.
+impl ResourceLimiter for State {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let memory = self.memory.saturating_add(desired.saturating_sub(current));
+        if memory > (self.limits.memory_mib as usize) << 20 || maximum.is_some_and(|m| desired > m) {
+            self.memory_refused = true;
+            return Ok(false);
+        }
+        self.memory = memory;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = self.table_elements.saturating_add(desired.saturating_sub(current));
+        if elements > MOST_TABLE_ELEMENTS {
+            return Ok(false);
+        }
+        self.table_elements = elements;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        100
+    }
+
+    fn tables(&self) -> usize {
+        100
+    }
+
+    fn memories(&self) -> usize {
+        10
+    }
+}
