@@ -1,9 +1,23 @@
-//! Potstill's host.
+//! Potstill distils a reinforcement-learning environment into a one-batch supervised dataset: any freshly
+//! initialised agent that takes one gradient step on it plays the environment well.
+//!
+//! - [`graph`]: the differentiable graph that learners and objectives describe themselves in.
+//! - [`execute`]: runs graphs on burn, on the CPU or CUDA.
+//! - [`engine`]: PPMO and k-shot evaluation.
+//! - [`plugin`]: environments as sandboxed components, and how they are found.
+//! - [`builtin`]: learners and objectives that come along.
+//! - [`run`]: the files: configuration, run directory, checkpoints, datasets, agents, pictures.
+//! - [`distil`]: whole tasks.
+//! - [`cli`]: the command line.
+
 pub mod builtin;
+pub mod cli;
+pub mod distil;
 pub mod engine;
 pub mod error;
 pub mod execute;
 pub mod graph;
 pub mod plugin;
+pub mod run;
 
 pub use error::{Error, Result};

@@ -81,7 +81,9 @@ impl TryFrom<RangeText> for Range {
         match value {
             RangeText::Number(n) => Ok(Range::One(n)),
             RangeText::Text(text) => {
-                let range = text.split_once('-').and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+                let range = text
+                    .split_once('-')
+                    .and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
                 range
                     .map(|(low, high)| Range::Between(low, high))
                     .ok_or_else(|| format!("expected a number or a range like `32-256`, got `{text}`"))
@@ -208,7 +210,8 @@ impl Learner for Mlp {
             let last = layer == depth;
             let (out, gain) = if last { (outputs, self.output_gain) } else { (width, self.gain) };
             let inputs = h.shape()[1];
-            let weight = parameters.parameter(&format!("layers.{layer}.weight"), &[inputs, out], init(gain), layer);
+            let weight =
+                parameters.parameter(&format!("layers.{layer}.weight"), &[inputs, out], init(gain), layer);
             let bias = parameters.parameter(&format!("layers.{layer}.bias"), &[out], Init::Zeros, layer);
             h = h.matmul(&weight) + bias;
             if !last {

@@ -15,14 +15,11 @@ pub struct Ppmo {
     pub entropy: f64,
     /// Normalise advantages to mean 0 and deviation 1 in each minibatch.
     pub normalize_advantages: bool,
-    /// Deviation below which advantages are not blown up to 1: once every episode is perfect they are
-    /// noise, and following noise at full step undoes the dataset.
-    pub advantage_floor: f64,
 }
 
 impl Default for Ppmo {
     fn default() -> Self {
-        Ppmo { clip: 0.2, entropy: 0.01, normalize_advantages: true, advantage_floor: 0.0 }
+        Ppmo { clip: 0.2, entropy: 0.01, normalize_advantages: true }
     }
 }
 
@@ -38,11 +35,11 @@ pub fn inner_step(inner: &Inner<'_>) -> Vec<Tensor> {
     inner.initial.iter().zip(&gradients).enumerate().map(step).collect()
 }
 
-/// Mean 0; deviation 1, or less where it was below `floor`.
-fn normalized(advantages: &Tensor, floor: f64) -> Tensor {
+/// Mean 0, deviation 1.
+fn normalized(advantages: &Tensor) -> Tensor {
     let centred = advantages - advantages.mean();
     let deviation = centred.square().mean().sqrt();
-    centred / (deviation + floor.max(1e-8))
+    centred / (deviation + 1e-8)
 }
 
 impl Objective for Ppmo {
@@ -63,7 +60,7 @@ impl Objective for Ppmo {
         let log_ratio = log_policy.gather(-1, &batch.actions) - &batch.log_probs;
         let ratio = log_ratio.exp();
         let advantages =
-            if self.normalize_advantages { normalized(&batch.advantages, self.advantage_floor) } else { batch.advantages.clone() };
+            if self.normalize_advantages { normalized(&batch.advantages) } else { batch.advantages.clone() };
         let surrogate = &ratio * &advantages;
         let clipped = ratio.clamp(1.0 - self.clip, 1.0 + self.clip) * &advantages;
         let policy_loss = -surrogate.min(&clipped).mean();
@@ -118,7 +115,7 @@ impl Objective for PpmoAsPublished {
 
     fn outer(&self, outputs: &Tensor, batch: &Batch) -> Outer {
         let ratio = (outputs.gather(-1, &batch.actions) - &batch.log_probs).exp();
-        let advantages = normalized(&batch.advantages, 0.0);
+        let advantages = normalized(&batch.advantages);
         let clipped = ratio.clamp(1.0 - self.clip, 1.0 + self.clip) * &advantages;
         let policy_loss = -(&ratio * &advantages).min(&clipped).mean();
         let log_policy = outputs.log_softmax(-1);

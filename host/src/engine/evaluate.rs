@@ -90,7 +90,8 @@ pub fn play_learner(
     let parameters = device.run(&programs::teach(&student, objective, dimensions)?, &inputs);
     let n = environments.len();
     let plan = programs::act(&student, dimensions, n)?;
-    let policy = Policy { device: &device, plan: &plan, parameters: &parameters, actions: dimensions.outputs };
+    let policy =
+        Policy { device: &device, plan: &plan, parameters: &parameters, actions: dimensions.outputs };
     let mut random = stream(protocol.seed, "evaluation episodes", number);
     episodes(environments, &policy, protocol, &mut random)
 }
@@ -115,7 +116,9 @@ fn episodes(
         while ended[..wanted].contains(&false) {
             let log_probs = policy.log_probs(&observations);
             if log_probs.iter().any(|p| p.is_nan()) {
-                return Err(Error::usage("the learner's policy is not a number: this dataset does not teach it"));
+                return Err(Error::usage(
+                    "the learner's policy is not a number: this dataset does not teach it",
+                ));
             }
             let rows = log_probs.chunks_exact(policy.actions);
             let actions = match protocol.acting {
@@ -141,7 +144,8 @@ impl Score {
     pub fn new(protocol: Protocol, returns: &[Vec<f32>]) -> Self {
         let moments = |values: &[f64]| {
             let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len().max(1) as f64;
+            let variance =
+                values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len().max(1) as f64;
             (mean, variance.sqrt())
         };
         let all: Vec<f64> = returns.iter().flatten().map(|&r| f64::from(r)).collect();

@@ -91,7 +91,8 @@ fn orthogonal(rows: usize, columns: usize, gain: f32, stream: &mut Stream) -> Ve
             basis.push(v);
         }
     }
-    let at = |row: usize, column: usize| if rows >= columns { basis[column][row] } else { basis[row][column] };
+    let at =
+        |row: usize, column: usize| if rows >= columns { basis[column][row] } else { basis[row][column] };
     (0..rows * columns).map(|i| gain * at(i / columns, i % columns) as f32).collect()
 }
 
@@ -131,7 +132,8 @@ impl<'a> Parameters<'a> {
         match (self.declared.get(position), values.get(position)) {
             (Some(known), Some(value)) if known.name == name && known.shape == shape => value.clone(),
             (known, _) => {
-                let expected = known.map_or("no more parameters".into(), |p| format!("`{}` {:?}", p.name, p.shape));
+                let expected =
+                    known.map_or("no more parameters".into(), |p| format!("`{}` {:?}", p.name, p.shape));
                 self.graph.fail("parameter", expected, format!("`{name}` {shape:?}"));
                 self.graph.full(0.0, shape)
             }

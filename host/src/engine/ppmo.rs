@@ -146,7 +146,8 @@ impl<'a> Ppmo<'a> {
         let mut encoder_stream = stream(seed, "encoder", 0);
         state.extend(first.encoder().map(|p| device.tensor(&p.sample(&mut encoder_stream), &p.shape)));
         let mut critic_stream = stream(seed, "critic", 0);
-        state.extend(critic.parameters.iter().map(|p| device.tensor(&p.sample(&mut critic_stream), &p.shape)));
+        state
+            .extend(critic.parameters.iter().map(|p| device.tensor(&p.sample(&mut critic_stream), &p.shape)));
         for _ in 0..2 {
             state.extend(trained.shapes.iter().map(|s| device.tensor(&vec![0.0; size(s)], s)));
         }
@@ -203,7 +204,8 @@ impl<'a> Ppmo<'a> {
             (count > 0).then(|| sum / count as f32)
         };
         report.mean_return = mean(&mut batches.iter().flat_map(|b| b.2.episode_returns.iter().copied()));
-        report.mean_length = mean(&mut batches.iter().flat_map(|b| b.2.episode_lengths.iter().map(|&l| l as f32)));
+        report.mean_length =
+            mean(&mut batches.iter().flat_map(|b| b.2.episode_lengths.iter().map(|&l| l as f32)));
 
         let factor = self.hyper.schedule.factor(epoch, self.hyper.meta_epochs);
         let mut shuffle = stream(self.seed, "shuffle", epoch);

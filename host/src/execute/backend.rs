@@ -233,8 +233,7 @@ pub(super) fn primitive<B: Backend>(
             B::avg_pool2d_backward(zeros(shape), float(0), w.kernel, w.stride, w.padding, true, false)
         }
         Op::MaxPool2dIndex(w) => {
-            let pooled =
-                B::max_pool2d_with_indices(float(0), w.kernel, w.stride, w.padding, [1, 1], false);
+            let pooled = B::max_pool2d_with_indices(float(0), w.kernel, w.stride, w.padding, [1, 1], false);
             return Value::Int(pooled.indices);
         }
         Op::Gather { axis } => B::float_gather(*axis, float(0), int(1)),

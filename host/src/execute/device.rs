@@ -16,9 +16,15 @@ pub struct Device(Inner);
 
 #[derive(Clone, Debug)]
 enum Inner {
-    Cpu { context: Context<Flex>, pool: Option<Arc<rayon::ThreadPool>> },
+    Cpu {
+        context: Context<Flex>,
+        pool: Option<Arc<rayon::ThreadPool>>,
+    },
     #[cfg(feature = "cuda")]
-    Cuda { context: Context<burn_cuda::Cuda>, index: usize },
+    Cuda {
+        context: Context<burn_cuda::Cuda>,
+        index: usize,
+    },
 }
 
 /// Numbers on a device: the whole array, or one part for each shard of a plan's rows.
@@ -91,8 +97,7 @@ impl Device {
     #[cfg(feature = "cuda")]
     fn cuda(index: usize) -> Result<Self> {
         super::cuda::probe(index)?;
-        let context =
-            Context { device: burn_cuda::CudaDevice::new(index), dtype: FloatDType::F32 };
+        let context = Context { device: burn_cuda::CudaDevice::new(index), dtype: FloatDType::F32 };
         Ok(Device(Inner::Cuda { context, index }))
     }
 
@@ -160,9 +165,7 @@ impl Device {
         let parts = match &self.0 {
             Inner::Cpu { context, .. } => Parts::Cpu(data.into_iter().map(|d| d.upload(context)).collect()),
             #[cfg(feature = "cuda")]
-            Inner::Cuda { context, .. } => {
-                Parts::Cuda(data.into_iter().map(|d| d.upload(context)).collect())
-            }
+            Inner::Cuda { context, .. } => Parts::Cuda(data.into_iter().map(|d| d.upload(context)).collect()),
         };
         Tensor { parts, shape: shape.to_vec() }
     }
@@ -226,7 +229,9 @@ impl Device {
         match &tensor.parts {
             Parts::Cpu(parts) => parts.iter().flat_map(|p| convert(download::<Flex>(p))).collect(),
             #[cfg(feature = "cuda")]
-            Parts::Cuda(parts) => parts.iter().flat_map(|p| convert(download::<burn_cuda::Cuda>(p))).collect(),
+            Parts::Cuda(parts) => {
+                parts.iter().flat_map(|p| convert(download::<burn_cuda::Cuda>(p))).collect()
+            }
         }
     }
 }

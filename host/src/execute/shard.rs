@@ -14,12 +14,7 @@ pub(super) enum Rows {
 
 /// The state of a node from those of its inputs (`Partial` inputs arrive as `Whole`: they are combined
 /// first). `rows` is the batch's number of rows. `None`: this operation mixes rows in a way shards cannot.
-pub(super) fn propagate(
-    op: &Op,
-    shape: &[usize],
-    inputs: &[(&Node, Rows)],
-    rows: usize,
-) -> Option<Rows> {
+pub(super) fn propagate(op: &Op, shape: &[usize], inputs: &[(&Node, Rows)], rows: usize) -> Option<Rows> {
     use Rows::{Partial, Split, Whole};
     if inputs.iter().all(|(_, r)| *r == Whole) {
         return Some(Whole);

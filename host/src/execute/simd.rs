@@ -371,7 +371,11 @@ mod tests {
         for x in sweep(-30.0, 38.0) {
             let x = 10f32.powf(x);
             let exact = f64::from(x).ln();
-            assert!((f64::from(log(x)) - exact).abs() <= 3e-7 * exact.abs().max(1.0), "log({x}) = {}", log(x));
+            assert!(
+                (f64::from(log(x)) - exact).abs() <= 3e-7 * exact.abs().max(1.0),
+                "log({x}) = {}",
+                log(x)
+            );
         }
         for x in sweep(-12.0, 12.0) {
             assert!((f64::from(tanh(x)) - f64::from(x).tanh()).abs() < 3e-7, "tanh({x}) = {}", tanh(x));

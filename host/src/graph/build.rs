@@ -299,7 +299,8 @@ impl Store {
             if axis < s.len() { Ok(()) } else { Err((format!("an axis of {s:?}"), format!("axis {axis}"))) }
         };
         let rank4 = |i: usize| {
-            <[usize; 4]>::try_from(shape(i)).map_err(|s| ("a tensor [N, C, H, W]".to_owned(), format!("{s:?}")))
+            <[usize; 4]>::try_from(shape(i))
+                .map_err(|s| ("a tensor [N, C, H, W]".to_owned(), format!("{s:?}")))
         };
         let out = match op {
             Op::Input(_) | Op::Constant(_) => unreachable!("leaves are interned, not pushed"),
@@ -318,14 +319,20 @@ impl Store {
             }
             Op::Broadcast => {
                 if broadcast_shapes(&shape(0), target).as_deref() != Some(target) {
-                    return Err((format!("a shape that broadcasts to {target:?}"), format!("{:?}", shape(0))));
+                    return Err((
+                        format!("a shape that broadcasts to {target:?}"),
+                        format!("{:?}", shape(0)),
+                    ));
                 }
                 return Ok((target.to_vec(), node(0).dtype));
             }
             Op::Reshape => {
                 let (from, to) = (node(0).size(), target.iter().product::<usize>());
                 if from != to {
-                    return Err((format!("{to} elements for {target:?}"), format!("{from} in {:?}", shape(0))));
+                    return Err((
+                        format!("{to} elements for {target:?}"),
+                        format!("{from} in {:?}", shape(0)),
+                    ));
                 }
                 return Ok((target.to_vec(), node(0).dtype));
             }
@@ -344,8 +351,8 @@ impl Store {
                 axis_in(*axis, &s)?;
                 let (small, large) =
                     if matches!(op, Op::Slice { .. }) { (target, &s[..]) } else { (&s[..], target) };
-                let same = small.len() == large.len()
-                    && (0..s.len()).all(|i| i == *axis || small[i] == large[i]);
+                let same =
+                    small.len() == large.len() && (0..s.len()).all(|i| i == *axis || small[i] == large[i]);
                 if !same || start + small[*axis] > large[*axis] {
                     return Err((
                         format!("a range of axis {axis} within {large:?}"),
@@ -445,7 +452,10 @@ impl Store {
                 let [n, c, gh, gw] = rank4(0)?;
                 let t = <[usize; 4]>::try_from(target).map_err(|_| four(target))?;
                 if t[..2] != [n, c] || w.output([t[2], t[3]]) != Some([gh, gw]) {
-                    return Err((format!("the gradient of a pooling of {target:?}"), format!("{:?}", shape(0))));
+                    return Err((
+                        format!("the gradient of a pooling of {target:?}"),
+                        format!("{:?}", shape(0)),
+                    ));
                 }
                 target.to_vec()
             }
@@ -469,7 +479,8 @@ impl Store {
                 index(1)?;
                 let (y, i) = (shape(0), shape(1));
                 axis_in(*axis, target)?;
-                if y != i || y.len() != target.len() || (0..y.len()).any(|a| a != *axis && y[a] != target[a]) {
+                if y != i || y.len() != target.len() || (0..y.len()).any(|a| a != *axis && y[a] != target[a])
+                {
                     return Err((format!("values and index for {target:?}"), format!("{y:?} and {i:?}")));
                 }
                 target.to_vec()

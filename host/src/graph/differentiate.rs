@@ -63,7 +63,9 @@ fn pull_back(y: &Tensor, position: usize, gradient: &Tensor) -> Option<Tensor> {
         graph.push(op, &ids, target, location)
     };
     Some(match &node.op {
-        Op::Input(_) | Op::Constant(_) | Op::StopGradient | Op::MaxPool2dIndex(_) | Op::OneHot => return None,
+        Op::Input(_) | Op::Constant(_) | Op::StopGradient | Op::MaxPool2dIndex(_) | Op::OneHot => {
+            return None;
+        }
         Op::Unary(unary) => match unary {
             Unary::Neg => -g,
             Unary::Exp => g * y,

@@ -152,7 +152,10 @@ impl Default for DistillConfig {
             dataset: DatasetConfig::default(),
             learner: PluginConfig::default(),
             objective: PluginConfig { id: "ppmo".into(), options: Options::new() },
-            critic: PluginConfig { options: [("output-gain".to_owned(), OptionValue::Number(1.0))].into(), ..PluginConfig::default() },
+            critic: PluginConfig {
+                options: [("output-gain".to_owned(), OptionValue::Number(1.0))].into(),
+                ..PluginConfig::default()
+            },
             optimiser: OptimiserConfig::default(),
             ppo: PpoConfig::default(),
             evaluation: EvaluationConfig::default(),
@@ -239,7 +242,10 @@ impl DistillConfig {
     /// Says which key or value is wrong, and what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
-        let known = toml::Table::try_from(Self::default()).map_err(|e| e.to_string())?;
+        // Keys that a default leaves out are known too.
+        let dataset = DatasetConfig { k: Some(1), ..DatasetConfig::default() };
+        let complete = DistillConfig { dataset, ..DistillConfig::default() };
+        let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // From the text again: a value of the wrong type is shown in its line.
         let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
@@ -294,7 +300,12 @@ impl DistillConfig {
         // TOML's whole numbers are signed: a larger seed could not be written to the run directory.
         check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
         let shared_out = environment.envs.is_multiple_of(ppo.learners);
-        check("environment.envs", environment.envs, shared_out, &format!("a multiple of the {} learners (`ppo.learners`)", ppo.learners))?;
+        check(
+            "environment.envs",
+            environment.envs,
+            shared_out,
+            &format!("a multiple of the {} learners (`ppo.learners`)", ppo.learners),
+        )?;
         let positive =
             |key, value: f64| check(key, value, value.is_finite() && value > 0.0, "a number above 0");
         let not_negative =

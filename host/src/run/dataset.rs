@@ -19,9 +19,9 @@ use std::path::Path;
 use potstill_plugin_api::{EnvironmentSpec, OptionValue};
 use serde::{Deserialize, Serialize};
 
-use super::tensor::{Container, NamedTensor, read_safetensors, write_safetensors};
+use super::tensor::{Container, NamedTensor, parse_safetensors, write_safetensors};
 use crate::engine::evaluate::Score;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 
 const FORMAT: &str = "potstill-dataset";
 const FORMAT_VERSION: u32 = 1;
@@ -118,9 +118,13 @@ impl Dataset {
     /// from a newer version, or when [`Dataset::validate`] refuses what it holds.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let container = read_safetensors(path)?;
-        let dataset = Self::from_container(container).map_err(|what| Error::file(path, what))?;
-        dataset.validate().map_err(|what| Error::file(path, what))?;
+        let bytes = std::fs::read(path).at(path)?;
+        Self::parse(&bytes).map_err(|what| Error::file(path, what))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let dataset = Self::from_container(parse_safetensors(bytes)?)?;
+        dataset.validate()?;
         Ok(dataset)
     }
 
@@ -320,7 +324,10 @@ pub(super) mod tests {
                 plugin_sha256: Some("ab".repeat(32)),
                 spec,
             },
-            learner: Part { id: "mlp".into(), options: json!({"width": 64, "depth": 2, "activation": "tanh"}) },
+            learner: Part {
+                id: "mlp".into(),
+                options: json!({"width": 64, "depth": 2, "activation": "tanh"}),
+            },
             objective: Part { id: "ppmo".into(), options: json!({"clip": 0.2}) },
             scores: vec![Score {
                 protocol: Protocol { acting: Acting::Sampled, learners: 100, episodes: 10, seed: 7 },
@@ -435,6 +442,8 @@ pub(super) mod tests {
         std::fs::write(&path, b"").unwrap();
         assert!(load_error(&path).contains("empty"));
         std::fs::write(&path, b"PK\x03\x04 certainly not safetensors").unwrap();
+        assert!(load_error(&path).contains("PyTorch file"));
+        std::fs::write(&path, b"certainly not safetensors").unwrap();
         assert!(load_error(&path).contains("not a safetensors file"));
 
         let tensor = NamedTensor::scalar("weight", 1.0);
@@ -526,27 +535,46 @@ pub(super) mod tests {
         }
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-        #[test]
-        fn damage_is_one_error(at: prop::sample::Index, bit in 0u8..8, cut: bool) {
-            thread_local! {
-                static SAVED: (tempfile::TempDir, std::path::PathBuf, Vec<u8>) = {
-                    let (folder, path) = saved();
-                    let bytes = std::fs::read(&path).unwrap();
-                    (folder, path, bytes)
-                };
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_an_error() {
+        let (_folder, path) = saved();
+        let mut bytes = std::fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            Dataset::parse(&bytes[..at]).unwrap_err();
+            for bit in 0..8 {
+                bytes[at] ^= 1 << bit;
+                Dataset::parse(&bytes).unwrap_err();
+                bytes[at] ^= 1 << bit;
             }
-            SAVED.with(|(_, path, whole)| {
-                let mut bytes = whole.clone();
-                let at = at.index(bytes.len());
-                match cut {
-                    true => bytes.truncate(at),
-                    false => bytes[at] ^= 1 << bit,
-                }
-                std::fs::write(path, bytes).unwrap();
-                load_error(path);
-            });
+        }
+        Dataset::parse(&bytes).unwrap();
+    }
+
+    #[test]
+    fn python_reads_it() {
+        let Some(python) = std::env::var_os("POTSTILL_PYTHON") else { return };
+        let (_folder, path) = saved();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/python/read_dataset.py");
+        let output = std::process::Command::new(python).arg(script).arg(path).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            said.starts_with("k = 2, x (2, 4), y (2, 2), η = 1.25\n") && said.contains("\"cartpole-v1\""),
+            "{said}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_panics(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
+            let (_folder, path) = saved();
+            let whole = std::fs::read(&path).unwrap();
+            let mut bytes = whole.clone();
+            changes.iter().for_each(|(at, value)| bytes[at.index(whole.len())] = *value);
+            std::fs::write(&path, &bytes).unwrap();
+            if bytes != whole {
+                load_error(&path);
+            }
         }
     }
 }

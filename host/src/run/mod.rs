@@ -1,6 +1,7 @@
 //! What a run reads and writes: configuration, run directory, checkpoints, metrics, the dataset file,
 //! and the pictures drawn from them. Knows no tensor engine: a value is a [`NamedTensor`].
 
+mod agent;
 mod atomic;
 mod checkpoint;
 mod config;
@@ -15,10 +16,11 @@ mod pytorch;
 mod report;
 mod tensor;
 
+pub use agent::AgentFile;
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
-    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, OptimiserConfig, Options, PluginConfig,
-    PpoConfig,
+    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, OptimiserConfig, Options,
+    PluginConfig, PpoConfig,
 };
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part};
 pub use directory::{PluginVersion, RunDirectory, Versions};

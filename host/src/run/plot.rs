@@ -38,7 +38,7 @@ pub fn dataset_svg(dataset: &Dataset) -> Result<String> {
     let mut svg = open_svg(width, height, &label);
     for row in labelled(x.rows, x.cell.1) {
         let at = top + (row as f64 + 0.5) * x.cell.1 + 4.0;
-        text(&mut svg, left - 8.0, at, "end", "quiet", &(row + 1).to_string());
+        text(&mut svg, left - 8.0, at, "end", "quiet", &row.to_string());
     }
     x.draw(&mut svg, left, top)?;
     y.draw(&mut svg, y_left, top)?;
@@ -99,7 +99,8 @@ pub fn learning_curve_svg(records: &[MetricsRecord], names: &[&str], threshold: 
         let at = y(threshold);
         let line = format!("M{left} {at:.1}H{}", width - right);
         let _ = write!(svg, r##"<path d="{line}" fill="none" stroke="#8b949e" stroke-dasharray="4 4"/>"##);
-        text(&mut svg, width - right - 2.0, at - 5.0, "end", "quiet", "solved");
+        // On the left: a run that solves its environment ends up near this line.
+        text(&mut svg, left + 4.0, at - 5.0, "start", "quiet", "solved");
     }
     let mut legend = left;
     for ((name, points), colour) in series.iter().zip(SERIES.iter().cycle()) {
@@ -212,7 +213,7 @@ fn panels(dataset: &Dataset) -> Result<[Panel<'_>; 2]> {
     let row = match picture {
         (1, 1) => (560.0 / k as f64).clamp(3.0, 30.0),
         // A gap of two keeps the pictures apart.
-        (_, height) => height as f64 * (84.0 / height as f64).max(0.25) + 2.0,
+        _ => (1000.0 / k as f64).clamp(28.0, 84.0) + 2.0,
     };
     let column = |columns: usize, room: f64| (room / columns as f64).clamp(2.0, 46.0);
     let x_column = match picture {
@@ -229,7 +230,7 @@ fn panels(dataset: &Dataset) -> Result<[Panel<'_>; 2]> {
         _ => ("channel", "policy output"),
     };
     let x = Panel {
-        title: format!("X  {:?}  {}", dataset.x.shape, of(x)),
+        title: format!("X {:?}, {}", dataset.x.shape, of(x)),
         axis: x_axis,
         rows: k,
         columns,
@@ -239,7 +240,7 @@ fn panels(dataset: &Dataset) -> Result<[Panel<'_>; 2]> {
         largest: largest(x),
     };
     let y = Panel {
-        title: format!("Y  {:?}  {}", dataset.y.shape, of(y)),
+        title: format!("Y {:?}, {}", dataset.y.shape, of(y)),
         axis: y_axis,
         rows: k,
         columns: y_columns,
@@ -319,14 +320,14 @@ impl Panel<'_> {
 
     /// What the colours mean, below the panel.
     fn draw_scale(&self, svg: &mut String, left: f64, top: f64) {
-        let (steps, width) = (24, 96.0);
+        let (steps, width) = (24, 120.0);
         svg.push_str(r#"<g shape-rendering="crispEdges">"#);
         for i in 0..steps {
             let [r, g, b] = diverging(2.0 * (i as f32 + 0.5) / steps as f32 - 1.0);
             let x = left + i as f64 * width / f64::from(steps);
             let _ = write!(
                 svg,
-                r##"<rect x="{x}" y="{top}" width="4" height="8" fill="#{r:02x}{g:02x}{b:02x}"/>"##
+                r##"<rect x="{x}" y="{top}" width="5" height="8" fill="#{r:02x}{g:02x}{b:02x}"/>"##
             );
         }
         svg.push_str("</g>");

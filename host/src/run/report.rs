@@ -23,7 +23,7 @@ h1{font-size:26px;margin:0}h2{font-size:18px;margin:36px 0 10px}\
 .facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:20px 0 0;padding:0}\
 .facts div{border:1px solid var(--line);border-radius:8px;padding:10px 14px}\
 .facts dt{color:var(--quiet);font-size:13px}.facts dd{margin:0;font-size:20px;font-weight:600}\
-figure{margin:0;overflow-x:auto}\
+figure{margin:0;overflow-x:auto}figure svg{max-width:100%;height:auto}\
 table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:6px 12px 6px 0;border-bottom:1px solid var(--line)}\
 th{color:var(--quiet);font-weight:500}.number{text-align:right;font-variant-numeric:tabular-nums}\

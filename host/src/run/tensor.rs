@@ -55,7 +55,7 @@ pub(super) struct Container {
 }
 
 /// The metadata key of the checksum: SHA-256, in hexadecimal, over the other metadata (key, `\0`, value,
-/// `\0`, in order of key) and every tensor in the order of the file (name, `\0`, the dimensions and the
+/// `\0`, in order of key) and every tensor in order of name (name, `\0`, the dimensions and the
 /// values, little-endian).
 const CHECKSUM: &str = "sha256";
 
@@ -108,6 +108,8 @@ fn checksum<'a>(
         digest.0.update(text);
         digest.0.update([0]);
     }
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort_by_key(|tensor| &tensor.name);
     for tensor in tensors {
         digest.0.update(&tensor.name);
         digest.0.update([0]);
@@ -155,8 +157,12 @@ pub(super) fn read_safetensors(path: &Path) -> Result<Container> {
     parse_safetensors(&bytes).map_err(|what| Error::file(path, what))
 }
 
-fn parse_safetensors(bytes: &[u8]) -> Result<Container, String> {
+/// What [`read_safetensors`] does with the file's bytes: says what is wrong.
+pub(super) fn parse_safetensors(bytes: &[u8]) -> Result<Container, String> {
     let wrong = |e: SafeTensorError| match e {
+        _ if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") => {
+            "this looks like a PyTorch file, not a safetensors file: import it first".into()
+        }
         SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
             format!("the file is cut short ({} bytes): copy or download it again", bytes.len())
         }

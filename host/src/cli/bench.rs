@@ -1,0 +1,139 @@
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use super::options::threads;
+use super::{print_json, say};
+use crate::distil::Setup;
+use crate::engine::ppmo::Ppmo;
+use crate::error::{Error, Result};
+use crate::execute::Device;
+use crate::plugin::{Actions, Registry};
+use crate::run::DistillConfig;
+
+/// Time what Potstill spends its time on, on this machine
+///
+/// Medians over repetitions. Compare ratios of one run, not figures of two.
+#[derive(Args)]
+#[command(after_help = "Example:\n  potstill bench --threads 2 --json")]
+pub(super) struct Bench {
+    /// CPU threads; 0 for all
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Repetitions
+    #[arg(long, default_value_t = 20)]
+    repetitions: usize,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One timing: what, how long, and how often per second where that says more.
+struct Timing {
+    name: &'static str,
+    seconds: f64,
+    per_second: Option<f64>,
+}
+
+impl Bench {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        if self.repetitions == 0 {
+            return Err(Error::usage("--repetitions must be at least 1"));
+        }
+        let mut timings = vec![];
+        timings.push(self.meta_epoch(
+            registry,
+            "meta-epoch, 2D k=3, 8 × 512 steps, 16 updates of 1024",
+            |config| {
+                config.environment.settings.insert("n".into(), potstill_plugin_api::OptionValue::Integer(2));
+                config.dataset.k = Some(3);
+                (config.environment.envs, config.environment.steps) = (8, 512);
+                (config.ppo.learners, config.ppo.minibatch) = (1, 1024);
+            },
+        )?);
+        timings.push(self.meta_epoch(
+            registry,
+            "meta-epoch, 1D k=2, 10 × 200 steps, 16 updates of 512 (as published)",
+            |config| {
+                config.dataset.k = Some(2);
+                (config.environment.envs, config.environment.steps) = (10, 200);
+                (config.ppo.learners, config.ppo.minibatch) = (1, 512);
+            },
+        )?);
+        for (name, n) in [("environment steps, 64 copies", 64), ("environment steps, 1024 copies", 1024)] {
+            timings.push(environment_steps(registry, name, n)?);
+        }
+        if self.json {
+            let rows = timings
+                .iter()
+                .map(|t| json!({ "name": t.name, "seconds": t.seconds, "per_second": t.per_second }));
+            return print_json(&rows.collect::<Vec<_>>());
+        }
+        for t in &timings {
+            let rate = t.per_second.map_or(String::new(), |r| format!("  {:.2} M/s", r / 1e6));
+            say(&format!("{:<70} {:>10.3} ms{rate}", t.name, t.seconds * 1e3))?;
+        }
+        Ok(())
+    }
+
+    fn meta_epoch(
+        &self,
+        registry: &Registry,
+        name: &'static str,
+        change: impl Fn(&mut DistillConfig),
+    ) -> Result<Timing> {
+        let mut config = DistillConfig::default();
+        change(&mut config);
+        let setup = Setup::new(config, registry)?;
+        let device = Device::named(&self.device, threads(self.threads)?)?;
+        let mut environments = vec![setup.environments(setup.config.environment.envs)?];
+        let mut ppmo = Ppmo::new(
+            device,
+            setup.dimensions.clone(),
+            setup.hyperparameters(),
+            &*setup.learner,
+            &*setup.critic,
+            &*setup.objective,
+            0,
+        )?;
+        // Plans are compiled in the first, and memory is warm after a few.
+        for _ in 0..3 {
+            ppmo.meta_epoch(&mut environments)?;
+        }
+        let mut times = vec![];
+        for _ in 0..self.repetitions {
+            let started = Instant::now();
+            ppmo.meta_epoch(&mut environments)?;
+            times.push(started.elapsed());
+        }
+        Ok(Timing { name, seconds: median(&mut times), per_second: None })
+    }
+}
+
+fn environment_steps(registry: &Registry, name: &'static str, copies: usize) -> Result<Timing> {
+    let mut environments = registry.make_environments("nd-cartpole", &[], copies)?;
+    environments.reset(&(0..copies as u64).collect::<Vec<_>>())?;
+    let actions: Vec<Actions> = (0..8u32)
+        .map(|i| Actions::Discrete((0..copies as u32).map(|c| (c * 7 + i * 3) / 2 % 2).collect()))
+        .collect();
+    let calls = 200_000 / copies;
+    let mut times = vec![];
+    for _ in 0..7 {
+        let started = Instant::now();
+        for call in 0..calls {
+            environments.step(&actions[call % actions.len()])?;
+        }
+        times.push(started.elapsed());
+    }
+    let seconds = median(&mut times) / calls as f64;
+    Ok(Timing { name, seconds, per_second: Some(copies as f64 / seconds) })
+}
+
+fn median(times: &mut [Duration]) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64()
+}

@@ -1,0 +1,83 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::options::{LearnerArguments, threads, to_options};
+use super::{print_json, say, target, watch};
+use crate::builtin;
+use crate::distil::Teacher;
+use crate::engine::evaluate::{Acting, Protocol, Score};
+use crate::error::{Error, Result};
+use crate::plugin::Registry;
+
+/// Score a dataset: fresh learners, one gradient step each, whole episodes
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  potstill eval runs/five\n  potstill eval runs/five/dataset.safetensors --greedy --json\n  \
+                        potstill eval runs/five --learner-set width=32-256"
+)]
+pub(super) struct Eval {
+    /// A dataset file or a run directory
+    target: PathBuf,
+    /// Take the most probable action instead of drawing from the policy
+    #[arg(long)]
+    greedy: bool,
+    /// Fresh learners
+    #[arg(long, default_value_t = 100)]
+    learners: usize,
+    /// Episodes of each
+    #[arg(long, default_value_t = 100)]
+    episodes: usize,
+    /// Seed of learners, episodes and actions
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    learner: LearnerArguments,
+    /// CPU threads; 0 for all. Results do not depend on it
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Print the score as JSON, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+impl Eval {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        if self.learners == 0 || self.episodes == 0 {
+            return Err(Error::usage("--learners and --episodes must be at least 1"));
+        }
+        let dataset = target::dataset(&self.target)?;
+        let learner = match (&self.learner.learner, self.learner.learner_set.is_empty()) {
+            (None, true) => None,
+            (id, _) => {
+                let id = id.as_deref().unwrap_or(&dataset.info.learner.id);
+                Some(builtin::learner(id, &to_options(&self.learner.learner_set))?)
+            }
+        };
+        let teacher = Teacher::of_dataset(&dataset, registry, learner)?;
+        let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
+        let protocol = Protocol { acting, learners: self.learners, episodes: self.episodes, seed: self.seed };
+        let bar = watch::learners(self.learners, self.json);
+        let score = teacher.score(&protocol, threads(self.threads)?, &|| bar.inc(1));
+        bar.finish_and_clear();
+        let score = score?;
+        if self.json {
+            let mut value = json!(score);
+            value["environment"] = json!(dataset.info.environment.id);
+            value["settings"] = json!(dataset.info.environment.settings);
+            value["k"] = json!(dataset.k());
+            return print_json(&value);
+        }
+        say(&line(&score))
+    }
+}
+
+/// A score in one line, with its protocol.
+pub(super) fn line(score: &Score) -> String {
+    let Protocol { acting, learners, episodes, seed } = score.protocol;
+    format!(
+        "{acting:7} return {:.1} ± {:.1} (worst learner {:.1}; {learners} learners × {episodes} episodes, seed {seed})",
+        score.mean_return, score.std_return, score.min_learner
+    )
+}

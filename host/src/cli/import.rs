@@ -1,0 +1,50 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::options::{pair, to_options};
+use super::say;
+use crate::distil::Setup;
+use crate::error::Result;
+use crate::plugin::Registry;
+use crate::run::{DistillConfig, ImportTarget, import_pytorch};
+
+/// Import a dataset released with the paper (a PyTorch state dictionary)
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  potstill import distiller_sd_2dcp_b3.pt --env nd-cartpole --set n=2 --out two.safetensors"
+)]
+pub(super) struct Import {
+    /// The .pt file
+    file: PathBuf,
+    /// The environment it was distilled from
+    #[arg(long, value_name = "ID")]
+    env: String,
+    /// An option of the environment. May be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Where to write the dataset; by default beside the file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Import {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        let mut config = DistillConfig::default();
+        config.environment.id.clone_from(&self.env);
+        config.environment.settings = to_options(&self.set);
+        config.objective.id = "ppmo-as-published".into();
+        let setup = Setup::new(config, registry)?;
+        let dataset = import_pytorch(
+            &self.file,
+            ImportTarget {
+                environment: setup.environment.clone(),
+                learner: setup.learner_part(),
+                objective: setup.objective_part(),
+            },
+        )?;
+        let out = self.out.clone().unwrap_or_else(|| self.file.with_extension("safetensors"));
+        dataset.save(&out)?;
+        say(&format!("{} instances, η = {:.3}\ndataset  {}", dataset.k(), dataset.inner_lr, out.display()))
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line: one file a command. [`main`] is the whole program.
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Result};
+use crate::plugin::Registry;
+
+mod bench;
+mod distill;
+mod eval;
+mod import;
+mod options;
+mod play;
+mod plugin;
+mod reproduce;
+mod resume;
+mod target;
+mod train;
+mod watch;
+
+/// Distils a reinforcement-learning environment into a one-batch dataset.
+///
+/// Any freshly initialised agent that takes ONE gradient step on the dataset plays the environment.
+#[derive(Parser)]
+#[command(name = "potstill", version, about, long_about = None, max_term_width = 100)]
+#[command(
+    after_help = "Example:\n  potstill distill nd-cartpole --set n=2\n  potstill play runs/<the run it names>"
+)]
+struct Arguments {
+    /// A plugin: a .wasm file, or a folder with a plugin.toml. May be repeated
+    #[arg(long = "plugin", value_name = "PATH", global = true)]
+    plugins: Vec<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Distill(distill::Distill),
+    Rl(distill::Rl),
+    Resume(resume::Resume),
+    Eval(eval::Eval),
+    Train(train::Train),
+    Play(play::Play),
+    Import(import::Import),
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    #[command(subcommand)]
+    Reproduce(reproduce::Reproduce),
+    Bench(bench::Bench),
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    // A panic is a fault of Potstill: say so in one line instead of a backtrace.
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("error: internal fault of potstill: {info}\nPlease report it with the command you ran.");
+    }));
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let registry = Registry::discover(&arguments.plugins)?;
+    match &arguments.command {
+        Command::Distill(command) => command.run(&registry),
+        Command::Rl(command) => command.run(&registry),
+        Command::Resume(command) => command.run(&registry),
+        Command::Eval(command) => command.run(&registry),
+        Command::Train(command) => command.run(&registry),
+        Command::Play(command) => command.run(&registry),
+        Command::Import(command) => command.run(&registry),
+        Command::Plugin(command) => command.run(&registry),
+        Command::Reproduce(command) => command.run(&registry),
+        Command::Bench(command) => command.run(&registry),
+    }
+}
+
+/// Prints `value` as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::usage(format!("JSON: {e}")))?;
+    say(&text)
+}
+
+/// Prints a line; a closed pipe (`| head`) ends the program quietly.
+fn say(line: &str) -> Result<()> {
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Error::Io { path: "standard output".into(), source: error }),
+        Ok(()) => Ok(()),
+    }
+}

@@ -1,0 +1,187 @@
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use potstill_plugin_api::Frame;
+
+use super::{say, target};
+use crate::distil::{Agent, Teacher};
+use crate::engine::random::{Stream, stream};
+use crate::engine::rollout::{as_f32, greedy, sample};
+use crate::error::{Error, IoContext, Result};
+use crate::plugin::{Actions, Environments, Registry, RenderMode};
+use crate::run::AgentFile;
+
+/// Watch an agent: in the terminal, and as a GIF
+///
+/// Given a dataset or a run, an agent is initialised and taught on the spot.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  potstill play runs/five\n  potstill play agent.safetensors --gif agent.gif --greedy"
+)]
+pub(super) struct Play {
+    /// An agent file, a dataset file or a run directory
+    target: PathBuf,
+    /// Also write the episodes as a GIF
+    #[arg(long, value_name = "FILE")]
+    gif: Option<PathBuf>,
+    /// Episodes to play
+    #[arg(long, default_value_t = 1)]
+    episodes: usize,
+    /// At most this many steps of each
+    #[arg(long, default_value_t = 1000)]
+    steps: usize,
+    /// Take the most probable action instead of drawing from the policy
+    #[arg(long)]
+    greedy: bool,
+    /// Let an untaught learner play instead, to compare with
+    #[arg(long)]
+    untaught: bool,
+    /// Seed of learner, episodes and actions
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Do not draw in the terminal
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// A GIF shows every second step: 25 pictures a second for cart-pole's 50 steps.
+const STEPS_PER_PICTURE: usize = 2;
+/// Hundredths of a second between pictures.
+const DELAY: u16 = 4;
+
+impl Play {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        let agent = if !self.target.is_dir() && AgentFile::is_agent(&self.target) {
+            if self.untaught {
+                return Err(Error::usage(
+                    "--untaught needs a dataset or a run: an agent file is a taught agent",
+                ));
+            }
+            Agent::from_file(AgentFile::load(&self.target)?)?
+        } else {
+            let mut dataset = target::dataset(&self.target)?;
+            if self.untaught {
+                // A step of no length: the learner as it was initialised.
+                dataset.inner_lr = f32::MIN_POSITIVE;
+            }
+            Teacher::of_dataset(&dataset, registry, None)?.train(self.seed)?
+        };
+        let mut environments = agent.make_environment(registry)?;
+        let policy = agent.policy()?;
+        let mut random = stream(self.seed, "play", 0);
+        let mut gif = self.gif.as_deref().map(Gif::new);
+        let draw = !self.quiet && std::io::stdout().is_terminal();
+        for episode in 1..=self.episodes {
+            let (total, steps) =
+                self.episode(environments.as_mut(), &policy, &mut random, gif.as_mut(), draw)?;
+            say(&format!("episode {episode}: return {total:.1} in {steps} steps"))?;
+        }
+        if let Some(gif) = gif {
+            let (path, pictures) = gif.finish()?;
+            say(&format!("{pictures} pictures in {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn episode(
+        &self,
+        environments: &mut dyn Environments,
+        policy: &dyn Fn(&[f32]) -> Vec<f32>,
+        random: &mut Stream,
+        mut gif: Option<&mut Gif>,
+        draw: bool,
+    ) -> Result<(f32, usize)> {
+        use rand::Rng;
+        let mut observations = as_f32(&environments.reset(&[random.random()])?);
+        let mut total = 0.0;
+        for step in 0..self.steps {
+            if let Some(gif) = gif.as_deref_mut().filter(|_| step % STEPS_PER_PICTURE == 0) {
+                gif.add(environments.render(0, RenderMode::Rgb)?)?;
+            }
+            if draw {
+                show(&environments.render(0, RenderMode::Text)?, step, total)?;
+            }
+            let log_probs = policy(&observations);
+            let action = if self.greedy { greedy(&log_probs) } else { sample(&log_probs, random) };
+            let transition = environments.step(&Actions::Discrete(vec![action as u32]))?;
+            total += transition.rewards[0];
+            if transition.terminated[0] || transition.truncated[0] {
+                return Ok((total, step + 1));
+            }
+            observations = as_f32(&transition.observations);
+        }
+        Ok((total, self.steps))
+    }
+}
+
+/// Draws over the last picture.
+fn show(frame: &Frame, step: usize, total: f32) -> Result<()> {
+    let Frame::Text(text) = frame else { return Ok(()) };
+    let home = if step == 0 { "\x1b[2J\x1b[H" } else { "\x1b[H" };
+    let mut out = std::io::stdout();
+    write!(
+        out,
+        "{home}{}\x1b[K\nstep {step}  return {total:.0}\x1b[K\n",
+        text.trim_end().replace('\n', "\x1b[K\n")
+    )
+    .and_then(|()| out.flush())
+    .at("standard output")?;
+    std::thread::sleep(Duration::from_millis(20));
+    Ok(())
+}
+
+/// An animation under way. The file is opened with the first picture: its size is not known before.
+struct Gif {
+    path: PathBuf,
+    encoder: Option<gif::Encoder<BufWriter<File>>>,
+    size: (u16, u16),
+    pictures: usize,
+}
+
+impl Gif {
+    fn new(path: &Path) -> Self {
+        Gif { path: path.to_owned(), encoder: None, size: (0, 0), pictures: 0 }
+    }
+
+    fn fail(&self, error: impl std::fmt::Display) -> Error {
+        Error::file(&self.path, format!("the GIF could not be written: {error}"))
+    }
+
+    fn add(&mut self, frame: Frame) -> Result<()> {
+        let Frame::Rgb { width, height, pixels } = frame else {
+            return Err(self.fail("the environment draws no pictures"));
+        };
+        let (Ok(w), Ok(h)) = (u16::try_from(width), u16::try_from(height)) else {
+            return Err(self.fail(format!("pictures of {width} × {height} are too large for a GIF")));
+        };
+        if self.encoder.is_none() {
+            let file = BufWriter::new(File::create(&self.path).at(&self.path)?);
+            let mut encoder = gif::Encoder::new(file, w, h, &[]).map_err(|e| self.fail(e))?;
+            encoder.set_repeat(gif::Repeat::Infinite).map_err(|e| self.fail(e))?;
+            self.encoder = Some(encoder);
+            self.size = (w, h);
+        }
+        if self.size != (w, h) {
+            return Err(self.fail("the environment's pictures change their size"));
+        }
+        let mut picture = gif::Frame::from_rgb_speed(w, h, &pixels, 10);
+        picture.delay = DELAY;
+        self.pictures += 1;
+        let written = self.encoder.as_mut().map(|encoder| encoder.write_frame(&picture));
+        match written {
+            Some(Err(error)) => Err(self.fail(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<(PathBuf, usize)> {
+        if let Some(encoder) = self.encoder.take() {
+            let mut file = encoder.into_inner().map_err(|e| self.fail(e))?;
+            file.flush().at(&self.path)?;
+        }
+        Ok((self.path, self.pictures))
+    }
+}

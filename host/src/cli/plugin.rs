@@ -1,0 +1,131 @@
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::options::pair;
+use super::{print_json, say};
+use crate::builtin::{BuiltinLearner, BuiltinObjective};
+use crate::error::Result;
+use crate::plugin::Registry;
+
+/// See which plugins there are
+#[derive(Subcommand)]
+#[command(after_help = "Examples:\n  potstill plugin list\n  potstill plugin info nd-cartpole --set n=3")]
+pub(super) enum Plugin {
+    List(List),
+    Info(Info),
+}
+
+/// List every plugin: id, role, loader, version, where it lies, why it cannot be used
+#[derive(Args)]
+#[command(after_help = "Example:\n  potstill plugin list --json")]
+pub(super) struct List {
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show an environment's spaces, options and hash
+#[derive(Args)]
+#[command(after_help = "Example:\n  potstill plugin info nd-cartpole --set n=3 --json")]
+pub(super) struct Info {
+    /// The environment's id
+    id: String,
+    /// An option of the environment. May be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Plugin {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        match self {
+            Plugin::List(list) => list.run(registry),
+            Plugin::Info(info) => info.run(registry),
+        }
+    }
+}
+
+impl List {
+    fn run(&self, registry: &Registry) -> Result<()> {
+        let mut rows: Vec<[String; 6]> = vec![];
+        for entry in registry.entries() {
+            rows.push([
+                entry.id.as_ref().map_or("?".into(), ToString::to_string),
+                entry.role.map_or("?".into(), |role| format!("{role:?}").to_lowercase()),
+                entry.loader.to_string(),
+                entry.version.clone(),
+                entry.path.as_ref().map_or("-".into(), |p| p.display().to_string()),
+                entry.rejected.as_ref().map_or(entry.summary.clone(), |why| format!("rejected: {why}")),
+            ]);
+        }
+        let mut own = |id: &str, role: &str, summary: &str| {
+            let version = env!("CARGO_PKG_VERSION");
+            rows.push([id, role, "built-in", version, "-", summary].map(str::to_owned));
+        };
+        inventory::iter::<BuiltinLearner>.into_iter().for_each(|b| own(b.id, "learner", b.summary));
+        inventory::iter::<BuiltinObjective>.into_iter().for_each(|b| own(b.id, "objective", b.summary));
+        if self.json {
+            let names = ["id", "role", "loader", "version", "path", "summary"];
+            let objects = rows
+                .iter()
+                .map(|row| names.into_iter().zip(row.clone()).collect::<std::collections::BTreeMap<_, _>>());
+            return print_json(&objects.collect::<Vec<_>>());
+        }
+        let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..5).map(width).collect();
+        for row in &rows {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            say(format!("{}  {}", cells.join("  "), row[5]).trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+impl Info {
+    fn run(&self, registry: &Registry) -> Result<()> {
+        let description = registry.describe(&self.id, &self.set)?;
+        let (entry, spec) = (&description.entry, &description.spec);
+        if self.json {
+            return print_json(&json!({
+                "spec": spec,
+                "options": description.options,
+                "loader": entry.loader.to_string(),
+                "version": entry.version,
+                "path": entry.path,
+                "sha256": description.sha256,
+            }));
+        }
+        let steps = spec.max_episode_steps.map_or("none".into(), |n| n.to_string());
+        for (name, value) in [
+            ("id", spec.id.clone()),
+            ("summary", spec.summary.clone()),
+            ("observation", spec.observation.to_string()),
+            ("action", spec.action.to_string()),
+            ("step limit", steps),
+            ("loader", format!("{} {}", entry.loader, entry.version)),
+            ("path", entry.path.as_ref().map_or("inside potstill".into(), |p| p.display().to_string())),
+            ("sha256", description.sha256.clone()),
+        ] {
+            say(&format!("{name:12} {value}"))?;
+        }
+        for option in &description.options {
+            let kind = match &option.kind {
+                potstill_plugin_api::OptionKind::Integer { min, max } => format!("{min}..={max}"),
+                potstill_plugin_api::OptionKind::Number { min, max } => format!("{min}..={max}"),
+                potstill_plugin_api::OptionKind::Boolean => "true, false".into(),
+                potstill_plugin_api::OptionKind::Text { choices } if choices.is_empty() => "text".into(),
+                potstill_plugin_api::OptionKind::Text { choices } => choices.join(", "),
+            };
+            say(&format!(
+                "--set {}={:<6} {} ({kind})",
+                option.name,
+                option.default.to_string(),
+                option.help
+            ))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::distill::finish;
+use super::options::threads;
+use crate::distil::{Distillation, Setup};
+use crate::error::{Error, Result};
+use crate::plugin::Registry;
+use crate::run::RunDirectory;
+
+/// Go on with a run that was interrupted or killed
+///
+/// It goes on from its newest whole checkpoint; on the CPU the result is the uninterrupted run's, bit for bit.
+#[derive(Args)]
+#[command(after_help = "Example:\n  potstill resume runs/five")]
+pub(super) struct Resume {
+    /// The run's directory
+    run: PathBuf,
+    /// CPU threads; 0 for all
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Go on although a plugin's file has changed since the run began
+    #[arg(long)]
+    changed_plugin: bool,
+    /// Print the result as JSON, and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+impl Resume {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        let run = RunDirectory::open(&self.run)?;
+        let mut config = run.config()?;
+        config.threads = self.threads.unwrap_or(config.threads);
+        let setup = Setup::new(config, registry)?;
+        let (then, now) = (run.versions()?, setup.plugins());
+        let changed = then.plugins.iter().find(|p| now.iter().any(|n| n.id == p.id && n.sha256 != p.sha256));
+        if let Some(plugin) = changed.filter(|_| !self.changed_plugin) {
+            return Err(Error::usage(format!(
+                "plugin `{}` is not the file this run began with; restore it, or go on with --changed-plugin",
+                plugin.id
+            )));
+        }
+        let threads = threads(setup.config.threads)?;
+        let distillation =
+            Distillation::resume(&setup, &run, threads, &mut |warning| eprintln!("warning: {warning}"))?;
+        let done = distillation.meta_epoch();
+        finish(&setup, &run, distillation, done, self.json)
+    }
+}

@@ -1,0 +1,266 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::setup::Setup;
+use super::teach::Teacher;
+use crate::engine::evaluate::{Acting, Protocol, Score};
+use crate::engine::ppmo::{Ppmo, Report};
+use crate::error::{Error, Result};
+use crate::execute::Device;
+use crate::plugin::Environments;
+use crate::run::{Checkpoint, Dataset, DatasetInfo, MetricsWriter, NamedTensor, RunDirectory};
+
+/// What a run tells its watcher.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// A meta-epoch is done.
+    MetaEpoch {
+        /// How many are.
+        done: u64,
+        /// What happened in it.
+        report: &'a Report,
+        /// The last validation, if there was one.
+        validation: Option<&'a Score>,
+    },
+    /// Learners of the final evaluation that have played, of how many.
+    Scoring(usize, usize),
+    /// Something to tell the user.
+    Note(&'a str),
+}
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The dataset, scores inside.
+    pub dataset: Dataset,
+    /// Seconds of distillation in this process, validation included.
+    pub seconds: f64,
+}
+
+/// Counters that a checkpoint carries beside the tensors.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Counters {
+    updates: u64,
+    steps: u64,
+    best: Option<Score>,
+}
+
+/// A distillation with its run directory.
+pub struct Distillation<'a> {
+    setup: &'a Setup<'a>,
+    run: &'a RunDirectory,
+    device: Device,
+    threads: usize,
+    ppmo: Ppmo<'a>,
+    environments: Vec<Box<dyn Environments>>,
+    metrics: MetricsWriter,
+    best: Option<Score>,
+}
+
+/// Seed of validations: never that of a final evaluation.
+const VALIDATION_SEED: u64 = 0x0076_616c_6964;
+
+impl<'a> Distillation<'a> {
+    /// Starts a run in its new directory.
+    ///
+    /// # Errors
+    /// A plugin's, the device's, or a file's.
+    pub fn start(setup: &'a Setup<'a>, run: &'a RunDirectory, threads: usize) -> Result<Self> {
+        let metrics = MetricsWriter::create(run.path())?;
+        Self::build(setup, run, threads, metrics)
+    }
+
+    /// Goes on from the newest whole checkpoint of a run; `note` is told of torn ones that were passed over.
+    ///
+    /// # Errors
+    /// As [`Self::start`], or a checkpoint that does not fit the configuration.
+    pub fn resume(
+        setup: &'a Setup<'a>,
+        run: &'a RunDirectory,
+        threads: usize,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<Self> {
+        let (checkpoint, warnings) = run.checkpoints().latest()?;
+        warnings.iter().for_each(|warning| note(warning));
+        let done = checkpoint.as_ref().map_or(0, |c| c.meta_epoch);
+        let metrics = MetricsWriter::resume(run.path(), done)?;
+        let mut this = Self::build(setup, run, threads, metrics)?;
+        if let Some(checkpoint) = checkpoint {
+            let counters: Counters = serde_json::from_value(checkpoint.state)
+                .map_err(|e| Error::file(run.checkpoints_path(), format!("checkpoint state: {e}")))?;
+            let tensors: Vec<_> = checkpoint.tensors.into_iter().map(|t| (t.name, t.shape, t.data)).collect();
+            this.ppmo.restore(&tensors)?;
+            this.ppmo.meta_epoch = checkpoint.meta_epoch;
+            this.ppmo.updates = counters.updates;
+            this.ppmo.steps = counters.steps;
+            this.best = counters.best;
+        }
+        Ok(this)
+    }
+
+    fn build(
+        setup: &'a Setup<'a>,
+        run: &'a RunDirectory,
+        threads: usize,
+        metrics: MetricsWriter,
+    ) -> Result<Self> {
+        let device = Device::named(&setup.config.device, threads)?;
+        let config = &setup.config;
+        let each = config.environment.envs / config.ppo.learners;
+        let environments =
+            (0..config.ppo.learners).map(|_| setup.environments(each)).collect::<Result<Vec<_>>>()?;
+        let ppmo = Ppmo::new(
+            device.clone(),
+            setup.dimensions.clone(),
+            setup.hyperparameters(),
+            &*setup.learner,
+            &*setup.critic,
+            &*setup.objective,
+            config.seed,
+        )?;
+        Ok(Distillation { setup, run, device, threads, ppmo, environments, metrics, best: None })
+    }
+
+    /// Meta-epochs done.
+    pub fn meta_epoch(&self) -> u64 {
+        self.ppmo.meta_epoch
+    }
+
+    /// Runs to the end: meta-epochs, then the final evaluation of the best θ. `stop` is looked at after every
+    /// meta-epoch; when it is set the run ends there, with everything on disk.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after `stop`; an error of a plugin or a file, with the last checkpoint intact.
+    pub fn run(mut self, stop: &AtomicBool, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Outcome> {
+        let started = Instant::now();
+        let config = &self.setup.config;
+        let total = config.meta_epochs;
+        // Before the first meta-epoch too: a killed run always has something to go on from.
+        if self.ppmo.meta_epoch == 0 {
+            self.checkpoint()?;
+        }
+        while self.ppmo.meta_epoch < total {
+            let report = match self.ppmo.meta_epoch(&mut self.environments) {
+                Ok(report) => report,
+                Err(error) => {
+                    watch(Progress::Note("the last meta-epoch was lost; resume goes on from the one before"));
+                    return Err(error);
+                }
+            };
+            let done = self.ppmo.meta_epoch;
+            let due = config.evaluation.every != 0 && done % config.evaluation.every == 0;
+            if due || done == total {
+                self.validate()?;
+            }
+            self.log(&report, due || done == total)?;
+            if done % config.checkpoint_every.max(1) == 0 || done == total || stop.load(Ordering::Relaxed) {
+                self.checkpoint()?;
+            }
+            watch(Progress::MetaEpoch { done, report: &report, validation: self.best.as_ref() });
+            if stop.load(Ordering::Relaxed) && done < total {
+                return Err(Error::Interrupted(format!(
+                    " after meta-epoch {done} of {total}; `potstill resume {}` goes on",
+                    self.run.path().display()
+                )));
+            }
+        }
+        let mut dataset = Dataset::load(self.run.dataset_path())?;
+        dataset.info.scores = self.score(&dataset, watch)?;
+        dataset.save(self.run.dataset_path())?;
+        Ok(Outcome { dataset, seconds: started.elapsed().as_secs_f64() })
+    }
+
+    /// Scores θ on a few learners; the best so far is the run's dataset.
+    fn validate(&mut self) -> Result<()> {
+        let evaluation = &self.setup.config.evaluation;
+        let protocol = Protocol {
+            acting: Acting::Sampled,
+            learners: evaluation.validation_learners,
+            episodes: evaluation.validation_episodes,
+            seed: self.setup.config.seed ^ VALIDATION_SEED,
+        };
+        let mut dataset = self.dataset()?;
+        let score = Teacher::new(&dataset, self.setup)?.score(&protocol, self.threads, &|| ())?;
+        if self.best.as_ref().is_none_or(|best| score.mean_return >= best.mean_return) {
+            dataset.info.scores = vec![score.clone()];
+            dataset.save(self.run.dataset_path())?;
+            self.best = Some(score);
+        }
+        Ok(())
+    }
+
+    /// The final evaluation: sampled and greedy.
+    fn score(&self, dataset: &Dataset, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Vec<Score>> {
+        let evaluation = &self.setup.config.evaluation;
+        let teacher = Teacher::new(dataset, self.setup)?;
+        let watch = std::sync::Mutex::new((0usize, watch));
+        let total = 2 * evaluation.learners;
+        let done = || {
+            if let Ok(mut guard) = watch.lock() {
+                guard.0 += 1;
+                let played = guard.0;
+                (guard.1)(Progress::Scoring(played, total));
+            }
+        };
+        let score = |acting: Acting| {
+            let (learners, episodes) = (evaluation.learners, evaluation.episodes);
+            let protocol = Protocol { acting, learners, episodes, seed: self.setup.config.seed };
+            teacher.score(&protocol, self.threads, &done)
+        };
+        Ok(vec![score(Acting::Sampled)?, score(Acting::Greedy)?])
+    }
+
+    fn log(&mut self, report: &Report, validated: bool) -> Result<()> {
+        let mut values: Vec<(&str, f64)> = vec![("inner_lr", f64::from(report.inner_lr))];
+        values.extend(report.mean_return.map(|v| ("rollout/return", f64::from(v))));
+        values.extend(report.mean_length.map(|v| ("rollout/length", f64::from(v))));
+        values.push(("rollout/episodes", report.episodes as f64));
+        values.push(("environment_steps", self.ppmo.steps as f64));
+        values.extend(report.metrics.iter().map(|(name, value)| (*name, f64::from(*value))));
+        if let Some(best) = self.best.as_ref().filter(|_| validated) {
+            values.push(("validation/best_return", best.mean_return));
+        }
+        self.metrics.append(self.ppmo.meta_epoch, values)
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        let tensors =
+            self.ppmo.state().into_iter().map(|(name, shape, data)| NamedTensor { name, shape, data });
+        let counters =
+            Counters { updates: self.ppmo.updates, steps: self.ppmo.steps, best: self.best.clone() };
+        let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;
+        let checkpoint = Checkpoint { meta_epoch: self.ppmo.meta_epoch, state, tensors: tensors.collect() };
+        self.run.checkpoints().save(&checkpoint)?;
+        Ok(())
+    }
+
+    /// θ as it is now.
+    fn dataset(&self) -> Result<Dataset> {
+        let state = self.ppmo.state();
+        let mut tensors = state.into_iter().take(self.ppmo.trained.of_theta).map(|(name, shape, data)| {
+            NamedTensor { name: name.replace("encoder/", "encoder."), shape, data }
+        });
+        let (Some(x), Some(y), Some(log_inner_lr)) = (tensors.next(), tensors.next(), tensors.next()) else {
+            return Err(Error::usage("the engine has no θ"));
+        };
+        Ok(Dataset {
+            x,
+            y,
+            inner_lr: log_inner_lr.data[0].exp(),
+            extra: tensors.collect(),
+            info: DatasetInfo {
+                environment: self.setup.environment.clone(),
+                learner: self.setup.learner_part(),
+                objective: self.setup.objective_part(),
+                scores: vec![],
+                seed: self.setup.config.seed,
+                meta_epochs: self.ppmo.meta_epoch,
+                environment_steps: self.ppmo.steps,
+                software: format!("potstill {} ({})", env!("CARGO_PKG_VERSION"), self.device.name()),
+                origin: None,
+            },
+        })
+    }
+}

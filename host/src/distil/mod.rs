@@ -1,0 +1,14 @@
+//! Whole tasks: a configuration, the plugins it names, the engine and the files, brought together. What the
+//! command line does, a program can do with these.
+//!
+//! - `setup`: a configuration resolved against the plugins.
+//! - `distillation`: the run, from the first meta-epoch to the scored dataset, interruptible and resumable.
+//! - `teach`: what a dataset is for: scores, and trained agents.
+
+mod distillation;
+mod setup;
+mod teach;
+
+pub use distillation::{Distillation, Outcome, Progress};
+pub use setup::Setup;
+pub use teach::{Agent, Teacher};

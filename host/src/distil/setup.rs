@@ -1,0 +1,202 @@
+use std::collections::BTreeMap;
+
+use potstill_plugin_api::{EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Space};
+
+use crate::builtin;
+use crate::engine::learner::LearnerDistribution;
+use crate::engine::objective::Objective;
+use crate::engine::optimiser::Adam;
+use crate::engine::ppmo::Hyperparameters;
+use crate::engine::programs::{Dimensions, UpdateRule};
+use crate::error::{Error, Result};
+use crate::plugin::{Description, Environments, Registry};
+use crate::run::{DatasetEnvironment, DistillConfig, Options, Part, PluginConfig, PluginVersion};
+
+/// A configuration with every choice made and every plugin found.
+pub struct Setup<'a> {
+    /// Resolved: options at their defaults are written out, `k` is a number, the id has its version.
+    pub config: DistillConfig,
+    /// The environment, as a dataset records it.
+    pub environment: DatasetEnvironment,
+    /// Sizes.
+    pub dimensions: Dimensions,
+    /// Λ.
+    pub learner: Box<dyn LearnerDistribution>,
+    /// The critic's architecture.
+    pub critic: Box<dyn LearnerDistribution>,
+    /// The meta-objective.
+    pub objective: Box<dyn Objective>,
+    registry: &'a Registry,
+}
+
+impl<'a> Setup<'a> {
+    /// Resolves `config` against the plugins of `registry`.
+    ///
+    /// # Errors
+    /// A value out of range, an unknown plugin or option, a plugin that fails.
+    pub fn new(mut config: DistillConfig, registry: &'a Registry) -> Result<Self> {
+        config.validate().map_err(Error::Usage)?;
+        let environment = find_environment(registry, &config.environment.id, &config.environment.settings)?;
+        config.environment.id.clone_from(&environment.id);
+        config.environment.settings.clone_from(&environment.settings);
+        let spec = &environment.spec;
+        let dimensions = Dimensions {
+            k: *config.dataset.k.get_or_insert_with(|| least_instances(&spec.action)),
+            encoder_layers: config.encoder_layers,
+            ..dimensions(spec)?
+        };
+        let learner = builtin::learner(&config.learner.id, &config.learner.options)?;
+        let critic = builtin::learner(&config.critic.id, &config.critic.options)?;
+        let objective = builtin::objective(&config.objective.id, &config.objective.options)?;
+        Ok(Setup { config, environment, dimensions, learner, critic, objective, registry })
+    }
+
+    /// `count` copies of the environment.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn environments(&self, count: usize) -> Result<Box<dyn Environments>> {
+        make_environments(self.registry, &self.environment, count)
+    }
+
+    /// What the engine's outer loop is run with.
+    pub fn hyperparameters(&self) -> Hyperparameters {
+        let DistillConfig { environment, optimiser, ppo, .. } = &self.config;
+        Hyperparameters {
+            steps: environment.steps,
+            learners: ppo.learners,
+            policy_epochs: ppo.policy_epochs,
+            minibatch: ppo.minibatch,
+            gamma: ppo.gamma as f32,
+            lambda: ppo.lambda as f32,
+            lr: optimiser.lr as f32,
+            critic_lr: optimiser.critic_lr as f32,
+            schedule: optimiser.schedule,
+            meta_epochs: self.config.meta_epochs,
+            inner_lr: self.config.dataset.inner_lr as f32,
+            rule: UpdateRule {
+                adam: Adam { beta1: optimiser.betas[0], beta2: optimiser.betas[1], eps: optimiser.eps },
+                max_grad_norm: optimiser.max_grad_norm,
+                joint_norm: optimiser.joint_norm,
+                value_coefficient: optimiser.value_coefficient,
+            },
+            reward_scale: ppo.reward_scale as f32,
+        }
+    }
+
+    /// The plugins that take part, for `versions.json`.
+    pub fn plugins(&self) -> Vec<PluginVersion> {
+        let own = |id: &str| PluginVersion {
+            id: id.to_owned(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            sha256: None,
+        };
+        vec![
+            PluginVersion {
+                id: self.environment.id.clone(),
+                version: self.environment.version.clone(),
+                sha256: self.environment.plugin_sha256.clone(),
+            },
+            own(self.learner.id()),
+            own(self.objective.id()),
+        ]
+    }
+
+    /// Λ as a dataset records it.
+    pub fn learner_part(&self) -> Part {
+        Part { id: self.learner.id().into(), options: self.learner.specification() }
+    }
+
+    /// The objective as a dataset records it.
+    pub fn objective_part(&self) -> Part {
+        Part { id: self.objective.id().into(), options: self.objective.specification() }
+    }
+}
+
+/// The environment `id` with `settings`, every other option at its default.
+///
+/// # Errors
+/// An unknown id or option, a value out of range, a plugin that fails.
+pub(super) fn find_environment(
+    registry: &Registry,
+    id: &str,
+    settings: &Options,
+) -> Result<DatasetEnvironment> {
+    let Description { entry, options, spec, sha256 } = registry.describe(id, &as_text(settings))?;
+    let all = options.iter().map(|option| {
+        let value = settings.get(&option.name).map(|value| typed(option, value));
+        (option.name.clone(), value.unwrap_or_else(|| option.default.clone()))
+    });
+    Ok(DatasetEnvironment {
+        id: spec.id.clone(),
+        version: entry.version,
+        settings: all.collect(),
+        plugin_sha256: Some(sha256),
+        spec,
+    })
+}
+
+/// `value` as the option's own type: a configuration file may say `gravity = 9` for a number.
+fn typed(option: &OptionSchema, value: &OptionValue) -> OptionValue {
+    match (&option.kind, value) {
+        (OptionKind::Number { .. }, OptionValue::Integer(n)) => OptionValue::Number(*n as f64),
+        _ => option.parse(&value.to_string()).unwrap_or_else(|_| value.clone()),
+    }
+}
+
+/// `count` copies of an environment that a dataset or a setup names.
+pub(super) fn make_environments(
+    registry: &Registry,
+    environment: &DatasetEnvironment,
+    count: usize,
+) -> Result<Box<dyn Environments>> {
+    registry.make_environments(&environment.id, &as_text(&environment.settings), count)
+}
+
+fn as_text(settings: &BTreeMap<String, OptionValue>) -> Vec<(String, String)> {
+    settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+}
+
+/// Sizes of an environment, for k = 1 and full distillation.
+pub(super) fn dimensions(spec: &EnvironmentSpec) -> Result<Dimensions> {
+    match spec.action {
+        Space::Discrete { .. } => Ok(Dimensions {
+            k: 1,
+            observation: spec.observation.shape(),
+            outputs: spec.action.policy_outputs(),
+            encoder_layers: 0,
+        }),
+        _ => Err(Error::usage(format!(
+            "`{}` has the action space {}; this version distils environments with Discrete actions only",
+            spec.id, spec.action
+        ))),
+    }
+}
+
+/// The paper's minimum for c soft-labelled classes, ⌈c/2⌉ + 1; its MuJoCo size for continuous actions.
+fn least_instances(action: &Space) -> usize {
+    match action {
+        Space::Discrete { n } => n.div_ceil(2) + 1,
+        _ => 64,
+    }
+}
+
+/// The learner and the objective that a dataset names.
+pub(super) fn plugins_of(
+    learner: &Part,
+    objective: &Part,
+) -> Result<(Box<dyn LearnerDistribution>, Box<dyn Objective>)> {
+    let config = |part: &Part| -> Result<PluginConfig> {
+        let options = match &part.options {
+            serde_json::Value::Null => Options::new(),
+            value => serde_json::from_value(value.clone())
+                .map_err(|e| Error::usage(format!("the dataset's options of `{}`: {e}", part.id)))?,
+        };
+        Ok(PluginConfig { id: part.id.clone(), options })
+    };
+    let (learner, objective) = (config(learner)?, config(objective)?);
+    Ok((
+        builtin::learner(&learner.id, &learner.options)?,
+        builtin::objective(&objective.id, &objective.options)?,
+    ))
+}

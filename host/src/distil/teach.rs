@@ -1,0 +1,235 @@
+use std::time::{Duration, Instant};
+
+use super::setup::{Setup, dimensions, find_environment, make_environments, plugins_of};
+use crate::engine::evaluate::{Protocol, Score, Taught, evaluate};
+use crate::engine::learner::LearnerDistribution;
+use crate::engine::objective::Objective;
+use crate::engine::programs::{self, Dimensions, Student};
+use crate::engine::random::stream;
+use crate::error::{Error, Result};
+use crate::execute::{Device, Plan, Tensor};
+use crate::plugin::{Environments, Registry};
+use crate::run::{AgentFile, Dataset, DatasetEnvironment, NamedTensor, Part};
+
+/// A dataset with what is needed to teach from it.
+pub struct Teacher<'a> {
+    taught: Taught,
+    dimensions: Dimensions,
+    environment: DatasetEnvironment,
+    learner: Source<'a, dyn LearnerDistribution>,
+    objective: Source<'a, dyn Objective>,
+    make: Box<dyn Fn(usize) -> Result<Box<dyn Environments>> + Sync + 'a>,
+}
+
+/// Borrowed from a setup, or made from what the dataset names.
+enum Source<'a, T: ?Sized> {
+    Borrowed(&'a T),
+    Owned(Box<T>),
+}
+
+impl<T: ?Sized> std::ops::Deref for Source<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        match self {
+            Source::Borrowed(value) => value,
+            Source::Owned(value) => value,
+        }
+    }
+}
+
+fn taught(dataset: &Dataset) -> Taught {
+    let tensor = |t: &NamedTensor| (t.shape.clone(), t.data.clone());
+    let mut tensors = vec![tensor(&dataset.x), tensor(&dataset.y), (vec![], vec![dataset.inner_lr.ln()])];
+    tensors.extend(dataset.extra.iter().filter(|t| t.name.starts_with("encoder.")).map(tensor));
+    Taught { tensors }
+}
+
+impl<'a> Teacher<'a> {
+    /// With the plugins of the setup the dataset was made by.
+    ///
+    /// # Errors
+    /// A dataset for another environment.
+    pub fn new(dataset: &Dataset, setup: &'a Setup<'a>) -> Result<Self> {
+        dataset.check_environment(&setup.environment.spec)?;
+        Ok(Teacher {
+            taught: taught(dataset),
+            dimensions: setup.dimensions.clone(),
+            environment: setup.environment.clone(),
+            learner: Source::Borrowed(&*setup.learner),
+            objective: Source::Borrowed(&*setup.objective),
+            make: Box::new(|count| setup.environments(count)),
+        })
+    }
+
+    /// With the plugins the dataset names, its learners replaced by `learner` where there is one.
+    ///
+    /// # Errors
+    /// A plugin that is not there, or whose environment does not fit the dataset's tensors.
+    pub fn of_dataset(
+        dataset: &Dataset,
+        registry: &'a Registry,
+        learner: Option<Box<dyn LearnerDistribution>>,
+    ) -> Result<Self> {
+        let info = &dataset.info;
+        let environment = find_environment(registry, &info.environment.id, &info.environment.settings)?;
+        dataset.check_environment(&environment.spec)?;
+        let (own, objective) = plugins_of(&info.learner, &info.objective)?;
+        let learner = learner.unwrap_or(own);
+        let mut dimensions = Dimensions { k: dataset.k(), ..dimensions(&environment.spec)? };
+        dimensions.encoder_layers = encoder_layers(dataset, &*learner, &dimensions)?;
+        let of_environment = environment.clone();
+        Ok(Teacher {
+            taught: taught(dataset),
+            dimensions,
+            environment,
+            learner: Source::Owned(learner),
+            objective: Source::Owned(objective),
+            make: Box::new(move |count| make_environments(registry, &of_environment, count)),
+        })
+    }
+
+    /// Scores the dataset: fresh learners, one inner step each, their episodes. `done` is told after each.
+    ///
+    /// # Errors
+    /// A plugin's.
+    pub fn score(&self, protocol: &Protocol, threads: usize, done: &(dyn Fn() + Sync)) -> Result<Score> {
+        // All episodes of a learner at once, up to a width that keeps observations in cache.
+        let at_once = protocol.episodes.clamp(1, 100);
+        evaluate(
+            &self.taught,
+            &self.dimensions,
+            &*self.learner,
+            &*self.objective,
+            &|| (self.make)(at_once),
+            protocol,
+            threads,
+            done,
+        )
+    }
+
+    /// Draws a learner, initialises it and teaches it in one step.
+    ///
+    /// # Errors
+    /// The learner's tracing error.
+    pub fn train(&self, seed: u64) -> Result<Agent> {
+        let device = Device::cpu(1);
+        let student =
+            Student::new(self.learner.draw(&mut stream(seed, "agent architecture", 0)), &self.dimensions)?;
+        let plan = programs::teach(&student, &*self.objective, &self.dimensions)?;
+        let started = Instant::now();
+        let fresh = programs::sample(&student, &device, &mut stream(seed, "agent", 0));
+        let mut inputs: Vec<Tensor> =
+            self.taught.tensors.iter().map(|(shape, data)| device.tensor(data, shape)).collect();
+        inputs.extend(fresh);
+        let parameters = device.run(&plan, &inputs);
+        let time = started.elapsed();
+        let learner = Part { id: self.learner.id().into(), options: student.learner.specification() };
+        Ok(Agent { student, parameters, learner, environment: self.environment.clone(), seed, time, device })
+    }
+}
+
+/// The number of encoder layers of a dataset: those whose parameters it holds.
+fn encoder_layers(dataset: &Dataset, learner: &dyn LearnerDistribution, d: &Dimensions) -> Result<usize> {
+    let encoder: Vec<&NamedTensor> =
+        dataset.extra.iter().filter(|t| t.name.starts_with("encoder.")).collect();
+    if encoder.is_empty() {
+        return Ok(0);
+    }
+    let student = Student::new(learner.draw(&mut stream(0, "architecture", 0)), d)?;
+    let fits = student
+        .parameters
+        .iter()
+        .zip(&encoder)
+        .all(|(p, t)| p.shape == t.shape && t.name.strip_prefix("encoder.") == Some(p.name.as_str()));
+    if !fits || encoder.len() > student.parameters.len() {
+        return Err(Error::usage(
+            "the dataset's encoder does not fit this learner: an encoder teaches only the learner it was trained with",
+        ));
+    }
+    Ok(student.parameters[encoder.len() - 1].layer + 1)
+}
+
+/// A trained agent.
+pub struct Agent {
+    student: Student,
+    parameters: Vec<Tensor>,
+    learner: Part,
+    environment: DatasetEnvironment,
+    seed: u64,
+    device: Device,
+    /// What initialisation and the one gradient step took (not tracing, not files).
+    pub time: Duration,
+}
+
+impl Agent {
+    /// Loads an agent and its learner.
+    ///
+    /// # Errors
+    /// A learner that is not there, or parameters that are not its.
+    pub fn from_file(file: AgentFile) -> Result<Self> {
+        let objective = Part { id: "ppmo".into(), options: serde_json::Value::Null };
+        let (learner, _) = plugins_of(&file.learner, &objective)?;
+        let d = dimensions(&file.environment.spec)?;
+        let student = Student::new(learner.draw(&mut stream(file.seed, "agent architecture", 0)), &d)?;
+        let device = Device::cpu(1);
+        let parameters: Result<Vec<Tensor>> = student
+            .parameters
+            .iter()
+            .map(|p| match file.parameters.iter().find(|t| t.name == p.name) {
+                Some(t) if t.shape == p.shape => Ok(device.tensor(&t.data, &t.shape)),
+                Some(t) => Err(Error::usage(format!(
+                    "agent parameter `{}` has shape {:?}, expected {:?}",
+                    p.name, t.shape, p.shape
+                ))),
+                None => Err(Error::usage(format!("the agent has no parameter `{}`", p.name))),
+            })
+            .collect();
+        let (learner, environment, seed) = (file.learner, file.environment, file.seed);
+        let time = Duration::ZERO;
+        Ok(Agent { student, parameters: parameters?, learner, environment, seed, device, time })
+    }
+
+    /// The agent as a file holds it.
+    pub fn to_file(&self) -> AgentFile {
+        let parameters = self.student.parameters.iter().zip(&self.parameters).map(|(p, t)| NamedTensor {
+            name: p.name.clone(),
+            shape: p.shape.clone(),
+            data: self.device.read(t),
+        });
+        AgentFile {
+            parameters: parameters.collect(),
+            learner: self.learner.clone(),
+            environment: self.environment.clone(),
+            seed: self.seed,
+            software: format!("potstill {}", env!("CARGO_PKG_VERSION")),
+        }
+    }
+
+    /// The environment it was taught for.
+    pub fn environment(&self) -> &DatasetEnvironment {
+        &self.environment
+    }
+
+    /// One copy of that environment.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn make_environment(&self, registry: &Registry) -> Result<Box<dyn Environments>> {
+        make_environments(registry, &self.environment, 1)
+    }
+
+    /// The policy for one observation at a time: gives log-probabilities of the actions.
+    ///
+    /// # Errors
+    /// The learner's tracing error.
+    pub fn policy(&self) -> Result<impl Fn(&[f32]) -> Vec<f32> + '_> {
+        let d = dimensions(&self.environment.spec)?;
+        let plan: Plan = programs::act(&self.student, &d, 1)?;
+        Ok(move |observation: &[f32]| {
+            let mut inputs = self.parameters.clone();
+            inputs.push(self.device.rows(&plan, inputs.len(), observation, None));
+            let outputs = self.device.run(&plan, &inputs);
+            outputs.first().map(|t| self.device.read(t)).unwrap_or_default()
+        })
+    }
+}
