@@ -185,12 +185,18 @@ pub(super) fn primitive<B: Backend>(
             let mask = nonzero::<B>(float(0), context);
             B::float_mask_where(float(2), mask, float(1))
         }
-        Op::Broadcast => expand::<B>(float(0), &physical(shape)),
+        Op::Broadcast => match inputs[0] {
+            Value::Int(t) => return Value::Int(B::int_expand(t.clone(), physical(shape))),
+            Value::Float(t) => expand::<B>(t.clone(), &physical(shape)),
+        },
         Op::Reshape => match inputs[0] {
             Value::Int(t) => return Value::Int(B::int_reshape(t.clone(), physical(shape))),
             Value::Float(t) => B::float_reshape(t.clone(), physical(shape)),
         },
-        Op::Permute(axes) => B::float_permute(float(0), axes),
+        Op::Permute(axes) => match inputs[0] {
+            Value::Int(t) => return Value::Int(B::int_permute(t.clone(), axes)),
+            Value::Float(t) => B::float_permute(t.clone(), axes),
+        },
         Op::Slice { axis, start } => {
             let slices: Vec<Slice> = shape
                 .iter()
@@ -234,7 +240,8 @@ pub(super) fn primitive<B: Backend>(
         }
         Op::MaxPool2dIndex(w) => {
             let pooled = B::max_pool2d_with_indices(float(0), w.kernel, w.stride, w.padding, [1, 1], false);
-            return Value::Int(pooled.indices);
+            // A window of NaN has no maximum; its index must still be one.
+            return Value::Int(B::int_clamp_min(pooled.indices, Scalar::Int(0)));
         }
         Op::Gather { axis } => B::float_gather(*axis, float(0), int(1)),
         Op::Scatter { axis } => B::float_scatter_add(*axis, zeros(shape), int(1), float(0)),

@@ -41,6 +41,16 @@ enum Parts {
     Cuda(Vec<Value<burn_cuda::Cuda>>),
 }
 
+impl Parts {
+    fn len(&self) -> usize {
+        match self {
+            Parts::Cpu(parts) => parts.len(),
+            #[cfg(feature = "cuda")]
+            Parts::Cuda(parts) => parts.len(),
+        }
+    }
+}
+
 impl Tensor {
     /// Dimensions.
     pub fn shape(&self) -> &[usize] {
@@ -179,6 +189,12 @@ impl Device {
         let wrap = |i: usize, parts: Parts| Tensor { parts, shape: plan.output_shapes[i].clone() };
         for (info, tensor) in plan.inputs.iter().zip(inputs) {
             assert_eq!(info.shape, tensor.shape, "input `{}`", info.name);
+            let parts = if info.split { plan.shards } else { 1 };
+            assert!(
+                info.slot.is_none() || tensor.parts.len() == parts,
+                "input `{}` is not split into {parts} (see `Device::rows`)",
+                info.name
+            );
         }
         match &self.0 {
             Inner::Cpu { context, pool } => {

@@ -1,5 +1,6 @@
 //! Compiles a graph: what is computed when, what is fused, what is split over the rows of the batch.
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use super::kernel::{Function, Instruction, Kernel, Operand};
 use super::shard::{Rows, propagate};
@@ -94,8 +95,12 @@ impl Plan {
     /// Compiles what `outputs` need. The plan's inputs are the graph's, in order, used or not.
     ///
     /// # Errors
-    /// The graph's first error, if tracing left one.
+    /// The graph's first error, if tracing left one; an output of another graph.
+    #[track_caller]
     pub fn compile(graph: &Graph, outputs: &[Tensor]) -> Result<Plan, GraphError> {
+        if outputs.iter().any(|t| !Rc::ptr_eq(&t.graph().0, &graph.0)) {
+            graph.fail("compile", "outputs of this graph", "a tensor of another");
+        }
         graph.check()?;
         let rows = batch_rows(graph);
         let shards = rows.div_ceil(SHARD_ROWS).max(1);
@@ -238,8 +243,10 @@ fn plan_nodes(
         position.insert(id, nodes.len());
         nodes.push(Planned { node: node.clone(), inputs, rows: state, level });
     }
-    let outputs = outputs.iter().map(|t| position[&t.id()]).collect();
-    Some((nodes, outputs))
+    let outputs: Vec<usize> = outputs.iter().map(|t| position[&t.id()]).collect();
+    // The parts of an output are read one after the other.
+    let readable = |&o: &usize| !matches!(nodes[o].rows, Rows::Split(axis) if axis > 0);
+    outputs.iter().all(readable).then_some((nodes, outputs))
 }
 
 /// Groups elementwise nodes, orders everything, and assigns slots.
@@ -281,8 +288,10 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         for &m in members {
             for &input in &nodes[m].inputs {
                 let source = through(input, fused);
-                let inside = unit_of[source] == u;
-                if (fused && constant(source).is_some()) || inside || unit_inputs[u].contains(&source) {
+                // A kernel loads an input once; a primitive wants each operand in its place.
+                let known =
+                    constant(source).is_some() || unit_of[source] == u || unit_inputs[u].contains(&source);
+                if fused && known {
                     continue;
                 }
                 unit_inputs[u].push(source);

@@ -16,10 +16,9 @@ pub(super) fn run<B: Execute>(
     parallel: &(dyn Fn(&mut [Table<B>], &(dyn Fn(usize, &mut Table<B>) + Sync)) + Sync),
 ) -> Vec<Vec<Value<B>>> {
     let mut whole: Table<B> = vec![None; plan.slots];
-    let mut shards: Vec<Table<B>> = match plan.stages.iter().any(|s| !s.split.is_empty()) {
-        true => (0..plan.shards).map(|_| vec![None; plan.slots]).collect(),
-        false => vec![],
-    };
+    let split = plan.inputs.iter().any(|i| i.split);
+    let mut shards: Vec<Table<B>> =
+        (0..if split { plan.shards } else { 0 }).map(|_| vec![None; plan.slots]).collect();
     for (input, parts) in plan.inputs.iter().zip(inputs) {
         let Some(slot) = input.slot else { continue };
         if input.split {

@@ -91,22 +91,37 @@ impl Graph {
     }
 
     /// A floating-point input that is the same for the whole batch: a parameter, a scalar.
+    #[track_caller]
     pub fn input(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
         self.add_input(name.into(), shape, DType::Float, false)
     }
 
     /// A floating-point input whose axis 0 counts the rows of a batch.
+    #[track_caller]
     pub fn rows(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
         self.add_input(name.into(), shape, DType::Float, true)
     }
 
     /// An integer input whose axis 0 counts the rows of a batch.
+    #[track_caller]
     pub fn int_rows(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
         self.add_input(name.into(), shape, DType::Int, true)
     }
 
+    #[track_caller]
     fn add_input(&self, name: String, shape: &[usize], dtype: DType, rows: bool) -> Tensor {
+        let location = Location::caller();
         let mut store = self.0.borrow_mut();
+        let wrong = match rows && shape.is_empty() {
+            true => Err(("an axis that counts rows".into(), format!("`{name}` {shape:?}"))),
+            false => store.room().and_then(|()| small(shape)),
+        };
+        if let Err((expected, got)) = wrong {
+            store.fail("input".into(), expected, got, location);
+            let nothing = store.constant(f64::NAN);
+            drop(store);
+            return self.handle(nothing);
+        }
         let op = Op::Input(store.inputs.len());
         let node = store.intern(op, vec![], shape.to_vec(), dtype);
         store.inputs.push(InputInfo { name, node, rows });
@@ -114,14 +129,24 @@ impl Graph {
     }
 
     /// A scalar.
+    #[track_caller]
     pub fn constant(&self, value: f64) -> Tensor {
-        let node = self.0.borrow_mut().constant(value);
-        self.handle(node)
+        self.full(value, &[])
     }
 
     /// `value` everywhere.
+    #[track_caller]
     pub fn full(&self, value: f64, shape: &[usize]) -> Tensor {
-        let node = self.0.borrow_mut().full(value, shape);
+        let location = Location::caller();
+        let mut store = self.0.borrow_mut();
+        let node = match store.room().and_then(|()| small(shape)) {
+            Ok(()) => store.full(value, shape),
+            Err((expected, got)) => {
+                store.fail("full".into(), expected, got, location);
+                store.constant(f64::NAN)
+            }
+        };
+        drop(store);
         self.handle(node)
     }
 
@@ -265,14 +290,19 @@ impl Store {
         }
     }
 
+    /// Whether the graph may have one more node.
+    fn room(&self) -> Result<(), Mismatch> {
+        match self.nodes.len() < MAX_NODES {
+            true => Ok(()),
+            false => Err((format!("at most {MAX_NODES} nodes in a graph"), "one more".into())),
+        }
+    }
+
     fn push(&mut self, op: Op, inputs: &[NodeId], target: &[usize]) -> Result<NodeId, Mismatch> {
-        if self.nodes.len() >= MAX_NODES {
-            return Err((format!("at most {MAX_NODES} nodes in a graph"), "one more".into()));
-        }
+        self.room()?;
+        small(target)?;
         let (shape, dtype) = self.infer(&op, inputs, target)?;
-        if shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).is_none_or(|n| n > MAX_ELEMENTS) {
-            return Err((format!("at most {MAX_ELEMENTS} elements"), format!("shape {shape:?}")));
-        }
+        small(&shape)?;
         Ok(match op {
             Op::Broadcast => self.broadcast(inputs[0], &shape),
             Op::Reshape => self.reshape(inputs[0], &shape),
@@ -353,7 +383,7 @@ impl Store {
                     if matches!(op, Op::Slice { .. }) { (target, &s[..]) } else { (&s[..], target) };
                 let same =
                     small.len() == large.len() && (0..s.len()).all(|i| i == *axis || small[i] == large[i]);
-                if !same || start + small[*axis] > large[*axis] {
+                if !same || start.checked_add(small[*axis]).is_none_or(|end| end > large[*axis]) {
                     return Err((
                         format!("a range of axis {axis} within {large:?}"),
                         format!("{} from {start}", small.get(*axis).copied().unwrap_or(0)),
@@ -385,11 +415,14 @@ impl Store {
                 }
                 s
             }
-            Op::Reduce { axes, .. } => {
+            Op::Reduce { reduction, axes } => {
                 float(0)?;
                 let mut s = shape(0);
                 for &axis in axes {
                     axis_in(axis, &s)?;
+                    if *reduction == Reduction::Max && s[axis] == 0 {
+                        return Err(("at least one element".into(), format!("{:?}", shape(0))));
+                    }
                     s[axis] = 1;
                 }
                 s
@@ -411,6 +444,8 @@ impl Store {
                 s
             }
             Op::Conv2d(w) => {
+                float(0)?;
+                float(1)?;
                 let ([n, c, h, wd], [o, ci, kh, kw]) = (rank4(0)?, rank4(1)?);
                 if c != ci || [kh, kw] != w.kernel {
                     return Err((
@@ -444,6 +479,7 @@ impl Store {
                 target.to_vec()
             }
             Op::AvgPool2d(w) => {
+                float(0)?;
                 let [n, c, h, wd] = rank4(0)?;
                 let [oh, ow] = fit(w, [h, wd])?;
                 vec![n, c, oh, ow]
@@ -460,7 +496,15 @@ impl Store {
                 target.to_vec()
             }
             Op::MaxPool2dIndex(w) => {
+                float(0)?;
                 let [n, c, h, wd] = rank4(0)?;
+                // A window of nothing but padding has no maximum.
+                if w.padding[0] >= w.kernel[0].max(1) || w.padding[1] >= w.kernel[1].max(1) {
+                    return Err((
+                        format!("padding smaller than the kernel {:?}", w.kernel),
+                        format!("{:?}", w.padding),
+                    ));
+                }
                 let [oh, ow] = fit(w, [h, wd])?;
                 return Ok((vec![n, c, oh, ow], DType::Int));
             }
@@ -640,6 +684,14 @@ impl Store {
         let (na, nb) = (self.broadcast(na, &inner), self.broadcast(nb, &inner));
         let narrow = self.push(Op::Binary(op), &[na, nb], &[]).ok()?;
         Some(self.broadcast(narrow, shape))
+    }
+}
+
+/// Whether a tensor of `shape` may be.
+fn small(shape: &[usize]) -> Result<(), Mismatch> {
+    match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
+        Some(n) if n <= MAX_ELEMENTS => Ok(()),
+        _ => Err((format!("at most {MAX_ELEMENTS} elements"), format!("shape {shape:?}"))),
     }
 }
 

@@ -10,6 +10,10 @@ use super::tensor::Tensor;
 #[track_caller]
 pub fn grad(output: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
     let graph = output.graph().clone();
+    if wrt.iter().any(|t| !std::rc::Rc::ptr_eq(&t.graph().0, &graph.0)) {
+        graph.fail("grad", "tensors of one graph", "tensors of two");
+        return wrt.to_vec();
+    }
     if !output.shape().is_empty() {
         graph.fail("grad", "a scalar", format!("shape {:?}", output.shape()));
         return wrt.iter().map(|t| graph.full(0.0, &t.shape())).collect();

@@ -99,7 +99,7 @@ impl Window {
     pub fn output(&self, size: [usize; 2]) -> Option<[usize; 2]> {
         let mut out = [0; 2];
         for i in 0..2 {
-            let padded = size[i] + 2 * self.padding[i];
+            let padded = self.padding[i].checked_mul(2)?.checked_add(size[i])?;
             if self.kernel[i] == 0 || self.stride[i] == 0 || padded < self.kernel[i] {
                 return None;
             }
@@ -188,8 +188,17 @@ impl Op {
     /// The name users know: the method of [`super::Tensor`].
     pub fn name(&self) -> String {
         match self {
-            Op::Unary(u) => format!("{u:?}").split('(').next().unwrap_or_default().to_lowercase(),
-            Op::Binary(b) => format!("{b:?}").to_lowercase(),
+            Op::Unary(Unary::Power(_)) => "powf".into(),
+            Op::Binary(Binary::LessEqual) => "less_equal".into(),
+            Op::StopGradient => "stop_gradient".into(),
+            Op::Broadcast => "broadcast_to".into(),
+            Op::Reduce { reduction: Reduction::Sum, .. } => "sum".into(),
+            Op::Reduce { reduction: Reduction::Max, .. } => "max_keep".into(),
+            Op::AvgPool2d(_) => "avg_pool2d".into(),
+            Op::MaxPool2dIndex(_) => "max_pool2d".into(),
+            Op::OneHot => "one_hot".into(),
+            Op::Unary(unary) => format!("{unary:?}").to_lowercase(),
+            Op::Binary(binary) => format!("{binary:?}").to_lowercase(),
             other => {
                 let debug = format!("{other:?}");
                 debug.split([' ', '(', '{']).next().unwrap_or_default().to_lowercase()

@@ -44,12 +44,16 @@ impl Tensor {
         self.graph.0.borrow().nodes[self.id].shape.len()
     }
 
-    fn same_graph(&self, other: &Tensor, location: &'static Location<'static>) -> bool {
-        let same = std::rc::Rc::ptr_eq(&self.graph.0, &other.graph.0);
-        if !same {
-            self.graph.fail(format!("operation at {location}"), "tensors of one graph", "tensors of two");
+    /// Adds a node that reads `inputs`, which must be of one graph.
+    #[track_caller]
+    fn push(op: Op, inputs: &[&Tensor], target: &[usize]) -> Tensor {
+        let graph = &inputs[0].graph;
+        if inputs.iter().any(|t| !std::rc::Rc::ptr_eq(&t.graph.0, &graph.0)) {
+            graph.fail(op.name(), "tensors of one graph", "tensors of two");
+            return inputs[0].clone();
         }
-        same
+        let ids: Vec<NodeId> = inputs.iter().map(|t| t.id).collect();
+        graph.push(op, &ids, target, Location::caller())
     }
 
     #[track_caller]
@@ -65,23 +69,16 @@ impl Tensor {
 
     #[track_caller]
     fn unary(&self, op: Unary) -> Tensor {
-        self.graph.push(Op::Unary(op), &[self.id], &[], Location::caller())
+        Tensor::push(Op::Unary(op), &[self], &[])
     }
 
     #[track_caller]
     fn binary(&self, op: Binary, other: &Tensor) -> Tensor {
-        let location = Location::caller();
-        if !self.same_graph(other, location) {
-            return self.clone();
-        }
-        let (a, b) = (self.shape(), other.shape());
         // Shapes that do not broadcast reach the builder as they are: its error names them.
-        let shape = broadcast_shapes(&a, &b);
-        let fit = |t: &Tensor| match &shape {
-            Some(shape) => self.graph.push(Op::Broadcast, &[t.id], shape, location).id,
-            None => t.id,
+        let Some(shape) = broadcast_shapes(&self.shape(), &other.shape()) else {
+            return Tensor::push(Op::Binary(op), &[self, other], &[]);
         };
-        self.graph.push(Op::Binary(op), &[fit(self), fit(other)], &[], location)
+        Tensor::push(Op::Binary(op), &[&self.broadcast_to(&shape), &other.broadcast_to(&shape)], &[])
     }
 
     #[track_caller]
@@ -193,23 +190,23 @@ impl Tensor {
     /// `a` where `self ≠ 0`, else `b`. All three of one shape.
     #[track_caller]
     pub fn select(&self, a: &Tensor, b: &Tensor) -> Tensor {
-        self.graph.push(Op::Select, &[self.id, a.id, b.id], &[], Location::caller())
+        Tensor::push(Op::Select, &[self, a, b], &[])
     }
     /// The same numbers; gradients stop here.
     #[track_caller]
     pub fn stop_gradient(&self) -> Tensor {
-        self.graph.push(Op::StopGradient, &[self.id], &[], Location::caller())
+        Tensor::push(Op::StopGradient, &[self], &[])
     }
 
     /// Repeats to `shape`.
     #[track_caller]
     pub fn broadcast_to(&self, shape: &[usize]) -> Tensor {
-        self.graph.push(Op::Broadcast, &[self.id], shape, Location::caller())
+        Tensor::push(Op::Broadcast, &[self], shape)
     }
     /// The same elements, row-major, as `shape`.
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Tensor {
-        self.graph.push(Op::Reshape, &[self.id], shape, Location::caller())
+        Tensor::push(Op::Reshape, &[self], shape)
     }
     /// Axis 0 kept, the others flattened into one.
     #[track_caller]
@@ -223,7 +220,7 @@ impl Tensor {
     /// Axis `i` of the result is axis `axes[i]`.
     #[track_caller]
     pub fn permute(&self, axes: &[usize]) -> Tensor {
-        self.graph.push(Op::Permute(axes.to_vec()), &[self.id], &[], Location::caller())
+        Tensor::push(Op::Permute(axes.to_vec()), &[self], &[])
     }
     /// The two last axes swapped.
     #[track_caller]
@@ -245,7 +242,7 @@ impl Tensor {
         if let Some(d) = shape.get_mut(axis) {
             *d = length;
         }
-        self.graph.push(Op::Slice { axis, start }, &[self.id], &shape, Location::caller())
+        Tensor::push(Op::Slice { axis, start }, &[self], &shape)
     }
     /// Zeros around `axis`: `before` and `after`.
     #[track_caller]
@@ -253,26 +250,31 @@ impl Tensor {
         let axis = self.axis(axis, "pad");
         let mut shape = self.shape();
         if let Some(d) = shape.get_mut(axis) {
-            *d += before + after;
+            *d = d.saturating_add(before).saturating_add(after);
         }
-        self.graph.push(Op::Pad { axis, start: before }, &[self.id], &shape, Location::caller())
+        Tensor::push(Op::Pad { axis, start: before }, &[self], &shape)
     }
     /// The tensors one after the other along `axis`.
     #[track_caller]
     pub fn concat(tensors: &[&Tensor], axis: isize) -> Option<Tensor> {
         let first = tensors.first()?;
         let axis = first.axis(axis, "concat");
-        let ids: Vec<NodeId> = tensors.iter().map(|t| t.id).collect();
-        Some(first.graph.push(Op::Concat { axis }, &ids, &[], Location::caller()))
+        Some(Tensor::push(Op::Concat { axis }, tensors, &[]))
     }
 
     #[track_caller]
     fn reduce(&self, reduction: Reduction, axes: &[isize], keep: bool) -> Tensor {
-        let mut axes: Vec<usize> = axes.iter().map(|&a| self.axis(a, "reduce")).collect();
+        let op = |axes: &[usize]| Op::Reduce { reduction, axes: axes.to_vec() };
+        let name = op(&[]).name();
+        let mut known = vec![];
+        // Not a closure: errors are reported at this function's caller.
+        for &axis in axes {
+            known.push(self.axis(axis, &name));
+        }
+        let mut axes = known;
         axes.sort_unstable();
         axes.dedup();
-        let op = Op::Reduce { reduction, axes: axes.clone() };
-        let reduced = self.graph.push(op, &[self.id], &[], Location::caller());
+        let reduced = Tensor::push(op(&axes), &[self], &[]);
         if keep {
             return reduced;
         }
@@ -339,19 +341,18 @@ impl Tensor {
     /// Matrix product over the two last axes. `other` may have rank 2 while `self` has more.
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
-        let location = Location::caller();
         let (a, b) = (self.shape(), other.shape());
         if a.len() > 2 && b.len() == 2 {
             let inner = a[a.len() - 1];
             let rows: usize = a[..a.len() - 1].iter().product();
             let flat = self.reshape(&[rows, inner]);
-            let product = self.graph.push(Op::MatMul, &[flat.id, other.id], &[], location);
+            let product = Tensor::push(Op::MatMul, &[&flat, other], &[]);
             let mut shape = a;
             shape.pop();
             shape.push(b[1]);
             return product.reshape(&shape);
         }
-        self.graph.push(Op::MatMul, &[self.id, other.id], &[], location)
+        Tensor::push(Op::MatMul, &[self, other], &[])
     }
 
     /// Cross-correlation: `self` is `[N, C, H, W]`, `weight` `[O, C, kh, kw]`.
@@ -363,19 +364,19 @@ impl Tensor {
             _ => [0, 0],
         };
         let window = Window { kernel, stride: [stride; 2], padding: [padding; 2] };
-        self.graph.push(Op::Conv2d(window), &[self.id, weight.id], &[], Location::caller())
+        Tensor::push(Op::Conv2d(window), &[self, weight], &[])
     }
     /// Mean of each `kernel × kernel` window of `[N, C, H, W]`, padding counted.
     #[track_caller]
     pub fn avg_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
-        self.graph.push(Op::AvgPool2d(window), &[self.id], &[], Location::caller())
+        Tensor::push(Op::AvgPool2d(window), &[self], &[])
     }
     /// Maximum of each `kernel × kernel` window of `[N, C, H, W]`.
     #[track_caller]
     pub fn max_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
-        let index = self.graph.push(Op::MaxPool2dIndex(window), &[self.id], &[], Location::caller());
+        let index = Tensor::push(Op::MaxPool2dIndex(window), &[self], &[]);
         let (from, to) = (self.shape(), index.shape());
         let (&[n, c, h, w], &[_, _, oh, ow]) = (&from[..], &to[..]) else {
             return self.clone();
@@ -388,7 +389,7 @@ impl Tensor {
     #[track_caller]
     pub fn gather(&self, axis: isize, index: &Tensor) -> Tensor {
         let axis = self.axis(axis, "gather");
-        self.graph.push(Op::Gather { axis }, &[self.id, index.id], &[], Location::caller())
+        Tensor::push(Op::Gather { axis }, &[self, index], &[])
     }
     /// Adds `self` at `index` along `axis` into zeros, `length` long there.
     #[track_caller]
@@ -398,14 +399,14 @@ impl Tensor {
         if let Some(d) = shape.get_mut(axis) {
             *d = length;
         }
-        self.graph.push(Op::Scatter { axis }, &[self.id, index.id], &shape, Location::caller())
+        Tensor::push(Op::Scatter { axis }, &[self, index], &shape)
     }
     /// A new last axis of `classes`: 1 at the index, 0 elsewhere.
     #[track_caller]
     pub fn one_hot(&self, classes: usize) -> Tensor {
         let mut shape = self.shape();
         shape.push(classes);
-        self.graph.push(Op::OneHot, &[self.id], &shape, Location::caller())
+        Tensor::push(Op::OneHot, &[self], &shape)
     }
 }
 
