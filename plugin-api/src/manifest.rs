@@ -76,15 +76,14 @@ impl Manifest {
         let manifest: Manifest =
             toml::from_str(text).map_err(|e| ManifestError(e.to_string().trim_end().to_owned()))?;
         let fail = |field: &str, message: String| Err(ManifestError(format!("`{field}`: {message}")));
-        let release: Vec<&str> = manifest.version.splitn(3, '.').collect();
-        let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let well_formed = |last: &str| number(last.split(['-', '+']).next().unwrap_or_default());
-        if !matches!(release[..], [major, minor, patch] if number(major) && number(minor) && well_formed(patch))
-        {
+        if !is_release(&manifest.version) {
             return fail("version", format!("expected `major.minor.patch`, got `{}`", manifest.version));
         }
-        for (field, text) in [("summary", &manifest.summary), ("licence", &manifest.licence)] {
-            if text.trim().is_empty() || text.contains('\n') {
+        let texts = [("summary", &manifest.summary), ("licence", &manifest.licence)];
+        for (field, text) in
+            texts.into_iter().chain(manifest.authors.iter().map(|author| ("authors", author)))
+        {
+            if text.trim().is_empty() || text.chars().any(char::is_control) {
                 return fail(field, "expected one line of text".into());
             }
         }
@@ -114,6 +113,19 @@ impl Manifest {
     /// See [`check_api_version`].
     pub fn check_api(&self) -> Result<(), ManifestError> {
         check_api_version(&self.api).map_err(ManifestError)
+    }
+}
+
+/// `major.minor.patch`, perhaps with `-pre.release` or `+build`.
+fn is_release(version: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b));
+    match version.splitn(3, '.').collect::<Vec<_>>()[..] {
+        [major, minor, rest] => {
+            let patch = rest.split(['-', '+']).next().unwrap_or_default();
+            number(major) && number(minor) && number(patch) && word(rest)
+        }
+        _ => false,
     }
 }
 
@@ -153,7 +165,9 @@ step-seconds = 0.5
             ("hill-v2", "hill", "not a plugin id"),
             ("\"environment\"", "\"enviroment\"", "unknown variant `enviroment`"),
             ("1.0.3-rc.1", "1.0", "`version`: expected `major.minor.patch`"),
+            ("1.0.3-rc.1", "1.0.3- ", "`version`: expected `major.minor.patch`"),
             ("A hill.", " ", "`summary`"),
+            ("A hill.", "A \\u001b[31mhill.", "`summary`"),
             ("hill.wasm", "../hill.wasm", "beside the manifest"),
             ("hill.wasm", "hill.so", "beside the manifest"),
             ("memory-mib = 512", "memory-mib = 0", "`limits.memory-mib`: expected at least 1"),

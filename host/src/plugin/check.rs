@@ -44,6 +44,7 @@ pub(crate) struct Checked<R> {
     raw: R,
     spec: EnvironmentSpec,
     len: usize,
+    expected: Expected,
     scratch: RawTransition,
     transition: Transition,
     started: bool,
@@ -79,7 +80,8 @@ impl<R: RawEnvironments> Checked<R> {
                 final_observations: none(),
             },
         );
-        Ok(Checked { raw, spec, len, scratch, transition, started: false, broken: None })
+        let expected = Expected { len, size: spec.observation.size(), space: spec.observation.clone() };
+        Ok(Checked { raw, spec, len, expected, scratch, transition, started: false, broken: None })
     }
 
     fn error(&self, function: &str, cause: &str) -> Error {
@@ -174,9 +176,9 @@ impl<R: RawEnvironments> Environments for Checked<R> {
                 .refuse("reset", format!("the host gave {} seeds, expected {}", seeds.len(), self.len));
         }
         let result = self.raw.reset(seeds).map_err(Failure::into_cause);
-        match result.and_then(|o| {
-            check_observations(&o, "observation", &self.spec.observation, self.len, |i| i).map(|()| o)
-        }) {
+        match result
+            .and_then(|o| check_observations(&o, "observation", &self.expected, self.len, |i| i).map(|()| o))
+        {
             Ok(observations) => {
                 self.started = true;
                 Ok(observations)
@@ -195,7 +197,7 @@ impl<R: RawEnvironments> Environments for Checked<R> {
         }
         let result = self.raw.step(actions, &mut self.scratch).map_err(Failure::into_cause);
         let (scratch, transition) = (&mut self.scratch, &mut self.transition);
-        match result.and_then(|()| accept(scratch, transition, &self.spec.observation, self.len)) {
+        match result.and_then(|()| accept(scratch, transition, &self.expected)) {
             Ok(()) => Ok(&self.transition),
             Err(cause) => self.break_down("step", cause),
         }
@@ -269,9 +271,17 @@ fn check_spec(spec: &EnvironmentSpec, len: usize) -> Result<(), String> {
     }
 }
 
+/// What every step is checked against.
+struct Expected {
+    len: usize,
+    size: usize,
+    space: Space,
+}
+
 /// Checks `raw` and moves it into `out`. Buffers change places, so nothing is copied but the flags.
-fn accept(raw: &mut RawTransition, out: &mut Transition, space: &Space, len: usize) -> Result<(), String> {
-    check_observations(&raw.observations, "observation", space, len, |i| i)?;
+fn accept(raw: &mut RawTransition, out: &mut Transition, expected: &Expected) -> Result<(), String> {
+    let len = expected.len;
+    check_observations(&raw.observations, "observation", expected, len, |i| i)?;
     count("reward", raw.rewards.len(), len)?;
     if let Some(i) = first_not_finite(&raw.rewards) {
         return Err(format!("the reward of environment {i} is {}", raw.rewards[i]));
@@ -283,7 +293,7 @@ fn accept(raw: &mut RawTransition, out: &mut Transition, space: &Space, len: usi
         return Err(format!("environment {i} is both terminated and truncated; expected `terminated` only"));
     }
     let ended = ends().filter(|e| *e).count();
-    check_observations(&raw.final_observations, "final observation", space, ended, |row| {
+    check_observations(&raw.final_observations, "final observation", expected, ended, |row| {
         ends().enumerate().filter(|(_, end)| *end).nth(row).map_or(row, |(i, _)| i)
     })?;
     std::mem::swap(&mut raw.observations, &mut out.observations);
@@ -295,11 +305,11 @@ fn accept(raw: &mut RawTransition, out: &mut Transition, space: &Space, len: usi
 fn check_observations(
     observations: &Observations,
     what: &str,
-    space: &Space,
+    expected: &Expected,
     rows: usize,
     environment: impl Fn(usize) -> usize,
 ) -> Result<(), String> {
-    let size = space.size();
+    let Expected { size, space, .. } = expected;
     let expected = rows * size;
     if observations.len() != expected {
         let whose = if what == "observation" { "environments" } else { "ended episodes" };
@@ -333,7 +343,7 @@ fn count(what: &str, got: usize, expected: usize) -> Result<(), String> {
 }
 
 fn flags(name: &str, raw: &[u8], out: &mut Vec<bool>, len: usize) -> Result<(), String> {
-    count(&format!("`{name}`"), raw.len(), len)?;
+    count(name, raw.len(), len)?;
     if let Some(i) = raw.iter().position(|&flag| flag > 1) {
         return Err(format!("`{name}` of environment {i} is {}, expected 0 or 1", raw[i]));
     }

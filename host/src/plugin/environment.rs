@@ -70,7 +70,9 @@ pub enum RenderMode {
 
 /// N independent copies of an environment, stepped together.
 ///
-/// Every error is a [`crate::Error::Plugin`]; after one the value is poisoned and answers with the same error.
+/// Every error is a [`crate::Error::Plugin`]. After one the value is poisoned and answers with the same error, except
+/// where the plugin was not at fault: it has the right to refuse a `render` or a `restore` (which must then be
+/// followed by a `reset`), and a request that the host checks and does not pass on changes nothing.
 pub trait Environments: Send {
     /// What each copy is.
     fn spec(&self) -> &EnvironmentSpec;

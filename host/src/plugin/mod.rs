@@ -10,7 +10,7 @@
 //!    ▼        registry.rs      ids → loaders; source.rs finds the files, settings.rs reads the options
 //! ```
 //!
-//! A loader turns a file into a [`check::RawEnvironments`] and may believe whatever the plugin says; [`check`]
+//! A loader turns a file into a `check::RawEnvironments` and may believe whatever the plugin says; `check`
 //! turns that into an [`Environments`] that the engine can rely on. A loader of dynamic libraries is one more file
 //! and one more arm where the registry opens an entry.
 

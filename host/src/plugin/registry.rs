@@ -53,7 +53,8 @@ pub struct Entry {
     pub sha256: String,
     /// Why it cannot be used, when it cannot.
     pub rejected: Option<String>,
-    limits: Limits,
+    /// What it may take when it runs in the sandbox.
+    pub limits: Limits,
     builtin: Option<&'static BuiltinEnvironment>,
 }
 
@@ -300,7 +301,7 @@ impl Registry {
                 match self.ask(&path, &wasm) {
                     Ok(said) => {
                         entry.role = Some(Role::Environment);
-                        entry.version = said.version;
+                        entry.version = super::text::tame(&said.version, 40);
                         entry.summary = super::text::tame(&said.summary, 200);
                         match (said.id.parse(), check_api_version(&said.api_version)) {
                             (Ok(id), Ok(())) => entry.id = Some(id),

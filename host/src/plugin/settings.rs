@@ -1,4 +1,4 @@
-use potstill_plugin_api::{OptionSchema, OptionValue};
+use potstill_plugin_api::{OptionKind, OptionSchema, OptionValue};
 
 use crate::error::{Error, Result, did_you_mean};
 
@@ -47,6 +47,13 @@ pub(crate) fn check_options(options: &[OptionSchema]) -> Result<(), String> {
                 name.escape_default()
             ));
         }
+        let choices = match &option.kind {
+            OptionKind::Text { choices } => choices.as_slice(),
+            _ => &[],
+        };
+        if choices.iter().chain([&option.help]).any(|text| text.chars().any(char::is_control)) {
+            return Err(format!("option `{name}` has control characters in its texts"));
+        }
         if options[..i].iter().any(|earlier| earlier.name == name) {
             return Err(format!("option `{name}` is declared twice"));
         }
@@ -62,8 +69,6 @@ pub(crate) fn check_options(options: &[OptionSchema]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use potstill_plugin_api::OptionKind;
-
     use super::*;
 
     fn option(name: &str, default: OptionValue) -> OptionSchema {

@@ -25,6 +25,7 @@ fn every_broken_step_is_one_clear_error_for_good() {
         ("step-panic", "panicked: "),
         ("step-trap", "crashed: wasm `unreachable` instruction executed"),
         ("step-recursion", "stack overflow: its calls nest deeper than 512 KiB"),
+        ("step-locals", "crashed: access outside its memory (its own stack overflowed, or"),
         ("step-error", "the wind has died"),
         ("step-huge-error", "all work and no play"),
         ("short-observations", "returned 12 observation values, expected 8 environments × 4 = 32"),

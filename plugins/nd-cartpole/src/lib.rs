@@ -6,6 +6,7 @@
 
 mod physics;
 mod picture;
+mod trigonometry;
 
 use potstill_sdk::{
     Action, Environment, Frame, OptionKind, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step,
@@ -20,12 +21,8 @@ pub struct NdCartPole {
     axes: Vec<Axis>,
 }
 
-impl NdCartPole {
-    fn observe(&self, observation: &mut [f32]) {
-        for (axis, out) in self.axes.iter().zip(observation.chunks_exact_mut(4)) {
-            out.copy_from_slice(&axis.state().map(|value| value as f32));
-        }
-    }
+fn observe(axis: &Axis, observation: &mut [f32; 4]) {
+    *observation = axis.state().map(|value| value as f32);
 }
 
 impl Environment for NdCartPole {
@@ -67,21 +64,22 @@ impl Environment for NdCartPole {
     }
 
     fn reset(&mut self, rng: &mut Rng, observation: &mut [f32]) {
-        for axis in &mut self.axes {
+        for (axis, out) in self.axes.iter_mut().zip(observation.as_chunks_mut().0) {
             *axis = Axis::from_state(std::array::from_fn(|_| rng.uniform_in(-0.05, 0.05)));
+            observe(axis, out);
         }
-        self.observe(observation);
     }
 
+    #[inline]
     fn step(&mut self, action: Action<'_>, _: &mut Rng, observation: &mut [f32]) -> Step {
         let choice = action.choice() as usize;
         let push = if choice % 2 == 1 { physics::FORCE } else { -physics::FORCE };
         let mut fell = false;
-        for (i, axis) in self.axes.iter_mut().enumerate() {
+        for (i, (axis, out)) in self.axes.iter_mut().zip(observation.as_chunks_mut().0).enumerate() {
             axis.step(if i == choice / 2 { push } else { 0.0 });
             fell |= axis.is_out();
+            observe(axis, out);
         }
-        self.observe(observation);
         Step { reward: 1.0, terminated: fell, truncated: false }
     }
 

@@ -1,3 +1,5 @@
+use crate::trigonometry;
+
 /// Newtons by which an action pushes a cart.
 pub(crate) const FORCE: f64 = 10.0;
 /// Metres from the centre beyond which an episode ends.
@@ -37,7 +39,7 @@ impl Axis {
     // The order of the operations is Gymnasium's: another one rounds differently, and an unstable system shows it.
     #[inline]
     pub(crate) fn step(&mut self, force: f64) {
-        let (sine, cosine) = libm::sincos(self.angle);
+        let (sine, cosine) = trigonometry::sincos(self.angle);
         let speed_squared = self.angular_velocity * self.angular_velocity;
         let temp = (force + POLE_MASS_LENGTH * speed_squared * sine) / TOTAL_MASS;
         let angular_acceleration = (GRAVITY * sine - cosine * temp)

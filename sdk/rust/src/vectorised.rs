@@ -96,29 +96,16 @@ impl<E: Environment> Vectorised<E> {
             Actions::Discrete(values) => values.len(),
             Actions::Continuous(values) => values.len(),
         };
-        if given != self.copies.len() * self.components {
-            let (n, components) = (self.copies.len(), self.components);
+        let (n, size, components) = (self.copies.len(), self.size, self.components);
+        if given != n * components {
             return Err(format!("{given} action values for {n} environments of {components}"));
         }
-        let n = self.components;
-        match (actions, &self.spec.action) {
-            (Actions::Discrete(values), Space::Discrete { .. }) => {
-                self.each(out, |i| Action::Discrete(values[i]));
-            }
-            (Actions::Discrete(values), Space::MultiDiscrete { .. }) => {
-                self.each(out, |i| Action::MultiDiscrete(&values[i * n..(i + 1) * n]));
-            }
-            (Actions::Continuous(values), Space::Box { .. }) => {
-                self.each(out, |i| Action::Continuous(&values[i * n..(i + 1) * n]));
-            }
+        let single = match (actions, &self.spec.action) {
+            (Actions::Discrete(_), Space::Discrete { .. }) => true,
+            (Actions::Discrete(_), Space::MultiDiscrete { .. })
+            | (Actions::Continuous(_), Space::Box { .. }) => false,
             _ => return Err(format!("actions of another kind than {}", self.spec.action)),
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn each<'a>(&mut self, out: &mut Transition<Vec<E::Scalar>>, action: impl Fn(usize) -> Action<'a>) {
-        let (n, size) = (self.copies.len(), self.size);
+        };
         let limit = self.spec.max_episode_steps.unwrap_or(u32::MAX);
         out.observations.resize(n * size, E::Scalar::default());
         out.rewards.resize(n, 0.0);
@@ -128,10 +115,16 @@ impl<E: Environment> Vectorised<E> {
         let rows = out.observations.chunks_exact_mut(size);
         let flags = out.terminated.iter_mut().zip(&mut out.truncated);
         let slots = rows.zip(&mut out.rewards).zip(flags);
+        // One loop for all kinds of actions, so that the only call of the environment's `step` is inlined in it.
         for (i, (copy, ((row, reward), (terminated, truncated)))) in
             self.copies.iter_mut().zip(slots).enumerate()
         {
-            let step = copy.environment.step(action(i), &mut copy.rng, row);
+            let action = match actions {
+                Actions::Discrete(values) if single => Action::Discrete(values[i]),
+                Actions::Discrete(values) => Action::MultiDiscrete(&values[i * components..][..components]),
+                Actions::Continuous(values) => Action::Continuous(&values[i * components..][..components]),
+            };
+            let step = copy.environment.step(action, &mut copy.rng, row);
             copy.steps = copy.steps.saturating_add(1);
             let cut = !step.terminated && (step.truncated || copy.steps >= limit);
             *reward = step.reward;
@@ -142,6 +135,7 @@ impl<E: Environment> Vectorised<E> {
                 copy.start(row);
             }
         }
+        Ok(())
     }
 
     pub(crate) fn render(&self, index: usize, mode: RenderMode) -> Result<Frame, String> {
@@ -204,4 +198,130 @@ fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
 
 fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
     take(rest, N)?.try_into().map_err(|_| "the snapshot is cut short".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Rng, Spec, Step};
+
+    /// Counts its steps and random draws in pixels; ends itself after `length` steps.
+    struct Counter {
+        length: u8,
+        count: u8,
+    }
+
+    impl Environment for Counter {
+        const ID: &'static str = "test/counter-v1";
+        const VERSION: &'static str = "0.0.0";
+        const SUMMARY: &'static str = "Counts.";
+        type Scalar = u8;
+
+        fn new(options: &Options) -> Result<Self, String> {
+            Ok(Counter { length: options.integer("length")? as u8, count: 0 })
+        }
+
+        fn spec(&self) -> Spec {
+            Spec {
+                observation: Space::Image { shape: vec![2] },
+                action: Space::MultiDiscrete { nvec: vec![2, 9] },
+                max_episode_steps: Some(5),
+                reward_threshold: None,
+            }
+        }
+
+        fn reset(&mut self, rng: &mut Rng, observation: &mut [u8]) {
+            self.count = 0;
+            observation.copy_from_slice(&[0, rng.below(200) as u8]);
+        }
+
+        fn step(&mut self, action: Action<'_>, _: &mut Rng, observation: &mut [u8]) -> Step {
+            let Action::MultiDiscrete(&[stop, reward]) = action else { panic!("another action") };
+            self.count += 1;
+            observation.copy_from_slice(&[self.count, 255]);
+            Step { reward: reward as f32, terminated: self.count >= self.length, truncated: stop == 1 }
+        }
+
+        fn snapshot(&self, state: &mut Vec<u8>) -> bool {
+            state.push(self.count);
+            true
+        }
+
+        fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+            let [count] = state else { return Err("not one byte".into()) };
+            self.count = *count;
+            Ok(())
+        }
+    }
+
+    fn counters(length: i64, n: usize) -> Vectorised<Counter> {
+        let options = [("length".to_owned(), length.into())].into_iter().collect();
+        Vectorised::new(n, &options).unwrap()
+    }
+
+    #[test]
+    fn ends_episodes_in_the_step_that_ends_them_and_keeps_the_last_observation() {
+        let mut copies = counters(3, 2);
+        let mut observations = vec![];
+        copies.reset(&[1, 2], &mut observations).unwrap();
+        let mut out = Transition::default();
+        copies.step(Actions::Discrete(&[0, 7, 1, 8]), &mut out).unwrap();
+        assert_eq!(
+            (&out.rewards[..], &out.terminated[..], &out.truncated[..]),
+            (&[7.0, 8.0][..], &[0, 0][..], &[0, 1][..])
+        );
+        assert_eq!(out.final_observations, [1, 255]);
+        assert_eq!((&out.observations[..2], out.observations[2]), (&[1, 255][..], 0));
+        copies.step(Actions::Discrete(&[0; 4]), &mut out).unwrap();
+        assert!(out.final_observations.is_empty());
+        // Ends by itself and is cut in the same step: terminated alone.
+        copies.step(Actions::Discrete(&[1, 0, 0, 0]), &mut out).unwrap();
+        assert_eq!((&out.terminated[..], &out.truncated[..]), (&[1, 0][..], &[0, 0][..]));
+        assert_eq!(out.final_observations, [3, 255]);
+    }
+
+    #[test]
+    fn enforces_the_time_limit_in_every_episode() {
+        let mut copies = counters(99, 1);
+        copies.reset(&[1], &mut vec![]).unwrap();
+        let mut out = Transition::default();
+        let cut: Vec<u8> = (0..11)
+            .map(|_| {
+                copies.step(Actions::Discrete(&[0, 0]), &mut out).unwrap();
+                out.truncated[0]
+            })
+            .collect();
+        assert_eq!(cut, [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn refuses_the_wrong_number_and_kind() {
+        let mut copies = counters(9, 2);
+        assert!(copies.reset(&[1], &mut vec![]).is_err());
+        let mut out = Transition::default();
+        assert!(copies.step(Actions::Discrete(&[0; 3]), &mut out).is_err());
+        assert!(copies.step(Actions::Continuous(&[0.0; 4]), &mut out).is_err());
+        let Err(error) = Vectorised::<Counter>::new(1, &Options::default()) else {
+            panic!("made without options")
+        };
+        assert!(error.contains("reads integer option `length`, which it does not declare"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_a_restore(at in 0usize..200, value: u8, cut in 0usize..200) {
+            let mut copies = counters(9, 3);
+            copies.reset(&[1, 2, 3], &mut vec![]).unwrap();
+            let mut state = copies.snapshot().unwrap();
+            copies.restore(&state).unwrap();
+            if let Some(byte) = state.get_mut(at) {
+                *byte = value;
+            }
+            let whole = state.len();
+            state.truncate(cut);
+            prop_assert!(copies.restore(&state).is_err() || cut >= whole);
+        }
+    }
 }

@@ -25,6 +25,7 @@ const MODES: &[&str] = &[
     "step-panic",
     "step-trap",
     "step-recursion",
+    "step-locals",
     "step-error",
     "step-huge-error",
     "short-observations",
@@ -88,10 +89,17 @@ fn spin() -> ! {
     }
 }
 
+/// Fills the machine's stack.
 #[inline(never)]
 fn recurse(depth: u64) -> u64 {
-    let here = black_box([depth; 16]);
-    if depth == u64::MAX { 0 } else { recurse(black_box(depth + 1)).wrapping_add(here[3]) }
+    if depth == 0 { 0 } else { recurse(depth.wrapping_mul(3) | 1).wrapping_mul(depth) ^ 3 }
+}
+
+/// Fills the stack that a Rust program keeps in its linear memory, before the machine's.
+#[inline(never)]
+fn recurse_with_locals(depth: u64) -> u64 {
+    let here = black_box([depth; 512]);
+    if depth == u64::MAX { 0 } else { recurse_with_locals(black_box(depth + 1)).wrapping_add(here[3]) }
 }
 
 impl GuestEnvironments for Copies {
@@ -145,7 +153,8 @@ impl GuestEnvironments for Copies {
             }
             "step-panic" => panic!("index {n} of a thing of three"),
             "step-trap" => core::arch::wasm32::unreachable(),
-            "step-recursion" => out.rewards[0] = recurse(1) as f32,
+            "step-recursion" => out.rewards[0] = recurse(n as u64) as f32,
+            "step-locals" => out.rewards[0] = recurse_with_locals(1) as f32,
             "step-error" => return Err("the wind has died".into()),
             "step-huge-error" => return Err("all work and no play\n".repeat(1 << 18)),
             "short-observations" => out.observations = Observations::Float(vec![0.5; 12]),

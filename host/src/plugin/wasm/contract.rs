@@ -6,8 +6,8 @@ use crate::plugin::environment::Observations;
 
 wasmtime::component::bindgen!({ path: "../plugin-api/wit", world: "environment-plugin" });
 
-pub(crate) use exports::potstill::plugin::environment as role;
-pub(crate) use potstill::plugin::{log, types};
+pub(crate) use self::exports::potstill::plugin::environment as role;
+pub(crate) use self::potstill::plugin::{log, types};
 
 impl From<types::OptionSchema> for OptionSchema {
     fn from(option: types::OptionSchema) -> Self {

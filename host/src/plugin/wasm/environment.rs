@@ -203,6 +203,10 @@ fn cause(error: &wasmtime::Error, state: &State, call: Call) -> String {
         (_, _) if state.memory_refused => {
             format!("memory limit of {} MiB reached (limit `memory-mib`)", limits.memory_mib)
         }
+        (Some(Trap::MemoryOutOfBounds), None) => {
+            // Rust and C keep a stack of their own at the bottom of linear memory, which runs out downwards.
+            "crashed: access outside its memory (its own stack overflowed, or unsafe code went astray)".into()
+        }
         (Some(_), Some(words)) => format!("panicked: {words}"),
         (Some(trap), None) => format!("crashed: {}", trap.to_string().trim_start_matches("wasm trap: ")),
         (None, _) => format!("gave an answer that breaks the contract: {error:#}"),
