@@ -165,7 +165,7 @@ impl Default for DistillConfig {
 
 impl Default for EnvironmentConfig {
     fn default() -> Self {
-        EnvironmentConfig { id: "nd-cartpole-v1".into(), settings: Options::new(), envs: 16, steps: 256 }
+        EnvironmentConfig { id: "nd-cartpole-v1".into(), settings: Options::new(), envs: 8, steps: 512 }
     }
 }
 
