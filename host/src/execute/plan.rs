@@ -244,9 +244,29 @@ fn plan_nodes(
         nodes.push(Planned { node: node.clone(), inputs, rows: state, level });
     }
     let outputs: Vec<usize> = outputs.iter().map(|t| position[&t.id()]).collect();
+    as_late_as_possible(&mut nodes, &outputs);
     // The parts of an output are read one after the other.
     let readable = |&o: &usize| !matches!(nodes[o].rows, Rows::Split(axis) if axis > 0);
     outputs.iter().all(readable).then_some((nodes, outputs))
+}
+
+/// Moves every node to the last level that its readers allow. A batch statistic that a loss needs early (the
+/// mean of the advantages, say) would else tear a shard's forward pass from its backward pass, and what
+/// lies between them out of the cache; and an optimiser's moments from the update they belong to.
+fn as_late_as_possible(nodes: &mut [Planned], outputs: &[usize]) {
+    let last = nodes.iter().map(|n| n.level + usize::from(matches!(n.rows, Rows::Partial(_)))).max();
+    let mut latest = vec![last.unwrap_or(0); nodes.len()];
+    let combined = |n: &Planned| usize::from(matches!(n.rows, Rows::Partial(_)));
+    for &o in outputs {
+        latest[o] -= combined(&nodes[o]);
+    }
+    for i in (0..nodes.len()).rev() {
+        nodes[i].level = latest[i].max(nodes[i].level);
+        for &input in &nodes[i].inputs {
+            // What is combined after its level has to be there before the reader's.
+            latest[input] = latest[input].min(nodes[i].level - combined(&nodes[input]));
+        }
+    }
 }
 
 /// Groups elementwise nodes, orders everything, and assigns slots.
