@@ -68,6 +68,9 @@ impl Execute for Flex {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl Execute for burn_cuda::Cuda {}
+
 /// Backends have no rank 0: a scalar is stored as one element of rank 1.
 pub(super) fn physical(shape: &[usize]) -> Shape {
     if shape.is_empty() { Shape::from(vec![1]) } else { Shape::from(shape.to_vec()) }

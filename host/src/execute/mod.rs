@@ -13,6 +13,8 @@
 //! - `device`: `--device`, tensors, threads.
 
 mod backend;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod kernel;
 mod plan;

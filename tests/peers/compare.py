@@ -1,0 +1,46 @@
+"""Runs `potstill bench` and the peers in turn, several rounds, and prints the ratios of each round's pair."""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+ROUNDS = 3
+
+
+def lines(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def main():
+    potstill = sys.argv[1]
+    # Peer, its script, Potstill's own line, the threads both get.
+    pairs = [
+        ("JAX, jitted", "jax_ppmo.py", "meta-epoch, 2D k=3, 8 × 512 steps, 16 updates of 1024", 2),
+        ("PyTorch, eager, Gymnasium", "torch_ppmo.py", "meta-epoch, 1D k=2, 10 × 200 steps, 16 updates of 512 (as published)", 1),
+        ("EnvPool, one thread", "envpool_cartpole.py", "environment steps, 64 copies", 1),
+    ]
+    print("| Peer | its time | Potstill | times faster |\n|---|---|---|---|")
+    for name, script, own, threads in pairs:
+        theirs, ours = [], []
+        for _ in range(ROUNDS):
+            peer = lines([sys.executable, str(HERE / script)])
+            if peer is None:
+                break
+            bench = lines([potstill, "bench", "--json", "--threads", str(threads)])
+            theirs.append(peer["seconds"])
+            ours.append(next(row["seconds"] for row in bench if row["name"] == own))
+        if not theirs:
+            print(f"| {name} | not installed | | |")
+            continue
+        ratios = [t / o for t, o in zip(theirs, ours)]
+        milliseconds = lambda values: f"{statistics.median(values) * 1e3:.3g} ms"
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+        print(f"| {name} | {milliseconds(theirs)} | {milliseconds(ours)} | {spread} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
