@@ -1,5 +1,5 @@
 //! Every operation of the graph in burn's backend primitives.
-use burn_backend::ops::ConvOptions;
+use burn_backend::ops::{ConvOptions, FloatTensorOps};
 use burn_backend::tensor::{BoolTensor, Device, FloatTensor, IntTensor};
 use burn_backend::{Backend, FloatDType, Scalar, Shape, Slice, TensorMetadata, get_device_settings};
 use burn_flex::{Flex, FlexTensor, Layout as FlexLayout};
@@ -35,9 +35,20 @@ pub(super) trait Execute: Backend {
     ) -> Vec<FloatTensor<Self>> {
         fused_in_primitives::<Self>(kernel, shape, inputs, context)
     }
+
+    /// Sums along `axis`, which stays with length 1.
+    fn sum(tensor: FloatTensor<Self>, axis: usize) -> FloatTensor<Self> {
+        Self::float_sum_dim(tensor, axis)
+    }
 }
 
 impl Execute for Flex {
+    /// burn-flex 0.21 takes the columns of a transposed view to lie one after the other, and sums the wrong
+    /// numbers where the view was sliced or expanded.
+    fn sum(tensor: FlexTensor, axis: usize) -> FlexTensor {
+        Self::float_sum_dim(tensor.to_contiguous(), axis)
+    }
+
     fn fused(
         kernel: &Kernel,
         shape: &[usize],
@@ -163,7 +174,7 @@ fn binary<B: Backend>(
 }
 
 /// Computes `op` into `shape` (its rows those of one shard, when it has any).
-pub(super) fn primitive<B: Backend>(
+pub(super) fn primitive<B: Execute>(
     op: &Op,
     shape: &[usize],
     inputs: &[&Value<B>],
@@ -230,7 +241,7 @@ pub(super) fn primitive<B: Backend>(
         }
         Op::Concat { axis } => B::float_cat((0..inputs.len()).map(float).collect(), *axis),
         Op::Reduce { reduction, axes } => axes.iter().fold(float(0), |t, &axis| match reduction {
-            Reduction::Sum => B::float_sum_dim(t, axis),
+            Reduction::Sum => B::sum(t, axis),
             Reduction::Max => B::float_max_dim(t, axis),
         }),
         Op::MatMul => B::float_matmul(float(0), float(1)),
