@@ -516,6 +516,7 @@ impl Store {
                 if i.len() != x.len() || (0..x.len()).any(|a| a != *axis && x[a] != i[a]) {
                     return Err((format!("an index equal to {x:?} but in axis {axis}"), format!("{i:?}")));
                 }
+                something(x[*axis], node(1))?;
                 i
             }
             Op::Scatter { axis } => {
@@ -527,6 +528,7 @@ impl Store {
                 {
                     return Err((format!("values and index for {target:?}"), format!("{y:?} and {i:?}")));
                 }
+                something(target[*axis], node(1))?;
                 target.to_vec()
             }
             Op::OneHot => {
@@ -535,6 +537,7 @@ impl Store {
                 if target.len() != s.len() + 1 || target[..s.len()] != s[..] {
                     return Err((format!("{s:?} and a number of classes"), format!("{target:?}")));
                 }
+                something(target[s.len()], node(0))?;
                 target.to_vec()
             }
         };
@@ -692,6 +695,14 @@ fn small(shape: &[usize]) -> Result<(), Mismatch> {
     match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
         Some(n) if n <= MAX_ELEMENTS => Ok(()),
         _ => Err((format!("at most {MAX_ELEMENTS} elements"), format!("shape {shape:?}"))),
+    }
+}
+
+/// Whether an axis of `length` has what `index` may point at.
+fn something(length: usize, index: &Node) -> Result<(), Mismatch> {
+    match length == 0 && index.size() > 0 {
+        true => Err(("an axis with something to index".into(), "an axis of length 0".into())),
+        false => Ok(()),
     }
 }
 
