@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses its part")]
 
 pub mod array;
+pub mod meta;
 pub mod program;
 
 use potstill::engine::random::{Stream, stream};

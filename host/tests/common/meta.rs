@@ -1,0 +1,141 @@
+//! One PPMO update, run with chosen numbers: its loss and its meta-gradient.
+use potstill::builtin::mlp::{Mlp, Range};
+use potstill::builtin::ppmo::Ppmo;
+use potstill::engine::learner::Learner;
+use potstill::engine::optimiser::Adam;
+use potstill::engine::programs::{Dimensions, Student, Trained, Update, UpdateRule, update};
+use potstill::execute::{Device, Tensor as Numbers};
+use rand::Rng;
+
+use super::{random, uniform};
+
+/// A learner, a compiled update and values for all its inputs.
+pub struct Meta {
+    pub update: Update,
+    pub trained: Trained,
+    pub student: Student,
+    pub rows: usize,
+    /// x, y, log η, ξ, critic.
+    pub values: Vec<Vec<f64>>,
+    /// All parameters of the learner before the inner step.
+    pub fresh: Vec<Vec<f64>>,
+    pub observations: Vec<f32>,
+    pub actions: Vec<i32>,
+    pub log_probs: Vec<f32>,
+    pub advantages: Vec<f32>,
+    pub returns: Vec<f32>,
+    outputs: usize,
+}
+
+/// What an update gives, before Adam.
+pub struct Outcome {
+    pub loss: f64,
+    pub value_loss: f64,
+    /// The gradient of the loss (of the critic's loss for its parameters), in the order of `values`.
+    pub gradient: Vec<Vec<f64>>,
+}
+
+impl Meta {
+    pub fn new(
+        learner: Box<dyn Learner>,
+        observation: &[usize],
+        encoder_layers: usize,
+        rows: usize,
+        seed: u64,
+    ) -> Meta {
+        let outputs = 3;
+        let d = Dimensions { k: 4, observation: observation.to_vec(), outputs, encoder_layers };
+        let student = Student::new(learner, &d).unwrap();
+        let of_critic = Dimensions { outputs: 1, ..d.clone() };
+        let critic = Mlp { width: Range::One(5), ..Mlp::critic() };
+        let critic = Student::new(Box::new(critic), &of_critic).unwrap();
+        let trained = Trained::new(&student, &critic, &d);
+        // With β₁ = 0 the first moment is the gradient, and with this norm nothing is clipped.
+        let rule = UpdateRule {
+            adam: Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 },
+            max_grad_norm: 1e30,
+            joint_norm: false,
+            value_coefficient: 1.0,
+        };
+        let update = update(&student, &critic, &Ppmo::default(), &rule, &d, rows).unwrap();
+        let rng = &mut random(seed);
+        let size = |s: &[usize]| s.iter().product::<usize>();
+        let mut values: Vec<Vec<f64>> =
+            trained.shapes.iter().map(|s| uniform(rng, size(s), -0.7, 0.7)).collect();
+        values[2] = vec![-2.0];
+        let fresh = student.parameters.iter().map(|p| {
+            // Of the size that keeps activations as large as inputs.
+            let fan = match p.shape[..] {
+                [inputs, _] => inputs,
+                [_, ref rest @ ..] if rest.len() == 3 => rest.iter().product(),
+                _ => 100,
+            };
+            let bound = 2.0 / (fan as f64).sqrt();
+            let values = uniform(rng, p.size(), -bound, bound);
+            values.into_iter().map(|v| f64::from(v as f32)).collect()
+        });
+        let fresh: Vec<Vec<f64>> = fresh.collect();
+        let mut single = |n: usize, low: f64, high: f64| -> Vec<f32> {
+            uniform(rng, n, low, high).into_iter().map(|v| v as f32).collect()
+        };
+        let observations = single(rows * size(observation), -1.0, 1.0);
+        let log_probs = single(rows, -1.6, -0.6);
+        let (advantages, returns) = (single(rows, -2.0, 2.5), single(rows, -1.0, 1.0));
+        let actions = (0..rows).map(|_| rng.random_range(0..outputs) as i32).collect();
+        Meta {
+            update,
+            trained,
+            student,
+            rows,
+            values,
+            fresh,
+            observations,
+            actions,
+            log_probs,
+            advantages,
+            returns,
+            outputs,
+        }
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Runs the update on `device` with `values` for what is trained.
+    pub fn run(&self, device: &Device, values: &[Vec<f64>]) -> Outcome {
+        let plan = &self.update.plan;
+        let n = values.len();
+        let mut inputs: Vec<Numbers> = vec![];
+        for (value, shape) in values.iter().zip(&self.trained.shapes) {
+            inputs.push(device.tensor_f64(value, shape));
+        }
+        for shape in self.trained.shapes.iter().chain(&self.trained.shapes) {
+            inputs.push(device.tensor(&vec![0.0; shape.iter().product()], shape));
+        }
+        for (value, p) in self.fresh.iter().zip(&self.student.parameters) {
+            inputs.push(device.tensor_f64(value, &p.shape));
+        }
+        for scalar in [1e-3, 1e-3, 1.0, 1.0] {
+            inputs.push(device.tensor(&[scalar], &[]));
+        }
+        let first = inputs.len();
+        assert_eq!(plan.input("observation"), Some(first));
+        inputs.push(device.rows(plan, first, &self.observations, None));
+        inputs.push(device.int_rows(plan, first + 1, &self.actions, None));
+        for (i, data) in [&self.log_probs, &self.advantages, &self.returns].into_iter().enumerate() {
+            inputs.push(device.rows(plan, first + 2 + i, data, None));
+        }
+        let results: Vec<Vec<f64>> = device.run(plan, &inputs).iter().map(|t| device.read_f64(t)).collect();
+        let metrics = &results[3 * n..];
+        let metric = |name: &str| {
+            let at = self.update.metrics.iter().position(|m| *m == name).unwrap();
+            metrics[at][0]
+        };
+        Outcome {
+            loss: metric("policy_loss") - Ppmo::default().entropy * metric("entropy"),
+            value_loss: metric("value_loss"),
+            gradient: results[n..2 * n].to_vec(),
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Meta-gradients of whole learners through the inner step, by central differences.
+mod common;
+
+use common::meta::Meta;
+use common::{assert_close, random, uniform};
+use potstill::builtin::mlp::{Activation, Mlp, Range};
+use potstill::engine::learner::{Init, Learner, Parameters};
+use potstill::execute::{Device, Plan};
+use potstill::graph::{Graph, Tensor};
+use serde_json::Value;
+
+const INIT: Init = Init::XavierNormal(1.0);
+
+/// The layers of the Nature CNN, small: three convolutions, a hidden layer.
+struct NatureCnn;
+
+impl Learner for NatureCnn {
+    fn forward(&self, p: &mut Parameters<'_>, observations: &Tensor, outputs: usize) -> Tensor {
+        let mut h = observations.clone();
+        for (layer, (channels, kernel, stride)) in [(4, 4, 2), (5, 3, 2), (5, 2, 1)].into_iter().enumerate() {
+            let shape = [channels, h.shape()[1], kernel, kernel];
+            let weight = p.parameter(&format!("conv.{layer}.weight"), &shape, INIT, layer);
+            let bias = p.parameter(&format!("conv.{layer}.bias"), &[channels, 1, 1], Init::Zeros, layer);
+            h = (h.conv2d(&weight, stride, 0) + bias).relu();
+        }
+        let h = linear(p, &h.flatten_rows(), 12, "hidden", 3).relu();
+        linear(p, &h, outputs, "output", 4)
+    }
+
+    fn specification(&self) -> Value {
+        "nature".into()
+    }
+}
+
+/// One stage of IMPALA's residual network: convolution, max pooling, a residual block.
+struct Impala;
+
+impl Learner for Impala {
+    fn forward(&self, p: &mut Parameters<'_>, observations: &Tensor, outputs: usize) -> Tensor {
+        let mut convolution = |h: &Tensor, name: &str, layer: usize| {
+            let weight = p.parameter(&format!("{name}.weight"), &[4, h.shape()[1], 3, 3], INIT, layer);
+            let bias = p.parameter(&format!("{name}.bias"), &[4, 1, 1], Init::Zeros, layer);
+            h.conv2d(&weight, 1, 1) + bias
+        };
+        let h = convolution(observations, "stage", 0).max_pool2d(3, 2, 1);
+        let inner = convolution(&h.relu(), "residual.0", 1);
+        let h = (convolution(&inner.relu(), "residual.1", 2) + h).relu();
+        linear(p, &h.avg_pool2d(2, 2, 0).flatten_rows(), outputs, "output", 3)
+    }
+
+    fn specification(&self) -> Value {
+        "impala".into()
+    }
+}
+
+/// One block: two heads of attention and a hidden layer, each normalised before and added after.
+struct Transformer;
+
+impl Learner for Transformer {
+    fn forward(&self, p: &mut Parameters<'_>, observations: &Tensor, outputs: usize) -> Tensor {
+        let (width, heads) = (6, 2);
+        let [batch, tokens] = [observations.shape()[0], observations.shape()[1]];
+        let position = p.parameter("position", &[tokens, width], INIT, 0);
+        let h = linear(p, observations, width, "embedding", 0) + position;
+        let normal = h.layer_norm(1e-5);
+        let mut split = |name: &str| {
+            let x = linear(p, &normal, width, name, 1);
+            x.reshape(&[batch, tokens, heads, width / heads]).permute(&[0, 2, 1, 3])
+        };
+        let (query, key, value) = (split("query"), split("key"), split("value"));
+        let scores = query.matmul(&key.transpose()) / ((width / heads) as f64).sqrt();
+        let attended = scores.softmax(-1).matmul(&value).permute(&[0, 2, 1, 3]);
+        let h = h + linear(p, &attended.reshape(&[batch, tokens, width]), width, "projection", 1);
+        let hidden = linear(p, &h.layer_norm(1e-5), 8, "hidden", 2).gelu();
+        let h = h + linear(p, &hidden, width, "back", 2);
+        linear(p, &h.mean_keep(&[1]).reshape(&[batch, width]), outputs, "output", 3)
+    }
+
+    fn specification(&self) -> Value {
+        "transformer".into()
+    }
+}
+
+fn linear(p: &mut Parameters<'_>, x: &Tensor, outputs: usize, name: &str, layer: usize) -> Tensor {
+    let inputs = *x.shape().last().unwrap();
+    let weight = p.parameter(&format!("{name}.weight"), &[inputs, outputs], INIT, layer);
+    let bias = p.parameter(&format!("{name}.bias"), &[outputs], Init::Zeros, layer);
+    x.matmul(&weight) + bias
+}
+
+/// Compares the gradient with differences of the loss along random directions: of each trained tensor by
+/// itself and of all; then single precision with double.
+fn check(meta: &Meta) {
+    let double = Device::cpu_f64();
+    let at = meta.run(&double, &meta.values);
+    let rng = &mut random(99);
+    let of_theta = meta.trained.of_theta;
+    for moved in (0..meta.values.len()).map(Some).chain([None]) {
+        let of_critic = moved.is_some_and(|i| i >= of_theta);
+        let direction: Vec<Vec<f64>> = meta.values.iter().map(|v| uniform(rng, v.len(), -1.0, 1.0)).collect();
+        let moves = |i: usize| moved.map_or(i < of_theta, |m| m == i);
+        let loss = |by: f64| {
+            let values = meta.values.iter().zip(&direction).enumerate().map(|(i, (v, d))| {
+                let by = if moves(i) { by } else { 0.0 };
+                v.iter().zip(d).map(|(v, d)| v + by * d).collect()
+            });
+            let outcome = meta.run(&double, &values.collect::<Vec<Vec<f64>>>());
+            if of_critic { outcome.value_loss } else { outcome.loss }
+        };
+        let step = 1e-5;
+        let approximate = (loss(step) - loss(-step)) / (2.0 * step);
+        let (mut exact, mut scale) = (0.0, 1e-3);
+        for i in (0..meta.values.len()).filter(|&i| moves(i)) {
+            for (g, d) in at.gradient[i].iter().zip(&direction[i]) {
+                exact += g * d;
+                scale += (g * d).abs();
+            }
+        }
+        let what = moved.map_or("θ and ξ", |i| meta.trained.names[i].as_str());
+        assert!(
+            (exact - approximate).abs() < 1e-6 * scale,
+            "{what}: {exact} by the graph, {approximate} by differences, scale {scale}"
+        );
+        assert!(scale > 1e-3 + 1e-5, "{what} does not matter");
+    }
+    let single = Device::cpu(2);
+    let got = meta.run(&single, &meta.values);
+    for (i, name) in meta.trained.names.iter().enumerate() {
+        // Relative to the largest element.
+        let largest = at.gradient[i].iter().fold(1e-6f64, |m, g| m.max(g.abs()));
+        let scaled = |g: &[f64]| g.iter().map(|g| g / largest).collect::<Vec<_>>();
+        assert_close(&scaled(&got.gradient[i]), &scaled(&at.gradient[i]), 1e-3, name);
+    }
+}
+
+#[test]
+fn perceptrons_with_every_activation() {
+    let activations =
+        [Activation::Tanh, Activation::Relu, Activation::Gelu, Activation::Sigmoid, Activation::Identity];
+    for (i, activation) in activations.into_iter().enumerate() {
+        let learner = Mlp { width: Range::One(6), activation, output_gain: 1.0, ..Mlp::default() };
+        check(&Meta::new(Box::new(learner), &[5], 0, 13, 10 + i as u64));
+    }
+}
+
+/// Layers before l are meta-learned with θ, down to direct PPO.
+#[test]
+fn perceptrons_with_an_encoder() {
+    for encoder_layers in 1..=3 {
+        let learner = Mlp { width: Range::One(6), output_gain: 1.0, ..Mlp::default() };
+        let meta = Meta::new(Box::new(learner), &[5], encoder_layers, 13, 20);
+        if encoder_layers < 3 {
+            check(&meta);
+            continue;
+        }
+        // Nothing is taught: θ's labels do not matter, the encoder does.
+        let outcome = meta.run(&Device::cpu_f64(), &meta.values);
+        assert!(outcome.gradient[..3].iter().flatten().all(|&g| g == 0.0));
+        assert!(outcome.gradient[3].iter().any(|&g| g != 0.0));
+    }
+}
+
+#[test]
+fn perceptrons_on_split_rows() {
+    let learner = Mlp { width: Range::One(6), output_gain: 1.0, ..Mlp::default() };
+    let meta = Meta::new(Box::new(learner), &[5], 0, 600, 21);
+    assert!(meta.update.plan.to_string().contains("600 rows in 3 shards"));
+    check(&meta);
+}
+
+#[test]
+fn nature_cnn() {
+    check(&Meta::new(Box::new(NatureCnn), &[2, 17, 18], 0, 5, 30));
+    check(&Meta::new(Box::new(NatureCnn), &[2, 17, 18], 2, 5, 31));
+}
+
+#[test]
+fn impala() {
+    check(&Meta::new(Box::new(Impala), &[2, 8, 7], 0, 5, 40));
+    check(&Meta::new(Box::new(Impala), &[2, 8, 7], 1, 5, 41));
+}
+
+#[test]
+fn transformer() {
+    check(&Meta::new(Box::new(Transformer), &[5, 3], 0, 7, 50));
+    check(&Meta::new(Box::new(Transformer), &[5, 3], 1, 7, 51));
+}
+
+#[test]
+fn convolutions_and_attention_on_split_rows() {
+    for (learner, observation) in [
+        (Box::new(NatureCnn) as Box<dyn Learner>, vec![1, 12, 12]),
+        (Box::new(Impala), vec![1, 6, 6]),
+        (Box::new(Transformer), vec![3, 2]),
+    ] {
+        let meta = Meta::new(learner, &observation, 0, 520, 60);
+        assert!(meta.update.plan.to_string().contains("520 rows in 3 shards"), "not split");
+        let double = meta.run(&Device::cpu_f64(), &meta.values);
+        let one = meta.run(&Device::cpu(1), &meta.values);
+        let three = meta.run(&Device::cpu(3), &meta.values);
+        assert_eq!(one.gradient, three.gradient);
+        assert!((one.loss - double.loss).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn adam_as_published() {
+    use potstill::engine::optimiser::Adam;
+    let adam = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 };
+    let graph = Graph::new();
+    let [value, gradient, first, second] =
+        ["value", "gradient", "first", "second"].map(|n| graph.input(n, &[4]));
+    let [lr, c1, c2] = ["lr", "c1", "c2"].map(|n| graph.input(n, &[]));
+    let new = adam.step(&value, &gradient, [&first, &second], &lr, [&c1, &c2]);
+    let plan = Plan::compile(&graph, &new).unwrap();
+    let rng = &mut random(3);
+    let (mut theta, mut m, mut v) = (uniform(rng, 4, -1.0, 1.0), vec![0.0; 4], vec![0.0; 4]);
+    let mut state = [theta.clone(), m.clone(), v.clone()];
+    let device = Device::cpu_f64();
+    for step in 1..=50 {
+        let g = uniform(rng, 4, -1.0, 1.0);
+        let lr = 0.01 / step as f64;
+        // Algorithm 1 of Kingma & Ba.
+        for i in 0..4 {
+            m[i] = 0.9 * m[i] + (1.0 - 0.9) * g[i];
+            v[i] = 0.999 * v[i] + (1.0 - 0.999) * g[i] * g[i];
+            let m_hat = m[i] / (1.0 - 0.9f64.powi(step));
+            let v_hat = v[i] / (1.0 - 0.999f64.powi(step));
+            theta[i] -= lr * m_hat / (v_hat.sqrt() + 1e-5);
+        }
+        let [c1, c2] = adam.corrections(step as u64);
+        let x = |v: &[f64]| device.tensor_f64(v, &[4]);
+        let s = |v: f64| device.tensor_f64(&[v], &[]);
+        let inputs =
+            [x(&state[0]), x(&g), x(&state[1]), x(&state[2]), s(lr), s(f64::from(c1)), s(f64::from(c2))];
+        let results = device.run(&plan, &inputs);
+        state = [0, 1, 2].map(|i| device.read_f64(&results[i]));
+        for (got, expected) in state.iter().zip([&theta, &m, &v]) {
+            // The corrections are in single precision.
+            assert_close(got, expected, 1e-7, &format!("step {step}"));
+        }
+    }
+    assert_eq!(adam.corrections(1)[0], 1.0 / (1.0 - 0.9f64) as f32);
+    assert_eq!(adam.corrections(u64::MAX), [1.0, 1.0]);
+}
+
+#[test]
+fn clipping_by_the_joint_norm() {
+    use potstill::engine::optimiser::clip_by_norm;
+    let (a, b) = (vec![3.0, 0.0, -4.0], vec![12.0]);
+    for (limit, scale) in [(0.5, 0.5 / (13.0 + 1e-6)), (13.0, 13.0 / (13.0 + 1e-6)), (14.0, 1.0)] {
+        let graph = Graph::new();
+        let inputs = [graph.input("a", &[3]), graph.input("b", &[])];
+        let (clipped, norm) = clip_by_norm(&inputs, limit).unwrap();
+        let plan = Plan::compile(&graph, &[clipped[0].clone(), clipped[1].clone(), norm]).unwrap();
+        let device = Device::cpu_f64();
+        let results = device.run(&plan, &[device.tensor_f64(&a, &[3]), device.tensor_f64(&b, &[])]);
+        let scaled = |v: &[f64]| v.iter().map(|v| v * scale).collect::<Vec<_>>();
+        for (got, expected) in results.iter().zip([scaled(&a), scaled(&b), vec![13.0]]) {
+            assert_close(&device.read_f64(got), &expected, 1e-14, &format!("limit {limit}"));
+        }
+    }
+    assert!(clip_by_norm(&[], 1.0).is_none());
+}
