@@ -7,13 +7,16 @@ use super::plan::{Action, Plan, Step};
 /// One run's values: those of the whole batch, and those of each shard.
 type Table<B> = Vec<Option<Value<B>>>;
 
+/// Runs a function for each shard's table.
+type Parallel<'a, B> = dyn Fn(&mut [Table<B>], &(dyn Fn(usize, &mut Table<B>) + Sync)) + Sync + 'a;
+
 /// Runs `plan` on `inputs` (one part for a whole input, one for each shard otherwise; in the order of the
-/// graph's inputs) and gives the outputs' parts. `parallel` runs a function for each shard's table.
+/// graph's inputs) and gives the outputs' parts.
 pub(super) fn run<B: Execute>(
     plan: &Plan,
     inputs: &[&[Value<B>]],
     context: &Context<B>,
-    parallel: &(dyn Fn(&mut [Table<B>], &(dyn Fn(usize, &mut Table<B>) + Sync)) + Sync),
+    parallel: &Parallel<'_, B>,
 ) -> Vec<Vec<Value<B>>> {
     let mut whole: Table<B> = vec![None; plan.slots];
     let split = plan.inputs.iter().any(|i| i.split);

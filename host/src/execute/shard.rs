@@ -37,7 +37,9 @@ pub(super) fn propagate(op: &Op, shape: &[usize], inputs: &[(&Node, Rows)], rows
             let (from, axis) = (&inputs[0].0.shape, axis(0)?);
             let before: usize = from[..axis].iter().product();
             let moved = (0..shape.len()).find(|&i| {
-                shape[..i].iter().product::<usize>() == before && shape[i] > 1 && shape[i] % rows == 0
+                shape[..i].iter().product::<usize>() == before
+                    && shape[i] > 1
+                    && shape[i].is_multiple_of(rows)
             })?;
             Some(Split(moved))
         }
