@@ -65,7 +65,8 @@ proptest! {
 /// Each function by itself, in single precision, through the kernels.
 #[test]
 fn single_functions_in_single_precision() {
-    let functions: [(&str, fn(&Tensor) -> Tensor, fn(f64) -> f64); 11] = [
+    type Traced = fn(&Tensor) -> Tensor;
+    let functions: [(&str, Traced, fn(f64) -> f64); 11] = [
         ("exp", Tensor::exp, f64::exp),
         ("tanh", Tensor::tanh, f64::tanh),
         ("sigmoid", Tensor::sigmoid, |x| 1.0 / (1.0 + (-x).exp())),

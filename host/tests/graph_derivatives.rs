@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use rand::Rng;
 
 type Function = fn(&Tensor) -> Tensor;
+type Function2 = fn(&Tensor, &Tensor) -> Tensor;
 
 const SMOOTH: [(&str, Domain, Function); 19] = [
     ("neg", Domain::Real, |x| -x),
@@ -31,7 +32,7 @@ const SMOOTH: [(&str, Domain, Function); 19] = [
     ("tanh of a scaled sum", Domain::Real, |x| (x * 2.0 + x.sum() * 0.1).tanh()),
 ];
 
-const BINARY: [(&str, Domain, fn(&Tensor, &Tensor) -> Tensor); 9] = [
+const BINARY: [(&str, Domain, Function2); 9] = [
     ("add", Domain::Real, |a, b| a + b),
     ("sub", Domain::Real, |a, b| a - b),
     ("mul", Domain::Real, |a, b| a * b),

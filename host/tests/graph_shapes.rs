@@ -233,7 +233,7 @@ fn graphs_as_text() {
 %9 = reduce { reduction: Sum, axes: [0, 1] }(%8) [1, 1]
 %10 = reshape(%9) []
 ";
-    assert_eq!(graph.to_text(&[y.clone()]).to_lowercase(), expected.to_lowercase());
+    assert_eq!(graph.to_text(std::slice::from_ref(&y)).to_lowercase(), expected.to_lowercase());
     let dot = graph.to_dot(&[y]);
     assert!(dot.starts_with("digraph {\n") && dot.ends_with("}\n"), "{dot}");
     assert!(dot.contains("  n3 [label=\"MatMul\\n[8, 3]\"]\n  n0 -> n3\n  n1 -> n3\n"), "{dot}");

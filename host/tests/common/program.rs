@@ -295,7 +295,7 @@ fn shaped(rng: &mut Stream, a: &Value, program: &Program) -> Option<Value> {
         }
         3 => {
             // Split an axis, or add one.
-            let factor = [2, 3, 1].into_iter().find(|f| shape[axis] % f == 0)?;
+            let factor = [2, 3, 1].into_iter().find(|f| shape[axis].is_multiple_of(*f))?;
             let mut to = shape;
             to[axis] /= factor;
             to.insert(axis + usize::from(rng.random::<bool>()), factor);
