@@ -112,7 +112,13 @@ impl Scratch {
 
 /// `c[n, M] = bias + a[n, k]·b[k, M]`; without a bias it adds to `c` when `ADD`.
 #[inline(always)]
-fn multiply<const M: usize, const ADD: bool>(c: &mut [f32], a: &[f32], b: &[f32], n: usize, bias: Option<&[f32]>) {
+fn multiply<const M: usize, const ADD: bool>(
+    c: &mut [f32],
+    a: &[f32],
+    b: &[f32],
+    n: usize,
+    bias: Option<&[f32]>,
+) {
     let k = b.len() / M;
     for i in 0..n {
         let row = &mut c[i * M..(i + 1) * M];

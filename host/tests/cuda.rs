@@ -53,7 +53,10 @@ fn cuda_agrees_with_the_cpu_or_says_what_is_missing() {
         Ok(cuda) => {
             for (i, (a, b)) in cpu.iter().zip(&outer_update(&cuda)).enumerate() {
                 for (x, y) in a.iter().zip(b) {
-                    assert!((x - y).abs() <= 1e-4 * (1.0 + x.abs()), "output {i}: {x} on the CPU, {y} on CUDA");
+                    assert!(
+                        (x - y).abs() <= 1e-4 * (1.0 + x.abs()),
+                        "output {i}: {x} on the CPU, {y} on CUDA"
+                    );
                 }
             }
         }

@@ -273,8 +273,29 @@ fn equal_maxima_share_the_gradient() {
 fn gradients_of_what_does_not_depend_are_zero() {
     let graph = Graph::new();
     let (x, y) = (graph.input("x", &[2]), graph.input("y", &[3]));
-    let loss = x.sum();
-    let gradients = grad(&loss, &[y.clone(), loss.clone(), y.exp(), x]);
+    let loss = x.sum().variable();
+    let gradients = grad(&loss, &[y.clone(), loss.clone(), y.exp().variable(), x]);
     let values = evaluate(&graph, &gradients, &[(&[1.0, 2.0], &[2]), (&[0.0; 3], &[3])]);
     assert_eq!(values, [vec![0.0; 3], vec![1.0], vec![0.0; 3], vec![1.0; 2]]);
+}
+
+/// A second inner step differentiates by the result of the first; anything else than an input or a variable
+/// is refused, because a simplification may have looked through it.
+#[test]
+fn grad_wants_inputs_or_variables() {
+    let graph = Graph::new();
+    let x = graph.input("x", &[]);
+    let doubled = (&x * 2.0).variable();
+    let gradients = potstill::graph::grad(&(&doubled * 3.0), std::slice::from_ref(&doubled));
+    let again = potstill::graph::grad(&(&doubled * 3.0).square(), std::slice::from_ref(&x));
+    let plan = Plan::compile(&graph, &[gradients[0].clone(), again[0].clone()]).unwrap();
+    let device = Device::cpu(1);
+    let outputs = device.run(&plan, &[device.tensor(&[0.5], &[])]);
+    assert_eq!(device.read(&outputs[0]), [3.0]);
+    assert_eq!(device.read(&outputs[1]), [72.0 * 0.5]);
+
+    let tripled = &x * 3.0;
+    potstill::graph::grad(&tripled.square(), std::slice::from_ref(&tripled));
+    let error = graph.check().unwrap_err().to_string();
+    assert!(error.contains("`grad` expected inputs or variables") && error.contains("variable()"), "{error}");
 }

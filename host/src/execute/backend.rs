@@ -192,7 +192,7 @@ pub(super) fn primitive<B: Execute>(
     let zeros = |shape: &[usize]| B::float_zeros(physical(shape), &context.device, context.dtype);
     let convolution = |w: &Window| ConvOptions::new(w.stride, w.padding, [1, 1], 1);
     Value::Float(match op {
-        Op::Input(_) | Op::Constant(_) | Op::StopGradient => unreachable!("not a step"),
+        Op::Input(_) | Op::Constant(_) | Op::StopGradient | Op::Variable(_) => unreachable!("not a step"),
         Op::Unary(op) => unary::<B>(*op, float(0)),
         Op::Binary(op) => binary::<B>(*op, float(0), float(1), context),
         Op::Select => {

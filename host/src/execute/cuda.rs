@@ -16,7 +16,9 @@ const COMPILER: [&str; 4] = ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", 
 pub(super) fn probe(index: usize) -> Result<()> {
     let missing = |what: String| Error::Device { device: format!("cuda:{index}"), what };
     let driver = open(&DRIVER).ok_or_else(|| {
-        missing("no NVIDIA driver (libcuda.so.1) on this machine; install the driver, or use --device cpu".into())
+        missing(
+            "no NVIDIA driver (libcuda.so.1) on this machine; install the driver, or use --device cpu".into(),
+        )
     })?;
     let count = devices(&driver).map_err(missing)?;
     if index >= count {

@@ -188,7 +188,7 @@ fn plan_nodes(
     let as_input = |rows: Rows| if matches!(rows, Rows::Partial(_)) { Rows::Whole } else { rows };
     for id in graph.live(outputs) {
         let node = &store.nodes[id];
-        if node.op == Op::StopGradient {
+        if matches!(node.op, Op::StopGradient | Op::Variable(_)) {
             position.insert(id, position[&node.inputs[0]]);
             continue;
         }
@@ -254,11 +254,11 @@ fn plan_nodes(
 /// mean of the advantages, say) would else tear a shard's forward pass from its backward pass, and what
 /// lies between them out of the cache; and an optimiser's moments from the update they belong to.
 fn as_late_as_possible(nodes: &mut [Planned], outputs: &[usize]) {
-    let last = nodes.iter().map(|n| n.level + usize::from(matches!(n.rows, Rows::Partial(_)))).max();
-    let mut latest = vec![last.unwrap_or(0); nodes.len()];
     let combined = |n: &Planned| usize::from(matches!(n.rows, Rows::Partial(_)));
+    let last = nodes.iter().map(|n| n.level + combined(n)).max().unwrap_or(0);
+    let mut latest = vec![last; nodes.len()];
     for &o in outputs {
-        latest[o] -= combined(&nodes[o]);
+        latest[o] = last - combined(&nodes[o]);
     }
     for i in (0..nodes.len()).rev() {
         nodes[i].level = latest[i].max(nodes[i].level);

@@ -26,8 +26,8 @@ pub(super) fn propagate(op: &Op, shape: &[usize], inputs: &[(&Node, Rows)], rows
     };
     let all_alike = || inputs.iter().all(|(_, r)| *r == state(0)).then_some(state(0));
     match op {
-        Op::Input(_) | Op::Constant(_) => None,
-        Op::Unary(_) | Op::Binary(_) | Op::Select | Op::StopGradient | Op::OneHot => all_alike(),
+        Op::Input(_) | Op::Constant(_) | Op::StopGradient | Op::Variable(_) => None,
+        Op::Unary(_) | Op::Binary(_) | Op::Select | Op::OneHot => all_alike(),
         Op::Broadcast => {
             let (from, axis) = (&inputs[0].0.shape, axis(0)?);
             let moved = axis + shape.len() - from.len();

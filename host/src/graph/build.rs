@@ -67,7 +67,7 @@ pub struct GraphError {
 }
 
 /// Nodes beyond which a graph is refused: a runaway plugin, not a learner.
-const MAX_NODES: usize = 200_000;
+const MAX_NODES: usize = 20_000;
 /// Elements beyond which one tensor is refused (16 GiB of `f32`).
 const MAX_ELEMENTS: usize = 1 << 32;
 
@@ -334,7 +334,7 @@ impl Store {
         };
         let out = match op {
             Op::Input(_) | Op::Constant(_) => unreachable!("leaves are interned, not pushed"),
-            Op::Unary(_) | Op::StopGradient => {
+            Op::Unary(_) | Op::StopGradient | Op::Variable(_) => {
                 float(0)?;
                 shape(0)
             }

@@ -7,6 +7,9 @@ use super::tensor::Tensor;
 
 /// The gradients of the scalar `output` with respect to each of `wrt`, in their shapes (zeros where `output`
 /// does not depend on one). The gradients are tensors of the same graph.
+///
+/// `wrt` are inputs of the graph, or variables ([`Tensor::variable`]): of any other tensor a simplification may
+/// have looked through it, and its gradient would be a silent zero.
 #[track_caller]
 pub fn grad(output: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
     let graph = output.graph().clone();
@@ -17,6 +20,15 @@ pub fn grad(output: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
     if !output.shape().is_empty() {
         graph.fail("grad", "a scalar", format!("shape {:?}", output.shape()));
         return wrt.iter().map(|t| graph.full(0.0, &t.shape())).collect();
+    }
+
+    if let Some(t) = wrt.iter().find(|t| !matches!(graph.node(t.id()).op, Op::Input(_) | Op::Variable(_))) {
+        let name = graph.node(t.id()).op.name();
+        graph.fail(
+            "grad",
+            "inputs or variables",
+            format!("the result of `{name}`: take its `variable()` first"),
+        );
     }
 
     // Only nodes between `wrt` and `output` need a gradient.
@@ -70,6 +82,7 @@ fn pull_back(y: &Tensor, position: usize, gradient: &Tensor) -> Option<Tensor> {
         Op::Input(_) | Op::Constant(_) | Op::StopGradient | Op::MaxPool2dIndex(_) | Op::OneHot => {
             return None;
         }
+        Op::Variable(_) => g.clone(),
         Op::Unary(unary) => match unary {
             Unary::Neg => -g,
             Unary::Exp => g * y,

@@ -124,6 +124,9 @@ pub enum Op {
     Select,
     /// The input; its gradient is zero.
     StopGradient,
+    /// The input, as something of its own: no simplification looks through it, so that gradients can be taken
+    /// with respect to it. The number tells variables apart.
+    Variable(usize),
     /// The input repeated to the node's shape, axes aligned at the right.
     Broadcast,
     /// The same elements, row-major, in the node's shape.

@@ -192,6 +192,13 @@ impl Tensor {
     pub fn select(&self, a: &Tensor, b: &Tensor) -> Tensor {
         Tensor::push(Op::Select, &[self, a, b], &[])
     }
+    /// The same numbers, as a variable: what [`super::grad`] can differentiate by beside inputs. A second inner
+    /// step, for one, differentiates by the result of the first.
+    #[track_caller]
+    pub fn variable(&self) -> Tensor {
+        let number = self.graph.len();
+        self.graph.push(Op::Variable(number), &[self.id], &[], Location::caller())
+    }
     /// The same numbers; gradients stop here.
     #[track_caller]
     pub fn stop_gradient(&self) -> Tensor {

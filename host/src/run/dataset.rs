@@ -295,6 +295,7 @@ impl Dataset {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::engine::evaluate::{Acting, Protocol};
     use potstill_plugin_api::{Autoreset, Space};
     use proptest::prelude::*;
     use serde_json::json;

@@ -217,7 +217,7 @@ mod tests {
         let reproduce = "potstill distill --config config.toml && echo \"<done>\"";
         let html = std::fs::read_to_string(write_report(&run, reproduce).unwrap()).unwrap();
         for part in
-            ["75 of 300", "499.2 ± 1.5", "&quot;&lt;done&gt;&quot;", "307,200", "aria-label=\"2 instances"]
+            ["75 of 1000", "499.2 ± 1.5", "&quot;&lt;done&gt;&quot;", "307,200", "aria-label=\"2 instances"]
         {
             assert!(html.contains(part), "{part}");
         }
