@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::options::{LearnerArguments, pair, threads, to_options};
 use super::watch::{STOP, Watcher, catch_interrupt};
-use super::{print_json, say};
-use crate::distil::{Distillation, Outcome, Setup};
+use super::{print_json, say, tell};
+use crate::distil::{Distillation, Outcome, Prepared, Setup};
 use crate::engine::programs::Student;
 use crate::engine::random::stream;
 use crate::error::Result;
@@ -158,13 +158,13 @@ impl Rl {
 
 fn start(setup: &Setup<'_>, common: &Common) -> Result<()> {
     let threads = threads(setup.config.threads)?;
+    let prepared = Prepared::new(setup, threads)?;
     let versions = Versions::current(&setup.config.device, setup.plugins(), setup.config.seed);
     let run = match &common.out {
         Some(path) => RunDirectory::create(path, &setup.config, &versions)?,
         None => RunDirectory::create_named("runs", &setup.config, &versions)?,
     };
-    let distillation = Distillation::start(setup, &run, threads)?;
-    finish(setup, &run, distillation, 0, common.json)
+    finish(setup, &run, prepared.start(&run)?, common.json)
 }
 
 /// Runs to the end and says what came out.
@@ -172,7 +172,6 @@ pub(super) fn finish(
     setup: &Setup<'_>,
     run: &RunDirectory,
     distillation: Distillation<'_>,
-    done: u64,
     json: bool,
 ) -> Result<()> {
     catch_interrupt();
@@ -184,9 +183,9 @@ pub(super) fn finish(
         };
         let settings = setup.config.environment.settings.iter().map(|(n, v)| format!(" {n}={v}"));
         let settings: String = settings.collect();
-        eprintln!("{}{settings} → {what}, in {}", setup.environment.id, run.path().display());
+        tell(&format!("{}{settings} → {what}, in {}", setup.environment.id, run.path().display()));
     }
-    let mut watcher = Watcher::new(setup.config.meta_epochs, done, json);
+    let mut watcher = Watcher::new(setup.config.meta_epochs, distillation.meta_epoch(), json);
     let outcome = distillation.run(&STOP, &mut |progress| watcher.show(&progress));
     watcher.finish();
     let outcome = outcome?;

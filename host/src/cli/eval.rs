@@ -3,9 +3,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::options::{LearnerArguments, threads, to_options};
+use super::options::{LearnerArguments, threads};
 use super::{print_json, say, target, watch};
-use crate::builtin;
 use crate::distil::Teacher;
 use crate::engine::evaluate::{Acting, Protocol, Score};
 use crate::error::{Error, Result};
@@ -48,18 +47,15 @@ impl Eval {
             return Err(Error::usage("--learners and --episodes must be at least 1"));
         }
         let dataset = target::dataset(&self.target)?;
-        let learner = match (&self.learner.learner, self.learner.learner_set.is_empty()) {
-            (None, true) => None,
-            (id, _) => {
-                let id = id.as_deref().unwrap_or(&dataset.info.learner.id);
-                Some(builtin::learner(id, &to_options(&self.learner.learner_set))?)
-            }
-        };
+        let learner = self.learner.instead_of(&dataset.info.learner)?;
         let teacher = Teacher::of_dataset(&dataset, registry, learner)?;
         let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
         let protocol = Protocol { acting, learners: self.learners, episodes: self.episodes, seed: self.seed };
         let bar = watch::learners(self.learners, self.json);
-        let score = teacher.score(&protocol, threads(self.threads)?, &|| bar.inc(1));
+        let score = teacher.score(&protocol, threads(self.threads)?, &|| {
+            bar.inc(1);
+            Ok(())
+        });
         bar.finish_and_clear();
         let score = score?;
         if self.json {

@@ -56,13 +56,15 @@ enum Command {
 pub fn main() -> ExitCode {
     // A panic is a fault of Potstill: say so in one line instead of a backtrace.
     std::panic::set_hook(Box::new(|info| {
-        eprintln!("error: internal fault of potstill: {info}\nPlease report it with the command you ran.");
+        tell(&format!(
+            "error: internal fault of potstill: {info}\nPlease report it with the command you ran."
+        ));
     }));
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            tell(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -88,6 +90,12 @@ fn run(arguments: &Arguments) -> Result<()> {
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::usage(format!("JSON: {e}")))?;
     say(&text)
+}
+
+/// Tells the user something beside the result. Where nobody listens (`2>&1 | head`) the work goes on.
+fn tell(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Prints a line; a closed pipe (`| head`) ends the program quietly.

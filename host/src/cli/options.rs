@@ -1,8 +1,10 @@
 //! Options that several commands share.
 use clap::Args;
 
+use crate::builtin;
+use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
-use crate::run::Options;
+use crate::run::{Options, Part};
 
 /// `NAME=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
@@ -33,6 +35,23 @@ pub(super) struct LearnerArguments {
     /// An option of the learner, e.g. width=32-256. May be repeated
     #[arg(long = "learner-set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) learner_set: Vec<(String, String)>,
+}
+
+impl LearnerArguments {
+    /// The learners asked for in place of a dataset's own, if any are. Options alone change the dataset's own.
+    pub(super) fn instead_of(&self, own: &Part) -> Result<Option<Box<dyn LearnerDistribution>>> {
+        if self.learner.is_none() && self.learner_set.is_empty() {
+            return Ok(None);
+        }
+        let id = self.learner.as_deref().unwrap_or(&own.id);
+        let mut options = Options::new();
+        if self.learner.is_none() && !own.options.is_null() {
+            options = serde_json::from_value(own.options.clone())
+                .map_err(|e| Error::usage(format!("the dataset's options of `{id}`: {e}")))?;
+        }
+        options.extend(to_options(&self.learner_set));
+        builtin::learner(id, &options).map(Some)
+    }
 }
 
 /// The number of threads to use: as asked, or as many as there are.

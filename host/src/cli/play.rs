@@ -54,6 +54,9 @@ const DELAY: u16 = 4;
 
 impl Play {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        if self.episodes == 0 || self.steps == 0 {
+            return Err(Error::usage("--episodes and --steps must be at least 1"));
+        }
         let agent = if !self.target.is_dir() && AgentFile::is_agent(&self.target) {
             if self.untaught {
                 return Err(Error::usage(

@@ -1,13 +1,14 @@
 //! The papers' tables, each as one command that can be killed and called again.
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use clap::{Args, Subcommand};
 
 use super::options::threads;
-use super::say;
 use super::watch::{STOP, Watcher, catch_interrupt};
+use super::{say, tell};
 use crate::builtin::mlp::{Mlp, PRESETS};
-use crate::distil::{Distillation, Setup, Teacher};
+use crate::distil::{Distillation, Prepared, Setup, Teacher};
 use crate::engine::evaluate::{Acting, Protocol, Score};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::Registry;
@@ -102,8 +103,8 @@ impl Common {
             }
             let run = RunDirectory::open(&path)?;
             let setup = Setup::new(run.config()?, registry)?;
-            let mut note = |warning: &str| eprintln!("warning: {warning}");
-            let distillation = Distillation::resume(&setup, &run, threads, &mut note)?;
+            let mut note = |warning: &str| tell(&format!("warning: {warning}"));
+            let distillation = Prepared::new(&setup, threads)?.resume(&run, &mut note)?;
             return go(&path, &setup, distillation);
         }
         let mut config = DistillConfig::default();
@@ -111,11 +112,11 @@ impl Common {
         config.dataset.k = Some(k);
         config.seed = seed;
         let setup = Setup::new(config, registry)?;
+        let prepared = Prepared::new(&setup, threads)?;
         std::fs::create_dir_all(&self.dir).at(&self.dir)?;
         let versions = Versions::current(&setup.config.device, setup.plugins(), seed);
         let run = RunDirectory::create(&path, &setup.config, &versions)?;
-        let distillation = Distillation::start(&setup, &run, threads)?;
-        go(&path, &setup, distillation)
+        go(&path, &setup, prepared.start(&run)?)
     }
 }
 
@@ -125,11 +126,19 @@ fn finished(path: &Path) -> Option<Dataset> {
 }
 
 fn go(path: &Path, setup: &Setup<'_>, distillation: Distillation<'_>) -> Result<Dataset> {
-    eprintln!("{}", path.display());
+    tell(&path.display().to_string());
     let mut watcher = Watcher::new(setup.config.meta_epochs, distillation.meta_epoch(), false);
     let outcome = distillation.run(&STOP, &mut |progress| watcher.show(&progress));
     watcher.finish();
     Ok(outcome?.dataset)
+}
+
+/// Ends a scoring when Ctrl-C was pressed.
+fn unless_stopped() -> Result<()> {
+    match STOP.load(Ordering::Relaxed) {
+        true => Err(Error::Interrupted(" while scoring; the same command goes on".into())),
+        false => Ok(()),
+    }
 }
 
 fn score(dataset: &Dataset, acting: Acting) -> Result<&Score> {
@@ -201,7 +210,7 @@ impl Generalization {
                         episodes: self.episodes,
                         seed: 0,
                     };
-                    let score = teacher.score(&protocol, threads(self.common.threads)?, &|| ())?;
+                    let score = teacher.score(&protocol, threads(self.common.threads)?, &unless_stopped)?;
                     cells.push(format!("{:.1} ± {:.1}", score.mean_return, score.std_return));
                 }
                 say(&format!("| {n} | {k} | {} |", cells.join(" | ")))?;

@@ -4,10 +4,11 @@ use clap::Args;
 
 use super::distill::finish;
 use super::options::threads;
-use crate::distil::{Distillation, Setup};
+use super::tell;
+use crate::distil::{Prepared, Setup};
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
-use crate::run::RunDirectory;
+use crate::run::{RunDirectory, Versions};
 
 /// Go on with a run that was interrupted or killed
 ///
@@ -43,9 +44,11 @@ impl Resume {
             )));
         }
         let threads = threads(setup.config.threads)?;
-        let distillation =
-            Distillation::resume(&setup, &run, threads, &mut |warning| eprintln!("warning: {warning}"))?;
-        let done = distillation.meta_epoch();
-        finish(&setup, &run, distillation, done, self.json)
+        let prepared = Prepared::new(&setup, threads)?;
+        if changed.is_some() {
+            run.save_versions(&Versions { plugins: now, ..then })?;
+        }
+        let distillation = prepared.resume(&run, &mut |warning| tell(&format!("warning: {warning}")))?;
+        finish(&setup, &run, distillation, self.json)
     }
 }

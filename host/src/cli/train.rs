@@ -3,9 +3,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::options::{LearnerArguments, to_options};
+use super::options::LearnerArguments;
 use super::{print_json, say, target};
-use crate::builtin;
 use crate::distil::Teacher;
 use crate::error::Result;
 use crate::plugin::Registry;
@@ -32,13 +31,7 @@ pub(super) struct Train {
 impl Train {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let dataset = target::dataset(&self.target)?;
-        let learner = match (&self.learner.learner, self.learner.learner_set.is_empty()) {
-            (None, true) => None,
-            (id, _) => {
-                let id = id.as_deref().unwrap_or(&dataset.info.learner.id);
-                Some(builtin::learner(id, &to_options(&self.learner.learner_set))?)
-            }
-        };
+        let learner = self.learner.instead_of(&dataset.info.learner)?;
         let agent = Teacher::of_dataset(&dataset, registry, learner)?.train(self.seed)?;
         agent.to_file().save(&self.out)?;
         let milliseconds = agent.time.as_secs_f64() * 1e3;

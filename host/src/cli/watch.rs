@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::tell;
 use crate::distil::Progress;
 
 /// Set by Ctrl-C.
@@ -16,7 +17,7 @@ pub(super) fn catch_interrupt() {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this meta-epoch (Ctrl-C again: at once)");
+        tell("\nstopping after this meta-epoch (Ctrl-C again: at once)");
     });
 }
 
@@ -58,7 +59,7 @@ impl Watcher {
                 }
                 self.bar.set_position(*done as u64);
             }
-            Progress::Note(text) => self.bar.suspend(|| eprintln!("{text}")),
+            Progress::Note(text) => self.bar.suspend(|| tell(text)),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::engine::ppmo::{Ppmo, Report};
 use crate::error::{Error, Result};
 use crate::execute::Device;
 use crate::plugin::Environments;
-use crate::run::{Checkpoint, Dataset, DatasetInfo, MetricsWriter, NamedTensor, RunDirectory};
+use crate::run::{Checkpoint, Checkpoints, Dataset, DatasetInfo, MetricsWriter, NamedTensor, RunDirectory};
 
 /// What a run tells its watcher.
 #[derive(Debug)]
@@ -47,14 +47,21 @@ struct Counters {
     best: Option<Score>,
 }
 
-/// A distillation with its run directory.
-pub struct Distillation<'a> {
+/// A distillation that is ready to begin: whatever can fail for want of a device or a working plugin has not, and
+/// nothing is on disk yet.
+pub struct Prepared<'a> {
     setup: &'a Setup<'a>,
-    run: &'a RunDirectory,
     device: Device,
     threads: usize,
     ppmo: Ppmo<'a>,
     environments: Vec<Box<dyn Environments>>,
+}
+
+/// A distillation with its run directory.
+pub struct Distillation<'a> {
+    prepared: Prepared<'a>,
+    run: &'a RunDirectory,
+    checkpoints: Checkpoints,
     metrics: MetricsWriter,
     best: Option<Score>,
 }
@@ -62,50 +69,12 @@ pub struct Distillation<'a> {
 /// Seed of validations: never that of a final evaluation.
 const VALIDATION_SEED: u64 = 0x0076_616c_6964;
 
-impl<'a> Distillation<'a> {
-    /// Starts a run in its new directory.
+impl<'a> Prepared<'a> {
+    /// Opens the device, makes the environments and traces the first learner.
     ///
     /// # Errors
-    /// A plugin's, the device's, or a file's.
-    pub fn start(setup: &'a Setup<'a>, run: &'a RunDirectory, threads: usize) -> Result<Self> {
-        let metrics = MetricsWriter::create(run.path())?;
-        Self::build(setup, run, threads, metrics)
-    }
-
-    /// Goes on from the newest whole checkpoint of a run; `note` is told of torn ones that were passed over.
-    ///
-    /// # Errors
-    /// As [`Self::start`], or a checkpoint that does not fit the configuration.
-    pub fn resume(
-        setup: &'a Setup<'a>,
-        run: &'a RunDirectory,
-        threads: usize,
-        note: &mut dyn FnMut(&str),
-    ) -> Result<Self> {
-        let (checkpoint, warnings) = run.checkpoints().latest()?;
-        warnings.iter().for_each(|warning| note(warning));
-        let done = checkpoint.as_ref().map_or(0, |c| c.meta_epoch);
-        let metrics = MetricsWriter::resume(run.path(), done)?;
-        let mut this = Self::build(setup, run, threads, metrics)?;
-        if let Some(checkpoint) = checkpoint {
-            let counters: Counters = serde_json::from_value(checkpoint.state)
-                .map_err(|e| Error::file(run.checkpoints_path(), format!("checkpoint state: {e}")))?;
-            let tensors: Vec<_> = checkpoint.tensors.into_iter().map(|t| (t.name, t.shape, t.data)).collect();
-            this.ppmo.restore(&tensors)?;
-            this.ppmo.meta_epoch = checkpoint.meta_epoch;
-            this.ppmo.updates = counters.updates;
-            this.ppmo.steps = counters.steps;
-            this.best = counters.best;
-        }
-        Ok(this)
-    }
-
-    fn build(
-        setup: &'a Setup<'a>,
-        run: &'a RunDirectory,
-        threads: usize,
-        metrics: MetricsWriter,
-    ) -> Result<Self> {
+    /// A plugin's or the device's.
+    pub fn new(setup: &'a Setup<'a>, threads: usize) -> Result<Self> {
         let device = Device::named(&setup.config.device, threads)?;
         let config = &setup.config;
         let each = config.environment.envs / config.ppo.learners;
@@ -120,36 +89,72 @@ impl<'a> Distillation<'a> {
             &*setup.objective,
             config.seed,
         )?;
-        Ok(Distillation { setup, run, device, threads, ppmo, environments, metrics, best: None })
+        Ok(Prepared { setup, device, threads, ppmo, environments })
     }
 
+    /// Starts a run in its new directory.
+    ///
+    /// # Errors
+    /// A file's.
+    pub fn start(self, run: &'a RunDirectory) -> Result<Distillation<'a>> {
+        let metrics = MetricsWriter::create(run.path())?;
+        Ok(Distillation { prepared: self, run, checkpoints: run.checkpoints(), metrics, best: None })
+    }
+
+    /// Goes on from the newest whole checkpoint of a run; `note` is told of torn ones that were passed over.
+    ///
+    /// # Errors
+    /// A file's, or a checkpoint that does not fit the configuration.
+    pub fn resume(mut self, run: &'a RunDirectory, note: &mut dyn FnMut(&str)) -> Result<Distillation<'a>> {
+        let checkpoints = run.checkpoints();
+        let (checkpoint, warnings) = checkpoints.latest()?;
+        warnings.iter().for_each(|warning| note(warning));
+        let mut best = None;
+        if let Some(checkpoint) = checkpoint {
+            let counters: Counters = serde_json::from_value(checkpoint.state)
+                .map_err(|e| Error::file(run.checkpoints_path(), format!("checkpoint state: {e}")))?;
+            let tensors: Vec<_> = checkpoint.tensors.into_iter().map(|t| (t.name, t.shape, t.data)).collect();
+            self.ppmo.restore(&tensors)?;
+            self.ppmo.meta_epoch = checkpoint.meta_epoch;
+            self.ppmo.updates = counters.updates;
+            self.ppmo.steps = counters.steps;
+            best = counters.best;
+        }
+        let metrics = MetricsWriter::resume(run.path(), self.ppmo.meta_epoch)?;
+        Ok(Distillation { prepared: self, run, checkpoints, metrics, best })
+    }
+}
+
+impl Distillation<'_> {
     /// Meta-epochs done.
     pub fn meta_epoch(&self) -> u64 {
-        self.ppmo.meta_epoch
+        self.prepared.ppmo.meta_epoch
     }
 
     /// Runs to the end: meta-epochs, then the final evaluation of the best θ. `stop` is looked at after every
-    /// meta-epoch; when it is set the run ends there, with everything on disk.
+    /// meta-epoch and every learner that is scored; when it is set the run ends there, with everything in files.
     ///
     /// # Errors
     /// [`Error::Interrupted`] after `stop`; an error of a plugin or a file, with the last checkpoint intact.
     pub fn run(mut self, stop: &AtomicBool, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Outcome> {
         let started = Instant::now();
-        let config = &self.setup.config;
+        let config = &self.prepared.setup.config;
         let total = config.meta_epochs;
+        let goes_on = format!("`potstill resume {}` goes on", self.run.path().display());
         // Before the first meta-epoch too: a killed run always has something to go on from.
-        if self.ppmo.meta_epoch == 0 {
+        if self.meta_epoch() == 0 {
             self.checkpoint()?;
         }
-        while self.ppmo.meta_epoch < total {
-            let report = match self.ppmo.meta_epoch(&mut self.environments) {
+        while self.meta_epoch() < total {
+            let Prepared { ppmo, environments, .. } = &mut self.prepared;
+            let report = match ppmo.meta_epoch(environments) {
                 Ok(report) => report,
                 Err(error) => {
                     watch(Progress::Note("the last meta-epoch was lost; resume goes on from the one before"));
                     return Err(error);
                 }
             };
-            let done = self.ppmo.meta_epoch;
+            let done = self.meta_epoch();
             let due = config.evaluation.every != 0 && done % config.evaluation.every == 0;
             if due || done == total {
                 self.validate()?;
@@ -160,29 +165,30 @@ impl<'a> Distillation<'a> {
             }
             watch(Progress::MetaEpoch { done, report: &report, validation: self.best.as_ref() });
             if stop.load(Ordering::Relaxed) && done < total {
-                return Err(Error::Interrupted(format!(
-                    " after meta-epoch {done} of {total}; `potstill resume {}` goes on",
-                    self.run.path().display()
-                )));
+                return Err(Error::Interrupted(format!(" after meta-epoch {done} of {total}; {goes_on}")));
             }
         }
         let mut dataset = Dataset::load(self.run.dataset_path())?;
-        dataset.info.scores = self.score(&dataset, watch)?;
+        dataset.info.scores = self.score(&dataset, watch, &|| match stop.load(Ordering::Relaxed) {
+            true => Err(Error::Interrupted(format!(" while scoring; {goes_on}"))),
+            false => Ok(()),
+        })?;
         dataset.save(self.run.dataset_path())?;
         Ok(Outcome { dataset, seconds: started.elapsed().as_secs_f64() })
     }
 
     /// Scores θ on a few learners; the best so far is the run's dataset.
     fn validate(&mut self) -> Result<()> {
-        let evaluation = &self.setup.config.evaluation;
+        let Prepared { setup, threads, .. } = self.prepared;
+        let evaluation = &setup.config.evaluation;
         let protocol = Protocol {
             acting: Acting::Sampled,
             learners: evaluation.validation_learners,
             episodes: evaluation.validation_episodes,
-            seed: self.setup.config.seed ^ VALIDATION_SEED,
+            seed: setup.config.seed ^ VALIDATION_SEED,
         };
         let mut dataset = self.dataset()?;
-        let score = Teacher::new(&dataset, self.setup)?.score(&protocol, self.threads, &|| ())?;
+        let score = Teacher::new(&dataset, setup)?.score(&protocol, threads, &|| Ok(()))?;
         if self.best.as_ref().is_none_or(|best| score.mean_return >= best.mean_return) {
             dataset.info.scores = vec![score.clone()];
             dataset.save(self.run.dataset_path())?;
@@ -192,9 +198,15 @@ impl<'a> Distillation<'a> {
     }
 
     /// The final evaluation: sampled and greedy.
-    fn score(&self, dataset: &Dataset, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Vec<Score>> {
-        let evaluation = &self.setup.config.evaluation;
-        let teacher = Teacher::new(dataset, self.setup)?;
+    fn score(
+        &self,
+        dataset: &Dataset,
+        watch: &mut (dyn FnMut(Progress<'_>) + Send),
+        unless_stopped: &(dyn Fn() -> Result<()> + Sync),
+    ) -> Result<Vec<Score>> {
+        let Prepared { setup, threads, .. } = self.prepared;
+        let evaluation = &setup.config.evaluation;
+        let teacher = Teacher::new(dataset, setup)?;
         let watch = std::sync::Mutex::new((0usize, watch));
         let total = 2 * evaluation.learners;
         let done = || {
@@ -203,11 +215,12 @@ impl<'a> Distillation<'a> {
                 let played = guard.0;
                 (guard.1)(Progress::Scoring(played, total));
             }
+            unless_stopped()
         };
         let score = |acting: Acting| {
             let (learners, episodes) = (evaluation.learners, evaluation.episodes);
-            let protocol = Protocol { acting, learners, episodes, seed: self.setup.config.seed };
-            teacher.score(&protocol, self.threads, &done)
+            let protocol = Protocol { acting, learners, episodes, seed: setup.config.seed };
+            teacher.score(&protocol, threads, &done)
         };
         Ok(vec![score(Acting::Sampled)?, score(Acting::Greedy)?])
     }
@@ -217,29 +230,33 @@ impl<'a> Distillation<'a> {
         values.extend(report.mean_return.map(|v| ("rollout/return", f64::from(v))));
         values.extend(report.mean_length.map(|v| ("rollout/length", f64::from(v))));
         values.push(("rollout/episodes", report.episodes as f64));
-        values.push(("environment_steps", self.ppmo.steps as f64));
+        values.push(("environment_steps", self.prepared.ppmo.steps as f64));
         values.extend(report.metrics.iter().map(|(name, value)| (*name, f64::from(*value))));
         if let Some(best) = self.best.as_ref().filter(|_| validated) {
             values.push(("validation/best_return", best.mean_return));
         }
-        self.metrics.append(self.ppmo.meta_epoch, values)
+        self.metrics.append(self.meta_epoch(), values)
     }
 
-    fn checkpoint(&self) -> Result<()> {
-        let tensors =
-            self.ppmo.state().into_iter().map(|(name, shape, data)| NamedTensor { name, shape, data });
-        let counters =
-            Counters { updates: self.ppmo.updates, steps: self.ppmo.steps, best: self.best.clone() };
+    fn checkpoint(&mut self) -> Result<()> {
+        let ppmo = &self.prepared.ppmo;
+        let tensors = ppmo.state().into_iter().map(|(name, shape, data)| NamedTensor { name, shape, data });
+        let counters = Counters { updates: ppmo.updates, steps: ppmo.steps, best: self.best.clone() };
         let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;
-        let checkpoint = Checkpoint { meta_epoch: self.ppmo.meta_epoch, state, tensors: tensors.collect() };
-        self.run.checkpoints().save(&checkpoint)?;
+        let checkpoint = Checkpoint { meta_epoch: ppmo.meta_epoch, state, tensors: tensors.collect() };
+        // A checkpoint must not outlive the metrics that lead to it.
+        if self.checkpoints.waits_for_disk() {
+            self.metrics.sync()?;
+        }
+        self.checkpoints.save(&checkpoint)?;
         Ok(())
     }
 
     /// θ as it is now.
     fn dataset(&self) -> Result<Dataset> {
-        let state = self.ppmo.state();
-        let mut tensors = state.into_iter().take(self.ppmo.trained.of_theta).map(|(name, shape, data)| {
+        let Prepared { setup, device, ppmo, .. } = &self.prepared;
+        let state = ppmo.state();
+        let mut tensors = state.into_iter().take(ppmo.trained.of_theta).map(|(name, shape, data)| {
             NamedTensor { name: name.replace("encoder/", "encoder."), shape, data }
         });
         let (Some(x), Some(y), Some(log_inner_lr)) = (tensors.next(), tensors.next(), tensors.next()) else {
@@ -251,14 +268,14 @@ impl<'a> Distillation<'a> {
             inner_lr: log_inner_lr.data[0].exp(),
             extra: tensors.collect(),
             info: DatasetInfo {
-                environment: self.setup.environment.clone(),
-                learner: self.setup.learner_part(),
-                objective: self.setup.objective_part(),
+                environment: setup.environment.clone(),
+                learner: setup.learner_part(),
+                objective: setup.objective_part(),
                 scores: vec![],
-                seed: self.setup.config.seed,
-                meta_epochs: self.ppmo.meta_epoch,
-                environment_steps: self.ppmo.steps,
-                software: format!("potstill {} ({})", env!("CARGO_PKG_VERSION"), self.device.name()),
+                seed: setup.config.seed,
+                meta_epochs: ppmo.meta_epoch,
+                environment_steps: ppmo.steps,
+                software: format!("potstill {} ({})", env!("CARGO_PKG_VERSION"), device.name()),
                 origin: None,
             },
         })

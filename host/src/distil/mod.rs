@@ -9,6 +9,6 @@ mod distillation;
 mod setup;
 mod teach;
 
-pub use distillation::{Distillation, Outcome, Progress};
+pub use distillation::{Distillation, Outcome, Prepared, Progress};
 pub use setup::Setup;
 pub use teach::{Agent, Teacher};

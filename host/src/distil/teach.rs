@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::setup::{Setup, dimensions, find_environment, make_environments, plugins_of};
 use crate::engine::evaluate::{Protocol, Score, Taught, evaluate};
-use crate::engine::learner::LearnerDistribution;
+use crate::engine::learner::{LearnerDistribution, Parameter};
 use crate::engine::objective::Objective;
 use crate::engine::programs::{self, Dimensions, Student};
 use crate::engine::random::stream;
@@ -37,11 +37,30 @@ impl<T: ?Sized> std::ops::Deref for Source<'_, T> {
     }
 }
 
-fn taught(dataset: &Dataset) -> Taught {
+/// θ with ξ in the order of the learner's parameters, and the number of layers that ξ is.
+fn taught(dataset: &Dataset, learner: &dyn LearnerDistribution, d: &Dimensions) -> Result<(Taught, usize)> {
     let tensor = |t: &NamedTensor| (t.shape.clone(), t.data.clone());
     let mut tensors = vec![tensor(&dataset.x), tensor(&dataset.y), (vec![], vec![dataset.inner_lr.ln()])];
-    tensors.extend(dataset.extra.iter().filter(|t| t.name.starts_with("encoder.")).map(tensor));
-    Taught { tensors }
+    let encoder: Vec<_> =
+        dataset.extra.iter().filter_map(|t| Some((t.name.strip_prefix("encoder.")?, t))).collect();
+    if encoder.is_empty() {
+        return Ok((Taught { tensors }, 0));
+    }
+    let student = Student::new(learner.draw(&mut stream(0, "architecture", 0)), d)?;
+    let found = |p: &Parameter| encoder.iter().find(|(name, t)| *name == p.name && t.shape == p.shape);
+    let layers = student.parameters.iter().filter(|p| found(p).is_some()).map(|p| p.layer + 1).max();
+    let layers = layers.unwrap_or(0);
+    let expected = student.parameters.iter().filter(|p| p.layer < layers);
+    let own: Option<Vec<_>> = expected.map(|p| found(p).map(|(_, t)| tensor(t))).collect();
+    match own.filter(|own| own.len() == encoder.len()) {
+        Some(own) => {
+            tensors.extend(own);
+            Ok((Taught { tensors }, layers))
+        }
+        None => Err(Error::usage(
+            "the dataset's encoder does not fit this learner: an encoder teaches only the learner it was trained with",
+        )),
+    }
 }
 
 impl<'a> Teacher<'a> {
@@ -52,7 +71,7 @@ impl<'a> Teacher<'a> {
     pub fn new(dataset: &Dataset, setup: &'a Setup<'a>) -> Result<Self> {
         dataset.check_environment(&setup.environment.spec)?;
         Ok(Teacher {
-            taught: taught(dataset),
+            taught: taught(dataset, &*setup.learner, &setup.dimensions)?.0,
             dimensions: setup.dimensions.clone(),
             environment: setup.environment.clone(),
             learner: Source::Borrowed(&*setup.learner),
@@ -76,10 +95,11 @@ impl<'a> Teacher<'a> {
         let (own, objective) = plugins_of(&info.learner, &info.objective)?;
         let learner = learner.unwrap_or(own);
         let mut dimensions = Dimensions { k: dataset.k(), ..dimensions(&environment.spec)? };
-        dimensions.encoder_layers = encoder_layers(dataset, &*learner, &dimensions)?;
+        let taught;
+        (taught, dimensions.encoder_layers) = self::taught(dataset, &*learner, &dimensions)?;
         let of_environment = environment.clone();
         Ok(Teacher {
-            taught: taught(dataset),
+            taught,
             dimensions,
             environment,
             learner: Source::Owned(learner),
@@ -88,11 +108,17 @@ impl<'a> Teacher<'a> {
         })
     }
 
-    /// Scores the dataset: fresh learners, one inner step each, their episodes. `done` is told after each.
+    /// Scores the dataset: fresh learners, one inner step each, their episodes. `done` is told after each,
+    /// and its error ends the scoring.
     ///
     /// # Errors
-    /// A plugin's.
-    pub fn score(&self, protocol: &Protocol, threads: usize, done: &(dyn Fn() + Sync)) -> Result<Score> {
+    /// A plugin's, or that of `done`.
+    pub fn score(
+        &self,
+        protocol: &Protocol,
+        threads: usize,
+        done: &(dyn Fn() -> Result<()> + Sync),
+    ) -> Result<Score> {
         // All episodes of a learner at once, up to a width that keeps observations in cache.
         let at_once = protocol.episodes.clamp(1, 100);
         evaluate(
@@ -126,27 +152,6 @@ impl<'a> Teacher<'a> {
         let learner = Part { id: self.learner.id().into(), options: student.learner.specification() };
         Ok(Agent { student, parameters, learner, environment: self.environment.clone(), seed, time, device })
     }
-}
-
-/// The number of encoder layers of a dataset: those whose parameters it holds.
-fn encoder_layers(dataset: &Dataset, learner: &dyn LearnerDistribution, d: &Dimensions) -> Result<usize> {
-    let encoder: Vec<&NamedTensor> =
-        dataset.extra.iter().filter(|t| t.name.starts_with("encoder.")).collect();
-    if encoder.is_empty() {
-        return Ok(0);
-    }
-    let student = Student::new(learner.draw(&mut stream(0, "architecture", 0)), d)?;
-    let fits = student
-        .parameters
-        .iter()
-        .zip(&encoder)
-        .all(|(p, t)| p.shape == t.shape && t.name.strip_prefix("encoder.") == Some(p.name.as_str()));
-    if !fits || encoder.len() > student.parameters.len() {
-        return Err(Error::usage(
-            "the dataset's encoder does not fit this learner: an encoder teaches only the learner it was trained with",
-        ));
-    }
-    Ok(student.parameters[encoder.len() - 1].layer + 1)
 }
 
 /// A trained agent.

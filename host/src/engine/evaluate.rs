@@ -23,7 +23,7 @@ pub enum Acting {
 
 impl std::fmt::Display for Acting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Acting::Sampled => "sampled",
             Acting::Greedy => "greedy",
         })
@@ -96,6 +96,9 @@ pub fn play_learner(
     episodes(environments, &policy, protocol, &mut random)
 }
 
+/// Steps after which an episode is taken to be endless: a full game of Atari has 108 000.
+const LONGEST_EPISODE: usize = 200_000;
+
 /// Plays `protocol.episodes` episodes, as many at a time as there are environments.
 fn episodes(
     environments: &mut dyn Environments,
@@ -113,7 +116,15 @@ fn episodes(
         let wanted = n.min(protocol.episodes - returns.len());
         let mut totals = vec![0.0f32; n];
         let mut ended = vec![false; n];
+        let mut steps = 0;
         while ended[..wanted].contains(&false) {
+            if steps == LONGEST_EPISODE {
+                return Err(Error::usage(format!(
+                    "an episode of `{}` has not ended after {LONGEST_EPISODE} steps: there is no return to score",
+                    environments.spec().id
+                )));
+            }
+            steps += 1;
             let log_probs = policy.log_probs(&observations);
             if log_probs.iter().any(|p| p.is_nan()) {
                 return Err(Error::usage(
@@ -162,10 +173,10 @@ impl Score {
 }
 
 /// Scores `taught` by `protocol`, learners shared out over `threads`. `make` gives each thread its own
-/// environments; `done` is told after each learner.
+/// environments; `done` is told after each learner, and its error ends the evaluation.
 ///
 /// # Errors
-/// The first error of any learner.
+/// The first error of any learner, or of `done`.
 pub fn evaluate(
     taught: &Taught,
     dimensions: &Dimensions,
@@ -174,7 +185,7 @@ pub fn evaluate(
     make: &(dyn Fn() -> Result<Box<dyn Environments>> + Sync),
     protocol: &Protocol,
     threads: usize,
-    done: &(dyn Fn() + Sync),
+    done: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Score> {
     let next = std::sync::atomic::AtomicU64::new(0);
     let worker = || -> Result<Vec<(u64, Vec<f32>)>> {
@@ -195,19 +206,21 @@ pub fn evaluate(
                 number,
             )?;
             played.push((number, returns));
-            done();
+            done()?;
         }
     };
     let mut results = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(worker)).collect();
+        let handles: Vec<_> =
+            (0..threads.clamp(1, protocol.learners.max(1))).map(|_| scope.spawn(worker)).collect();
         let mut all = vec![];
         for handle in handles {
             match handle.join() {
                 Ok(played) => all.extend(played?),
-                Err(_) => return Err(Error::usage("a thread of the evaluation failed")),
+                // It has said what happened.
+                Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        Ok(all)
+        Ok::<_, Error>(all)
     })?;
     results.sort_by_key(|(number, _)| *number);
     let returns: Vec<Vec<f32>> = results.into_iter().map(|(_, r)| r).collect();

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
@@ -108,7 +109,8 @@ impl Registry {
         let sandbox = Sandbox::new().map_err(|e| Error::usage(format!("the sandbox cannot start: {e}")))?;
         let log: LogSink = Arc::new(|plugin, level, message| {
             if level >= LogLevel::Warn {
-                eprintln!("plugin `{plugin}`: {message}");
+                // A closed standard error must not stop what the plugin works for.
+                let _ = writeln!(std::io::stderr(), "plugin `{plugin}`: {message}");
             }
         });
         let mut registry =

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::atomic::Durability;
 use super::dataset::{DatasetEnvironment, Part};
 use super::tensor::{NamedTensor, read_safetensors, write_safetensors};
 use crate::error::{Error, Result};
@@ -88,6 +89,6 @@ impl AgentFile {
         let text = serde_json::to_string(&info).map_err(|e| Error::usage(format!("agent metadata: {e}")))?;
         let tensors: Vec<&NamedTensor> = self.parameters.iter().collect();
         let metadata = [("format".to_owned(), FORMAT.to_owned()), ("potstill".into(), text)];
-        write_safetensors(path.as_ref(), &tensors, &metadata.into())
+        write_safetensors(path.as_ref(), &tensors, &metadata.into(), Durability::Disk)
     }
 }

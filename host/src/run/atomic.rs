@@ -15,8 +15,26 @@ pub(super) fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
+    write(path, Durability::Disk, fill)
+}
+
+/// What a file that was written outlives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// The process, however it ends. After a power failure the file may be torn.
+    Process,
+    /// The machine.
+    Disk,
+}
+
+/// As [`write_atomically`], waiting for the disk only where `durability` asks for it.
+pub(super) fn write(
+    path: &Path,
+    durability: Durability,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
     let temporary = temporary_beside(path);
-    let written = write_and_rename(&temporary, path, fill);
+    let written = write_and_rename(&temporary, path, durability, fill);
     if written.is_err() {
         // The write's own error is the one to report.
         let _ = fs::remove_file(&temporary);
@@ -27,15 +45,20 @@ pub(super) fn write_atomically(
 fn write_and_rename(
     temporary: &Path,
     path: &Path,
+    durability: Durability,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     let mut writer = BufWriter::new(File::create_new(temporary)?);
     fill(&mut writer)?;
     let file = writer.into_inner().map_err(|e| e.into_error())?;
-    file.sync_all()?;
+    if durability == Durability::Disk {
+        file.sync_all()?;
+    }
     drop(file);
     fs::rename(temporary, path)?;
-    sync_folder(path);
+    if durability == Durability::Disk {
+        sync_folder(path);
+    }
     Ok(())
 }
 

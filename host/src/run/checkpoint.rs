@@ -2,20 +2,25 @@
 //!
 //! `checkpoint-<meta-epoch>.safetensors` holds the tensors (θ, critic, encoder, optimiser moments, …) and a
 //! JSON state, under a SHA-256 of both. Files are written atomically and the newest two are kept, so that there
-//! is a whole one at every instant; [`Checkpoints::latest`] verifies the checksum and falls back.
+//! is a whole one at every instant; [`Checkpoints::latest`] verifies the checksum and falls back. Waiting for the
+//! disk takes longer than a small meta-epoch, and only a power failure asks for it: every few seconds one
+//! checkpoint waits, and the newest that did is kept too.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::atomic::is_temporary;
+use super::atomic::{Durability, is_temporary};
 use super::tensor::{NamedTensor, read_safetensors, write_safetensors};
 use crate::error::{Error, IoContext, Result};
 
 const FORMAT: &str = "potstill-checkpoint";
 const FORMAT_VERSION: u64 = 1;
 const KEPT: usize = 2;
+/// The most that a power failure costs.
+const DISK_EVERY: Duration = Duration::from_secs(5);
 
 /// The state of a run after a meta-epoch.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +81,10 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`] naming `path`; [`Error::Usage`] when two tensors have one name or a shape does not fit.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.write(path.as_ref(), Durability::Disk)
+    }
+
+    fn write(&self, path: &Path, durability: Durability) -> Result<()> {
         let header = serde_json::json!({
             "format_version": FORMAT_VERSION,
             "meta_epoch": self.meta_epoch,
@@ -85,7 +94,7 @@ impl Checkpoint {
             ("format".to_owned(), FORMAT.to_owned()),
             ("potstill".to_owned(), header.to_string()),
         ]);
-        write_safetensors(path.as_ref(), &self.tensors.iter().collect::<Vec<_>>(), &metadata)
+        write_safetensors(path, &self.tensors.iter().collect::<Vec<_>>(), &metadata, durability)
     }
 }
 
@@ -95,12 +104,14 @@ type ByMetaEpoch = Vec<(u64, PathBuf)>;
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
+    /// The newest that this process has seen reach the disk, and when.
+    on_disk: Option<(u64, Instant)>,
 }
 
 impl Checkpoints {
     /// The checkpoints in `folder`, which must exist before the first [`Checkpoints::save`].
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Checkpoints { folder: folder.into() }
+        Checkpoints { folder: folder.into(), on_disk: None }
     }
 
     /// Where the checkpoint of `meta_epoch` is or would be.
@@ -108,17 +119,29 @@ impl Checkpoints {
         self.folder.join(format!("checkpoint-{meta_epoch:08}.safetensors"))
     }
 
-    /// Writes a checkpoint, then removes all but it and the one before. Those of later meta-epochs go too: they
+    /// Whether the next [`Checkpoints::save`] waits for the disk: the first of a process does.
+    pub fn waits_for_disk(&self) -> bool {
+        self.on_disk.is_none_or(|(_, when)| when.elapsed() >= DISK_EVERY)
+    }
+
+    /// Writes a checkpoint, then removes all but it, the one before and the newest on the disk. Those of later meta-epochs go too: they
     /// belong to a future that the run turned away from, or were found damaged.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file; the checkpoints there were are still whole then.
-    pub fn save(&self, checkpoint: &Checkpoint) -> Result<PathBuf> {
+    pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
         let path = self.path(checkpoint.meta_epoch);
-        checkpoint.save(&path)?;
+        if self.waits_for_disk() {
+            checkpoint.write(&path, Durability::Disk)?;
+            self.on_disk = Some((checkpoint.meta_epoch, Instant::now()));
+        } else {
+            checkpoint.write(&path, Durability::Process)?;
+        }
         let (files, temporary) = self.files()?;
         let kept = |epoch: &u64| *epoch <= checkpoint.meta_epoch;
+        let on_disk = self.on_disk.map(|(epoch, _)| epoch);
         let older = files.iter().rev().filter(|(epoch, _)| kept(epoch)).skip(KEPT);
+        let older = older.filter(|(epoch, _)| on_disk != Some(*epoch));
         let abandoned = files.iter().filter(|(epoch, _)| !kept(epoch));
         for file in older.chain(abandoned).map(|(_, file)| file).chain(&temporary) {
             fs::remove_file(file).at(file)?;
@@ -192,14 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_newest_two_bit_for_bit() {
+    fn keeps_the_newest_two_and_the_one_on_disk_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(folder.path());
+        let mut checkpoints = Checkpoints::new(folder.path());
         assert_eq!(checkpoints.latest().unwrap(), (None, vec![]));
-        for epoch in [9, 10, 11] {
+        for epoch in [7, 8, 9, 10] {
             checkpoints.save(&checkpoint(epoch)).unwrap();
         }
+        assert_eq!(epochs(&checkpoints), [7, 9, 10]);
+        checkpoints.on_disk = None;
+        checkpoints.save(&checkpoint(11)).unwrap();
         assert_eq!(epochs(&checkpoints), [10, 11]);
+        assert!(!checkpoints.waits_for_disk());
         let (latest, warnings) = checkpoints.latest().unwrap();
         let latest = latest.unwrap();
         assert_eq!((bits(&latest), &latest.state), (bits(&checkpoint(11)), &checkpoint(11).state));
@@ -211,7 +238,7 @@ mod tests {
     #[test]
     fn a_torn_or_corrupt_newest_falls_back() {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(folder.path());
+        let mut checkpoints = Checkpoints::new(folder.path());
         checkpoints.save(&checkpoint(10)).unwrap();
         let newest = checkpoints.save(&checkpoint(20)).unwrap();
         let whole = fs::read(&newest).unwrap();
@@ -236,7 +263,7 @@ mod tests {
     #[test]
     fn a_killed_write_leaves_only_litter() {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(folder.path());
+        let mut checkpoints = Checkpoints::new(folder.path());
         checkpoints.save(&checkpoint(1)).unwrap();
         fs::write(folder.path().join(".checkpoint-00000002.safetensors.99-0.tmp"), b"half").unwrap();
         assert_eq!(checkpoints.latest().unwrap().0.unwrap().meta_epoch, 1);
@@ -260,7 +287,7 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(folder.path());
+        let mut checkpoints = Checkpoints::new(folder.path());
         checkpoints.save(&checkpoint(1)).unwrap();
         let name = "run::checkpoint::tests::a_full_disk_names_the_file_and_keeps_the_previous";
         let output = std::process::Command::new("sh")

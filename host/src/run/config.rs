@@ -147,7 +147,7 @@ impl Default for DistillConfig {
             encoder_layers: 0,
             device: "cpu".into(),
             threads: 0,
-            checkpoint_every: 25,
+            checkpoint_every: 1,
             environment: EnvironmentConfig::default(),
             dataset: DatasetConfig::default(),
             learner: PluginConfig::default(),

@@ -19,6 +19,7 @@ use std::path::Path;
 use potstill_plugin_api::{EnvironmentSpec, OptionValue};
 use serde::{Deserialize, Serialize};
 
+use super::atomic::Durability;
 use super::tensor::{Container, NamedTensor, parse_safetensors, write_safetensors};
 use crate::engine::evaluate::Score;
 use crate::error::{Error, IoContext, Result};
@@ -163,18 +164,19 @@ impl Dataset {
         let Versioned { info, .. } =
             serde_json::from_value(value).map_err(|e| format!("the metadata is incomplete ({e})"))?;
 
-        let mut tensors: BTreeMap<_, _> =
-            container.tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
-        let found = tensors.keys().cloned().collect::<Vec<_>>().join(", ");
+        let mut tensors = container.tensors;
+        let found = tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
         let mut take = |name: &str| {
-            tensors.remove(name).ok_or_else(|| format!("tensor `{name}` is missing; the file holds: {found}"))
+            let at = tensors.iter().position(|t| t.name == name);
+            at.map(|at| tensors.remove(at))
+                .ok_or_else(|| format!("tensor `{name}` is missing; the file holds: {found}"))
         };
         let (x, y, inner_lr) = (take("x")?, take("y")?, take("inner_lr")?);
         let inner_lr = match inner_lr.data[..] {
             [value] => value,
             _ => return Err(format!("`inner_lr` has shape {:?}; expected a scalar", inner_lr.shape)),
         };
-        Ok(Dataset { x, y, inner_lr, extra: tensors.into_values().collect(), info })
+        Ok(Dataset { x, y, inner_lr, extra: tensors, info })
     }
 
     /// Checks that the tensors fit the environment, and that every value is finite.
@@ -254,7 +256,8 @@ impl Dataset {
         let inner_lr = NamedTensor::scalar("inner_lr", self.inner_lr);
         let tensors: Vec<&NamedTensor> =
             [&self.x, &self.y, &inner_lr].into_iter().chain(&self.extra).collect();
-        write_safetensors(path, &tensors, &metadata.map(|(key, value)| (key.to_owned(), value)).into())
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        write_safetensors(path, &tensors, &metadata, Durability::Disk)
     }
 
     /// Checks that the dataset stands for the environment `spec`.

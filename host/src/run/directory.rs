@@ -6,7 +6,7 @@
 //!   versions.json          what ran: Potstill, target, device, plugins with their SHA-256, seed
 //!   metrics.jsonl          one JSON object per meta-epoch
 //!   tensorboard/           the same for TensorBoard: events.out.tfevents.*
-//!   checkpoints/           the newest two, checkpoint-<meta-epoch>.safetensors
+//!   checkpoints/           the newest ones, checkpoint-<meta-epoch>.safetensors
 //!   dataset.safetensors    the distilled dataset, the best so far
 //!   report.html            the run on one page
 //!   lock                   held by the process that writes here
@@ -18,7 +18,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::atomic::write_atomically;
+use super::atomic::{is_temporary, write_atomically};
 use super::checkpoint::Checkpoints;
 use super::config::DistillConfig;
 use super::date::Date;
@@ -27,6 +27,7 @@ use crate::error::{Error, IoContext, Result};
 const CONFIG: &str = "config.toml";
 const VERSIONS: &str = "versions.json";
 const LOCK: &str = "lock";
+const CHECKPOINTS: &str = "checkpoints";
 
 /// What ran: enough to run it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +108,7 @@ impl RunDirectory {
             return occupied();
         }
         let run = RunDirectory { path: path.to_owned(), _lock: Some(lock) };
+        remove_temporary(path)?;
         let checkpoints = run.checkpoints_path();
         fs::create_dir_all(&checkpoints).at(&checkpoints)?;
         run.save_versions(versions)?;
@@ -148,6 +150,7 @@ impl RunDirectory {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let mut run = Self::inspect(path)?;
         run._lock = Some(lock(&run.path)?);
+        remove_temporary(&run.path)?;
         Ok(run)
     }
 
@@ -191,7 +194,7 @@ impl RunDirectory {
 
     /// `checkpoints/`.
     pub fn checkpoints_path(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// The run's checkpoints.
@@ -235,14 +238,34 @@ fn is_run(path: &Path) -> bool {
     path.join(CONFIG).is_file() && path.join(VERSIONS).is_file()
 }
 
-/// Whether there is nothing but a lock, which a creation that was cut off leaves.
+/// Whether there is nothing but what a creation that was cut off leaves.
 fn is_empty(path: &Path) -> Result<bool> {
     for entry in fs::read_dir(path).at(path)? {
-        if entry.at(path)?.file_name() != LOCK {
+        let entry = entry.at(path)?;
+        let ours = match entry.file_name().to_string_lossy().as_ref() {
+            LOCK | VERSIONS => true,
+            CHECKPOINTS => {
+                let folder = entry.path();
+                fs::read_dir(&folder).at(&folder)?.next().is_none()
+            }
+            name => is_temporary(name),
+        };
+        if !ours {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Removes what writes of a killed process left. The lock must be held.
+fn remove_temporary(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path).at(path)? {
+        let entry = entry.at(path)?;
+        if is_temporary(&entry.file_name().to_string_lossy()) {
+            fs::remove_file(entry.path()).at(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// An advisory lock that the system frees when the process dies, however it dies.
@@ -314,6 +337,20 @@ mod tests {
         assert!(RunDirectory::open(folder.path()).unwrap_err().to_string().contains("no run directory"));
         let missing = folder.path().join("missing");
         assert!(matches!(RunDirectory::open(&missing), Err(Error::Io { path, .. }) if path == missing));
+    }
+
+    #[test]
+    fn takes_over_what_a_cut_off_creation_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        drop(create(&path).unwrap());
+        fs::rename(path.join(CONFIG), path.join(".config.toml.99-0.tmp")).unwrap();
+        assert!(RunDirectory::open(&path).is_err());
+        drop(create(&path).unwrap());
+        assert!(!path.join(".config.toml.99-0.tmp").exists());
+        fs::remove_file(path.join(CONFIG)).unwrap();
+        fs::write(path.join(CHECKPOINTS).join("checkpoint-00000001.safetensors"), "").unwrap();
+        assert!(create(&path).unwrap_err().to_string().contains("not empty and holds no run"));
     }
 
     #[test]

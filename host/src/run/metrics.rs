@@ -102,6 +102,14 @@ impl MetricsWriter {
         write_events(&mut self.events, &record)
     }
 
+    /// Waits until every line is on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn sync(&self) -> Result<()> {
+        self.lines.sync_data().at(&self.path)
+    }
+
     /// TensorBoard's file.
     pub fn events_path(&self) -> &Path {
         self.events.path()

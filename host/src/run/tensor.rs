@@ -6,7 +6,7 @@ use std::path::Path;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest as _, Sha256};
 
-use super::atomic::write_atomically;
+use super::atomic::{Durability, write};
 use crate::error::{Error, IoContext, Result};
 
 /// A tensor by name: `data` holds the elements of `shape` row by row.
@@ -67,11 +67,12 @@ pub(super) fn write_safetensors(
     path: &Path,
     tensors: &[&NamedTensor],
     metadata: &BTreeMap<String, String>,
+    durability: Durability,
 ) -> Result<()> {
     let mut metadata = metadata.clone();
     metadata.insert(CHECKSUM.into(), checksum(tensors.iter().copied(), &metadata));
     let header = header(tensors, &metadata)?;
-    write_atomically(path, |file| {
+    write(path, durability, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         tensors.iter().try_for_each(|tensor| write_values(file, &tensor.data))
