@@ -7,7 +7,8 @@ use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
 use crate::engine::optimiser::Adam;
 use crate::engine::ppmo::Hyperparameters;
-use crate::engine::programs::{Dimensions, UpdateRule};
+use crate::engine::programs::{Dimensions, Student, UpdateRule};
+use crate::engine::random::stream;
 use crate::error::{Error, Result};
 use crate::plugin::{Description, Environments, Registry};
 use crate::run::{DatasetEnvironment, DistillConfig, Options, Part, PluginConfig, PluginVersion};
@@ -48,6 +49,7 @@ impl<'a> Setup<'a> {
         let learner = builtin::learner(&config.learner.id, &config.learner.options)?;
         let critic = builtin::learner(&config.critic.id, &config.critic.options)?;
         let objective = builtin::objective(&config.objective.id, &config.objective.options)?;
+        check_encoder(&*learner, &dimensions, config.seed)?;
         Ok(Setup { config, environment, dimensions, learner, critic, objective, registry })
     }
 
@@ -178,6 +180,30 @@ fn least_instances(action: &Space) -> usize {
     match action {
         Space::Discrete { n } => n.div_ceil(2) + 1,
         _ => 64,
+    }
+}
+
+/// Refuses an encoder of more layers than there are, or one that would have to fit several architectures.
+fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -> Result<()> {
+    if d.encoder_layers == 0 {
+        return Ok(());
+    }
+    let draw = |number| learner.draw(&mut stream(seed, "architecture", number));
+    let first = Student::new(draw(0), d)?;
+    if d.encoder_layers > first.layers() {
+        return Err(Error::usage(format!(
+            "`encoder_layers` is {}; the learner has {} layers",
+            d.encoder_layers,
+            first.layers()
+        )));
+    }
+    let specification = first.learner.specification();
+    match (1..32).all(|number| draw(number).specification() == specification) {
+        true => Ok(()),
+        false => Err(Error::usage(format!(
+            "an encoder needs learners of one architecture; the options of `{}` make them differ",
+            learner.id()
+        ))),
     }
 }
 
