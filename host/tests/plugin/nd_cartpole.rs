@@ -1,5 +1,8 @@
 //! The built-in environment: the same to the bit in the sandbox, as native code, and in Gymnasium.
-use potstill::plugin::{Actions, Environments, Observations, Registry, RenderMode, Transition};
+use std::fs;
+use std::path::Path;
+
+use potstill::plugin::{Actions, Environments, Loader, Observations, Registry, RenderMode, Transition};
 use potstill_plugin_api::{Frame, Space};
 use potstill_sdk::Rng;
 use serde::Deserialize;
@@ -49,6 +52,29 @@ fn plays_alike_in_the_sandbox_and_natively() {
             5000,
         );
         assert!(ends > 1000, "episodes end");
+    }
+}
+
+/// `POTSTILL_REBUILT` names a folder with an `nd-cartpole.wasm` that was just built from source.
+#[test]
+fn the_committed_component_plays_like_one_rebuilt_from_source() {
+    let Some(folder) = std::env::var_os("POTSTILL_REBUILT") else { return };
+    let place = tempfile::tempdir().unwrap();
+    fs::copy(repository("plugins/nd-cartpole/plugin.toml"), place.path().join("plugin.toml")).unwrap();
+    let rebuilt = Path::new(&folder).join("nd-cartpole.wasm");
+    fs::copy(rebuilt, place.path().join("nd-cartpole.wasm")).unwrap();
+    let registries = [registry(&[repository("plugins/nd-cartpole")]), registry(&[place.path().into()])];
+    for n in ["1", "3"] {
+        let [committed, rebuilt] = registries.each_ref().map(|r| {
+            let entry = r.environment("nd-cartpole-v1").unwrap();
+            assert_eq!(entry.loader, Loader::Wasm, "not the built-in one");
+            let mut environments = r.make_environments("nd-cartpole-v1", &settings(&[("n", n)]), 64).unwrap();
+            let first = environments.reset(&(0..64).collect::<Vec<_>>()).unwrap();
+            let mut seen = vec![];
+            play(&mut *environments, &mut Rng::seeded(9), |t| seen.push(t.clone()), 2000);
+            (environments.spec().clone(), first, seen, environments.snapshot().unwrap())
+        });
+        assert!(committed == rebuilt, "{n} axes");
     }
 }
 

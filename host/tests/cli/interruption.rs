@@ -1,0 +1,239 @@
+//! A run that is killed, stopped, starved or contended for: it goes on as if nothing had happened.
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Outcome, Place, SMALL, Said, list, newest_checkpoint, read};
+
+/// Long enough to be hit in the middle.
+fn longer(checkpoint_every: u64) -> String {
+    format!("checkpoint_every = {checkpoint_every}\n{}", SMALL.replace("meta_epochs = 8", "meta_epochs = 60"))
+}
+
+/// Long to score.
+fn much_scored() -> String {
+    SMALL.replace("\nlearners = 4\nepisodes = 3\n", "\nlearners = 300\nepisodes = 3\n")
+}
+
+fn start(place: &Place, arguments: &[&str]) -> Child {
+    place.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn kill(mut child: Child) {
+    // It may be done already.
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
+fn interrupt(child: Child) -> Said {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    child.wait_with_output().unwrap().into()
+}
+
+/// Waits until the run has a checkpoint of `epoch` or a later one.
+#[track_caller]
+fn wait_for_checkpoint(run: &Path, epoch: u64) {
+    let started = Instant::now();
+    let name = format!("checkpoint-{epoch:08}.safetensors");
+    loop {
+        let folder = run.join("checkpoints");
+        let names = if folder.is_dir() { list(&folder) } else { vec![] };
+        if names.iter().any(|found| found.starts_with("checkpoint-") && *found >= name) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint {epoch} in {}", run.display());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn assert_no_litter(run: &Path) {
+    for folder in [run.to_owned(), run.join("checkpoints")] {
+        let litter: Vec<String> = list(&folder).into_iter().filter(|name| name.starts_with('.')).collect();
+        assert!(litter.is_empty(), "{litter:?}");
+    }
+    assert_eq!(list(&run.join("tensorboard")).len(), 1);
+}
+
+#[test]
+fn killed_at_any_moment_it_ends_the_same() {
+    let place = Place::new();
+    for every in [1, 7] {
+        place.write("small.toml", longer(every));
+        let whole = format!("whole-{every}");
+        let started = Instant::now();
+        let whole = Outcome::of(&place.distil(&whole, &[]));
+        let took = started.elapsed();
+        let name = format!("killed-{every}");
+        let run = place.path(&name);
+        let begin = ["distill", "--config", "small.toml", "--out", &name];
+        // Two at the very start, then anywhere: a process that goes on begins where the last one was killed.
+        let mut kills = 0;
+        for share in [0.0, 0.05, 0.4, 0.15, 0.3, 0.1, 0.35, 0.25] {
+            let begun = run.join("config.toml").exists();
+            let resume = ["resume", &name];
+            let child = start(&place, if begun { &resume } else { &begin });
+            std::thread::sleep(took.mul_f64(share));
+            kill(child);
+            kills += 1;
+        }
+        assert_eq!(kills, 8);
+        place.ok(&["resume", &name]);
+        whole.assert_same(&Outcome::of(&run));
+        assert_no_litter(&run);
+    }
+}
+
+#[test]
+fn killed_while_scoring_it_only_scores() {
+    let place = Place::new();
+    place.write("small.toml", much_scored());
+    let whole = Outcome::of(&place.distil("whole", &[]));
+    let child = start(&place, &["distill", "--config", "small.toml", "--out", "killed"]);
+    let run = place.path("killed");
+    wait_for_checkpoint(&run, 8);
+    std::thread::sleep(Duration::from_millis(50));
+    kill(child);
+    let unscored = potstill::run::Dataset::load(run.join("dataset.safetensors")).unwrap();
+    assert_eq!(unscored.info.scores.len(), 1, "killed before the final scores");
+    // With the times of day: a meta-epoch that was gone through again would have another.
+    let metrics = read(run.join("metrics.jsonl"));
+    place.ok(&["resume", "killed"]);
+    assert_eq!(read(run.join("metrics.jsonl")), metrics);
+    whole.assert_same(&Outcome::of(&run));
+    place.ok(&["resume", "killed"]);
+    whole.assert_same(&Outcome::of(&run));
+}
+
+#[test]
+fn a_torn_checkpoint_is_passed_over() {
+    let place = Place::new();
+    let run = place.distil("run", &[]);
+    let whole = Outcome::of(&run);
+    let newest = newest_checkpoint(&run);
+    let bytes = read(&newest);
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() - 3] ^= 4;
+    for damaged in [&bytes[..bytes.len() / 3], &flipped, b""] {
+        std::fs::write(&newest, damaged).unwrap();
+        let said = place.run(&["resume", "run", "--json"]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert!(
+            said.err.starts_with("warning: ") && said.err.contains("checkpoint-00000008"),
+            "{}",
+            said.err
+        );
+        assert!(said.err.contains("trying the checkpoint before it"), "{}", said.err);
+        whole.assert_same(&Outcome::of(&run));
+    }
+    for name in list(&run.join("checkpoints")) {
+        std::fs::write(run.join("checkpoints").join(name), "torn").unwrap();
+    }
+    place.refused(&["resume", "run"], 1, "no checkpoint can be used");
+}
+
+#[cfg(unix)]
+#[test]
+fn stopped_by_ctrl_c_it_says_how_to_go_on() {
+    let place = Place::new();
+    place.write("small.toml", longer(0));
+    let whole = Outcome::of(&place.distil("whole", &[]));
+    let child = start(&place, &["distill", "--config", "small.toml", "--out", "run"]);
+    let run = place.path("run");
+    // Only the first checkpoint is written unasked.
+    wait_for_checkpoint(&run, 0);
+    std::thread::sleep(Duration::from_millis(100));
+    let said = interrupt(child);
+    said.refused(130, "error: interrupted after meta-epoch ");
+    assert!(said.err.contains("`potstill resume run` goes on"), "{}", said.err);
+    assert!(newest_checkpoint(&run) > run.join("checkpoints/checkpoint-00000000.safetensors"));
+    place.ok(&["resume", "run"]);
+    whole.assert_same(&Outcome::of(&run));
+}
+
+#[cfg(unix)]
+#[test]
+fn stopped_while_scoring_it_stops() {
+    let place = Place::new();
+    place.write("small.toml", much_scored());
+    let child = start(&place, &["distill", "--config", "small.toml", "--out", "run"]);
+    wait_for_checkpoint(&place.path("run"), 8);
+    std::thread::sleep(Duration::from_millis(50));
+    interrupt(child).refused(130, "error: interrupted while scoring; `potstill resume run` goes on");
+    place.ok(&["resume", "run"]);
+}
+
+#[test]
+fn two_processes_do_not_share_a_run() {
+    let place = Place::new();
+    place.write("small.toml", SMALL.replace("meta_epochs = 8", "meta_epochs = 100000"));
+    let child = start(&place, &["distill", "--config", "small.toml", "--out", "run"]);
+    wait_for_checkpoint(&place.path("run"), 1);
+    let writing = format!("another process (process {}) is writing this run", child.id());
+    place.refused(&["resume", "run"], 1, &writing);
+    place.refused(
+        &["distill", "--config", "small.toml", "--out", "run"],
+        1,
+        "the directory already holds a run: resume it, or choose another directory",
+    );
+    kill(child);
+}
+
+/// A limit on file sizes is a full disk that needs no rights to set up.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_one_clear_error() {
+    let limited = |place: &Place, blocks: &str, arguments: &[&str]| -> Said {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"", "sh", blocks])
+            .arg(env!("CARGO_BIN_EXE_potstill"))
+            .args(arguments);
+        place.settle(&mut command);
+        command.output().unwrap().into()
+    };
+    let place = Place::new();
+    // A checkpoint that is larger than the limit, which in turn leaves room for the sandbox.
+    place.write("small.toml", longer(1).replace("[env", "[critic.options]\nwidth = 256\n[env"));
+    let whole = Outcome::of(&place.distil("whole", &[]));
+
+    let said = limited(&place, "600", &["distill", "--config", "small.toml", "--out", "run"]);
+    said.refused(1, "run/checkpoints/checkpoint-00000000.safetensors: File too large");
+    place.ok(&["resume", "run"]);
+    whole.assert_same(&Outcome::of(&place.path("run")));
+
+    let child = start(&place, &["distill", "--config", "small.toml", "--out", "middle"]);
+    let run = place.path("middle");
+    wait_for_checkpoint(&run, 10);
+    kill(child);
+    let newest = newest_checkpoint(&run);
+    let before = (newest.clone(), read(&newest));
+    let said = limited(&place, "600", &["resume", "middle"]);
+    said.refused(1, "File too large");
+    let newest = newest_checkpoint(&run);
+    assert!(before == (newest.clone(), read(&newest)));
+    place.ok(&["resume", "middle"]);
+    whole.assert_same(&Outcome::of(&run));
+    assert_no_litter(&run);
+}
+
+#[test]
+fn takes_no_directory_that_is_not_its_own() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("thesis")).unwrap();
+    place.write("thesis/chapter.tex", "words");
+    let to = |out: &str, expected: &str| {
+        let said = place.run(&["distill", "--config", "small.toml", "--out", out]);
+        said.refused(1, expected);
+    };
+    to("thesis", "thesis: the directory is not empty and holds no run: choose a new or an empty one");
+    assert_eq!(list(&place.path("thesis")), ["chapter.tex"]);
+    to("thesis/chapter.tex", "thesis/chapter.tex: ");
+    to("thesis/chapter.tex/run", "thesis/chapter.tex/run: ");
+    if cfg!(target_os = "linux") {
+        // Not even the superuser makes folders there.
+        to("/proc/run", "/proc/run: ");
+    }
+    place.refused(&["resume", "thesis"], 1, "thesis: no run directory: it has no config.toml");
+    place.refused(&["resume", "nowhere"], 1, "nowhere: No such file or directory");
+}

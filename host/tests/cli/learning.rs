@@ -1,0 +1,23 @@
+//! That it works at all: a short distillation teaches strangers to balance the pole.
+use crate::Place;
+
+#[test]
+fn a_short_distillation_teaches_and_no_teaching_does_not() {
+    let place = Place::new();
+    place.write(
+        "short.toml",
+        "[evaluation]\nevery = 20\nvalidation_learners = 5\nlearners = 20\nepisodes = 20\n",
+    );
+    let command = ["distill", "--config", "short.toml", "--meta-epochs", "120", "--seed", "1", "--json"];
+    let value = place.json(&[&command[..], &["--out", "run"]].concat());
+    let taught = value["scores"][0]["mean_return"].as_f64().unwrap();
+    assert!(taught > 300.0, "{taught}");
+    // The same file with a step of no length.
+    let mut dataset = potstill::run::Dataset::load(place.path("run/dataset.safetensors")).unwrap();
+    dataset.inner_lr = f32::MIN_POSITIVE;
+    dataset.save(place.path("untaught.safetensors")).unwrap();
+    let protocol = ["--learners", "20", "--episodes", "20", "--json"];
+    let value = place.json(&[&["eval", "untaught.safetensors"][..], &protocol].concat());
+    let untaught = value["mean_return"].as_f64().unwrap();
+    assert!(untaught < 40.0, "{untaught}");
+}

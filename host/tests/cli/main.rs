@@ -1,0 +1,202 @@
+//! The program as a user runs it: whole commands, what they print, what they leave on disk.
+mod commands;
+mod interruption;
+mod learning;
+mod python;
+mod refusals;
+mod run;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Small enough that a whole run takes a fraction of a second.
+const SMALL: &str = "\
+    meta_epochs = 8\n\
+    threads = 1\n\
+    [environment]\nenvs = 4\nsteps = 32\n\
+    [ppo]\nlearners = 2\npolicy_epochs = 2\nminibatch = 32\n\
+    [evaluation]\nevery = 3\nvalidation_learners = 2\nvalidation_episodes = 3\nlearners = 4\nepisodes = 3\n";
+
+/// An empty folder to run the program in, with nothing of the user's in reach.
+struct Place(TempDir);
+
+/// What a command said and how it ended.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Place(tempfile::tempdir().unwrap());
+        place.write("small.toml", SMALL);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Names of what lies here, the configuration that every place has left out.
+    fn names(&self) -> Vec<String> {
+        let mut names = list(self.0.path());
+        names.retain(|name| name != "small.toml");
+        names
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_potstill"));
+        command.args(arguments);
+        self.settle(&mut command);
+        command
+    }
+
+    fn settle(&self, command: &mut Command) {
+        // Compiled plugins are shared by the tests: a compilation takes longer than most of them.
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-cache");
+        command
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .env("POTSTILL_CACHE", cache)
+            .env("HOME", self.0.path())
+            .env("XDG_DATA_HOME", self.path("data"))
+            .env_remove("POTSTILL_PLUGIN_PATH");
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    /// Runs a command that must work; gives what it printed.
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let said = self.run(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
+        said.out
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        let out = self.ok(arguments);
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {out}"))
+    }
+
+    /// Runs a command that must fail: with this exit code, and one error that says `expected`.
+    #[track_caller]
+    fn refused(&self, arguments: &[&str], code: i32, expected: &str) -> Said {
+        let said = self.run(arguments);
+        said.refused(code, expected);
+        said
+    }
+
+    /// Distils `small.toml` with more `arguments` into the folder `out`.
+    #[track_caller]
+    fn distil(&self, out: &str, arguments: &[&str]) -> PathBuf {
+        self.ok(&[&["distill", "--config", "small.toml", "--out", out], arguments].concat());
+        self.path(out)
+    }
+}
+
+impl Said {
+    #[track_caller]
+    fn refused(&self, code: i32, expected: &str) {
+        let errors: Vec<&str> = self.err.lines().filter(|line| line.starts_with("error:")).collect();
+        assert_eq!(errors.len(), 1, "{}", self.err);
+        assert!(self.err.contains(expected), "expected `{expected}`: {}", self.err);
+        assert_eq!(self.code, Some(code), "{}", self.err);
+        assert_eq!(self.out, "");
+        for noise in ["panicked at", "internal fault", "RUST_BACKTRACE"] {
+            assert!(!self.err.contains(noise), "{}", self.err);
+        }
+    }
+}
+
+fn list(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> Vec<u8> {
+    std::fs::read(path.as_ref()).unwrap_or_else(|e| panic!("{}: {e}", path.as_ref().display()))
+}
+
+/// The newest checkpoint of a run.
+fn newest_checkpoint(run: &Path) -> PathBuf {
+    let folder = run.join("checkpoints");
+    folder.join(list(&folder).iter().rfind(|name| !name.starts_with('.')).unwrap())
+}
+
+fn metrics(run: &Path) -> Vec<BTreeMap<String, Value>> {
+    let text = String::from_utf8(read(run.join("metrics.jsonl"))).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What two runs that are the same run have in common to the bit.
+#[derive(PartialEq)]
+struct Outcome {
+    dataset: Vec<u8>,
+    checkpoint: (String, Vec<u8>),
+    metrics: Vec<BTreeMap<String, Value>>,
+}
+
+impl Outcome {
+    fn of(run: &Path) -> Self {
+        let newest = newest_checkpoint(run);
+        let mut metrics = metrics(run);
+        metrics.iter_mut().for_each(|record| assert!(record.remove("wall_time").is_some()));
+        Outcome {
+            dataset: read(run.join("dataset.safetensors")),
+            checkpoint: (newest.file_name().unwrap().to_string_lossy().into_owned(), read(&newest)),
+            metrics,
+        }
+    }
+
+    #[track_caller]
+    fn assert_same(&self, other: &Outcome) {
+        assert_eq!(self.metrics, other.metrics);
+        assert!(self.dataset == other.dataset, "the datasets differ");
+        assert!(self.checkpoint == other.checkpoint, "the checkpoints differ");
+    }
+}
+
+/// A finished run that the tests share, to look at and never to change.
+fn finished_run() -> &'static Path {
+    static RUN: OnceLock<PathBuf> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let run = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-finished-run");
+        if run.exists() {
+            std::fs::remove_dir_all(&run).unwrap();
+        }
+        Place::new().ok(&["distill", "--config", "small.toml", "--out", text(&run)]);
+        run
+    })
+}

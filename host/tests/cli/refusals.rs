@@ -1,0 +1,288 @@
+//! What cannot be done is refused in one clear line, and leaves nothing behind.
+use std::collections::HashMap;
+use std::path::Path;
+
+use potstill::run::Dataset;
+use safetensors::SafeTensors;
+
+use crate::{Outcome, Place, finished_run, newest_checkpoint, read, repository, text};
+
+#[test]
+fn requests_that_cannot_be_met() {
+    let place = Place::new();
+    let cases: &[(&[&str], &str)] = &[
+        (&["nd-cartpol"], "there is no environment `nd-cartpol`. Did you mean `nd-cartpole`?"),
+        (&["nd-cartpole-v9"], "there is no environment `nd-cartpole-v9`. Did you mean `nd-cartpole-v1`?"),
+        (&["--set", "m=2"], "Did you mean `n`?"),
+        (&["--set", "n=0"], "`n`"),
+        (&["--set", "n=two"], "`n`"),
+        (&["--set", "n=nan"], "`n`"),
+        (&["--set", "n"], "expected NAME=VALUE, got `n`"),
+        (&["--objective", "pmo"], "there is no objective `pmo`. Did you mean `ppmo`?"),
+        (&["--objective-set", "clipp=0.1"], "objective `ppmo`: unknown field `clipp`"),
+        (&["--learner", "mpl"], "there is no learner `mpl`. Did you mean `mlp`?"),
+        (&["--learner-set", "widht=8"], "learner `mlp`: unknown field `widht`"),
+        (&["--learner-set", "width=0"], "width"),
+        (&["--learner-set", "width=9-3"], "width"),
+        (&["--device", "cup"], "unknown device `cup`. Did you mean `cpu`?"),
+        (&["--k", "0"], "`dataset.k` is 0; expected at least 1"),
+        (&["--envs", "5"], "`environment.envs` is 5; expected a multiple of the 2 learners"),
+        (&["--envs", "0"], "`environment.envs` is 0; expected at least 1"),
+        (&["--steps", "0"], "`environment.steps` is 0; expected at least 1"),
+        (&["--meta-epochs", "0"], "`meta_epochs` is 0; expected at least 1"),
+        (&["--lr", "NaN"], "`optimiser.lr` is NaN; expected a number above 0"),
+        (&["--lr", "inf"], "`optimiser.lr` is inf; expected a number above 0"),
+        (&["--lr", "fast"], "invalid value 'fast' for '--lr <LR>'"),
+        (&["--encoder-layers", "9"], "`encoder_layers` is 9; the learner has 3 layers"),
+        (
+            &["--encoder-layers", "1", "--learner-set", "width=8-16"],
+            "an encoder needs learners of one architecture; the options of `mlp` make them differ",
+        ),
+        (&["--seed", "18446744073709551615"], "`seed` is 18446744073709551615; expected at most"),
+        (&["--thread", "1"], "unexpected argument '--thread'"),
+    ];
+    for (arguments, expected) in cases {
+        let mut all = vec!["distill", "--config", "small.toml", "--json"];
+        all.extend(*arguments);
+        place.refused(&all, 2, expected);
+        assert!(place.names().is_empty(), "{arguments:?} left {:?}", place.names());
+    }
+    place.refused(&["distil", "nd-cartpole"], 2, "a similar subcommand exists: 'distill'");
+    place.refused(&["eval", text(finished_run()), "--learners", "0"], 2, "must be at least 1");
+    place.refused(&["bench", "--repetitions", "0"], 2, "--repetitions must be at least 1");
+    if !cfg!(feature = "cuda") {
+        place.refused(&["distill", "--device", "cuda"], 1, "device `cuda:0`: this build has no CUDA");
+    }
+    assert!(place.names().is_empty(), "{:?}", place.names());
+}
+
+#[test]
+fn configurations_that_are_not_right() {
+    let place = Place::new();
+    place.refused(&["distill", "--config", "nowhere.toml"], 1, "nowhere.toml: No such file");
+    for (content, expected) in [
+        ("sede = 1", "wrong.toml: unknown key `sede`. Did you mean `seed`?"),
+        ("[ppo]\nlearners = 3", "wrong.toml: `environment.envs` is 8; expected a multiple of the 3 learners"),
+        ("[optimiser]\nlr = nan", "wrong.toml: `optimiser.lr` is NaN"),
+        ("[environment\n", "wrong.toml: TOML parse error at line 1"),
+        ("seed = 'one'", "wrong.toml: TOML parse error at line 1"),
+    ] {
+        place.write("wrong.toml", content);
+        place.refused(&["distill", "--config", "wrong.toml"], 1, expected);
+        assert_eq!(place.names(), ["wrong.toml"]);
+    }
+}
+
+/// The finished run's dataset with other metadata, and no checksum that would give it away.
+fn rewritten(change: impl Fn(&str) -> String) -> Vec<u8> {
+    let bytes = read(finished_run().join("dataset.safetensors"));
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut metadata: HashMap<String, String> = header.metadata().clone().unwrap();
+    metadata.remove("sha256");
+    let own = metadata["potstill"].clone();
+    metadata.insert("potstill".into(), change(&own));
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()
+}
+
+#[test]
+fn files_that_are_no_datasets() {
+    let place = Place::new();
+    let whole = read(finished_run().join("dataset.safetensors"));
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    place.ok(&["train", text(finished_run()), "--out", "agent"]);
+    place.write("untouched", rewritten(str::to_owned));
+    place.ok(&["eval", "untouched", "--learners", "1", "--episodes", "1"]);
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (b"".to_vec(), "wrong: the file is 0 bytes long: it is empty or cut short"),
+        (b"a text about datasets".to_vec(), "wrong: "),
+        (whole[..whole.len() - 9].to_vec(), "wrong: the file is cut short"),
+        (whole[..100].to_vec(), "wrong: the file is cut short"),
+        (flipped(whole.len() - 1), "wrong: the file is damaged: its content does not match its checksum"),
+        (flipped(whole.len() - 30), "wrong: "),
+        (flipped(300), "wrong: "),
+        (read(place.path("agent")), "wrong: this is a `potstill-agent` file; expected a dataset"),
+        (read(newest_checkpoint(finished_run())), "wrong: this is a `potstill-checkpoint` file"),
+        (read(repository("tests/fixtures/cartpole.pt")), "this looks like a PyTorch file"),
+        (
+            rewritten(|text| text.replace("\"format_version\":1", "\"format_version\":2")),
+            "wrong: dataset format 2; this Potstill (0.1.0) reads up to 1: upgrade it",
+        ),
+        (rewritten(|text| text.replace("\"seed\"", "\"sead\"")), "wrong: the metadata is incomplete"),
+    ];
+    for (content, expected) in cases {
+        place.write("wrong", content);
+        for command in ["eval", "train", "play"] {
+            if command == "play" && expected.contains("potstill-agent") {
+                continue;
+            }
+            place.refused(&[command, "wrong"], 1, expected);
+        }
+        assert_eq!(place.names(), ["agent", "untouched", "wrong"]);
+    }
+    // As a copy that is cut anywhere at all.
+    for at in (0..whole.len()).step_by(whole.len() / 12) {
+        place.write("wrong", &whole[..at]);
+        place.refused(&["eval", "wrong"], 1, "wrong: ");
+    }
+    place.refused(&["eval", "nowhere"], 1, "nowhere: No such file");
+    std::fs::create_dir(place.path("empty")).unwrap();
+    place.refused(&["eval", "empty"], 1, "empty: no run directory");
+}
+
+#[test]
+fn datasets_of_something_else() {
+    let place = Place::new();
+    let save = |change: &dyn Fn(&mut Dataset)| {
+        let mut dataset = Dataset::load(finished_run().join("dataset.safetensors")).unwrap();
+        change(&mut dataset);
+        dataset.save(place.path("other")).unwrap();
+    };
+    let refused = |code: i32, expected: &str| {
+        for command in ["eval", "train", "play"] {
+            place.refused(&[command, "other"], code, expected);
+        }
+        assert_eq!(place.names(), ["other"]);
+    };
+    save(&|d| d.info.environment.id = "mountain-car-v0".into());
+    refused(2, "there is no environment `mountain-car-v0`");
+    save(&|d| {
+        d.info.environment.settings.insert("n".into(), potstill_plugin_api::OptionValue::Integer(2));
+    });
+    refused(2, "the dataset was made for `nd-cartpole-v1` with ");
+    save(&|d| {
+        d.info.environment.settings.insert("wheels".into(), potstill_plugin_api::OptionValue::Integer(2));
+    });
+    refused(2, "`wheels`");
+    save(&|d| d.info.learner.id = "transformer".into());
+    refused(2, "there is no learner `transformer`");
+    save(&|d| d.info.objective.id = "dqn".into());
+    refused(2, "there is no objective `dqn`");
+    save(&|d| {
+        d.inner_lr = f32::MAX;
+        d.y.data.fill(1e38);
+    });
+    place.refused(
+        &["eval", "other"],
+        2,
+        "the learner's policy is not a number: this dataset does not teach it",
+    );
+}
+
+fn copy_plugin(place: &Place) {
+    std::fs::create_dir(place.path("plugin")).unwrap();
+    for file in ["plugin.toml", "nd-cartpole.wasm"] {
+        let from = repository("plugins/nd-cartpole").join(file);
+        std::fs::copy(from, place.path("plugin").join(file)).unwrap();
+    }
+}
+
+#[test]
+fn a_plugin_that_changed_since_the_run_began() {
+    let place = Place::new();
+    copy_plugin(&place);
+    let run = place.distil("run", &["--plugin", "plugin"]);
+    let whole = Outcome::of(&run);
+    std::fs::remove_file(newest_checkpoint(&run)).unwrap();
+    // A section that any reader of WebAssembly passes over.
+    let mut wasm = read(place.path("plugin/nd-cartpole.wasm"));
+    wasm.extend([0, 3, 1, b'x', 0]);
+    place.write("plugin/nd-cartpole.wasm", wasm);
+    let resume = ["resume", "run", "--plugin", "plugin"];
+    place.refused(&resume, 2, "plugin `nd-cartpole-v1` is not the file this run began with; restore it, or");
+    place.ok(&["resume", "run", "--plugin", "plugin", "--changed-plugin"]);
+    let after = Outcome::of(&run);
+    assert_eq!(after.metrics, whole.metrics, "this change changes nothing");
+    // It is the run's plugin now.
+    place.ok(&resume);
+    place.refused(&["resume", "run"], 2, "is not the file this run began with");
+}
+
+const HOSTILE: [(&str, &str); 6] = [
+    ("step-loop", "in `step`: endless loop: no answer within 0.3 s (limit `step-seconds`)"),
+    ("step-memory", "in `step`: memory limit of 32 MiB reached (limit `memory-mib`)"),
+    ("step-panic", "in `step`: panicked: index 2 of a thing of three"),
+    ("nan-observation", "in `step`: observation 3 of environment 1 is NaN"),
+    ("short-observations", "in `step`: returned 12 observation values, expected 2 environments × 4 = 8"),
+    ("reset-short", "in `reset`: returned 4 observation values, expected 2 environments × 4 = 8"),
+];
+
+#[test]
+fn a_hostile_environment_is_named() {
+    let place = Place::new();
+    let hostile = repository("tests/hostile");
+    let from = ["--config", "small.toml", "--plugin", text(&hostile)];
+    for (mode, cause) in HOSTILE {
+        let set = format!("mode={mode}");
+        let with = ["distill", "test/hostile-v1", "--set", &set, "--out", mode];
+        let error = format!("error: plugin `test/hostile-v1`, {cause}");
+        place.refused(&[&with[..], &from].concat(), 1, &error);
+        let run = place.path(mode);
+        assert!(newest_checkpoint(&run).ends_with("checkpoint-00000000.safetensors"));
+        place.refused(&["resume", mode, "--plugin", text(&hostile)], 1, &error);
+        place.refused(&["eval", mode], 1, "this run has no dataset yet; `potstill resume` goes on with it");
+    }
+    // What cannot even begin leaves nothing.
+    let names = place.names();
+    for (mode, cause) in [
+        ("make-trap", "in `make`: crashed"),
+        ("make-loop", "in `make`: endless loop: no answer within 1 s"),
+        ("make-error", "in `make`: the moon is in the wrong phase"),
+        ("spec-overflow", "in `spec`: the observation space is wrong"),
+    ] {
+        let set = format!("mode={mode}");
+        let with = ["distill", "test/hostile-v1", "--set", &set, "--out", mode];
+        place.refused(&[&with[..], &from].concat(), 1, &format!("error: plugin `test/hostile-v1`, {cause}"));
+    }
+    assert_eq!(place.names(), names);
+}
+
+#[test]
+fn an_environment_that_turns_hostile_costs_one_meta_epoch() {
+    let place = Place::new();
+    let hostile = repository("tests/hostile");
+    let with_plugin = ["--plugin", text(&hostile)];
+    // Its episodes never end, so it is not validated before the last meta-epoch.
+    place.write(
+        "small.toml",
+        crate::SMALL.replace("every = 3", "every = 0").replace("meta_epochs = 8", "meta_epochs = 100000"),
+    );
+    let begin = ["distill", "test/hostile-v1", "--config", "small.toml", "--out", "run"];
+    let mut child = place.command(&[&begin[..], &with_plugin].concat()).spawn().unwrap();
+    let run = place.path("run");
+    let epochs = |at_least: u64| {
+        let started = std::time::Instant::now();
+        while !run.join("checkpoints").is_dir() || epoch(&run) < at_least {
+            assert!(started.elapsed().as_secs() < 60);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    epochs(3);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let config = String::from_utf8(read(run.join("config.toml"))).unwrap();
+    place.write("run/config.toml", config.replace("\"none\"", "\"step-trap\""));
+    let (before, state) = (epoch(&run), read(newest_checkpoint(&run)));
+    let resume = [&["resume", "run"][..], &with_plugin].concat();
+    let said = place.refused(&resume, 1, "error: plugin `test/hostile-v1`, in `step`: crashed: ");
+    assert!(said.err.contains("the last meta-epoch was lost"), "{}", said.err);
+    assert!(epoch(&run) == before && read(newest_checkpoint(&run)) == state);
+    place.write("run/config.toml", &config);
+    let mut child = place.command(&resume).spawn().unwrap();
+    epochs(before + 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.write("run/config.toml", config.replace("100000", &(epoch(&run) + 1).to_string()));
+    place.refused(&resume, 2, "an episode of `test/hostile-v1` has not ended after 200000 steps");
+}
+
+/// The newest checkpoint's meta-epoch, 0 while there is none.
+fn epoch(run: &Path) -> u64 {
+    let names = crate::list(&run.join("checkpoints"));
+    let number = |name: &String| name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.parse().ok();
+    names.iter().filter_map(number).max().unwrap_or(0)
+}
