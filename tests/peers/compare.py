@@ -20,7 +20,7 @@ def main():
     # Peer, its script, Potstill's own line, the threads both get.
     pairs = [
         ("JAX, jitted", "jax_ppmo.py", "meta-epoch, 2D k=3, 8 × 512 steps, 16 updates of 1024", 2),
-        ("PyTorch, eager, Gymnasium", "torch_ppmo.py", "meta-epoch, 1D k=2, 10 × 200 steps, 16 updates of 512 (as published)", 1),
+        ("PyTorch, eager, as published", "torch_ppmo.py", "meta-epoch, 1D k=2, 10 × 200 steps, 16 updates of 512 (as published)", 1),
         ("EnvPool, one thread", "envpool_cartpole.py", "environment steps, 64 copies", 1),
     ]
     print("| Peer | its time | Potstill | times faster |\n|---|---|---|---|")

@@ -1,7 +1,9 @@
 """The published loop's shape in eager PyTorch with Gymnasium environments. Prints one JSON line.
 
 1D cart-pole, k = 2, 10 environments x 200 steps, 4 policy epochs of minibatches of 512 (the last of 464), one
-thread: a tape is built and differentiated through the inner step for every update. Needs `torch`, `gymnasium`.
+thread: a tape is built and differentiated through the inner step for every update. As published, minibatches come
+from a `DataLoader` over a `Dataset` that picks one transition at a time; `lean` as second argument slices tensors
+instead. Needs `torch`, `gymnasium`.
 """
 
 import json
@@ -17,6 +19,26 @@ import torch.nn.functional as F
 torch.set_num_threads(1)
 torch.manual_seed(0)
 ENVS, STEPS, K, GAMMA, LAMBDA = 10, 200, 2, 0.99, 0.95
+
+
+class Transitions(torch.utils.data.Dataset):
+    """One transition at a time, as the published code reads its rollouts."""
+
+    def __init__(self, columns):
+        self.columns = columns
+
+    def __len__(self):
+        return ENVS * STEPS
+
+    def __getitem__(self, index):
+        return [column[index // ENVS][index % ENVS] for column in self.columns]
+
+
+def minibatches(data, lean):
+    if lean:
+        return ([d[index] for d in data] for index in torch.randperm(ENVS * STEPS).split(512))
+    columns = [d.reshape(STEPS, ENVS, *d.shape[1:]) for d in data]
+    return torch.utils.data.DataLoader(Transitions(columns), batch_size=512, shuffle=True)
 
 
 def network(outputs, gain):
@@ -41,6 +63,7 @@ def inner(fresh, x, y, lr):
 
 def main():
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    lean = sys.argv[2:] == ["lean"]
     envs = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * ENVS)
     x, y = torch.randn(K, 4, requires_grad=True), torch.randn(K, 2, requires_grad=True)
     lr = torch.tensor(0.02, requires_grad=True)
@@ -54,7 +77,7 @@ def main():
         started = time.perf_counter()
         fresh = network(2, 0.01)
         policy = [p.detach() for p in inner(fresh, x, y, lr)]
-        rows = {name: [] for name in ["s", "a", "log_prob", "r", "done", "v"]}
+        rows = {name: [] for name in ["s", "a", "log_prob", "r", "done", "v", "entropy"]}
         for _ in range(STEPS):
             with torch.no_grad():
                 s = torch.from_numpy(observation)
@@ -65,6 +88,7 @@ def main():
             rows["s"].append(s)
             rows["a"].append(a)
             rows["log_prob"].append(distribution.log_prob(a))
+            rows["entropy"].append(distribution.entropy())
             rows["r"].append(torch.from_numpy(reward.astype(np.float32)))
             rows["done"].append(torch.from_numpy((terminated | truncated).astype(np.float32)))
         with torch.no_grad():
@@ -76,9 +100,10 @@ def main():
             advantages[t], following = carry, rows["v"][t]
         data = [torch.cat(rows[n]) for n in ["s", "a", "log_prob"]] + [torch.cat(advantages)]
         data.append(data[3] + torch.cat(rows["v"]))
+        # The published rollout carries nine columns through the loader; the loss reads five.
+        data += [torch.cat(rows[n]) for n in ["r", "done", "v", "entropy"]] if not lean else []
         for _ in range(4):
-            for index in torch.randperm(ENVS * STEPS).split(512):
-                s, a, old, advantage, returns = (d[index] for d in data)
+            for s, a, old, advantage, returns, *_ in minibatches(data, lean):
                 advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
                 log_policy = F.log_softmax(forward(inner(fresh, x, y, lr), s), -1)
                 ratio = (log_policy.gather(1, a[:, None])[:, 0] - old).exp()
