@@ -155,12 +155,14 @@ impl Distillation<'_> {
                 }
             };
             let done = self.meta_epoch();
-            let due = config.evaluation.every != 0 && done % config.evaluation.every == 0;
+            let due = done.is_multiple_of(config.evaluation.every);
             if due || done == total {
                 self.validate()?;
             }
             self.log(&report, due || done == total)?;
-            if done % config.checkpoint_every.max(1) == 0 || done == total || stop.load(Ordering::Relaxed) {
+            // No number but 0 is a multiple of 0, which asks for none but the last.
+            let save = done.is_multiple_of(config.checkpoint_every);
+            if save || done == total || stop.load(Ordering::Relaxed) {
                 self.checkpoint()?;
             }
             watch(Progress::MetaEpoch { done, report: &report, validation: self.best.as_ref() });

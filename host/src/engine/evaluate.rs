@@ -177,6 +177,7 @@ impl Score {
 ///
 /// # Errors
 /// The first error of any learner, or of `done`.
+#[allow(clippy::too_many_arguments)]
 pub fn evaluate(
     taught: &Taught,
     dimensions: &Dimensions,

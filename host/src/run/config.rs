@@ -278,9 +278,9 @@ impl DistillConfig {
     pub fn validate(&self) -> Result<(), String> {
         let Self { environment, dataset, optimiser, ppo, evaluation, .. } = self;
         at_least_one("meta_epochs", self.meta_epochs)?;
-        at_least_one("environment.envs", environment.envs as u64)?;
-        at_least_one("environment.steps", environment.steps as u64)?;
-        at_least_one("dataset.k", dataset.k.unwrap_or(1) as u64)?;
+        size("environment.envs", environment.envs as u64)?;
+        size("environment.steps", environment.steps as u64)?;
+        size("dataset.k", dataset.k.unwrap_or(1) as u64)?;
         at_least_one("ppo.learners", ppo.learners as u64)?;
         at_least_one("ppo.policy_epochs", ppo.policy_epochs as u64)?;
         at_least_one("ppo.minibatch", ppo.minibatch as u64)?;
@@ -323,6 +323,12 @@ impl DistillConfig {
         check("ppo.lambda", ppo.lambda, (0.0..=1.0).contains(&ppo.lambda), "a number from 0 to 1")?;
         positive("ppo.reward_scale", ppo.reward_scale)
     }
+}
+
+/// Sizes that memory is taken for: a slip of the finger must not take all of it.
+fn size(key: &str, value: u64) -> Result<(), String> {
+    at_least_one(key, value)?;
+    check(key, value, value <= 1_000_000, "at most 1000000")
 }
 
 fn at_least_one(key: &str, value: u64) -> Result<(), String> {

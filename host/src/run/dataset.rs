@@ -13,7 +13,7 @@
 //!
 //! The header's metadata holds `format` = `potstill-dataset`, `potstill`, one JSON value that
 //! [`DatasetInfo`] describes, and `sha256`, a checksum of the rest.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use potstill_plugin_api::{EnvironmentSpec, OptionValue};
@@ -165,7 +165,8 @@ impl Dataset {
             serde_json::from_value(value).map_err(|e| format!("the metadata is incomplete ({e})"))?;
 
         let mut tensors = container.tensors;
-        let found = tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
+        let found: BTreeSet<_> = tensors.iter().map(|t| t.name.clone()).collect();
+        let found = found.into_iter().collect::<Vec<_>>().join(", ");
         let mut take = |name: &str| {
             let at = tensors.iter().position(|t| t.name == name);
             at.map(|at| tensors.remove(at))
@@ -361,6 +362,10 @@ pub(super) mod tests {
         }
     }
 
+    fn write(path: &Path, tensors: &[&NamedTensor], metadata: &BTreeMap<String, String>) -> Result<()> {
+        write_safetensors(path, tensors, metadata, Durability::Disk)
+    }
+
     fn refused(change: impl FnOnce(&mut Dataset)) -> String {
         let mut dataset = cartpole_dataset();
         change(&mut dataset);
@@ -386,7 +391,7 @@ pub(super) mod tests {
         let inner_lr = NamedTensor::scalar("inner_lr", dataset.inner_lr);
         let tensors: Vec<_> = [&dataset.x, &dataset.y, &inner_lr].into_iter().chain(&dataset.extra).collect();
         let metadata = BTreeMap::from([("format".into(), FORMAT.into()), ("potstill".into(), text)]);
-        write_safetensors(path, &tensors, &metadata).unwrap();
+        write(path, &tensors, &metadata).unwrap();
     }
 
     fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -453,28 +458,16 @@ pub(super) mod tests {
         let tensor = NamedTensor::scalar("weight", 1.0);
         let metadata =
             |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        write_safetensors(&path, &[&tensor], &metadata(&[("format", "pt")])).unwrap();
+        write(&path, &[&tensor], &metadata(&[("format", "pt")])).unwrap();
         assert!(load_error(&path).contains("without Potstill's metadata"));
-        write_safetensors(
-            &path,
-            &[&tensor],
-            &metadata(&[("format", "potstill-checkpoint"), ("potstill", "{}")]),
-        )
-        .unwrap();
+        write(&path, &[&tensor], &metadata(&[("format", "potstill-checkpoint"), ("potstill", "{}")]))
+            .unwrap();
         assert!(load_error(&path).contains("`potstill-checkpoint` file"));
-        write_safetensors(
-            &path,
-            &[&tensor],
-            &metadata(&[("format", FORMAT), ("potstill", r#"{"format_version": 2}"#)]),
-        )
-        .unwrap();
+        write(&path, &[&tensor], &metadata(&[("format", FORMAT), ("potstill", r#"{"format_version": 2}"#)]))
+            .unwrap();
         assert!(load_error(&path).contains("upgrade"));
-        write_safetensors(
-            &path,
-            &[&tensor],
-            &metadata(&[("format", FORMAT), ("potstill", r#"{"format_version": 1}"#)]),
-        )
-        .unwrap();
+        write(&path, &[&tensor], &metadata(&[("format", FORMAT), ("potstill", r#"{"format_version": 1}"#)]))
+            .unwrap();
         assert!(load_error(&path).contains("environment"));
 
         let mut dataset = cartpole_dataset();

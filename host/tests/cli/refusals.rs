@@ -32,6 +32,9 @@ fn requests_that_cannot_be_met() {
         (&["--meta-epochs", "0"], "`meta_epochs` is 0; expected at least 1"),
         (&["--lr", "NaN"], "`optimiser.lr` is NaN; expected a number above 0"),
         (&["--lr", "inf"], "`optimiser.lr` is inf; expected a number above 0"),
+        (&["--k", "1000000000000"], "`dataset.k` is 1000000000000; expected at most 1000000"),
+        (&["--steps", "100000000000"], "`environment.steps` is 100000000000; expected at most 1000000"),
+        (&["--envs", "4000000000"], "`environment.envs` is 4000000000; expected at most 1000000"),
         (&["--lr", "fast"], "invalid value 'fast' for '--lr <LR>'"),
         (&["--encoder-layers", "9"], "`encoder_layers` is 9; the learner has 3 layers"),
         (
