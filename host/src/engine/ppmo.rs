@@ -1,6 +1,7 @@
 //! Proximal policy meta-optimization: Algorithm 1 of Wilhelm & Ventura 2025 (and Algorithm 2, its encoder
 //! rollback, which differs only in which parameters are fresh).
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rand::seq::SliceRandom;
 
@@ -246,11 +247,11 @@ impl<'a> Ppmo<'a> {
     fn architecture(&mut self, number: u64, rows: usize) -> Result<String> {
         let learner = self.distribution.draw(&mut stream(self.seed, "architecture", number));
         let key = learner.specification().to_string();
-        if !self.programs.contains_key(&key) {
+        if let Entry::Vacant(place) = self.programs.entry(key.clone()) {
             let student = Student::new(learner, &self.dimensions)?;
             let teach = programs::teach(&student, self.objective, &self.dimensions)?;
             let act = programs::act(&student, &self.dimensions, rows)?;
-            self.programs.insert(key.clone(), Programs { student, teach, act, updates: HashMap::new() });
+            place.insert(Programs { student, teach, act, updates: HashMap::new() });
         }
         Ok(key)
     }
@@ -268,17 +269,20 @@ impl<'a> Ppmo<'a> {
         if rows == 0 {
             return Ok(vec![]);
         }
-        if !self.judges.contains_key(&rows) {
-            // Batches differ by the number of episodes that ended: do not keep a plan for every length.
-            if self.judges.len() > 64 {
-                self.judges.clear();
-            }
-            self.judges.insert(rows, programs::judge(&self.critic, &self.dimensions, rows)?);
-        }
-        let plan = &self.judges[&rows];
+        // How many episodes ended varies: rows are filled up, so that a few plans serve all.
+        let filled = rows.next_multiple_of(64);
+        let mut batch = observations.to_vec();
+        batch.resize(filled * width, 0.0);
+        let plan = match self.judges.entry(filled) {
+            Entry::Occupied(plan) => plan.into_mut(),
+            Entry::Vacant(place) => place.insert(programs::judge(&self.critic, &self.dimensions, filled)?),
+        };
         let mut inputs = self.state[self.trained.of_theta..self.trained.names.len()].to_vec();
-        inputs.push(self.device.rows(plan, inputs.len(), observations, None));
-        Ok(self.device.run(plan, &inputs).first().map(|t| self.device.read(t)).unwrap_or_default())
+        inputs.push(self.device.rows(plan, inputs.len(), &batch, None));
+        let outputs = self.device.run(plan, &inputs);
+        let mut values = outputs.first().map(|t| self.device.read(t)).unwrap_or_default();
+        values.truncate(rows);
+        Ok(values)
     }
 
     fn advantages(&mut self, rollout: &Rollout) -> Result<(Vec<f32>, Vec<f32>)> {
@@ -312,14 +316,16 @@ impl<'a> Ppmo<'a> {
     ) -> Result<Vec<(&'static str, f32)>> {
         let Some(programs) = self.programs.get_mut(key) else { return Ok(vec![]) };
         let (student, d) = (&programs.student, &self.dimensions);
-        if !programs.updates.contains_key(&rows.len()) {
-            let rule = &self.hyper.rule;
-            let update = programs::update(student, &self.critic, self.objective, rule, d, rows.len())?;
-            programs.updates.insert(rows.len(), update);
-        }
-        let Update { plan, metrics } = &programs.updates[&rows.len()];
+        let rule = &self.hyper.rule;
+        let Update { plan, metrics } = match programs.updates.entry(rows.len()) {
+            Entry::Occupied(update) => update.into_mut(),
+            Entry::Vacant(place) => {
+                let update = programs::update(student, &self.critic, self.objective, rule, d, rows.len())?;
+                place.insert(update)
+            }
+        };
         self.updates += 1;
-        let [correction1, correction2] = self.hyper.rule.adam.corrections(self.updates);
+        let [correction1, correction2] = rule.adam.corrections(self.updates);
         let scalars = [self.hyper.lr * factor, self.hyper.critic_lr * factor, correction1, correction2];
         let mut inputs = self.state.clone();
         inputs.extend_from_slice(fresh);

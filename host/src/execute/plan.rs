@@ -205,7 +205,7 @@ fn plan_nodes(
                 let Some(&source) = candidate.inputs.first() else { continue };
                 if candidate.node.op != Op::Broadcast
                     || candidate.rows != Rows::Whole
-                    || candidate.node.shape.get(axis).is_none_or(|d| d % rows != 0)
+                    || candidate.node.shape.get(axis).is_none_or(|d| !d.is_multiple_of(rows))
                 {
                     continue;
                 }
