@@ -337,8 +337,8 @@ impl ByHand {
         pull_back(&self.phi, outer, &self.x, &self.y, eta, of_x, (&mut gx, &mut gy));
 
         forward(&self.critic, observations, ROWS, of_rows);
-        for i in 0..ROWS {
-            of_rows.d_out[i] = (of_rows.out[i] - column[i]) / ROWS as f32;
+        for ((d, out), target) in of_rows.d_out.iter_mut().zip(&of_rows.out).zip(column) {
+            *d = (out - target) / ROWS as f32;
         }
         backward(&self.critic, observations, ROWS, of_rows, &mut self.critic_gradients);
 
