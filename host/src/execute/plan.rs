@@ -39,6 +39,8 @@ pub(super) struct Step {
 pub(super) struct Stage {
     pub(super) whole: Vec<Step>,
     pub(super) split: Vec<Step>,
+    /// Whether `split` is worth waking other threads for.
+    pub(super) heavy: bool,
     pub(super) combine: Vec<(Slot, Reduction)>,
 }
 
@@ -394,8 +396,27 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         }
         if first.is_split() { stage.split.push(step) } else { stage.whole.push(step) }
     }
+    for stage in &mut plan.stages {
+        stage.heavy = stage.split.iter().map(|step| work(step, &nodes)).sum::<usize>() > WORTH_A_THREAD;
+    }
     free_after_last_use(&mut plan, &nodes, &is_output);
     plan
+}
+
+/// Operations below which waking a thread costs more than it saves: some tens of microseconds.
+const WORTH_A_THREAD: usize = 200_000;
+
+/// A rough count of a step's arithmetic.
+fn work(step: &Step, nodes: &[Planned]) -> usize {
+    let elements: usize = step.shape.iter().product();
+    match &step.action {
+        Action::Fused(kernel) => elements * kernel.instructions.len(),
+        Action::Primitive(Op::MatMul) => elements * nodes[step.inputs[0]].node.shape.last().unwrap_or(&1),
+        Action::Primitive(Op::Conv2d(w) | Op::Conv2dInput(w) | Op::Conv2dWeight(w)) => {
+            elements * nodes[step.inputs[1]].node.shape[1] * w.kernel[0] * w.kernel[1]
+        }
+        Action::Primitive(_) => elements,
+    }
 }
 
 fn constant_of(nodes: &[Planned], i: usize) -> Option<f64> {

@@ -44,12 +44,17 @@ pub(super) fn run<B: Execute>(
             continue;
         }
         let shared = &whole;
-        parallel(&mut shards, &|index, table| {
+        let work = |index: usize, table: &mut Table<B>| {
             let rows = plan.shard(index).len();
             for step in &stage.split {
                 execute(step, Some(rows), plan, table, shared, context);
             }
-        });
+        };
+        if stage.heavy {
+            parallel(&mut shards, &work);
+        } else {
+            shards.iter_mut().enumerate().for_each(|(index, table)| work(index, table));
+        }
         for &(slot, reduction) in &stage.combine {
             // In the order of the shards: the sum does not depend on which thread was first.
             let parts = shards.iter_mut().filter_map(|t| match t[slot].take() {
