@@ -1,11 +1,12 @@
 //! `--device`: where plans run, and the tensors that live there.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use burn_backend::{Backend, FloatDType, TensorData};
 use burn_flex::{Flex, FlexDevice};
 
 use super::backend::{Context, Execute, Value};
 use super::plan::Plan;
+use super::pool::Pool;
 use super::run::run;
 use crate::error::{Error, Result, did_you_mean};
 use crate::graph::DType;
@@ -18,7 +19,7 @@ pub struct Device(Inner);
 enum Inner {
     Cpu {
         context: Context<Flex>,
-        pool: Option<Arc<rayon::ThreadPool>>,
+        pool: Option<Arc<Pool>>,
     },
     #[cfg(feature = "cuda")]
     Cuda {
@@ -62,8 +63,7 @@ impl Device {
     /// The CPU, with at most `threads` threads (results do not depend on how many).
     pub fn cpu(threads: usize) -> Self {
         // The calling thread works too.
-        let pool = (threads > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(threads - 1).build());
-        let pool = pool.and_then(std::result::Result::ok).map(Arc::new);
+        let pool = (threads > 1).then(|| Arc::new(Pool::new(threads - 1)));
         let context = Context { device: FlexDevice, dtype: FloatDType::F32 };
         Device(Inner::Cpu { context, pool })
     }
@@ -269,28 +269,16 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Runs `work` for every shard, on the calling thread and the pool's. Which thread takes which shard is
 /// fixed; nothing depends on it.
-fn in_parallel<T: Send>(
-    pool: Option<&rayon::ThreadPool>,
-    tables: &mut [T],
-    work: &(dyn Fn(usize, &mut T) + Sync),
-) {
-    let all = |first: usize, tables: &mut [T]| {
-        for (i, table) in tables.iter_mut().enumerate() {
-            work(first + i, table);
-        }
-    };
+fn in_parallel<T: Send>(pool: Option<&Pool>, tables: &mut [T], work: &(dyn Fn(usize, &mut T) + Sync)) {
     let Some(pool) = pool.filter(|_| tables.len() > 1) else {
-        return all(0, tables);
+        return tables.iter_mut().enumerate().for_each(|(i, table)| work(i, table));
     };
-    let each = tables.len().div_ceil(pool.current_num_threads() + 1);
-    pool.in_place_scope(|scope| {
-        let mut chunks = tables.chunks_mut(each).enumerate();
-        let own = chunks.next();
-        for (i, chunk) in chunks {
-            scope.spawn(move |_| all(i * each, chunk));
-        }
-        if let Some((_, chunk)) = own {
-            all(0, chunk);
+    let each = tables.len().div_ceil(pool.threads());
+    let chunks: Vec<Mutex<&mut [T]>> = tables.chunks_mut(each).map(Mutex::new).collect();
+    pool.run(&|thread| {
+        // Locked once, by the one thread that takes this chunk.
+        if let Some(Ok(mut chunk)) = chunks.get(thread).map(Mutex::lock) {
+            chunk.iter_mut().enumerate().for_each(|(i, table)| work(thread * each + i, table));
         }
     });
 }

@@ -10,7 +10,8 @@
 //! - `simd`: runs such a program over cache-sized tiles of CPU memory.
 //! - `backend`: every operation of the graph in burn's primitives.
 //! - `run`: walks the plan.
-//! - `device`: `--device`, tensors, threads.
+//! - `pool`: the threads.
+//! - `device`: `--device`, tensors.
 
 mod backend;
 #[cfg(feature = "cuda")]
@@ -18,6 +19,7 @@ mod cuda;
 mod device;
 mod kernel;
 mod plan;
+mod pool;
 mod run;
 mod shard;
 mod simd;
