@@ -196,7 +196,8 @@ impl Generalization {
              Every dataset was distilled with `default` learners, seed 0.",
             self.learners, self.episodes
         ))?;
-        say(&format!("| N | k | {} |\n|{}", PRESETS.join(" | "), "---|".repeat(PRESETS.len() + 2)))?;
+        let columns = PRESETS.join(" | ");
+        say(&format!("| N | k | {columns} | paper, default |\n|{}", "---|".repeat(PRESETS.len() + 3)))?;
         for n in 1..=self.common.up_to {
             for k in [n + 1, LARGE] {
                 let dataset = self.common.dataset(registry, n, k, 0)?;
@@ -213,7 +214,8 @@ impl Generalization {
                     let score = teacher.score(&protocol, threads(self.common.threads)?, &unless_stopped)?;
                     cells.push(format!("{:.1} ± {:.1}", score.mean_return, score.std_return));
                 }
-                say(&format!("| {n} | {k} | {} |", cells.join(" | ")))?;
+                let paper = PAPER_SAMPLED.get(n - 1).filter(|_| k != LARGE).unwrap_or(&"–");
+                say(&format!("| {n} | {k} | {} | {paper} |", cells.join(" | ")))?;
             }
         }
         Ok(())
