@@ -10,7 +10,9 @@ use crate::engine::ppmo::{Ppmo, Report};
 use crate::error::{Error, Result};
 use crate::execute::Device;
 use crate::plugin::Environments;
-use crate::run::{Checkpoint, Checkpoints, Dataset, DatasetInfo, MetricsWriter, NamedTensor, RunDirectory};
+use crate::run::{
+    Checkpoint, Checkpoints, Dataset, DatasetInfo, DistillConfig, MetricsWriter, NamedTensor, RunDirectory,
+};
 
 /// What a run tells its watcher.
 #[derive(Debug)]
@@ -45,6 +47,9 @@ struct Counters {
     updates: u64,
     steps: u64,
     best: Option<Score>,
+    /// Validations in a row at the environment's maximal return.
+    #[serde(default)]
+    saturated: u64,
 }
 
 /// A distillation that is ready to begin: whatever can fail for want of a device or a working plugin has not, and
@@ -64,6 +69,7 @@ pub struct Distillation<'a> {
     checkpoints: Checkpoints,
     metrics: MetricsWriter,
     best: Option<Score>,
+    saturated: u64,
 }
 
 /// Seed of validations: never that of a final evaluation.
@@ -98,7 +104,14 @@ impl<'a> Prepared<'a> {
     /// A file's.
     pub fn start(self, run: &'a RunDirectory) -> Result<Distillation<'a>> {
         let metrics = MetricsWriter::create(run.path())?;
-        Ok(Distillation { prepared: self, run, checkpoints: run.checkpoints(), metrics, best: None })
+        Ok(Distillation {
+            prepared: self,
+            run,
+            checkpoints: run.checkpoints(),
+            metrics,
+            best: None,
+            saturated: 0,
+        })
     }
 
     /// Goes on from the newest whole checkpoint of a run; `note` is told of torn ones that were passed over.
@@ -109,7 +122,7 @@ impl<'a> Prepared<'a> {
         let checkpoints = run.checkpoints();
         let (checkpoint, warnings) = checkpoints.latest()?;
         warnings.iter().for_each(|warning| note(warning));
-        let mut best = None;
+        let (mut best, mut saturated) = (None, 0);
         if let Some(checkpoint) = checkpoint {
             let counters: Counters = serde_json::from_value(checkpoint.state)
                 .map_err(|e| Error::file(run.checkpoints_path(), format!("checkpoint state: {e}")))?;
@@ -118,10 +131,10 @@ impl<'a> Prepared<'a> {
             self.ppmo.meta_epoch = checkpoint.meta_epoch;
             self.ppmo.updates = counters.updates;
             self.ppmo.steps = counters.steps;
-            best = counters.best;
+            (best, saturated) = (counters.best, counters.saturated);
         }
         let metrics = MetricsWriter::resume(run.path(), self.ppmo.meta_epoch)?;
-        Ok(Distillation { prepared: self, run, checkpoints, metrics, best })
+        Ok(Distillation { prepared: self, run, checkpoints, metrics, best, saturated })
     }
 }
 
@@ -145,7 +158,7 @@ impl Distillation<'_> {
         if self.meta_epoch() == 0 {
             self.checkpoint()?;
         }
-        while self.meta_epoch() < total {
+        while !self.is_done() {
             let Prepared { ppmo, environments, .. } = &mut self.prepared;
             let report = match ppmo.meta_epoch(environments) {
                 Ok(report) => report,
@@ -162,13 +175,20 @@ impl Distillation<'_> {
             self.log(&report, due || done == total)?;
             // No number but 0 is a multiple of 0, which asks for none but the last.
             let save = done.is_multiple_of(config.checkpoint_every);
-            if save || done == total || stop.load(Ordering::Relaxed) {
+            if save || self.is_done() || stop.load(Ordering::Relaxed) {
                 self.checkpoint()?;
             }
             watch(Progress::MetaEpoch { done, report: &report, validation: self.best.as_ref() });
-            if stop.load(Ordering::Relaxed) && done < total {
+            if stop.load(Ordering::Relaxed) && !self.is_done() {
                 return Err(Error::Interrupted(format!(" after meta-epoch {done} of {total}; {goes_on}")));
             }
+        }
+        if self.meta_epoch() < total {
+            watch(Progress::Note(&format!(
+                "every episode of the last {} validations reached the maximal return: done after {} of {total} meta-epochs",
+                self.saturated,
+                self.meta_epoch()
+            )));
         }
         let mut dataset = Dataset::load(self.run.dataset_path())?;
         dataset.info.scores = self.score(&dataset, watch, &|| match stop.load(Ordering::Relaxed) {
@@ -177,6 +197,13 @@ impl Distillation<'_> {
         })?;
         dataset.save(self.run.dataset_path())?;
         Ok(Outcome { dataset, seconds: started.elapsed().as_secs_f64() })
+    }
+
+    /// Whether all meta-epochs are run, or more would not help.
+    fn is_done(&self) -> bool {
+        let DistillConfig { meta_epochs, evaluation, .. } = &self.prepared.setup.config;
+        self.meta_epoch() >= *meta_epochs
+            || (evaluation.saturated > 0 && self.saturated >= evaluation.saturated)
     }
 
     /// Scores θ on a few learners; the best so far is the run's dataset.
@@ -191,6 +218,9 @@ impl Distillation<'_> {
         };
         let mut dataset = self.dataset()?;
         let score = Teacher::new(&dataset, setup)?.score(&protocol, threads, &|| Ok(()))?;
+        let max_return = setup.environment.spec.max_return.map(f64::from);
+        let all_reach_it = max_return.is_some_and(|max| score.mean_return >= max && score.std_return == 0.0);
+        self.saturated = if all_reach_it { self.saturated + 1 } else { 0 };
         if self.best.as_ref().is_none_or(|best| score.mean_return >= best.mean_return) {
             dataset.info.scores = vec![score.clone()];
             dataset.save(self.run.dataset_path())?;
@@ -243,7 +273,12 @@ impl Distillation<'_> {
     fn checkpoint(&mut self) -> Result<()> {
         let ppmo = &self.prepared.ppmo;
         let tensors = ppmo.state().into_iter().map(|(name, shape, data)| NamedTensor { name, shape, data });
-        let counters = Counters { updates: ppmo.updates, steps: ppmo.steps, best: self.best.clone() };
+        let counters = Counters {
+            updates: ppmo.updates,
+            steps: ppmo.steps,
+            best: self.best.clone(),
+            saturated: self.saturated,
+        };
         let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;
         let checkpoint = Checkpoint { meta_epoch: ppmo.meta_epoch, state, tensors: tensors.collect() };
         // A checkpoint must not outlive the metrics that lead to it.

@@ -1,11 +1,9 @@
 //! Every operation of the graph in burn's backend primitives.
-use burn_backend::ops::{ConvOptions, FloatTensorOps};
+use burn_backend::ops::ConvOptions;
 use burn_backend::tensor::{BoolTensor, Device, FloatTensor, IntTensor};
 use burn_backend::{Backend, FloatDType, Scalar, Shape, Slice, TensorMetadata, get_device_settings};
-use burn_flex::{Flex, FlexTensor, Layout as FlexLayout};
 
 use super::kernel::{Function, Kernel, Operand};
-use super::simd;
 use crate::graph::{Binary, Op, Reduction, Unary, Window};
 
 /// A value of a run.
@@ -40,42 +38,10 @@ pub(super) trait Execute: Backend {
     fn sum(tensor: FloatTensor<Self>, axis: usize) -> FloatTensor<Self> {
         Self::float_sum_dim(tensor, axis)
     }
-}
 
-impl Execute for Flex {
-    /// burn-flex 0.21 takes the columns of a transposed view to lie one after the other, and sums the wrong
-    /// numbers where the view was sliced or expanded.
-    fn sum(tensor: FlexTensor, axis: usize) -> FlexTensor {
-        Self::float_sum_dim(tensor.to_contiguous(), axis)
-    }
-
-    fn fused(
-        kernel: &Kernel,
-        shape: &[usize],
-        inputs: &[&FlexTensor],
-        context: &Context<Self>,
-    ) -> Vec<FlexTensor> {
-        if context.dtype != FloatDType::F32 {
-            return fused_in_primitives::<Self>(kernel, shape, inputs, context);
-        }
-        let contiguous: Vec<FlexTensor> = inputs.iter().map(|t| t.to_contiguous()).collect();
-        let loads: Vec<simd::Load<'_>> = contiguous
-            .iter()
-            .map(|t| simd::Load {
-                data: t.storage(),
-                layout: simd::Layout::new(t.layout().shape().as_slice(), shape),
-            })
-            .collect();
-        let total = shape.iter().product();
-        let outputs = simd::run(kernel, total, &loads);
-        let shape = physical(shape);
-        outputs
-            .into_iter()
-            .map(|data| {
-                let bytes = burn_backend::Bytes::from_elems(data);
-                FlexTensor::new(bytes, FlexLayout::contiguous(shape.clone()), burn_backend::DType::F32)
-            })
-            .collect()
+    /// Matrix product over the last two axes; the axes before are equal.
+    fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(a, b)
     }
 }
 
@@ -87,7 +53,7 @@ pub(super) fn physical(shape: &[usize]) -> Shape {
     if shape.is_empty() { Shape::from(vec![1]) } else { Shape::from(shape.to_vec()) }
 }
 
-fn fused_in_primitives<B: Backend>(
+pub(super) fn fused_in_primitives<B: Backend>(
     kernel: &Kernel,
     shape: &[usize],
     inputs: &[&FloatTensor<B>],
@@ -244,7 +210,7 @@ pub(super) fn primitive<B: Execute>(
             Reduction::Sum => B::sum(t, axis),
             Reduction::Max => B::float_max_dim(t, axis),
         }),
-        Op::MatMul => B::float_matmul(float(0), float(1)),
+        Op::MatMul => B::matmul(float(0), float(1)),
         Op::Conv2d(w) => B::conv2d(float(0), float(1), None, convolution(w)),
         Op::Conv2dInput(w) => B::conv2d_x_backward(zeros(shape), float(1), float(0), convolution(w)),
         Op::Conv2dWeight(w) => B::conv2d_weight_backward(float(0), zeros(shape), float(1), convolution(w)),

@@ -17,6 +17,7 @@ mod backend;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod device;
+mod flex;
 mod kernel;
 mod plan;
 mod pool;

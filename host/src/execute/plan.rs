@@ -400,6 +400,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         stage.heavy = stage.split.iter().map(|step| work(step, &nodes)).sum::<usize>() > WORTH_A_THREAD;
     }
     free_after_last_use(&mut plan, &nodes, &is_output);
+    number_slots(&mut plan);
     plan
 }
 
@@ -591,4 +592,23 @@ fn free_after_last_use(plan: &mut Plan, nodes: &[Planned], is_output: &[bool]) {
             }
         }
     }
+}
+
+/// Numbers the values that there are from 0: most nodes live inside fused groups only.
+fn number_slots(plan: &mut Plan) {
+    let mut numbers: HashMap<Slot, Slot> = HashMap::new();
+    let mut renumber = |slot: &mut Slot| {
+        let next = numbers.len();
+        *slot = *numbers.entry(*slot).or_insert(next);
+    };
+    plan.inputs.iter_mut().filter_map(|i| i.slot.as_mut()).for_each(&mut renumber);
+    plan.constants.iter_mut().for_each(|(slot, _)| renumber(slot));
+    for stage in &mut plan.stages {
+        for step in stage.whole.iter_mut().chain(&mut stage.split) {
+            step.inputs.iter_mut().chain(&mut step.outputs).chain(&mut step.free).for_each(&mut renumber);
+        }
+        stage.combine.iter_mut().for_each(|(slot, _)| renumber(slot));
+    }
+    plan.outputs.iter_mut().for_each(|(slot, _)| renumber(slot));
+    plan.slots = numbers.len();
 }

@@ -2,11 +2,18 @@
 //!
 //! burn-flex computes `tanh`, `exp` and `log` one element at a time through libm, and every elementwise
 //! operation in a pass of its own; here a whole chain is one pass over memory, at vector speed.
+use std::cell::RefCell;
+
 use super::kernel::{Function, Instruction, Kernel, Operand};
 use crate::graph::{Binary, Unary};
 
 /// Elements of a tile: all registers of a typical kernel fit the first-level cache.
 const TILE: usize = 512;
+
+thread_local! {
+    /// Room for tiles. Always empty: what a kernel reads of it, it has written before.
+    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
 
 /// An input of a kernel and how it maps to the kernel's shape.
 pub(super) struct Load<'a> {
@@ -65,12 +72,68 @@ impl Layout {
 pub(super) fn run(kernel: &Kernel, total: usize, loads: &[Load<'_>]) -> Vec<Vec<f32>> {
     let mut outputs: Vec<Vec<f32>> = (0..kernel.outputs).map(|_| Vec::with_capacity(total)).collect();
     let pointers: Vec<*mut f32> = outputs.iter_mut().map(|o| o.as_mut_ptr()).collect();
-    pulp::Arch::new().dispatch(|| run_tiles(kernel, total, loads, &pointers));
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.reserve((kernel.registers + loads.len()) * TILE);
+        let work = Tiles { kernel, total, loads, outputs: &pointers, scratch: scratch.as_mut_ptr() };
+        pulp::Arch::new().dispatch(work);
+    });
     for output in &mut outputs {
         // SAFETY: `run_tiles` wrote all `total` elements of every output.
         unsafe { output.set_len(total) };
     }
     outputs
+}
+
+/// Sums the middle axis of a row-major `[…, length, inner]` that is not empty.
+///
+/// The order of additions depends on the shape alone: results are the same on every thread and processor.
+pub(super) fn sum(data: &[f32], length: usize, inner: usize) -> Vec<f32> {
+    let block = length * inner;
+    let mut sums = vec![0f32; data.len() / block * inner];
+    pulp::Arch::new().dispatch(Sums { data, length, inner, sums: &mut sums });
+    sums
+}
+
+struct Sums<'a> {
+    data: &'a [f32],
+    length: usize,
+    inner: usize,
+    sums: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for Sums<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        let Sums { data, length, inner, sums } = self;
+        if inner == 1 {
+            for (sum, row) in sums.iter_mut().zip(data.chunks_exact(length)) {
+                *sum = sum_of(row);
+            }
+            return;
+        }
+        for (sums, block) in sums.chunks_exact_mut(inner).zip(data.chunks_exact(length * inner)) {
+            for row in block.chunks_exact(inner) {
+                for (sum, x) in sums.iter_mut().zip(row) {
+                    *sum += x;
+                }
+            }
+        }
+    }
+}
+
+/// In 16 lanes, because one chain of additions waits for each.
+#[inline(always)]
+fn sum_of(row: &[f32]) -> f32 {
+    let mut lanes = [0f32; 16];
+    let chunks = row.chunks_exact(16);
+    let rest: f32 = chunks.remainder().iter().sum();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane += x;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
 }
 
 /// Where an operand's tile is.
@@ -80,8 +143,26 @@ enum Source {
     Scalar(f32),
 }
 
+/// What [`run`] does, compiled for the widest vectors of the processor. A type of its own, because a closure given
+/// to pulp may be compiled apart from its caller: for the least of processors.
+struct Tiles<'a> {
+    kernel: &'a Kernel,
+    total: usize,
+    loads: &'a [Load<'a>],
+    outputs: &'a [*mut f32],
+    scratch: *mut f32,
+}
+
+impl pulp::NullaryFnOnce for Tiles<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call(self) {
+        run_tiles(self.kernel, self.total, self.loads, self.outputs, self.scratch);
+    }
+}
+
 #[inline(always)]
-fn run_tiles(kernel: &Kernel, total: usize, loads: &[Load<'_>], outputs: &[*mut f32]) {
+fn run_tiles(kernel: &Kernel, total: usize, loads: &[Load<'_>], outputs: &[*mut f32], scratch: *mut f32) {
     // A repeated row that fills a tile exactly needs to be laid out once.
     let tile = loads
         .iter()
@@ -90,8 +171,7 @@ fn run_tiles(kernel: &Kernel, total: usize, loads: &[Load<'_>], outputs: &[*mut 
             _ => None,
         })
         .unwrap_or(TILE);
-    let mut scratch = vec![0f32; (kernel.registers + loads.len()) * TILE];
-    let registers = scratch.as_mut_ptr();
+    let registers = scratch;
     // SAFETY: registers come first, then one tile for each load.
     let staged = unsafe { registers.add(kernel.registers * TILE) };
     let mut start = 0;
@@ -294,11 +374,11 @@ fn exp(x: f32) -> f32 {
     let n = shifted - ROUND;
     let r = clamped - n * 0.693_359_375 + n * 2.121_944_4e-4;
     let p = 1.987_569_15e-4f32;
-    let p = p * r + 1.398_199_95e-3;
-    let p = p * r + 8.333_451_9e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_55e-1;
-    let p = p * r + 5.000_000_12e-1;
+    let p = p.mul_add(r, 1.398_199_95e-3);
+    let p = p.mul_add(r, 8.333_451_9e-3);
+    let p = p.mul_add(r, 4.166_579_6e-2);
+    let p = p.mul_add(r, 1.666_666_55e-1);
+    let p = p.mul_add(r, 5.000_000_12e-1);
     let e = p * r * r + r + 1.0;
     // Two factors, because 2¹²⁸ alone is not a number.
     let half = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32) >> 1;
@@ -319,14 +399,14 @@ fn log(x: f32) -> f32 {
     let exponent = (shifted >> 23) as f32;
     let m = f32::from_bits(((shifted & 0x007f_ffff) + 0x3f35_04f3) as u32) - 1.0;
     let p = 7.037_683_6e-2f32;
-    let p = p * m - 1.151_461_03e-1;
-    let p = p * m + 1.167_699_87e-1;
-    let p = p * m - 1.242_014_1e-1;
-    let p = p * m + 1.424_932_3e-1;
-    let p = p * m - 1.666_805_8e-1;
-    let p = p * m + 2.000_071_5e-1;
-    let p = p * m - 2.499_999_4e-1;
-    let p = p * m + 3.333_333_1e-1;
+    let p = p.mul_add(m, -1.151_461_03e-1);
+    let p = p.mul_add(m, 1.167_699_87e-1);
+    let p = p.mul_add(m, -1.242_014_1e-1);
+    let p = p.mul_add(m, 1.424_932_3e-1);
+    let p = p.mul_add(m, -1.666_805_8e-1);
+    let p = p.mul_add(m, 2.000_071_5e-1);
+    let p = p.mul_add(m, -2.499_999_4e-1);
+    let p = p.mul_add(m, 3.333_333_1e-1);
     let square = m * m;
     let y = m * square * p - 2.121_944_4e-4 * exponent - 0.5 * square + m + 0.693_359_375 * exponent;
     let y = if x == f32::INFINITY { x } else { y };
@@ -342,16 +422,16 @@ fn tanh(x: f32) -> f32 {
     let c = if c < -7.998_811_7 { -7.998_811_7 } else { c };
     let s = c * c;
     let p = -2.760_768_5e-16f32;
-    let p = p * s + 2.000_187_9e-13;
-    let p = p * s - 8.604_671_5e-11;
-    let p = p * s + 5.122_297_1e-8;
-    let p = p * s + 1.485_722_4e-5;
-    let p = p * s + 6.372_619_3e-4;
-    let p = (p * s + 4.893_524_6e-3) * c;
+    let p = p.mul_add(s, 2.000_187_9e-13);
+    let p = p.mul_add(s, -8.604_671_5e-11);
+    let p = p.mul_add(s, 5.122_297_1e-8);
+    let p = p.mul_add(s, 1.485_722_4e-5);
+    let p = p.mul_add(s, 6.372_619_3e-4);
+    let p = p.mul_add(s, 4.893_524_6e-3) * c;
     let q = 1.198_258_4e-6f32;
-    let q = q * s + 1.185_347_1e-4;
-    let q = q * s + 2.268_434_6e-3;
-    let q = q * s + 4.893_525_2e-3;
+    let q = q.mul_add(s, 1.185_347_1e-4);
+    let q = q.mul_add(s, 2.268_434_6e-3);
+    let q = q.mul_add(s, 4.893_525_2e-3);
     p / q
 }
 

@@ -259,8 +259,10 @@ fn check_spec(spec: &EnvironmentSpec, len: usize) -> Result<(), String> {
     if spec.max_episode_steps == Some(0) {
         return Err("an episode is limited to 0 steps".into());
     }
-    if spec.reward_threshold.is_some_and(|r| !r.is_finite()) {
-        return Err("the reward threshold is not finite".into());
+    for (name, value) in [("reward threshold", spec.reward_threshold), ("maximal return", spec.max_return)] {
+        if value.is_some_and(|r| !r.is_finite()) {
+            return Err(format!("the {name} is not finite"));
+        }
     }
     match len.checked_mul(spec.observation.size().max(spec.action.size())) {
         Some(scalars) if scalars <= LARGEST_STEP => Ok(()),

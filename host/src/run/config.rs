@@ -129,6 +129,9 @@ pub struct PpoConfig {
 pub struct EvaluationConfig {
     /// Meta-epochs from one validation to the next; the best θ by validation becomes the dataset. 0: the last.
     pub every: u64,
+    /// Ends the run after so many validations in a row whose every episode reached the environment's maximal
+    /// return, when it has one. 0: never.
+    pub saturated: u64,
     /// Learners of a validation.
     pub validation_learners: usize,
     /// Episodes of each.
@@ -213,6 +216,7 @@ impl Default for EvaluationConfig {
     fn default() -> Self {
         EvaluationConfig {
             every: 50,
+            saturated: 3,
             validation_learners: 10,
             validation_episodes: 20,
             learners: 100,

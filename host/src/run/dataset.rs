@@ -316,6 +316,7 @@ pub(super) mod tests {
             action: Space::Discrete { n: 2 },
             max_episode_steps: Some(500),
             reward_threshold: Some(475.0),
+            max_return: Some(500.0),
             autoreset: Autoreset::SameStep,
         }
     }

@@ -60,6 +60,7 @@ impl Environment for NdCartPole {
             action: Space::Discrete { n: 2 * n },
             max_episode_steps: Some(500),
             reward_threshold: Some(475.0),
+            max_return: Some(500.0),
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Spec {
     pub max_episode_steps: Option<u32>,
     /// The return that counts as solved, when the field has agreed on one.
     pub reward_threshold: Option<f32>,
+    /// The return no episode exceeds, when there is one: a run whose validations all reach it is done.
+    pub max_return: Option<f32>,
 }
 
 /// What one step gave, beside the observation.

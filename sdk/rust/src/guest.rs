@@ -73,6 +73,7 @@ impl<E: Environment> contract::GuestEnvironments for Copies<E> {
             action: space(&spec.action),
             max_episode_steps: spec.max_episode_steps,
             reward_threshold: spec.reward_threshold,
+            max_return: spec.max_return,
             autoreset: contract::Autoreset::SameStep,
         }
     }

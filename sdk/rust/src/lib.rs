@@ -37,6 +37,7 @@
 //!             action: Space::Discrete { n: 2 },
 //!             max_episode_steps: Some(200),
 //!             reward_threshold: None,
+//!             max_return: None,
 //!         }
 //!     }
 //!

@@ -62,6 +62,7 @@ impl<E: Environment> Vectorised<E> {
                 action: spec.action,
                 max_episode_steps: spec.max_episode_steps,
                 reward_threshold: spec.reward_threshold,
+                max_return: spec.max_return,
                 autoreset: Autoreset::SameStep,
             },
             copies,
@@ -229,6 +230,7 @@ mod tests {
                 action: Space::MultiDiscrete { nvec: vec![2, 9] },
                 max_episode_steps: Some(5),
                 reward_threshold: None,
+                max_return: None,
             }
         }
 

@@ -131,6 +131,7 @@ impl GuestEnvironments for Copies {
             action: Space::Discrete(2),
             max_episode_steps: None,
             reward_threshold: None,
+            max_return: None,
             autoreset: Autoreset::SameStep,
         }
     }

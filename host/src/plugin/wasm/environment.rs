@@ -127,6 +127,7 @@ impl Program {
             action: spec.action.into(),
             max_episode_steps: spec.max_episode_steps,
             reward_threshold: spec.reward_threshold,
+            max_return: spec.max_return,
             autoreset: match spec.autoreset {
                 role::Autoreset::SameStep => Autoreset::SameStep,
             },

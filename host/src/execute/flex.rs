@@ -1,0 +1,117 @@
+//! burn-flex, with the operations that a small learner spends its time on done without passes over memory that
+//! nobody needs: burn-flex zeroes what a product is about to overwrite, and sums one element at a time.
+use std::borrow::Cow;
+
+use burn_backend::ops::FloatTensorOps;
+use burn_backend::{Bytes, DType, FloatDType};
+use burn_flex::{Flex, FlexTensor, Layout};
+
+use super::backend::{Context, Execute, fused_in_primitives, physical};
+use super::kernel::Kernel;
+use super::simd;
+
+impl Execute for Flex {
+    fn fused(
+        kernel: &Kernel,
+        shape: &[usize],
+        inputs: &[&FlexTensor],
+        context: &Context<Self>,
+    ) -> Vec<FlexTensor> {
+        if context.dtype != FloatDType::F32 {
+            return fused_in_primitives::<Self>(kernel, shape, inputs, context);
+        }
+        let contiguous: Vec<Cow<'_, FlexTensor>> = inputs.iter().map(|t| contiguous(t)).collect();
+        let loads: Vec<simd::Load<'_>> = contiguous
+            .iter()
+            .map(|t| simd::Load {
+                data: t.storage(),
+                layout: simd::Layout::new(t.layout().shape().as_slice(), shape),
+            })
+            .collect();
+        let outputs = simd::run(kernel, shape.iter().product(), &loads);
+        outputs.into_iter().map(|data| tensor(data, shape)).collect()
+    }
+
+    /// burn-flex 0.21 takes the columns of a transposed view to lie one after the other, and sums the wrong
+    /// numbers where the view was sliced or expanded: it is given contiguous copies.
+    fn sum(tensor: FlexTensor, axis: usize) -> FlexTensor {
+        let tensor = contiguous(&tensor);
+        if tensor.dtype() != DType::F32 || tensor.storage::<f32>().is_empty() {
+            return Self::float_sum_dim(tensor.into_owned(), axis);
+        }
+        let mut shape: Vec<usize> = tensor.layout().shape().as_slice().to_vec();
+        let inner = shape[axis + 1..].iter().product();
+        let data = simd::sum(tensor.storage(), shape[axis], inner);
+        shape[axis] = 1;
+        self::tensor(data, &shape)
+    }
+
+    fn matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        let (&[m, k], &[_, n]) = (a.layout().shape().as_slice(), b.layout().shape().as_slice()) else {
+            return Self::float_matmul(a, b);
+        };
+        if a.dtype() != DType::F32 || b.dtype() != DType::F32 || m * n * k == 0 {
+            return Self::float_matmul(a, b);
+        }
+        let mut product: Vec<f32> = Vec::with_capacity(m * n);
+        let start = |t: &FlexTensor| {
+            assert!(last_element(t.layout()) < t.storage::<f32>().len(), "a view lies inside its tensor");
+            // SAFETY: no element of the view is outside the storage, the first among them.
+            unsafe { t.storage::<f32>().as_ptr().add(t.layout().start_offset()) }
+        };
+        let (sa, sb) = (a.layout().strides(), b.layout().strides());
+        let serial = gemm::Parallelism::None;
+        // SAFETY: `a` is m × k and `b` k × n by their own layouts, which `start` checked against their storage;
+        // `product` has room for m × n, and is read by nobody before all of it is written (`read_dst` is false).
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                product.as_mut_ptr(),
+                1,
+                n as isize,
+                false,
+                start(&a),
+                sa[1],
+                sa[0],
+                start(&b),
+                sb[1],
+                sb[0],
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                serial,
+            );
+            product.set_len(m * n);
+        }
+        tensor(product, &[m, n])
+    }
+}
+
+/// The position of a view's last element in its storage. Strides of the graph's views are never negative.
+fn last_element(layout: &Layout) -> usize {
+    let lengths = layout.shape().as_slice().iter();
+    let steps = lengths.zip(layout.strides()).map(|(&length, &stride)| {
+        let stride = usize::try_from(stride).expect("a view runs forwards");
+        (length - 1) * stride
+    });
+    layout.start_offset() + steps.sum::<usize>()
+}
+
+/// `tensor` itself where its storage is just its elements in order.
+fn contiguous(tensor: &FlexTensor) -> Cow<'_, FlexTensor> {
+    let layout = tensor.layout();
+    let elements: usize = layout.shape().as_slice().iter().product();
+    let whole = layout.is_contiguous()
+        && layout.start_offset() == 0
+        && tensor.dtype() == DType::F32
+        && tensor.storage::<f32>().len() == elements;
+    if whole { Cow::Borrowed(tensor) } else { Cow::Owned(tensor.to_contiguous()) }
+}
+
+fn tensor(data: Vec<f32>, shape: &[usize]) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(data), Layout::contiguous(physical(shape)), DType::F32)
+}
