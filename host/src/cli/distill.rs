@@ -194,7 +194,7 @@ pub(super) fn finish(
 }
 
 /// Pictures of the dataset and the report page.
-fn leave_pictures(run: &RunDirectory, outcome: &Outcome) -> Result<()> {
+pub(super) fn leave_pictures(run: &RunDirectory, outcome: &Outcome) -> Result<()> {
     use crate::error::IoContext;
     let svg = run.path().join("dataset.svg");
     std::fs::write(&svg, dataset_svg(&outcome.dataset)?).at(&svg)?;

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use clap::{Args, Subcommand};
 
+use super::distill::leave_pictures;
 use super::options::threads;
 use super::watch::{STOP, Watcher, catch_interrupt};
 use super::{say, tell};
@@ -105,7 +106,7 @@ impl Common {
             let setup = Setup::new(run.config()?, registry)?;
             let mut note = |warning: &str| tell(&format!("warning: {warning}"));
             let distillation = Prepared::new(&setup, threads)?.resume(&run, &mut note)?;
-            return go(&path, &setup, distillation);
+            return go(&run, &setup, distillation);
         }
         let mut config = DistillConfig::default();
         config.environment.settings.insert("n".into(), potstill_plugin_api::OptionValue::Integer(n as i64));
@@ -116,7 +117,7 @@ impl Common {
         std::fs::create_dir_all(&self.dir).at(&self.dir)?;
         let versions = Versions::current(&setup.config.device, setup.plugins(), seed);
         let run = RunDirectory::create(&path, &setup.config, &versions)?;
-        go(&path, &setup, prepared.start(&run)?)
+        go(&run, &setup, prepared.start(&run)?)
     }
 }
 
@@ -125,12 +126,14 @@ fn finished(path: &Path) -> Option<Dataset> {
     Dataset::load(path).ok().filter(|dataset| dataset.info.scores.len() == 2)
 }
 
-fn go(path: &Path, setup: &Setup<'_>, distillation: Distillation<'_>) -> Result<Dataset> {
-    tell(&path.display().to_string());
+fn go(run: &RunDirectory, setup: &Setup<'_>, distillation: Distillation<'_>) -> Result<Dataset> {
+    tell(&run.path().display().to_string());
     let mut watcher = Watcher::new(setup.config.meta_epochs, distillation.meta_epoch(), false);
     let outcome = distillation.run(&STOP, &mut |progress| watcher.show(&progress));
     watcher.finish();
-    Ok(outcome?.dataset)
+    let outcome = outcome?;
+    leave_pictures(run, &outcome)?;
+    Ok(outcome.dataset)
 }
 
 /// Ends a scoring when Ctrl-C was pressed.

@@ -477,6 +477,21 @@ mod tests {
     }
 
     #[test]
+    fn sums_are_those_of_a_plain_loop() {
+        for (outer, length, inner) in
+            [(1, 1, 1), (3, 7, 1), (2, 100, 1), (1, 5, 3), (4, 33, 17), (2, 256, 64)]
+        {
+            let data: Vec<f32> =
+                (0..outer * length * inner).map(|i| ((i * 37) % 101) as f32 - 50.0).collect();
+            let expected: Vec<f32> = (0..outer * inner)
+                .map(|o| (0..length).map(|l| data[o / inner * length * inner + l * inner + o % inner]).sum())
+                .collect();
+            // Whole numbers: every order of additions gives the same.
+            assert_eq!(sum(&data, length, inner), expected, "{outer} {length} {inner}");
+        }
+    }
+
+    #[test]
     fn layouts() {
         assert_eq!(Layout::new(&[4, 3], &[4, 3]), Layout::Full);
         assert_eq!(Layout::new(&[], &[4, 3]), Layout::Scalar);

@@ -39,6 +39,35 @@ fn leaves_a_whole_run_directory() {
 }
 
 #[test]
+fn ends_when_more_would_not_help() {
+    let place = Place::new();
+    // One cart-pole is balanced after some forty meta-epochs of this.
+    let config = "meta_epochs = 400\n[environment]\nenvs = 4\nsteps = 500\n[ppo]\nlearners = 1\n\
+                  [evaluation]\nevery = 20\nsaturated = 2\nvalidation_learners = 2\nvalidation_episodes = 2\n\
+                  learners = 2\nepisodes = 2\n";
+    place.write("small.toml", config);
+    let said = place.run(&["distill", "--config", "small.toml", "--out", "run"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("every episode of the last 2 validations"), "{}", said.err);
+    let run = place.path("run");
+    let validations: Vec<(u64, f64)> = metrics(&run)
+        .iter()
+        .filter_map(|record| {
+            Some((record["meta_epoch"].as_u64()?, record.get("validation/best_return")?.as_f64()?))
+        })
+        .collect();
+    let (&(last, at_last), before) = validations.split_last().unwrap();
+    assert!(last < 400 && at_last == 500.0 && before.last().unwrap().1 == 500.0, "{validations:?}");
+    // There is nothing left to do, and an earlier checkpoint leads to the same end.
+    let whole = Outcome::of(&run);
+    place.ok(&["resume", "run"]);
+    whole.assert_same(&Outcome::of(&run));
+    std::fs::remove_file(run.join(format!("checkpoints/checkpoint-{last:08}.safetensors"))).unwrap();
+    place.ok(&["resume", "run"]);
+    whole.assert_same(&Outcome::of(&run));
+}
+
+#[test]
 fn says_it_all_as_json() {
     let place = Place::new();
     let command = ["distill", "--config", "small.toml", "--set", "n=2", "--k", "6", "--seed", "3", "--json"];
