@@ -1,4 +1,4 @@
-//! The contract between Potstill and its plugins, and nothing else: the WIT package (`wit/`), spaces,
+//! The contract between Potstill and its plugins, and nothing else: the WIT package (`wit/`), the C header (`include/`), spaces,
 //! environment specifications, option schemas and the manifest. It knows no loader and no engine.
 //!
 //! # Versions
@@ -8,6 +8,7 @@
 //! - the manifest's `version`: the release of one binary.
 #![warn(missing_docs)]
 
+pub mod abi;
 mod environment;
 mod id;
 mod manifest;
