@@ -3,12 +3,13 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use potstill::builtin::{mlp::Mlp, ppmo::Ppmo};
-use potstill::engine::learner::LearnerDistribution;
 use potstill::engine::optimiser::Adam;
+use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, SCALARS, Student, Trained, UpdateRule, sample, update};
 use potstill::engine::random::stream;
 use potstill::execute::{Device, Tensor};
+use potstill::plugin::Registry;
+use potstill_plugin_api::{Space, Task};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,17 +31,22 @@ fn numbers(n: usize, scale: f32) -> Vec<f32> {
 }
 
 fn planned(criterion: &mut Criterion) {
-    let d = Dimensions { k: K, observation: vec![OBSERVATION], outputs: ACTIONS, encoder_layers: 0 };
+    let (observation, policy) = (Space::unbounded([OBSERVATION]), Policy::Categorical(ACTIONS));
+    let d = Dimensions { k: K, observation: observation.clone(), policy, encoder_layers: 0 };
     let device = Device::cpu(1);
     let mut random = stream(0, "bench", 0);
-    let student = Student::new(Mlp::default().draw(&mut random), &d).expect("an MLP");
-    let of_critic = Dimensions { outputs: 1, ..d.clone() };
-    let critic = Student::new(Mlp::critic().draw(&mut random), &of_critic).expect("an MLP");
+    let registry = Registry::of(&[], &[]).expect("the built-ins");
+    let mlp = registry.learner("mlp", &[]).expect("an MLP");
+    let student = mlp.draw(&observation, ACTIONS, 0).expect("an MLP");
+    let student = Student::new(student, &d).expect("an MLP");
+    let critic = Student::critic(mlp.draw(&observation, 1, 0).expect("an MLP"), &d).expect("an MLP");
+    let task = Task { observation, action: Space::Discrete { n: ACTIONS }, instances: K, outputs: ACTIONS };
+    let objective = registry.objective("ppmo", &[], &task).expect("PPMO");
     let adam = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 };
     let rule = UpdateRule { adam, max_grad_norm: 0.5, joint_norm: false, value_coefficient: 0.5 };
-    let plan = update(&student, &critic, &Ppmo::default(), &rule, &d, ROWS).expect("a plan").plan;
+    let plan = update(&student, &critic, &*objective, &rule, &d, ROWS).expect("a plan").plan;
     let fresh = sample(&student, &device, &mut random);
-    let trained = Trained::new(&student, &critic, &d);
+    let trained = Trained::new(&student, &critic, objective.theta());
     let tensor = |shape: &[usize], scale: f32| device.tensor(&numbers(shape.iter().product(), scale), shape);
     let mut state: Vec<Tensor> = trained.shapes.iter().map(|s| tensor(s, 0.3)).collect();
     for _ in 0..2 {

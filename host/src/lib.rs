@@ -10,7 +10,6 @@
 //! - [`distil`]: whole tasks.
 //! - [`cli`]: the command line.
 
-pub mod builtin;
 pub mod cli;
 pub mod distil;
 pub mod engine;

@@ -8,7 +8,6 @@ use burn_tensor::ops::ConvOptions;
 use burn_tensor::{Int, TensorPrimitive, activation, module};
 use common::meta::Meta;
 use common::{Domain, assert_close, random, uniform};
-use potstill::builtin::mlp::{Activation, Mlp, Range};
 use potstill::execute::{Device, Plan};
 use potstill::graph::{Graph, Tensor, grad};
 use proptest::prelude::*;
@@ -189,7 +188,7 @@ impl ByHand<'_> {
         let phi: Vec<Burn<Once, 2>> = meta
             .fresh
             .iter()
-            .zip(&meta.student.parameters)
+            .zip(meta.student.parameters())
             .map(|(v, p)| match p.shape[..] {
                 [n] => burn(v, [1, n]),
                 [m, n] => burn(v, [m, n]),
@@ -232,9 +231,9 @@ impl ByHand<'_> {
 #[test]
 fn meta_gradients_of_perceptrons() {
     for (seed, rows, relu) in [(1, 40, false), (2, 40, true), (3, 600, false), (4, 600, true)] {
-        let activation = if relu { Activation::Relu } else { Activation::Tanh };
-        let learner = Mlp { width: Range::One(16), activation, ..Mlp::default() };
-        let meta = Meta::new(Box::new(learner), &[6], 0, rows, seed);
+        let activation = if relu { "relu" } else { "tanh" };
+        let options = [("width", "16"), ("activation", activation)];
+        let meta = Meta::new(("mlp", &options), &[6], 0, rows, seed);
         let (loss, expected) = ByHand { meta: &meta, relu }.run();
         let double = meta.run(&Device::cpu_f64(), &meta.values);
         let single = meta.run(&Device::cpu(2), &meta.values);

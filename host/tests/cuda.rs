@@ -1,27 +1,30 @@
 //! The same plan on the CPU and on a GPU. Where there is no GPU, `--device cuda` gives one clear error.
 use potstill::Error;
-use potstill::builtin::{mlp::Mlp, ppmo::Ppmo};
-use potstill::engine::learner::LearnerDistribution;
 use potstill::engine::optimiser::Adam;
+use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, SCALARS, Student, Trained, UpdateRule, update};
-use potstill::engine::random::stream;
 use potstill::execute::Device;
+use potstill::plugin::Registry;
+use potstill_plugin_api::{Space, Task};
 
 /// One whole PPMO update: every output, read back.
 fn outer_update(device: &Device) -> Vec<Vec<f32>> {
     const ROWS: usize = 300;
-    let d = Dimensions { k: 3, observation: vec![8], outputs: 4, encoder_layers: 1 };
-    let mut random = stream(7, "cuda", 0);
-    let student = Student::new(Mlp::default().draw(&mut random), &d).unwrap();
-    let of_critic = Dimensions { outputs: 1, encoder_layers: 0, ..d.clone() };
-    let critic = Student::new(Mlp::critic().draw(&mut random), &of_critic).unwrap();
+    let (observation, policy) = (Space::unbounded([8]), Policy::Categorical(4));
+    let d = Dimensions { k: 3, observation: observation.clone(), policy, encoder_layers: 1 };
+    let registry = Registry::of(&[], &[]).unwrap();
+    let mlp = registry.learner("mlp", &[]).unwrap();
+    let student = Student::new(mlp.draw(&observation, 4, 0).unwrap(), &d).unwrap();
+    let critic = Student::critic(mlp.draw(&observation, 1, 0).unwrap(), &d).unwrap();
+    let task = Task { observation, action: Space::Discrete { n: 4 }, instances: 3, outputs: 4 };
+    let objective = registry.objective("ppmo", &[], &task).unwrap();
     let adam = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 };
     let rule = UpdateRule { adam, max_grad_norm: 0.5, joint_norm: false, value_coefficient: 0.5 };
-    let plan = update(&student, &critic, &Ppmo::default(), &rule, &d, ROWS).unwrap().plan;
+    let plan = update(&student, &critic, &*objective, &rule, &d, ROWS).unwrap().plan;
     let wave = |n: usize, at: usize| -> Vec<f32> { (0..n).map(|i| ((i * 7 + at) as f32).sin()).collect() };
 
     let mut inputs = vec![];
-    let trained = Trained::new(&student, &critic, &d);
+    let trained = Trained::new(&student, &critic, objective.theta());
     for moment in 0..3 {
         for (i, shape) in trained.shapes.iter().enumerate() {
             let mut values = wave(shape.iter().product(), i);
@@ -30,7 +33,7 @@ fn outer_update(device: &Device) -> Vec<Vec<f32>> {
             inputs.push(device.tensor(&values, shape));
         }
     }
-    for (i, p) in student.parameters.iter().enumerate() {
+    for (i, p) in student.parameters().iter().enumerate() {
         let values: Vec<f32> = wave(p.size(), i).iter().map(|v| 0.2 * v).collect();
         inputs.push(device.tensor(&values, &p.shape));
     }

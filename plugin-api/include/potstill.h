@@ -198,7 +198,8 @@ enum {
     POTSTILL_OP_SLICE = 123,     /* (integers: axis, start, length) */
     POTSTILL_OP_PAD = 124,       /* zeros (integers: axis, before, after) */
     POTSTILL_OP_CONCAT = 125,    /* any number of tensors (integers: axis) */
-    POTSTILL_OP_STOP_GRADIENT = 126
+    POTSTILL_OP_STOP_GRADIENT = 126,
+    POTSTILL_OP_VARIABLE = 127 /* the same value, as something that gradients can be taken with respect to */
 };
 
 /* An operation on tensors. */
@@ -221,7 +222,8 @@ typedef struct potstill_graph {
     potstill_tensor (*operation)(void *context, const potstill_operation *operation);
     /* Writes the first `capacity` dimensions of a tensor and gives their number. */
     uint32_t (*shape)(void *context, potstill_tensor tensor, uint32_t *dimensions, uint32_t capacity);
-    /* Gradients of the scalar `loss` with respect to each of `wrt`: nodes like any other, so that gradients of
+    /* Gradients of the scalar `loss` with respect to each of `wrt`, which are tensors that the host gave or variables:
+     * nodes like any other, so that gradients of
      * gradients are written the same way. Writes `count` tensors. */
     void (*gradients)(void *context, potstill_tensor loss, const potstill_tensor *wrt, uint32_t count,
                       potstill_tensor *gradients);

@@ -259,8 +259,8 @@ numbers! {
         Tanh = 17 "POTSTILL_OP_TANH", Sigmoid = 18 "POTSTILL_OP_SIGMOID", Relu = 19 "POTSTILL_OP_RELU",
         Gelu = 20 "POTSTILL_OP_GELU", ErrorFunction = 21 "POTSTILL_OP_ERROR_FUNCTION", Sign = 22 "POTSTILL_OP_SIGN",
         Power = 23 "POTSTILL_OP_POWER",
-        Add = 40 "POTSTILL_OP_ADD", Subtract = 41 "POTSTILL_OP_SUBTRACT", Multiply = 42 "POTSTILL_OP_MULTIPLY",
-        Divide = 43 "POTSTILL_OP_DIVIDE", Minimum = 44 "POTSTILL_OP_MINIMUM", Maximum = 45 "POTSTILL_OP_MAXIMUM",
+        Add = 40 "POTSTILL_OP_ADD", Sub = 41 "POTSTILL_OP_SUBTRACT", Mul = 42 "POTSTILL_OP_MULTIPLY",
+        Div = 43 "POTSTILL_OP_DIVIDE", Minimum = 44 "POTSTILL_OP_MINIMUM", Maximum = 45 "POTSTILL_OP_MAXIMUM",
         Less = 46 "POTSTILL_OP_LESS", LessEqual = 47 "POTSTILL_OP_LESS_EQUAL", Equal = 48 "POTSTILL_OP_EQUAL",
         Select = 49 "POTSTILL_OP_SELECT",
         Sum = 60 "POTSTILL_OP_SUM", Mean = 61 "POTSTILL_OP_MEAN", MaximumOver = 62 "POTSTILL_OP_MAXIMUM_OVER",
@@ -273,6 +273,7 @@ numbers! {
         Reshape = 120 "POTSTILL_OP_RESHAPE", Permute = 121 "POTSTILL_OP_PERMUTE",
         Broadcast = 122 "POTSTILL_OP_BROADCAST", Slice = 123 "POTSTILL_OP_SLICE", Pad = 124 "POTSTILL_OP_PAD",
         Concat = 125 "POTSTILL_OP_CONCAT", StopGradient = 126 "POTSTILL_OP_STOP_GRADIENT",
+        Variable = 127 "POTSTILL_OP_VARIABLE",
     }
 }
 numbers! {

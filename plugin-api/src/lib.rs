@@ -11,14 +11,18 @@
 pub mod abi;
 mod environment;
 mod id;
+mod learner;
 mod manifest;
+mod objective;
 mod option;
 mod space;
 mod version;
 
 pub use environment::{Autoreset, EnvironmentSpec, Frame};
 pub use id::{PluginId, PluginIdError};
+pub use learner::{Init, LearnerShape};
 pub use manifest::{LimitWishes, Manifest, ManifestError, Role};
+pub use objective::{Column, Data, MetaInit, MetaParameter, Task};
 pub use option::{OptionKind, OptionSchema, OptionValue};
 pub use space::{Space, SpaceError};
 pub use version::{API_VERSION, check_api_version};

@@ -56,7 +56,12 @@ pub struct Manifest {
     /// An SPDX expression, e.g. `MIT OR Apache-2.0`.
     pub licence: String,
     /// The component's file, beside the manifest.
-    pub wasm: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wasm: Option<String>,
+    /// The shared library beside the manifest, for a plugin that is native code: `walk` is `libwalk.so` on Linux,
+    /// `libwalk.dylib` on macOS, `walk.dll` on Windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<String>,
     /// Resources beyond the host's defaults.
     #[serde(default)]
     pub limits: LimitWishes,
@@ -87,11 +92,19 @@ impl Manifest {
                 return fail(field, "expected one line of text".into());
             }
         }
-        if manifest.wasm.contains(['/', '\\']) || !manifest.wasm.ends_with(".wasm") {
-            return fail(
-                "wasm",
-                format!("expected the name of a .wasm file beside the manifest, got `{}`", manifest.wasm),
-            );
+        match (&manifest.wasm, &manifest.library) {
+            (Some(wasm), None) if wasm.contains(['/', '\\']) || !wasm.ends_with(".wasm") => {
+                let what = format!("expected the name of a .wasm file beside the manifest, got `{wasm}`");
+                return fail("wasm", what);
+            }
+            (None, Some(library)) if library.is_empty() || library.contains(['/', '\\', '.']) => {
+                let what = format!(
+                    "expected the name of a library beside the manifest, without folder, `lib` and ending, got `{library}`"
+                );
+                return fail("library", what);
+            }
+            (Some(_), None) | (None, Some(_)) => {}
+            _ => return fail("wasm", "expected either `wasm` or `library`, the file with the plugin".into()),
         }
         if manifest.limits.memory_mib == Some(0) {
             return fail("limits.memory-mib", "expected at least 1".into());
@@ -105,6 +118,15 @@ impl Manifest {
             }
         }
         Ok(manifest)
+    }
+
+    /// The name of the file with the plugin, on this system.
+    pub fn file(&self) -> String {
+        use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+        match (&self.wasm, &self.library) {
+            (Some(wasm), _) => wasm.clone(),
+            (None, library) => format!("{DLL_PREFIX}{}{DLL_SUFFIX}", library.as_deref().unwrap_or_default()),
+        }
     }
 
     /// Whether this host speaks the plugin's contract.
@@ -170,6 +192,13 @@ step-seconds = 0.5
             ("A hill.", "A \\u001b[31mhill.", "`summary`"),
             ("hill.wasm", "../hill.wasm", "beside the manifest"),
             ("hill.wasm", "hill.so", "beside the manifest"),
+            ("wasm = \"hill.wasm\"", "library = \"libhill.so\"", "`library`: expected the name"),
+            (
+                "wasm = \"hill.wasm\"",
+                "wasm = \"hill.wasm\"\nlibrary = \"hill\"",
+                "either `wasm` or `library`",
+            ),
+            ("wasm = \"hill.wasm\"", "", "either `wasm` or `library`"),
             ("memory-mib = 512", "memory-mib = 0", "`limits.memory-mib`: expected at least 1"),
             ("memory-mib = 512", "memory = 512", "unknown field `memory`"),
             ("step-seconds = 0.5", "step-seconds = -1", "`limits.step-seconds`"),

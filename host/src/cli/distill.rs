@@ -8,7 +8,7 @@ use super::watch::{STOP, Watcher, catch_interrupt};
 use super::{print_json, say, tell};
 use crate::distil::{Distillation, Outcome, Prepared, Setup};
 use crate::engine::programs::Student;
-use crate::engine::random::stream;
+use crate::engine::random::derived;
 use crate::error::Result;
 use crate::plugin::Registry;
 use crate::run::{DistillConfig, RunDirectory, Versions, dataset_png, dataset_svg, write_report};
@@ -149,8 +149,9 @@ impl Rl {
         // One network is trained: with one learner's episodes in a meta-epoch there is nothing to average.
         config.ppo.learners = self.common.learners.unwrap_or(1);
         let setup = Setup::new(config.clone(), registry)?;
-        let learner = setup.learner.draw(&mut stream(config.seed, "architecture", 0));
-        config.encoder_layers = Student::new(learner, &setup.dimensions)?.layers();
+        let (d, seed) = (&setup.dimensions, derived(config.seed, "architecture", 0));
+        let learner = setup.learner.draw(&d.observation, d.outputs(), seed)?;
+        config.encoder_layers = Student::new(learner, d)?.layers();
         config.dataset.k = Some(1);
         start(&Setup::new(config, registry)?, &self.common)
     }

@@ -47,7 +47,7 @@ impl Eval {
             return Err(Error::usage("--learners and --episodes must be at least 1"));
         }
         let dataset = target::dataset(&self.target)?;
-        let learner = self.learner.instead_of(&dataset.info.learner)?;
+        let learner = self.learner.instead_of(&dataset.info.learner, registry)?;
         let teacher = Teacher::of_dataset(&dataset, registry, learner)?;
         let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
         let protocol = Protocol { acting, learners: self.learners, episodes: self.episodes, seed: self.seed };

@@ -1,9 +1,10 @@
 //! Options that several commands share.
 use clap::Args;
 
-use crate::builtin;
+use crate::distil::as_text;
 use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
+use crate::plugin::Registry;
 use crate::run::{Options, Part};
 
 /// `NAME=VALUE`.
@@ -39,7 +40,11 @@ pub(super) struct LearnerArguments {
 
 impl LearnerArguments {
     /// The learners asked for in place of a dataset's own, if any are. Options alone change the dataset's own.
-    pub(super) fn instead_of(&self, own: &Part) -> Result<Option<Box<dyn LearnerDistribution>>> {
+    pub(super) fn instead_of(
+        &self,
+        own: &Part,
+        registry: &Registry,
+    ) -> Result<Option<Box<dyn LearnerDistribution>>> {
         if self.learner.is_none() && self.learner_set.is_empty() {
             return Ok(None);
         }
@@ -50,7 +55,7 @@ impl LearnerArguments {
                 .map_err(|e| Error::usage(format!("the dataset's options of `{id}`: {e}")))?;
         }
         options.extend(to_options(&self.learner_set));
-        builtin::learner(id, &options).map(Some)
+        registry.learner(id, &as_text(&options)).map(Some)
     }
 }
 

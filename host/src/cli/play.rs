@@ -63,7 +63,7 @@ impl Play {
                     "--untaught needs a dataset or a run: an agent file is a taught agent",
                 ));
             }
-            Agent::from_file(AgentFile::load(&self.target)?)?
+            Agent::from_file(AgentFile::load(&self.target)?, registry)?
         } else {
             let mut dataset = target::dataset(&self.target)?;
             if self.untaught {

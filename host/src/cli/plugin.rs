@@ -3,9 +3,9 @@ use serde_json::json;
 
 use super::options::pair;
 use super::{print_json, say};
-use crate::builtin::{BuiltinLearner, BuiltinObjective};
 use crate::error::Result;
 use crate::plugin::Registry;
+use potstill_plugin_api::{OptionSchema, Role};
 
 /// See which plugins there are
 #[derive(Subcommand)]
@@ -24,11 +24,13 @@ pub(super) struct List {
     json: bool,
 }
 
-/// Show an environment's spaces, options and hash
+/// Show a plugin's options and hash, and an environment's spaces
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill plugin info nd-cartpole --set n=3 --json")]
+#[command(
+    after_help = "Examples:\n  potstill plugin info nd-cartpole --set n=3 --json\n  potstill plugin info ppmo"
+)]
 pub(super) struct Info {
-    /// The environment's id
+    /// The plugin's id
     id: String,
     /// An option of the environment. May be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
@@ -60,12 +62,6 @@ impl List {
                 entry.rejected.as_ref().map_or(entry.summary.clone(), |why| format!("rejected: {why}")),
             ]);
         }
-        let mut own = |id: &str, role: &str, summary: &str| {
-            let version = env!("CARGO_PKG_VERSION");
-            rows.push([id, role, "built-in", version, "-", summary].map(str::to_owned));
-        };
-        inventory::iter::<BuiltinLearner>.into_iter().for_each(|b| own(b.id, "learner", b.summary));
-        inventory::iter::<BuiltinObjective>.into_iter().for_each(|b| own(b.id, "objective", b.summary));
         if self.json {
             let names = ["id", "role", "loader", "version", "path", "summary"];
             let objects = rows
@@ -86,6 +82,10 @@ impl List {
 
 impl Info {
     fn run(&self, registry: &Registry) -> Result<()> {
+        let role = registry.role_of(&self.id);
+        if let Some(role @ (Role::Learner | Role::Objective)) = role {
+            return self.of_graph_role(registry, role);
+        }
         let description = registry.describe(&self.id, &self.set)?;
         let (entry, spec) = (&description.entry, &description.spec);
         if self.json {
@@ -111,7 +111,42 @@ impl Info {
         ] {
             say(&format!("{name:12} {value}"))?;
         }
-        for option in &description.options {
+        show_options(&description.options, "--set")
+    }
+
+    /// A learner or an objective: its spaces are the environment's.
+    fn of_graph_role(&self, registry: &Registry, role: Role) -> Result<()> {
+        let entry = registry.find(role, &self.id)?;
+        let options = registry.options(role, &self.id)?;
+        let id = entry.id.as_ref().map_or_else(String::new, ToString::to_string);
+        if self.json {
+            return print_json(&json!({
+                "id": id,
+                "role": role,
+                "summary": entry.summary,
+                "options": options,
+                "loader": entry.loader.to_string(),
+                "version": entry.version,
+                "path": entry.path,
+                "sha256": entry.sha256,
+            }));
+        }
+        for (name, value) in [
+            ("id", id),
+            ("role", role.to_string()),
+            ("summary", entry.summary.clone()),
+            ("loader", format!("{} {}", entry.loader, entry.version)),
+            ("path", entry.path.as_ref().map_or("inside potstill".into(), |p| p.display().to_string())),
+        ] {
+            say(&format!("{name:12} {value}"))?;
+        }
+        show_options(&options, &format!("--{role}-set"))
+    }
+}
+
+fn show_options(options: &[OptionSchema], flag: &str) -> Result<()> {
+    {
+        for option in options {
             let kind = match &option.kind {
                 potstill_plugin_api::OptionKind::Integer { min, max } => format!("{min}..={max}"),
                 potstill_plugin_api::OptionKind::Number { min, max } => format!("{min}..={max}"),
@@ -120,7 +155,7 @@ impl Info {
                 potstill_plugin_api::OptionKind::Text { choices } => choices.join(", "),
             };
             say(&format!(
-                "--set {}={:<6} {} ({kind})",
+                "{flag} {}={:<6} {} ({kind})",
                 option.name,
                 option.default.to_string(),
                 option.help

@@ -8,7 +8,6 @@ use super::distill::leave_pictures;
 use super::options::threads;
 use super::watch::{STOP, Watcher, catch_interrupt};
 use super::{say, tell};
-use crate::builtin::mlp::{Mlp, PRESETS};
 use crate::distil::{Distillation, Prepared, Setup, Teacher};
 use crate::engine::evaluate::{Acting, Protocol, Score};
 use crate::error::{Error, IoContext, Result};
@@ -77,6 +76,15 @@ struct Common {
 
 /// Sampled returns of the paper at k = N + 1.
 const PAPER_SAMPLED: [&str; 5] = ["500", "365", "264", "127", "87.5"];
+/// The six distributions of learners of the paper's Table 1: options of `mlp`.
+const DISTRIBUTIONS: [(&str, &[(&str, &str)]); 6] = [
+    ("default", &[]),
+    ("orthogonal-1", &[("gain", "1"), ("output-gain", "1")]),
+    ("xavier", &[("weights", "xavier-normal")]),
+    ("xavier-1", &[("weights", "xavier-normal"), ("gain", "1"), ("output-gain", "1")]),
+    ("random-width", &[("width", "32-256")]),
+    ("random-depth", &[("depth", "1-6")]),
+];
 /// The large size of the paper's Table 1.
 const LARGE: usize = 512;
 
@@ -199,14 +207,16 @@ impl Generalization {
              Every dataset was distilled with `default` learners, seed 0.",
             self.learners, self.episodes
         ))?;
-        let columns = PRESETS.join(" | ");
-        say(&format!("| N | k | {columns} | paper, default |\n|{}", "---|".repeat(PRESETS.len() + 3)))?;
+        let columns = DISTRIBUTIONS.map(|(name, _)| name).join(" | ");
+        say(&format!("| N | k | {columns} | paper, default |\n|{}", "---|".repeat(DISTRIBUTIONS.len() + 3)))?;
         for n in 1..=self.common.up_to {
             for k in [n + 1, LARGE] {
                 let dataset = self.common.dataset(registry, n, k, 0)?;
                 let mut cells = vec![];
-                for preset in PRESETS {
-                    let learner = Box::new(Mlp::preset(preset)?);
+                for (_, options) in DISTRIBUTIONS {
+                    let options: Vec<_> =
+                        options.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+                    let learner = registry.learner("mlp", &options)?;
                     let teacher = Teacher::of_dataset(&dataset, registry, Some(learner))?;
                     let protocol = Protocol {
                         acting: Acting::Sampled,

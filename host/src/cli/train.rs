@@ -31,7 +31,7 @@ pub(super) struct Train {
 impl Train {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let dataset = target::dataset(&self.target)?;
-        let learner = self.learner.instead_of(&dataset.info.learner)?;
+        let learner = self.learner.instead_of(&dataset.info.learner, registry)?;
         let agent = Teacher::of_dataset(&dataset, registry, learner)?.train(self.seed)?;
         agent.to_file().save(&self.out)?;
         let milliseconds = agent.time.as_secs_f64() * 1e3;

@@ -263,7 +263,7 @@ impl Distillation<'_> {
         values.extend(report.mean_length.map(|v| ("rollout/length", f64::from(v))));
         values.push(("rollout/episodes", report.episodes as f64));
         values.push(("environment_steps", self.prepared.ppmo.steps as f64));
-        values.extend(report.metrics.iter().map(|(name, value)| (*name, f64::from(*value))));
+        values.extend(report.metrics.iter().map(|(name, value)| (name.as_str(), f64::from(*value))));
         if let Some(best) = self.best.as_ref().filter(|_| validated) {
             values.push(("validation/best_return", best.mean_return));
         }
@@ -292,18 +292,30 @@ impl Distillation<'_> {
     /// θ as it is now.
     fn dataset(&self) -> Result<Dataset> {
         let Prepared { setup, device, ppmo, .. } = &self.prepared;
-        let state = ppmo.state();
-        let mut tensors = state.into_iter().take(ppmo.trained.of_theta).map(|(name, shape, data)| {
-            NamedTensor { name: name.replace("encoder/", "encoder."), shape, data }
+        let mut state = ppmo.state().into_iter();
+        let mut parts = vec![];
+        for part in setup.objective.theta() {
+            let Some((_, shape, data)) = state.next() else { break };
+            let data = if part.positive { data.into_iter().map(f32::exp).collect() } else { data };
+            parts.push(NamedTensor { name: part.name.clone(), shape, data });
+        }
+        let encoder = state.take(ppmo.trained.of_theta - ppmo.trained.theta);
+        let encoder = encoder.map(|(name, shape, data)| NamedTensor {
+            name: name.replace("encoder/", "encoder."),
+            shape,
+            data,
         });
-        let (Some(x), Some(y), Some(log_inner_lr)) = (tensors.next(), tensors.next(), tensors.next()) else {
-            return Err(Error::usage("the engine has no θ"));
+        let mut take = |name: &str| {
+            let place = parts.iter().position(|part| part.name == name);
+            place.map(|i| parts.remove(i)).ok_or(Error::usage(format!("the engine has no `{name}`")))
         };
+        let (x, y, inner_lr) = (take("x")?, take("y")?, take("inner_lr")?);
+        let own = parts.into_iter().map(|part| NamedTensor { name: format!("theta.{}", part.name), ..part });
         Ok(Dataset {
             x,
             y,
-            inner_lr: log_inner_lr.data[0].exp(),
-            extra: tensors.collect(),
+            inner_lr: inner_lr.data[0],
+            extra: own.chain(encoder).collect(),
             info: DatasetInfo {
                 environment: setup.environment.clone(),
                 learner: setup.learner_part(),

@@ -11,4 +11,5 @@ mod teach;
 
 pub use distillation::{Distillation, Outcome, Prepared, Progress};
 pub use setup::Setup;
+pub(crate) use setup::as_text;
 pub use teach::{Agent, Teacher};

@@ -1,14 +1,14 @@
 use std::collections::BTreeMap;
 
-use potstill_plugin_api::{EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Space};
+use potstill_plugin_api::{Data, EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Space, Task};
 
-use crate::builtin;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
 use crate::engine::optimiser::Adam;
+use crate::engine::policy::Policy;
 use crate::engine::ppmo::Hyperparameters;
 use crate::engine::programs::{Dimensions, Student, UpdateRule};
-use crate::engine::random::stream;
+use crate::engine::random::derived;
 use crate::error::{Error, Result};
 use crate::plugin::{Description, Environments, Registry};
 use crate::run::{DatasetEnvironment, DistillConfig, Options, Part, PluginConfig, PluginVersion};
@@ -46,9 +46,20 @@ impl<'a> Setup<'a> {
             encoder_layers: config.encoder_layers,
             ..dimensions(spec)?
         };
-        let learner = builtin::learner(&config.learner.id, &config.learner.options)?;
-        let critic = builtin::learner(&config.critic.id, &config.critic.options)?;
-        let objective = builtin::objective(&config.objective.id, &config.objective.options)?;
+        let learner = registry.learner(&config.learner.id, &as_text(&config.learner.options))?;
+        let critic = registry.learner(&config.critic.id, &as_text(&config.critic.options))?;
+        let task = task(spec, &dimensions);
+        let objective =
+            registry.objective(&config.objective.id, &as_text(&config.objective.options), &task)?;
+        if objective.data() == Data::Offline {
+            return Err(Error::usage(format!(
+                "objective `{}` learns from offline data, which `distill` does not read yet",
+                objective.id()
+            )));
+        }
+        config.learner = resolved(learner.id(), &learner.specification())?;
+        config.critic = resolved(critic.id(), &critic.specification())?;
+        config.objective = resolved(objective.id(), &objective.specification())?;
         check_encoder(&*learner, &dimensions, config.seed)?;
         Ok(Setup { config, environment, dimensions, learner, critic, objective, registry })
     }
@@ -75,7 +86,7 @@ impl<'a> Setup<'a> {
             critic_lr: optimiser.critic_lr as f32,
             schedule: optimiser.schedule,
             meta_epochs: self.config.meta_epochs,
-            inner_lr: self.config.dataset.inner_lr as f32,
+            inner_lr: self.config.dataset.inner_lr.map(|rate| rate as f32),
             rule: UpdateRule {
                 adam: Adam { beta1: optimiser.betas[0], beta2: optimiser.betas[1], eps: optimiser.eps },
                 max_grad_norm: optimiser.max_grad_norm,
@@ -155,17 +166,17 @@ pub(super) fn make_environments(
     registry.make_environments(&environment.id, &as_text(&environment.settings), count)
 }
 
-fn as_text(settings: &BTreeMap<String, OptionValue>) -> Vec<(String, String)> {
+pub(crate) fn as_text(settings: &BTreeMap<String, OptionValue>) -> Vec<(String, String)> {
     settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
 }
 
 /// Sizes of an environment, for k = 1 and full distillation.
 pub(super) fn dimensions(spec: &EnvironmentSpec) -> Result<Dimensions> {
-    match spec.action {
-        Space::Discrete { .. } => Ok(Dimensions {
+    match &spec.action {
+        Space::Discrete { n } => Ok(Dimensions {
             k: 1,
-            observation: spec.observation.shape(),
-            outputs: spec.action.policy_outputs(),
+            observation: spec.observation.clone(),
+            policy: Policy::Categorical(*n),
             encoder_layers: 0,
         }),
         _ => Err(Error::usage(format!(
@@ -188,8 +199,8 @@ fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -
     if d.encoder_layers == 0 {
         return Ok(());
     }
-    let draw = |number| learner.draw(&mut stream(seed, "architecture", number));
-    let first = Student::new(draw(0), d)?;
+    let draw = |number| learner.draw(&d.observation, d.outputs(), derived(seed, "architecture", number));
+    let first = Student::new(draw(0)?, d)?;
     if d.encoder_layers > first.layers() {
         return Err(Error::usage(format!(
             "`encoder_layers` is {}; the learner has {} layers",
@@ -197,8 +208,8 @@ fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -
             first.layers()
         )));
     }
-    let specification = first.learner.specification();
-    match (1..32).all(|number| draw(number).specification() == specification) {
+    let name = first.learner.name();
+    match (1..32).all(|number| draw(number).is_ok_and(|other| other.name() == name)) {
         true => Ok(()),
         false => Err(Error::usage(format!(
             "an encoder needs learners of one architecture; the options of `{}` make them differ",
@@ -207,22 +218,36 @@ fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -
     }
 }
 
-/// The learner and the objective that a dataset names.
-pub(super) fn plugins_of(
-    learner: &Part,
-    objective: &Part,
-) -> Result<(Box<dyn LearnerDistribution>, Box<dyn Objective>)> {
-    let config = |part: &Part| -> Result<PluginConfig> {
-        let options = match &part.options {
-            serde_json::Value::Null => Options::new(),
-            value => serde_json::from_value(value.clone())
-                .map_err(|e| Error::usage(format!("the dataset's options of `{}`: {e}", part.id)))?,
-        };
-        Ok(PluginConfig { id: part.id.clone(), options })
-    };
-    let (learner, objective) = (config(learner)?, config(objective)?);
-    Ok((
-        builtin::learner(&learner.id, &learner.options)?,
-        builtin::objective(&objective.id, &objective.options)?,
-    ))
+/// What an objective is told of an environment.
+pub(super) fn task(spec: &EnvironmentSpec, d: &Dimensions) -> Task {
+    Task {
+        observation: spec.observation.clone(),
+        action: spec.action.clone(),
+        instances: d.k,
+        outputs: d.outputs(),
+    }
+}
+
+/// A plugin with every option written out.
+fn resolved(id: &str, specification: &serde_json::Value) -> Result<PluginConfig> {
+    let options = serde_json::from_value(specification.clone())
+        .map_err(|e| Error::usage(format!("the options of `{id}`: {e}")))?;
+    Ok(PluginConfig { id: id.to_owned(), options })
+}
+
+/// The learner that a dataset or an agent names.
+pub(super) fn learner_of(registry: &Registry, part: &Part) -> Result<Box<dyn LearnerDistribution>> {
+    registry.learner(&part.id, &part_options(part)?)
+}
+
+/// The objective that a dataset names.
+pub(super) fn objective_of(registry: &Registry, part: &Part, task: &Task) -> Result<Box<dyn Objective>> {
+    registry.objective(&part.id, &part_options(part)?, task)
+}
+
+fn part_options(part: &Part) -> Result<Vec<(String, String)>> {
+    match &part.options {
+        serde_json::Value::Null => Ok(vec![]),
+        value => Ok(as_text(&resolved(&part.id, value)?.options)),
+    }
 }

@@ -1,11 +1,13 @@
 use std::time::{Duration, Instant};
 
-use super::setup::{Setup, dimensions, find_environment, make_environments, plugins_of};
+use potstill_plugin_api::MetaParameter;
+
+use super::setup::{Setup, dimensions, find_environment, learner_of, make_environments, objective_of, task};
 use crate::engine::evaluate::{Protocol, Score, Taught, evaluate};
 use crate::engine::learner::{LearnerDistribution, Parameter};
 use crate::engine::objective::Objective;
 use crate::engine::programs::{self, Dimensions, Student};
-use crate::engine::random::stream;
+use crate::engine::random::{derived, stream};
 use crate::error::{Error, Result};
 use crate::execute::{Device, Plan, Tensor};
 use crate::plugin::{Environments, Registry};
@@ -38,19 +40,37 @@ impl<T: ?Sized> std::ops::Deref for Source<'_, T> {
 }
 
 /// θ with ξ in the order of the learner's parameters, and the number of layers that ξ is.
-fn taught(dataset: &Dataset, learner: &dyn LearnerDistribution, d: &Dimensions) -> Result<(Taught, usize)> {
+fn taught(
+    dataset: &Dataset,
+    learner: &dyn LearnerDistribution,
+    objective: &dyn Objective,
+    d: &Dimensions,
+) -> Result<(Taught, usize)> {
     let tensor = |t: &NamedTensor| (t.shape.clone(), t.data.clone());
-    let mut tensors = vec![tensor(&dataset.x), tensor(&dataset.y), (vec![], vec![dataset.inner_lr.ln()])];
+    let part = |part: &MetaParameter| {
+        let Some(found) = dataset.part(&part.name).filter(|t| t.shape == part.shape) else {
+            return Err(Error::usage(format!(
+                "the dataset has no `{}` of shape {:?}, which objective `{}` needs",
+                part.name,
+                part.shape,
+                objective.id()
+            )));
+        };
+        let (shape, data) = tensor(&found);
+        Ok((shape, if part.positive { data.into_iter().map(f32::ln).collect() } else { data }))
+    };
+    let mut tensors = objective.theta().iter().map(part).collect::<Result<Vec<_>>>()?;
     let encoder: Vec<_> =
         dataset.extra.iter().filter_map(|t| Some((t.name.strip_prefix("encoder.")?, t))).collect();
     if encoder.is_empty() {
         return Ok((Taught { tensors }, 0));
     }
-    let student = Student::new(learner.draw(&mut stream(0, "architecture", 0)), d)?;
+    let seed = derived(0, "architecture", 0);
+    let student = Student::new(learner.draw(&d.observation, d.outputs(), seed)?, d)?;
     let found = |p: &Parameter| encoder.iter().find(|(name, t)| *name == p.name && t.shape == p.shape);
-    let layers = student.parameters.iter().filter(|p| found(p).is_some()).map(|p| p.layer + 1).max();
+    let layers = student.parameters().iter().filter(|p| found(p).is_some()).map(|p| p.layer + 1).max();
     let layers = layers.unwrap_or(0);
-    let expected = student.parameters.iter().filter(|p| p.layer < layers);
+    let expected = student.parameters().iter().filter(|p| p.layer < layers);
     let own: Option<Vec<_>> = expected.map(|p| found(p).map(|(_, t)| tensor(t))).collect();
     match own.filter(|own| own.len() == encoder.len()) {
         Some(own) => {
@@ -71,7 +91,7 @@ impl<'a> Teacher<'a> {
     pub fn new(dataset: &Dataset, setup: &'a Setup<'a>) -> Result<Self> {
         dataset.check_environment(&setup.environment.spec)?;
         Ok(Teacher {
-            taught: taught(dataset, &*setup.learner, &setup.dimensions)?.0,
+            taught: taught(dataset, &*setup.learner, &*setup.objective, &setup.dimensions)?.0,
             dimensions: setup.dimensions.clone(),
             environment: setup.environment.clone(),
             learner: Source::Borrowed(&*setup.learner),
@@ -92,11 +112,14 @@ impl<'a> Teacher<'a> {
         let info = &dataset.info;
         let environment = find_environment(registry, &info.environment.id, &info.environment.settings)?;
         dataset.check_environment(&environment.spec)?;
-        let (own, objective) = plugins_of(&info.learner, &info.objective)?;
-        let learner = learner.unwrap_or(own);
+        let learner = match learner {
+            Some(learner) => learner,
+            None => learner_of(registry, &info.learner)?,
+        };
         let mut dimensions = Dimensions { k: dataset.k(), ..dimensions(&environment.spec)? };
+        let objective = objective_of(registry, &info.objective, &task(&environment.spec, &dimensions))?;
         let taught;
-        (taught, dimensions.encoder_layers) = self::taught(dataset, &*learner, &dimensions)?;
+        (taught, dimensions.encoder_layers) = self::taught(dataset, &*learner, &*objective, &dimensions)?;
         let of_environment = environment.clone();
         Ok(Teacher {
             taught,
@@ -139,8 +162,7 @@ impl<'a> Teacher<'a> {
     /// The learner's tracing error.
     pub fn train(&self, seed: u64) -> Result<Agent> {
         let device = Device::cpu(1);
-        let student =
-            Student::new(self.learner.draw(&mut stream(seed, "agent architecture", 0)), &self.dimensions)?;
+        let student = agent_student(&*self.learner, &self.dimensions, seed)?;
         let plan = programs::teach(&student, &*self.objective, &self.dimensions)?;
         let started = Instant::now();
         let fresh = programs::sample(&student, &device, &mut stream(seed, "agent", 0));
@@ -149,9 +171,15 @@ impl<'a> Teacher<'a> {
         inputs.extend(fresh);
         let parameters = device.run(&plan, &inputs);
         let time = started.elapsed();
-        let learner = Part { id: self.learner.id().into(), options: student.learner.specification() };
+        let learner = Part { id: self.learner.id().into(), options: self.learner.specification() };
         Ok(Agent { student, parameters, learner, environment: self.environment.clone(), seed, time, device })
     }
+}
+
+/// The architecture that the agent of `seed` has: an agent's file names the distribution and the seed.
+fn agent_student(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -> Result<Student> {
+    let architecture = derived(seed, "agent architecture", 0);
+    Student::new(learner.draw(&d.observation, d.outputs(), architecture)?, d)
 }
 
 /// A trained agent.
@@ -171,14 +199,12 @@ impl Agent {
     ///
     /// # Errors
     /// A learner that is not there, or parameters that are not its.
-    pub fn from_file(file: AgentFile) -> Result<Self> {
-        let objective = Part { id: "ppmo".into(), options: serde_json::Value::Null };
-        let (learner, _) = plugins_of(&file.learner, &objective)?;
-        let d = dimensions(&file.environment.spec)?;
-        let student = Student::new(learner.draw(&mut stream(file.seed, "agent architecture", 0)), &d)?;
+    pub fn from_file(file: AgentFile, registry: &Registry) -> Result<Self> {
+        let learner = learner_of(registry, &file.learner)?;
+        let student = agent_student(&*learner, &dimensions(&file.environment.spec)?, file.seed)?;
         let device = Device::cpu(1);
         let parameters: Result<Vec<Tensor>> = student
-            .parameters
+            .parameters()
             .iter()
             .map(|p| match file.parameters.iter().find(|t| t.name == p.name) {
                 Some(t) if t.shape == p.shape => Ok(device.tensor(&t.data, &t.shape)),
@@ -196,7 +222,7 @@ impl Agent {
 
     /// The agent as a file holds it.
     pub fn to_file(&self) -> AgentFile {
-        let parameters = self.student.parameters.iter().zip(&self.parameters).map(|(p, t)| NamedTensor {
+        let parameters = self.student.parameters().iter().zip(&self.parameters).map(|(p, t)| NamedTensor {
             name: p.name.clone(),
             shape: p.shape.clone(),
             data: self.device.read(t),

@@ -1,5 +1,16 @@
 //! Generalised advantage estimation (Schulman et al. 2016).
-use super::objective::Estimator;
+use serde::{Deserialize, Serialize};
+
+/// How advantages are estimated from rollouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Estimator {
+    /// Schulman et al. 2016: truncation bootstraps from the final observation, termination does not.
+    Gae,
+    /// As published with Wilhelm & Ventura 2025: the end flags read one step early, truncation counted as
+    /// termination. For comparison only.
+    GaeAsPublished,
+}
 
 /// Rollouts as GAE needs them: `[steps, environments]`, row-major.
 #[derive(Clone, Copy, Debug)]

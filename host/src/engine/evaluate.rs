@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::learner::LearnerDistribution;
 use super::objective::Objective;
 use super::programs::{self, Dimensions, Student};
-use super::random::stream;
+use super::random::{derived, stream};
 use super::rollout::{Policy, as_f32, greedy, sample};
 use crate::error::{Error, Result};
 use crate::execute::{Device, Tensor};
@@ -64,7 +64,7 @@ pub struct Score {
 /// A θ on the host, ready to teach.
 #[derive(Clone, Debug, Default)]
 pub struct Taught {
-    /// `x`, `y`, `log_inner_lr`, then ξ's parameters: shape and numbers.
+    /// θ as it is trained ([`programs::trained_name`]), then ξ's parameters: shape and numbers.
     pub tensors: Vec<(Vec<usize>, Vec<f32>)>,
 }
 
@@ -82,7 +82,8 @@ pub fn play_learner(
     number: u64,
 ) -> Result<Vec<f32>> {
     let device = Device::cpu(1);
-    let learner = distribution.draw(&mut stream(protocol.seed, "evaluation architecture", number));
+    let seed = derived(protocol.seed, "evaluation architecture", number);
+    let learner = distribution.draw(&dimensions.observation, dimensions.outputs(), seed)?;
     let student = Student::new(learner, dimensions)?;
     let fresh = programs::sample(&student, &device, &mut stream(protocol.seed, "evaluation learner", number));
     let mut inputs: Vec<Tensor> = taught.tensors.iter().map(|(s, data)| device.tensor(data, s)).collect();
@@ -91,7 +92,7 @@ pub fn play_learner(
     let n = environments.len();
     let plan = programs::act(&student, dimensions, n)?;
     let policy =
-        Policy { device: &device, plan: &plan, parameters: &parameters, actions: dimensions.outputs };
+        Policy { device: &device, plan: &plan, parameters: &parameters, actions: dimensions.outputs() };
     let mut random = stream(protocol.seed, "evaluation episodes", number);
     episodes(environments, &policy, protocol, &mut random)
 }

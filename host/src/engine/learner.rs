@@ -1,25 +1,12 @@
 //! The learner role: a network that is described, not computed, and the distribution it is drawn from.
+use potstill_plugin_api::{Init, Space};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde_json::Value;
 
 use super::random::Stream;
+use crate::error::Result;
 use crate::graph::{Graph, Tensor};
-
-/// How a parameter starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// All zeros.
-    Zeros,
-    /// All `value`.
-    Constant(f32),
-    /// Orthonormal rows or columns times the gain (Saxe et al. 2014), as `torch.nn.init.orthogonal_`.
-    Orthogonal(f32),
-    /// Normal with standard deviation `gain·√(2/(fan_in + fan_out))` (Glorot & Bengio 2010).
-    XavierNormal(f32),
-    /// Uniform with the same standard deviation.
-    XavierUniform(f32),
-}
 
 /// A parameter that a learner declared.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,23 +37,15 @@ impl Parameter {
             [rows, columns] => (rows, columns),
             [first, ..] => (first, self.size() / first.max(1)),
         };
-        let fans = match self.shape[..] {
-            [o, i, ref kernel @ ..] if kernel.len() == 2 => (o + i) * kernel.iter().product::<usize>(),
-            _ => rows + columns,
-        };
         let normal = |stream: &mut Stream| -> f32 { StandardNormal.sample(stream) };
         match self.init {
-            Init::Zeros => vec![0.0; self.size()],
-            Init::Constant(value) => vec![value; self.size()],
-            Init::Orthogonal(gain) => orthogonal(rows, columns, gain, stream),
-            Init::XavierNormal(gain) => {
-                let std = gain * (2.0 / fans as f32).sqrt();
-                (0..self.size()).map(|_| std * normal(stream)).collect()
-            }
-            Init::XavierUniform(gain) => {
-                let bound = gain * (6.0 / fans as f32).sqrt();
+            Init::Constant(value) => vec![value as f32; self.size()],
+            Init::Uniform(bound) => {
+                let bound = bound as f32;
                 (0..self.size()).map(|_| stream.random_range(-bound..=bound)).collect()
             }
+            Init::Normal(std) => (0..self.size()).map(|_| std as f32 * normal(stream)).collect(),
+            Init::Orthogonal(gain) => orthogonal(rows, columns, gain as f32, stream),
         }
     }
 }
@@ -114,105 +93,65 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// Where a learner's forward pass gets its parameters: the first time it declares them, later it is
-/// given values for them, in the order of declaration.
-#[derive(Debug)]
-pub struct Parameters<'a> {
-    graph: Graph,
-    declared: &'a mut Vec<Parameter>,
-    given: Option<&'a [Tensor]>,
-    next: usize,
-}
-
-impl<'a> Parameters<'a> {
-    /// Declares parameters as inputs of `graph`.
-    pub fn declare(graph: &Graph, declared: &'a mut Vec<Parameter>) -> Self {
-        Parameters { graph: graph.clone(), declared, given: None, next: 0 }
-    }
-
-    /// Gives `values` for the parameters that were `declared`.
-    pub fn give(graph: &Graph, declared: &'a mut Vec<Parameter>, values: &'a [Tensor]) -> Self {
-        Parameters { graph: graph.clone(), declared, given: Some(values), next: 0 }
-    }
-
-    /// The parameter `name`. A second pass must ask for the same parameters in the same order.
-    #[track_caller]
-    pub fn parameter(&mut self, name: &str, shape: &[usize], init: Init, layer: usize) -> Tensor {
-        let position = self.next;
-        self.next += 1;
-        let Some(values) = self.given else {
-            if self.declared.iter().any(|p| p.name == name) {
-                self.graph.fail("parameter", "a new name", format!("`{name}` twice"));
-            }
-            self.declared.push(Parameter { name: name.into(), shape: shape.to_vec(), init, layer });
-            return self.graph.input(format!("learner/{name}"), shape);
-        };
-        match (self.declared.get(position), values.get(position)) {
-            (Some(known), Some(value)) if known.name == name && known.shape == shape => value.clone(),
-            (known, _) => {
-                let expected =
-                    known.map_or("no more parameters".into(), |p| format!("`{}` {:?}", p.name, p.shape));
-                self.graph.fail("parameter", expected, format!("`{name}` {shape:?}"));
-                self.graph.full(0.0, shape)
-            }
-        }
-    }
-}
-
 /// A network: traces its forward pass.
 pub trait Learner: Send + Sync {
+    /// What tells it from others of its distribution: equal names trace equal graphs.
+    fn name(&self) -> &str;
+
+    /// Its parameters, in the order in which [`Self::forward`] gets them.
+    fn parameters(&self) -> &[Parameter];
+
     /// `observations` `[batch, …]` to `[batch, outputs]`: logits of a discrete policy, the mean of a
     /// continuous one, a critic's value.
-    fn forward(&self, parameters: &mut Parameters<'_>, observations: &Tensor, outputs: usize) -> Tensor;
-
-    /// What makes this learner the one it is: equal specifications trace equal graphs.
-    fn specification(&self) -> Value;
+    ///
+    /// # Errors
+    /// The plugin failed. Mistakes of tracing are the graph's.
+    fn forward(&self, parameters: &[Tensor], observations: &Tensor) -> Result<Tensor>;
 }
 
 /// Λ: a distribution of learners (their architectures; [`Init`] says how their parameters are drawn).
 pub trait LearnerDistribution: Send + Sync {
-    /// The plugin's id, e.g. `mlp`.
+    /// The plugin's id, e.g. `mlp-v1`.
     fn id(&self) -> &str;
 
-    /// Draws an architecture.
-    fn draw(&self, stream: &mut Stream) -> Box<dyn Learner>;
+    /// Draws an architecture that reads `observation` and gives `outputs` numbers.
+    ///
+    /// # Errors
+    /// The plugin refused or failed.
+    fn draw(&self, observation: &Space, outputs: usize, seed: u64) -> Result<Box<dyn Learner>>;
 
-    /// What is needed to make this distribution again.
+    /// What is needed to make this distribution again: its options.
     fn specification(&self) -> Value;
 }
 
-/// Declares the parameters of `learner` for observations of `shape`.
+/// Checks what a learner declares, and that it traces as it says, whoever made it.
 ///
 /// # Errors
-/// The learner's tracing error.
-pub fn declare(
-    learner: &dyn Learner,
-    shape: &[usize],
-    outputs: usize,
-) -> Result<Vec<Parameter>, crate::graph::GraphError> {
+/// Says what is wrong.
+pub fn check(learner: &dyn Learner, observation: &Space, outputs: usize) -> Result<()> {
     let graph = Graph::new();
-    let mut declared = vec![];
-    let batch: Vec<usize> = std::iter::once(1).chain(shape.iter().copied()).collect();
+    let parameters = learner.parameters();
+    for (i, p) in parameters.iter().enumerate() {
+        if parameters[..i].iter().any(|earlier| earlier.name == p.name) {
+            graph.fail("learner", "parameters with names of their own", format!("`{}` twice", p.name));
+        }
+        let finite = match p.init {
+            Init::Constant(v) | Init::Orthogonal(v) => v.is_finite(),
+            Init::Uniform(v) | Init::Normal(v) => v.is_finite() && v >= 0.0,
+        };
+        if !finite {
+            graph.fail("learner", "a finite initialiser", format!("{:?} of `{}`", p.init, p.name));
+        }
+    }
+    let batch: Vec<usize> = std::iter::once(1).chain(observation.shape()).collect();
     let observations = graph.rows("observation", &batch);
-    let result = learner.forward(&mut Parameters::declare(&graph, &mut declared), &observations, outputs);
+    let inputs: Vec<Tensor> = parameters.iter().map(|p| graph.input(&*p.name, &p.shape)).collect();
+    graph.check()?;
+    let result = learner.forward(&inputs, &observations)?;
     if result.shape() != [1, outputs] {
         graph.fail("learner", format!("an output of [batch, {outputs}]"), format!("{:?}", result.shape()));
     }
-    graph.check()?;
-    Ok(declared)
-}
-
-/// Applies `learner` with `values` for its `parameters`.
-pub fn apply(
-    learner: &dyn Learner,
-    parameters: &[Parameter],
-    values: &[Tensor],
-    observations: &Tensor,
-    outputs: usize,
-) -> Tensor {
-    let mut declared = parameters.to_vec();
-    let graph = observations.graph().clone();
-    learner.forward(&mut Parameters::give(&graph, &mut declared, values), observations, outputs)
+    Ok(graph.check()?)
 }
 
 #[cfg(test)]

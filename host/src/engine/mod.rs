@@ -1,6 +1,7 @@
 //! The meta-learning engine. [`ppmo`] is Algorithm 1; read it first.
 //!
 //! - `learner`, `objective`: the two roles that plugins play here.
+//! - `policy`: what a learner's outputs mean.
 //! - `programs`: the graphs of one meta-epoch (teach, act, judge, update), traced and compiled.
 //! - `optimiser`: Adam, as part of the update's graph.
 //! - `rollout`, `advantage`: experience and what was good about it.
@@ -12,6 +13,7 @@ pub mod evaluate;
 pub mod learner;
 pub mod objective;
 pub mod optimiser;
+pub mod policy;
 pub mod ppmo;
 pub mod programs;
 pub mod random;

@@ -1,57 +1,52 @@
 //! The objective role: the rule that teaches a learner from θ, and the loss that judges the taught one.
+use potstill_plugin_api::{Column, Data, MetaParameter};
 use serde_json::Value;
 
-use super::learner::{Learner, Parameter, apply};
+use super::learner::Learner;
+use super::policy::Policy;
+use crate::error::Result;
 use crate::graph::Tensor;
 
-/// θ as tensors of a graph.
-#[derive(Clone, Debug)]
-pub struct Theta {
-    /// Instances, `[k, …observation]`.
-    pub x: Tensor,
-    /// Labels, `[k, outputs]`.
-    pub y: Tensor,
-    /// The learned inner learning rate η, a scalar.
-    pub inner_lr: Tensor,
-}
-
-/// The learner as a function of its parameters.
+/// The learner as a function of the parameters that are taught: those of its encoder, if it has one, are bound.
 #[derive(Clone, Copy)]
 pub struct Network<'a> {
-    pub(super) learner: &'a dyn Learner,
-    pub(super) parameters: &'a [Parameter],
-    pub(super) outputs: usize,
+    /// The learner.
+    pub learner: &'a dyn Learner,
+    /// Which of its parameters are taught (φ), in order.
+    pub taught: &'a [bool],
+    /// The others (ξ), in order.
+    pub encoder: &'a [Tensor],
+    /// What its outputs mean.
+    pub policy: Policy,
 }
 
 impl Network<'_> {
-    /// `[batch, …]` to `[batch, outputs]` with `values` for the parameters.
-    pub fn apply(&self, values: &[Tensor], observations: &Tensor) -> Tensor {
-        apply(self.learner, self.parameters, values, observations, self.outputs)
+    /// `[batch, …]` to `[batch, outputs]`, with `parameters` for those that are taught.
+    ///
+    /// # Errors
+    /// The learner's.
+    pub fn apply(&self, parameters: &[Tensor], observations: &Tensor) -> Result<Tensor> {
+        self.learner.forward(&merge(self.taught, self.encoder, parameters), observations)
     }
 }
 
-/// What the inner rule works with.
-pub struct Inner<'a> {
-    /// θ.
-    pub theta: &'a Theta,
-    /// The learner.
-    pub network: Network<'a>,
-    /// All parameters before the step: ξ for layers before l, φ for the others.
-    pub initial: &'a [Tensor],
-    /// Which of `initial` the step teaches (those of φ).
-    pub taught: &'a [bool],
+/// All parameters of a learner from those of its encoder (ξ) and the taught ones (φ).
+pub(super) fn merge(taught: &[bool], encoder: &[Tensor], parameters: &[Tensor]) -> Vec<Tensor> {
+    let (mut encoder, mut parameters) = (encoder.iter(), parameters.iter());
+    let pick = |&taught: &bool| if taught { parameters.next() } else { encoder.next() };
+    taught.iter().filter_map(pick).cloned().collect()
 }
 
-/// A minibatch of rollouts, `b` rows.
-pub struct Batch {
-    /// `[b, …observation]`.
-    pub observations: Tensor,
-    /// Actions as indices, `[b, 1]`.
-    pub actions: Tensor,
-    /// Log-probability each action had when it was taken, `[b, 1]`.
-    pub log_probs: Tensor,
-    /// Advantage estimates, not normalised, `[b, 1]`.
-    pub advantages: Tensor,
+/// What [`Objective::outer`] judges.
+pub struct Judged<'a> {
+    /// θ, in the order of [`Objective::theta`].
+    pub theta: &'a [Tensor],
+    /// φ.
+    pub fresh: &'a [Tensor],
+    /// φ′.
+    pub taught: &'a [Tensor],
+    /// The batch, in the order of [`Objective::columns`].
+    pub columns: &'a [Tensor],
 }
 
 /// What a meta-objective gives back.
@@ -59,35 +54,35 @@ pub struct Outer {
     /// What θ (and ξ) descends, a scalar.
     pub loss: Tensor,
     /// Scalars to log, by name.
-    pub metrics: Vec<(&'static str, Tensor)>,
+    pub metrics: Vec<(String, Tensor)>,
 }
 
-/// How advantages are estimated from rollouts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Estimator {
-    /// Schulman et al. 2016: truncation bootstraps from the final observation, termination does not.
-    Gae,
-    /// As published with Wilhelm & Ventura 2025: the end flags read one step early, truncation counted as
-    /// termination. For comparison only.
-    GaeAsPublished,
-}
-
-/// A meta-objective.
+/// A meta-objective for one task.
 pub trait Objective: Send + Sync {
-    /// The plugin's id, e.g. `ppmo`.
+    /// The plugin's id, e.g. `ppmo-v1`.
     fn id(&self) -> &str;
 
-    /// What is needed to make this objective again.
+    /// What is needed to make this objective again: its options.
     fn specification(&self) -> Value;
 
-    /// How the engine estimates advantages for it.
-    fn estimator(&self) -> Estimator {
-        Estimator::Gae
-    }
+    /// What it learns from.
+    fn data(&self) -> Data;
 
-    /// φ → φ′: the parameters after learning from θ, in the order of `inner.initial`.
-    fn inner(&self, inner: &Inner<'_>) -> Vec<Tensor>;
+    /// θ: `x`, `y`, `inner_lr`, and what else it learns.
+    fn theta(&self) -> &[MetaParameter];
 
-    /// The loss of the policy's `outputs` `[b, n]` (logits) for `batch`.
-    fn outer(&self, outputs: &Tensor, batch: &Batch) -> Outer;
+    /// What of a batch [`Self::outer`] reads.
+    fn columns(&self) -> &[Column];
+
+    /// φ → φ′: the parameters after learning from θ, in the order of `fresh`.
+    ///
+    /// # Errors
+    /// The plugin failed. Mistakes of tracing are the graph's.
+    fn inner(&self, network: &Network<'_>, theta: &[Tensor], fresh: &[Tensor]) -> Result<Vec<Tensor>>;
+
+    /// The loss of the taught learner on a batch.
+    ///
+    /// # Errors
+    /// As [`Self::inner`].
+    fn outer(&self, network: &Network<'_>, judged: &Judged<'_>) -> Result<Outer>;
 }

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use potstill_plugin_api::{Column, Data};
 use rand::seq::SliceRandom;
 
-use super::advantage::{Trajectories, estimate};
+use super::advantage::{Estimator, Trajectories, estimate};
 use super::learner::LearnerDistribution;
 use super::objective::Objective;
 use super::programs::{self, Dimensions, Student, Trained, Update, UpdateRule};
-use super::random::stream;
+use super::random::{derived, stream};
 use super::rollout::{Policy, Rollout, collect};
 use crate::error::{Error, Result};
 use crate::execute::{Device, Plan, Tensor};
@@ -38,8 +39,8 @@ pub struct Hyperparameters {
     pub schedule: Schedule,
     /// Meta-epochs the schedule is stretched over.
     pub meta_epochs: u64,
-    /// Initial η.
-    pub inner_lr: f32,
+    /// Initial η, where it is not the objective's own.
+    pub inner_lr: Option<f32>,
     /// How gradients become updates.
     pub rule: UpdateRule,
     /// Multiplies rewards for the critic and the advantages (not for reported returns).
@@ -101,6 +102,13 @@ pub struct Ppmo<'a> {
     judges: HashMap<usize, Plan>,
 }
 
+/// What is computed from a rollout, a number for each transition.
+struct Columns {
+    advantages: Vec<f32>,
+    returns: Vec<f32>,
+    values: Vec<f32>,
+}
+
 /// What one meta-epoch reports.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -113,7 +121,7 @@ pub struct Report {
     /// η.
     pub inner_lr: f32,
     /// Means over the updates, by name.
-    pub metrics: Vec<(&'static str, f32)>,
+    pub metrics: Vec<(String, f32)>,
 }
 
 impl<'a> Ppmo<'a> {
@@ -130,25 +138,28 @@ impl<'a> Ppmo<'a> {
         objective: &'a dyn Objective,
         seed: u64,
     ) -> Result<Self> {
-        let first = Student::new(distribution.draw(&mut stream(seed, "architecture", 0)), &dimensions)?;
-        let judged = Dimensions { outputs: 1, encoder_layers: 0, ..dimensions.clone() };
-        let critic = Student::new(critic.draw(&mut stream(seed, "critic architecture", 0)), &judged)?;
-        let trained = Trained::new(&first, &critic, &dimensions);
+        let architecture = derived(seed, "architecture", 0);
+        let first = distribution.draw(&dimensions.observation, dimensions.outputs(), architecture)?;
+        let first = Student::new(first, &dimensions)?;
+        let architecture = derived(seed, "critic architecture", 0);
+        let critic = Student::critic(critic.draw(&dimensions.observation, 1, architecture)?, &dimensions)?;
+        let trained = Trained::new(&first, &critic, objective.theta());
         let mut state = vec![];
-        let normal = |size: usize, purpose: &str| -> Vec<f32> {
-            use rand_distr::{Distribution, StandardNormal};
-            let mut stream = stream(seed, purpose, 0);
-            (0..size).map(|_| StandardNormal.sample(&mut stream)).collect()
-        };
         let size = |shape: &[usize]| shape.iter().product();
-        state.push(device.tensor(&normal(size(&trained.shapes[0]), "x"), &trained.shapes[0]));
-        state.push(device.tensor(&normal(size(&trained.shapes[1]), "y"), &trained.shapes[1]));
-        state.push(device.tensor(&[hyper.inner_lr.ln()], &[]));
+        for part in objective.theta() {
+            let start = match hyper.inner_lr.filter(|_| part.name == "inner_lr") {
+                Some(rate) if part.positive => vec![rate.ln()],
+                Some(rate) => vec![rate],
+                None => programs::initial(part, seed),
+            };
+            state.push(device.tensor(&start, &part.shape));
+        }
         let mut encoder_stream = stream(seed, "encoder", 0);
         state.extend(first.encoder().map(|p| device.tensor(&p.sample(&mut encoder_stream), &p.shape)));
         let mut critic_stream = stream(seed, "critic", 0);
-        state
-            .extend(critic.parameters.iter().map(|p| device.tensor(&p.sample(&mut critic_stream), &p.shape)));
+        state.extend(
+            critic.parameters().iter().map(|p| device.tensor(&p.sample(&mut critic_stream), &p.shape)),
+        );
         for _ in 0..2 {
             state.extend(trained.shapes.iter().map(|s| device.tensor(&vec![0.0; size(s)], s)));
         }
@@ -191,14 +202,14 @@ impl<'a> Ppmo<'a> {
                 device: &self.device,
                 plan: &programs.act,
                 parameters: &taught,
-                actions: self.dimensions.outputs,
+                actions: self.dimensions.outputs(),
             };
             let mut rollout_stream = stream(self.seed, "rollout", number);
             let rollout = collect(environments.as_mut(), &policy, self.hyper.steps, &mut rollout_stream)?;
             self.steps += rollout.rewards.len() as u64;
-            let (advantages, returns) = self.advantages(&rollout)?;
+            let columns = self.columns(&rollout)?;
             report.episodes += rollout.episode_returns.len();
-            batches.push((key, fresh, rollout, advantages, returns));
+            batches.push((key, fresh, rollout, columns));
         }
         let mean = |values: &mut dyn Iterator<Item = f32>| {
             let (sum, count) = values.fold((0.0, 0), |(s, c), v| (s + v, c + 1));
@@ -210,7 +221,7 @@ impl<'a> Ppmo<'a> {
 
         let factor = self.hyper.schedule.factor(epoch, self.hyper.meta_epochs);
         let mut shuffle = stream(self.seed, "shuffle", epoch);
-        let mut sums: Vec<(&'static str, f32, u32)> = vec![];
+        let mut sums: Vec<(String, f32, u32)> = vec![];
         for _ in 0..self.hyper.policy_epochs {
             let mut minibatches = vec![];
             for (b, batch) in batches.iter().enumerate() {
@@ -222,8 +233,8 @@ impl<'a> Ppmo<'a> {
                 minibatches.shuffle(&mut shuffle);
             }
             for (b, rows) in minibatches {
-                let (key, fresh, rollout, advantages, returns) = &batches[b];
-                let metrics = self.update(key, fresh, rollout, advantages, returns, &rows, factor)?;
+                let (key, fresh, rollout, columns) = &batches[b];
+                let metrics = self.update(key, fresh, rollout, columns, &rows, factor)?;
                 for (name, value) in metrics {
                     match sums.iter_mut().find(|s| s.0 == name) {
                         Some(sum) => (sum.1, sum.2) = (sum.1 + value, sum.2 + 1),
@@ -233,7 +244,7 @@ impl<'a> Ppmo<'a> {
             }
         }
         report.metrics = sums.into_iter().map(|(name, sum, count)| (name, sum / count as f32)).collect();
-        report.inner_lr = self.device.read(&self.state[2])[0].exp();
+        report.inner_lr = self.inner_lr();
         if !report.inner_lr.is_finite() || report.metrics.iter().any(|(_, v)| !v.is_finite()) {
             return Err(Error::usage(format!(
                 "meta-epoch {epoch}: θ is not finite any more, the optimisation diverged (try a smaller --lr)"
@@ -245,8 +256,10 @@ impl<'a> Ppmo<'a> {
 
     /// Draws the architecture of learner `number` and makes sure its programs are there.
     fn architecture(&mut self, number: u64, rows: usize) -> Result<String> {
-        let learner = self.distribution.draw(&mut stream(self.seed, "architecture", number));
-        let key = learner.specification().to_string();
+        let seed = derived(self.seed, "architecture", number);
+        let d = &self.dimensions;
+        let learner = self.distribution.draw(&d.observation, d.outputs(), seed)?;
+        let key = learner.name().to_owned();
         if let Entry::Vacant(place) = self.programs.entry(key.clone()) {
             let student = Student::new(learner, &self.dimensions)?;
             let teach = programs::teach(&student, self.objective, &self.dimensions)?;
@@ -264,7 +277,7 @@ impl<'a> Ppmo<'a> {
 
     /// V of `observations`, in one batch.
     fn values(&mut self, observations: &[f32]) -> Result<Vec<f32>> {
-        let width: usize = self.dimensions.observation.iter().product();
+        let width = self.dimensions.observation.size();
         let rows = observations.len() / width;
         if rows == 0 {
             return Ok(vec![]);
@@ -285,7 +298,8 @@ impl<'a> Ppmo<'a> {
         Ok(values)
     }
 
-    fn advantages(&mut self, rollout: &Rollout) -> Result<(Vec<f32>, Vec<f32>)> {
+    /// What the objective may read of a rollout beside what was seen and done.
+    fn columns(&mut self, rollout: &Rollout) -> Result<Columns> {
         let values = self.values(&rollout.observations)?;
         let last = self.values(&rollout.last_observations)?;
         let finals = self.values(&rollout.final_observations)?;
@@ -299,21 +313,34 @@ impl<'a> Ppmo<'a> {
             terminated: &rollout.terminated,
             truncated: &rollout.truncated,
         };
-        Ok(estimate(&trajectories, self.hyper.gamma, self.hyper.lambda, self.objective.estimator()))
+        let estimator = match self.objective.data() {
+            Data::RolloutsAsPublished => Estimator::GaeAsPublished,
+            _ => Estimator::Gae,
+        };
+        let (advantages, returns) = estimate(&trajectories, self.hyper.gamma, self.hyper.lambda, estimator);
+        Ok(Columns { advantages, returns, values })
+    }
+
+    /// η.
+    fn inner_lr(&self) -> f32 {
+        let parts = self.objective.theta().iter().zip(&self.state);
+        let mut rate = parts.filter(|(part, _)| part.name == "inner_lr").map(|(part, tensor)| {
+            let value = self.device.read(tensor)[0];
+            if part.positive { value.exp() } else { value }
+        });
+        rate.next().unwrap_or(f32::NAN)
     }
 
     /// One outer update of θ, ξ and the critic on the rows `rows` of a rollout.
-    #[allow(clippy::too_many_arguments)]
     fn update(
         &mut self,
         key: &str,
         fresh: &[Tensor],
         rollout: &Rollout,
-        advantages: &[f32],
-        returns: &[f32],
+        columns: &Columns,
         rows: &[usize],
         factor: f32,
-    ) -> Result<Vec<(&'static str, f32)>> {
+    ) -> Result<Vec<(String, f32)>> {
         let Some(programs) = self.programs.get_mut(key) else { return Ok(vec![]) };
         let (student, d) = (&programs.student, &self.dimensions);
         let rule = &self.hyper.rule;
@@ -333,13 +360,21 @@ impl<'a> Ppmo<'a> {
         let at = inputs.len();
         inputs.push(self.device.rows(plan, at, &rollout.observations, Some(rows)));
         inputs.push(self.device.int_rows(plan, at + 1, &rollout.actions, Some(rows)));
-        for (i, column) in [&rollout.log_probs[..], advantages, returns].into_iter().enumerate() {
+        let reads = |column: Column| self.objective.columns().contains(&column);
+        let further = [
+            Some(&rollout.log_probs),
+            Some(&columns.advantages),
+            Some(&columns.returns),
+            reads(Column::Outputs).then_some(&rollout.outputs),
+            reads(Column::Values).then_some(&columns.values),
+        ];
+        for (i, column) in further.into_iter().flatten().enumerate() {
             inputs.push(self.device.rows(plan, at + 2 + i, column, Some(rows)));
         }
         let mut outputs = self.device.run(plan, &inputs);
         let values = outputs.split_off(self.state.len());
         self.state = outputs;
-        Ok(metrics.iter().zip(values).map(|(name, t)| (*name, self.device.read(&t)[0])).collect())
+        Ok(metrics.iter().zip(values).map(|(name, t)| (name.clone(), self.device.read(&t)[0])).collect())
     }
 
     /// Everything that is trained, with Adam's moments: name, shape, numbers.

@@ -1,26 +1,36 @@
 //! The graphs of one meta-epoch, traced from a learner and an objective and compiled once.
-use super::learner::{Learner, Parameter, declare};
-use super::objective::{Batch, Inner, Network, Objective, Theta};
+use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
+
+use super::learner::{self, Learner, Parameter};
+use super::objective::{Judged, Network, Objective, merge};
 use super::optimiser::{Adam, clip_by_norm};
+use super::policy::Policy;
+use super::random::stream;
+use crate::error::Result;
 use crate::execute::{Device, Plan, Tensor as Numbers};
-use crate::graph::{Graph, GraphError, Tensor, grad};
+use crate::graph::{Graph, Tensor, grad};
 
 /// Sizes that all programs share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dimensions {
     /// Instances of θ.
     pub k: usize,
-    /// Dimensions of an observation.
-    pub observation: Vec<usize>,
-    /// Outputs of the policy.
-    pub outputs: usize,
+    /// Space of an observation.
+    pub observation: Space,
+    /// What the learner's outputs mean.
+    pub policy: Policy,
     /// l: layers before this one are the encoder ξ (0: full distillation; all: direct PPO).
     pub encoder_layers: usize,
 }
 
 impl Dimensions {
     fn batch(&self, rows: usize) -> Vec<usize> {
-        std::iter::once(rows).chain(self.observation.iter().copied()).collect()
+        std::iter::once(rows).chain(self.observation.shape()).collect()
+    }
+
+    /// Outputs of the learner.
+    pub fn outputs(&self) -> usize {
+        self.policy.outputs()
     }
 }
 
@@ -37,146 +47,210 @@ pub struct UpdateRule {
     pub value_coefficient: f64,
 }
 
-/// A learner with its declared parameters, split into ξ and φ.
+/// A learner whose parameters are split into ξ and φ.
 pub struct Student {
     /// The network.
     pub learner: Box<dyn Learner>,
-    /// All parameters, in order of declaration.
-    pub parameters: Vec<Parameter>,
-    /// Which belong to φ: taught by the inner step, fresh every meta-epoch.
+    /// Which of its parameters belong to φ: taught by the inner step, fresh every meta-epoch.
     pub taught: Vec<bool>,
 }
 
 impl Student {
-    /// Declares `learner`'s parameters.
+    /// Checks `learner`, whose outputs are those of `d`.
     ///
     /// # Errors
-    /// The learner's tracing error.
-    pub fn new(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self, GraphError> {
-        let parameters = declare(&*learner, &d.observation, d.outputs)?;
-        let taught = parameters.iter().map(|p| p.layer >= d.encoder_layers).collect();
-        Ok(Student { learner, parameters, taught })
+    /// The learner's mistakes.
+    pub fn new(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
+        learner::check(&*learner, &d.observation, d.outputs())?;
+        let taught = learner.parameters().iter().map(|p| p.layer >= d.encoder_layers).collect();
+        Ok(Student { learner, taught })
+    }
+
+    /// A critic: the same with one output, and all of it trained by the outer loop.
+    ///
+    /// # Errors
+    /// The learner's mistakes.
+    pub fn critic(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
+        learner::check(&*learner, &d.observation, 1)?;
+        let taught = vec![true; learner.parameters().len()];
+        Ok(Student { learner, taught })
+    }
+
+    /// All parameters.
+    pub fn parameters(&self) -> &[Parameter] {
+        self.learner.parameters()
     }
 
     /// Number of layers.
     pub fn layers(&self) -> usize {
-        self.parameters.iter().map(|p| p.layer + 1).max().unwrap_or(0)
+        self.parameters().iter().map(|p| p.layer + 1).max().unwrap_or(0)
     }
 
     /// The parameters of ξ.
     pub fn encoder(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().zip(&self.taught).filter(|(_, t)| !**t).map(|(p, _)| p)
+        self.parameters().iter().zip(&self.taught).filter(|(_, t)| !**t).map(|(p, _)| p)
     }
 
-    fn network(&self, d: &Dimensions) -> Network<'_> {
-        Network { learner: &*self.learner, parameters: &self.parameters, outputs: d.outputs }
+    fn network<'a>(&'a self, encoder: &'a [Tensor], d: &Dimensions) -> Network<'a> {
+        Network { learner: &*self.learner, taught: &self.taught, encoder, policy: d.policy }
     }
 
     fn inputs(&self, graph: &Graph) -> Vec<Tensor> {
-        self.parameters.iter().map(|p| graph.input(format!("learner/{}", p.name), &p.shape)).collect()
+        self.parameters().iter().map(|p| graph.input(format!("learner/{}", p.name), &p.shape)).collect()
+    }
+
+    /// Those of `parameters` that belong to φ.
+    fn taught(&self, parameters: &[Tensor]) -> Vec<Tensor> {
+        parameters.iter().zip(&self.taught).filter(|(_, taught)| **taught).map(|(p, _)| p.clone()).collect()
     }
 }
 
 /// What the outer loop trains, in the order of every program's inputs and outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
-    /// `x`, `y`, `log_inner_lr`, `encoder/…`, `critic/…`.
+    /// θ, e.g. `x`, `y`, `log_inner_lr`; `encoder/…`, `critic/…`.
     pub names: Vec<String>,
     /// Their dimensions.
     pub shapes: Vec<Vec<usize>>,
+    /// Whether they are learned, or stay as they start.
+    pub learned: Vec<bool>,
+    /// How many are θ's.
+    pub theta: usize,
     /// How many belong to θ and ξ; the rest are the critic's.
     pub of_theta: usize,
 }
 
-/// θ's tensors come first in [`Trained`]: `x`, `y`, `log_inner_lr`.
-pub const THETA: usize = 3;
+/// The name under which a part of θ is trained.
+pub fn trained_name(part: &MetaParameter) -> String {
+    if part.positive { format!("log_{}", part.name) } else { part.name.clone() }
+}
 
 impl Trained {
     /// The list for a student and a critic.
-    pub fn new(student: &Student, critic: &Student, d: &Dimensions) -> Self {
-        let mut names = vec!["x".to_owned(), "y".into(), "log_inner_lr".into()];
-        let mut shapes = vec![d.batch(d.k), vec![d.k, d.outputs], vec![]];
-        for p in student.encoder() {
-            names.push(format!("encoder/{}", p.name));
-            shapes.push(p.shape.clone());
-        }
-        let of_theta = names.len();
-        for p in &critic.parameters {
-            names.push(format!("critic/{}", p.name));
-            shapes.push(p.shape.clone());
-        }
-        Trained { names, shapes, of_theta }
+    pub fn new(student: &Student, critic: &Student, theta: &[MetaParameter]) -> Self {
+        let mut trained = Trained {
+            names: theta.iter().map(trained_name).collect(),
+            shapes: theta.iter().map(|part| part.shape.clone()).collect(),
+            learned: theta.iter().map(|part| part.learned).collect(),
+            theta: theta.len(),
+            of_theta: 0,
+        };
+        let mut add = |prefix: &str, p: &Parameter| {
+            trained.names.push(format!("{prefix}/{}", p.name));
+            trained.shapes.push(p.shape.clone());
+            trained.learned.push(true);
+        };
+        student.encoder().for_each(|p| add("encoder", p));
+        let of_theta = theta.len() + student.encoder().count();
+        critic.parameters().iter().for_each(|p| add("critic", p));
+        trained.of_theta = of_theta;
+        trained
     }
 }
 
-fn theta(values: &[Tensor]) -> Theta {
-    Theta { x: values[0].clone(), y: values[1].clone(), inner_lr: values[2].exp() }
-}
-
-/// The parameters before the inner step: ξ from `encoder`, φ from `fresh`, in order of declaration.
-fn initial(student: &Student, encoder: &[Tensor], fresh: &[Tensor]) -> Vec<Tensor> {
-    let mut encoder = encoder.iter();
-    let pick = |(fresh, taught): (&Tensor, &bool)| {
-        if *taught { fresh.clone() } else { encoder.next().unwrap_or(fresh).clone() }
+/// A part of θ as it starts, as it is trained.
+pub fn initial(part: &MetaParameter, seed: u64) -> Vec<f32> {
+    use rand_distr::{Distribution, StandardNormal};
+    let size: usize = part.shape.iter().product();
+    let values: Vec<f32> = match part.init {
+        MetaInit::Constant(value) => vec![value as f32; size],
+        MetaInit::Normal(std) => {
+            let mut stream = stream(seed, &part.name, 0);
+            let normal = |_| -> f32 { StandardNormal.sample(&mut stream) };
+            (0..size).map(normal).map(|v| v * std as f32).collect()
+        }
+        MetaInit::Labels => {
+            let classes = part.shape.last().copied().unwrap_or(1);
+            (0..size).map(|i| f32::from(u8::from(i / classes % classes == i % classes))).collect()
+        }
     };
-    fresh.iter().zip(&student.taught).map(pick).collect()
+    if part.positive { values.into_iter().map(f32::ln).collect() } else { values }
 }
 
-/// φ → φ′: inputs θ, ξ, then all of the learner's parameters; outputs the taught parameters.
-pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Result<Plan, GraphError> {
+/// θ as an objective reads it, from what is trained.
+fn theta(objective: &dyn Objective, trained: &[Tensor]) -> Vec<Tensor> {
+    let value = |(part, tensor): (&MetaParameter, &Tensor)| {
+        let tensor = if part.learned { tensor.clone() } else { tensor.stop_gradient() };
+        if part.positive { tensor.exp() } else { tensor }
+    };
+    objective.theta().iter().zip(trained).map(value).collect()
+}
+
+/// φ → φ′: inputs θ, ξ, then all of the learner's parameters; outputs all of them, taught.
+///
+/// # Errors
+/// Mistakes of the learner or the objective.
+pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Result<Plan> {
     let graph = Graph::new();
-    let values = vec![
-        graph.input("x", &d.batch(d.k)),
-        graph.input("y", &[d.k, d.outputs]),
-        graph.input("log_inner_lr", &[]),
-    ];
+    let inputs: Vec<Tensor> =
+        objective.theta().iter().map(|part| graph.input(trained_name(part), &part.shape)).collect();
     let encoder: Vec<Tensor> =
         student.encoder().map(|p| graph.input(format!("encoder/{}", p.name), &p.shape)).collect();
-    let fresh = student.inputs(&graph);
-    let taught = inner(student, objective, d, &theta(&values), &initial(student, &encoder, &fresh));
-    Plan::compile(&graph, &taught)
+    let fresh = student.taught(&student.inputs(&graph));
+    let taught = inner(student, objective, &theta(objective, &inputs), &encoder, &fresh, d)?;
+    Ok(Plan::compile(&graph, &merge(&student.taught, &encoder, &taught))?)
 }
 
+/// The inner rule, its answer checked.
 fn inner(
     student: &Student,
     objective: &dyn Objective,
+    theta: &[Tensor],
+    encoder: &[Tensor],
+    fresh: &[Tensor],
     d: &Dimensions,
-    theta: &Theta,
-    initial: &[Tensor],
-) -> Vec<Tensor> {
-    let graph = theta.x.graph().clone();
-    graph.scope(format!("objective `{}`, inner step", objective.id()), || {
-        let inner = Inner { theta, network: student.network(d), initial, taught: &student.taught };
-        objective.inner(&inner)
-    })
+) -> Result<Vec<Tensor>> {
+    // Direct PPO: nothing is left to teach.
+    let (Some(first), Some(_)) = (theta.first(), fresh.first()) else { return Ok(vec![]) };
+    let graph = first.graph().clone();
+    let taught = graph.scope(format!("objective `{}`, inner rule", objective.id()), || {
+        objective.inner(&student.network(encoder, d), theta, fresh)
+    })?;
+    let shapes = |tensors: &[Tensor]| tensors.iter().map(Tensor::shape).collect::<Vec<_>>();
+    if shapes(&taught) != shapes(fresh) {
+        graph.fail("inner", format!("parameters {:?}", shapes(fresh)), format!("{:?}", shapes(&taught)));
+    }
+    graph.check()?;
+    Ok(taught)
 }
 
-/// Log-probabilities of a discrete policy for `rows` observations: inputs all parameters, observations.
-pub fn act(student: &Student, d: &Dimensions, rows: usize) -> Result<Plan, GraphError> {
+/// What a policy does for `rows` observations: inputs all parameters, observations; outputs `[rows, outputs]`, those of a
+/// categorical policy as log-probabilities.
+///
+/// # Errors
+/// Mistakes of the learner.
+pub fn act(student: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
     let graph = Graph::new();
     let parameters = student.inputs(&graph);
     let observations = graph.rows("observation", &d.batch(rows));
-    let outputs = student.network(d).apply(&parameters, &observations);
-    Plan::compile(&graph, &[outputs.log_softmax(-1)])
+    let outputs = student.learner.forward(&parameters, &observations)?;
+    let outputs = match d.policy {
+        Policy::Categorical(_) => outputs.log_softmax(-1),
+        Policy::Gaussian(_) => outputs,
+    };
+    Ok(Plan::compile(&graph, &[outputs])?)
 }
 
 /// Values of `rows` observations: inputs the critic's parameters, observations.
-pub fn judge(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan, GraphError> {
+///
+/// # Errors
+/// Mistakes of the learner.
+pub fn judge(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
     let graph = Graph::new();
     let parameters = critic.inputs(&graph);
     let observations = graph.rows("observation", &d.batch(rows));
-    let network = Network { outputs: 1, ..critic.network(d) };
-    Plan::compile(&graph, &[network.apply(&parameters, &observations)])
+    let values = critic.learner.forward(&parameters, &observations)?;
+    Ok(Plan::compile(&graph, &[values])?)
 }
 
 /// One outer update on a minibatch: the inner step, the loss behind it, gradients through both, Adam.
 pub struct Update {
     /// Inputs: trained values, first moments, second moments, the learner's parameters, [`SCALARS`], the
-    /// batch (observations, actions, log-probabilities, advantages, returns). Outputs: the trained values,
-    /// first and second moments after the update, then the metrics.
+    /// batch (observations, actions, log-probabilities, advantages, returns, and, where the objective reads them, the
+    /// outputs and the values). Outputs: the trained values, first and second moments after the update, then the metrics.
     pub plan: Plan,
     /// Names of the metrics.
-    pub metrics: Vec<&'static str>,
+    pub metrics: Vec<String>,
 }
 
 /// Scalar inputs of [`Update`]: learning rates of θ with ξ and of the critic, Adam's two corrections.
@@ -190,9 +264,9 @@ pub fn update(
     rule: &UpdateRule,
     d: &Dimensions,
     rows: usize,
-) -> Result<Update, GraphError> {
+) -> Result<Update> {
     let graph = Graph::new();
-    let trained = Trained::new(student, critic, d);
+    let trained = Trained::new(student, critic, objective.theta());
     let named = |prefix: &str| -> Vec<Tensor> {
         let inputs = trained.names.iter().zip(&trained.shapes);
         inputs.map(|(name, shape)| graph.input(format!("{prefix}{name}"), shape)).collect()
@@ -200,22 +274,52 @@ pub fn update(
     let (values, first, second) = (named(""), named("first_moment/"), named("second_moment/"));
     let fresh = student.inputs(&graph);
     let scalars = SCALARS.map(|name| graph.input(name, &[]));
-    let batch = Batch {
-        observations: graph.rows("observation", &d.batch(rows)),
-        actions: graph.int_rows("action", &[rows, 1]),
-        log_probs: graph.rows("log_prob", &[rows, 1]),
-        advantages: graph.rows("advantage", &[rows, 1]),
+    let observations = graph.rows("observation", &d.batch(rows));
+    let column = |name: &str, width: usize| graph.rows(name, &[rows, width]);
+    let actions = match d.policy {
+        Policy::Categorical(n) => graph.indices_below(n, "action", &[rows, 1]),
+        Policy::Gaussian(n) => column("action", n),
     };
-    let returns = graph.rows("return", &[rows, 1]);
+    let log_probs = column("log_prob", 1);
+    let advantages = column("advantage", 1);
+    let returns = column("return", 1);
+    let reads = |wanted: Column| objective.columns().contains(&wanted);
+    let outputs = reads(Column::Outputs).then(|| column("outputs", d.outputs()));
+    let estimates = reads(Column::Values).then(|| column("value", 1));
+    let columns: Vec<Tensor> = objective
+        .columns()
+        .iter()
+        .filter_map(|wanted| match wanted {
+            Column::Observations => Some(&observations),
+            Column::Actions => Some(&actions),
+            Column::LogProbs => Some(&log_probs),
+            Column::Advantages => Some(&advantages),
+            Column::Returns => Some(&returns),
+            Column::Outputs => outputs.as_ref(),
+            Column::Values => estimates.as_ref(),
+        })
+        .cloned()
+        .collect();
 
     let (of_theta, of_critic) = values.split_at(trained.of_theta);
-    let initial = initial(student, &of_theta[THETA..], &fresh);
-    let taught = inner(student, objective, d, &theta(of_theta), &initial);
+    let (theta, encoder) = (theta(objective, of_theta), &of_theta[trained.theta..]);
+    let fresh = student.taught(&fresh);
+    let taught = inner(student, objective, &theta, encoder, &fresh, d)?;
     let outer = graph.scope(format!("objective `{}`, outer loss", objective.id()), || {
-        objective.outer(&student.network(d).apply(&taught, &batch.observations), &batch)
-    });
-    let network = Network { outputs: 1, ..critic.network(d) };
-    let errors = network.apply(of_critic, &batch.observations) - &returns;
+        let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &columns };
+        objective.outer(&student.network(encoder, d), &judged)
+    })?;
+    for (name, tensor) in outer.metrics.iter().map(|(n, t)| (n.as_str(), t)).chain([("loss", &outer.loss)]) {
+        if !tensor.shape().is_empty() {
+            graph.fail(
+                format!("objective `{}`", objective.id()),
+                format!("a scalar `{name}`"),
+                format!("{:?}", tensor.shape()),
+            );
+        }
+    }
+    graph.check()?;
+    let errors = critic.learner.forward(of_critic, &observations)? - &returns;
     let value_loss = errors.square().mean() * 0.5;
 
     let theta_gradients = grad(&outer.loss, of_theta);
@@ -236,13 +340,18 @@ pub fn update(
     let [lr, critic_lr, correction1, correction2] = &scalars;
     let mut columns = [vec![], vec![], vec![]];
     for i in 0..values.len() {
+        if !trained.learned[i] {
+            let same = [&values[i], &first[i], &second[i]];
+            columns.iter_mut().zip(same).for_each(|(column, tensor)| column.push(tensor.clone()));
+            continue;
+        }
         let lr = if i < trained.of_theta { lr } else { critic_lr };
         let moments = [&first[i], &second[i]];
         let new = rule.adam.step(&values[i], &clipped[i], moments, lr, [correction1, correction2]);
         columns.iter_mut().zip(new).for_each(|(column, tensor)| column.push(tensor));
     }
     let mut outputs: Vec<Tensor> = columns.into_iter().flatten().collect();
-    let mut metrics = vec!["value_loss", "grad_norm"];
+    let mut metrics = vec!["value_loss".to_owned(), "grad_norm".into()];
     outputs.push(value_loss);
     outputs.extend(norms.into_iter().next());
     for (name, tensor) in outer.metrics {
@@ -254,5 +363,5 @@ pub fn update(
 
 /// Fresh parameters on `device`.
 pub fn sample(student: &Student, device: &Device, stream: &mut super::random::Stream) -> Vec<Numbers> {
-    student.parameters.iter().map(|p| device.tensor(&p.sample(stream), &p.shape)).collect()
+    student.parameters().iter().map(|p| device.tensor(&p.sample(stream), &p.shape)).collect()
 }

@@ -1,6 +1,6 @@
 //! Random streams: one for each purpose and meta-epoch, so that no generator's state needs saving and a
 //! resumed run draws what the uninterrupted one would have drawn.
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// A generator of random numbers.
@@ -17,4 +17,8 @@ pub fn stream(seed: u64, purpose: &str, index: u64) -> Stream {
         part.copy_from_slice(&value.to_le_bytes());
     }
     Stream::from_seed(key)
+}
+/// The first number of a stream: a seed for somebody else's.
+pub fn derived(seed: u64, purpose: &str, number: u64) -> u64 {
+    stream(seed, purpose, number).random()
 }

@@ -17,6 +17,8 @@ pub struct Rollout {
     pub actions: Vec<i32>,
     /// Log-probability of each action.
     pub log_probs: Vec<f32>,
+    /// The policy's outputs, log-probabilities of all actions, `[steps · environments, actions]`.
+    pub outputs: Vec<f32>,
     /// Rewards.
     pub rewards: Vec<f32>,
     /// The state reached was terminal.
@@ -102,6 +104,7 @@ pub fn collect(
             rollout.actions.push(choice as i32);
             rollout.log_probs.push(row[choice]);
         }
+        rollout.outputs.extend_from_slice(&log_probs);
         rollout.observations.append(&mut current);
         let given = Actions::Discrete(std::mem::take(&mut actions));
         let transition = environments.step(&given)?;

@@ -1,10 +1,13 @@
 //! Every operation of the graph in burn's backend primitives.
 use burn_backend::ops::ConvOptions;
 use burn_backend::tensor::{BoolTensor, Device, FloatTensor, IntTensor};
-use burn_backend::{Backend, FloatDType, Scalar, Shape, Slice, TensorMetadata, get_device_settings};
+use burn_backend::{
+    Backend, FloatDType, Scalar, Shape, Slice, TensorData, TensorMetadata, get_device_settings,
+};
 
 use super::kernel::{Function, Kernel, Operand};
-use crate::graph::{Binary, Op, Reduction, Unary, Window};
+use super::plan::Constant;
+use crate::graph::{Binary, DType, Op, Reduction, Unary, Window};
 
 /// A value of a run.
 #[derive(Clone, Debug)]
@@ -158,7 +161,9 @@ pub(super) fn primitive<B: Execute>(
     let zeros = |shape: &[usize]| B::float_zeros(physical(shape), &context.device, context.dtype);
     let convolution = |w: &Window| ConvOptions::new(w.stride, w.padding, [1, 1], 1);
     Value::Float(match op {
-        Op::Input(_) | Op::Constant(_) | Op::StopGradient | Op::Variable(_) => unreachable!("not a step"),
+        Op::Input(_) | Op::Constant(_) | Op::Values(_) | Op::StopGradient | Op::Variable(_) => {
+            unreachable!("not a step")
+        }
         Op::Unary(op) => unary::<B>(*op, float(0)),
         Op::Binary(op) => binary::<B>(*op, float(0), float(1), context),
         Op::Select => {
@@ -236,6 +241,27 @@ pub(super) fn primitive<B: Execute>(
             B::float_scatter_add(rest.len(), zeros(&full), index, ones)
         }
     })
+}
+
+/// A constant of the plan, on the device.
+pub(super) fn constant<B: Backend>(constant: &Constant, context: &Context<B>) -> Value<B> {
+    match constant {
+        Constant::Scalar(value) => {
+            let value = Scalar::Float(*value);
+            Value::Float(B::float_full(physical(&[]), value, &context.device, context.dtype))
+        }
+        Constant::Array { values, shape, dtype: DType::Float } => {
+            let data = match context.dtype {
+                FloatDType::F64 => TensorData::new(values.clone(), physical(shape)),
+                _ => TensorData::new(values.iter().map(|&v| v as f32).collect(), physical(shape)),
+            };
+            Value::Float(B::float_from_data(data, &context.device))
+        }
+        Constant::Array { values, shape, dtype: DType::Int } => {
+            let data = TensorData::new(values.iter().map(|&v| v as i32).collect(), physical(shape));
+            Value::Int(B::int_from_data(data, &context.device))
+        }
+    }
 }
 
 /// Combines two partial results.

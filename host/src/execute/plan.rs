@@ -54,6 +54,13 @@ pub(super) struct PlanInput {
     pub(super) split: bool,
 }
 
+/// A value that every run needs, and that is not an input.
+#[derive(Clone, Debug)]
+pub(super) enum Constant {
+    Scalar(f64),
+    Array { values: Vec<f64>, shape: Vec<usize>, dtype: DType },
+}
+
 /// A compiled graph. Immutable, and shared between threads.
 #[derive(Debug)]
 pub struct Plan {
@@ -61,7 +68,7 @@ pub struct Plan {
     pub(super) inputs: Vec<PlanInput>,
     pub(super) outputs: Vec<(Slot, bool)>,
     pub(super) output_shapes: Vec<Vec<usize>>,
-    pub(super) constants: Vec<(Slot, f64)>,
+    pub(super) constants: Vec<(Slot, Constant)>,
     pub(super) slots: usize,
     /// Rows of the batch, and how they are split.
     pub(super) rows: usize,
@@ -367,7 +374,13 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
                 continue;
             }
             Op::Constant(value) => {
-                plan.constants.push((members[0], value.get()));
+                plan.constants.push((members[0], Constant::Scalar(value.get())));
+                continue;
+            }
+            Op::Values(ref bits) => {
+                let (shape, dtype) = (first.node.shape.clone(), first.node.dtype);
+                let values = bits.iter().map(|v| v.get()).collect();
+                plan.constants.push((members[0], Constant::Array { values, shape, dtype }));
                 continue;
             }
             _ => {}

@@ -1,7 +1,5 @@
 //! Walks a plan.
-use burn_backend::Scalar;
-
-use super::backend::{Context, Execute, Value, combine, physical, primitive};
+use super::backend::{Context, Execute, Value, combine, constant, primitive};
 use super::plan::{Action, Plan, Step};
 
 /// One run's values: those of the whole batch, and those of each shard.
@@ -32,9 +30,8 @@ pub(super) fn run<B: Execute>(
             whole[slot] = Some(parts[0].clone());
         }
     }
-    for &(slot, value) in &plan.constants {
-        let scalar = B::float_full(physical(&[]), Scalar::Float(value), &context.device, context.dtype);
-        whole[slot] = Some(Value::Float(scalar));
+    for (slot, value) in &plan.constants {
+        whole[*slot] = Some(constant(value, context));
     }
     for stage in &plan.stages {
         for step in &stage.whole {

@@ -26,7 +26,7 @@ pub(super) fn propagate(op: &Op, shape: &[usize], inputs: &[(&Node, Rows)], rows
     };
     let all_alike = || inputs.iter().all(|(_, r)| *r == state(0)).then_some(state(0));
     match op {
-        Op::Input(_) | Op::Constant(_) | Op::StopGradient | Op::Variable(_) => None,
+        Op::Input(_) | Op::Constant(_) | Op::Values(_) | Op::StopGradient | Op::Variable(_) => None,
         Op::Unary(_) | Op::Binary(_) | Op::Select | Op::OneHot => all_alike(),
         Op::Broadcast => {
             let (from, axis) = (&inputs[0].0.shape, axis(0)?);

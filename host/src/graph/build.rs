@@ -48,6 +48,8 @@ pub struct InputInfo {
     pub node: NodeId,
     /// Whether axis 0 counts the rows of a batch, which may be split over threads.
     pub rows: bool,
+    /// Of indices: every one is below this, where that is known.
+    pub below: Option<usize>,
 }
 
 /// A graph that is not well formed.
@@ -70,6 +72,8 @@ pub struct GraphError {
 const MAX_NODES: usize = 20_000;
 /// Elements beyond which one tensor is refused (16 GiB of `f32`).
 const MAX_ELEMENTS: usize = 1 << 32;
+/// Elements beyond which the arrays that a graph holds are refused.
+const MAX_ARRAY_ELEMENTS: usize = 1 << 22;
 
 #[derive(Debug, Default)]
 pub(crate) struct Store {
@@ -77,6 +81,9 @@ pub(crate) struct Store {
     pub(crate) inputs: Vec<InputInfo>,
     interned: HashMap<Node, NodeId>,
     scopes: Vec<String>,
+    array_elements: usize,
+    /// Where the tracing code is, when that is not this program's source.
+    place: Option<String>,
     error: Option<GraphError>,
 }
 
@@ -93,23 +100,37 @@ impl Graph {
     /// A floating-point input that is the same for the whole batch: a parameter, a scalar.
     #[track_caller]
     pub fn input(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
-        self.add_input(name.into(), shape, DType::Float, false)
+        self.add_input(name.into(), shape, DType::Float, false, None)
     }
 
     /// A floating-point input whose axis 0 counts the rows of a batch.
     #[track_caller]
     pub fn rows(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
-        self.add_input(name.into(), shape, DType::Float, true)
+        self.add_input(name.into(), shape, DType::Float, true, None)
     }
 
     /// An integer input whose axis 0 counts the rows of a batch.
     #[track_caller]
     pub fn int_rows(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
-        self.add_input(name.into(), shape, DType::Int, true)
+        self.add_input(name.into(), shape, DType::Int, true, None)
+    }
+
+    /// As [`Self::int_rows`]; whoever runs the graph makes sure that every index is below `below`, and what is
+    /// indexed has to be that long.
+    #[track_caller]
+    pub fn indices_below(&self, below: usize, name: impl Into<String>, shape: &[usize]) -> Tensor {
+        self.add_input(name.into(), shape, DType::Int, true, Some(below))
     }
 
     #[track_caller]
-    fn add_input(&self, name: String, shape: &[usize], dtype: DType, rows: bool) -> Tensor {
+    fn add_input(
+        &self,
+        name: String,
+        shape: &[usize],
+        dtype: DType,
+        rows: bool,
+        below: Option<usize>,
+    ) -> Tensor {
         let location = Location::caller();
         let mut store = self.0.borrow_mut();
         let wrong = match rows && shape.is_empty() {
@@ -124,7 +145,7 @@ impl Graph {
         }
         let op = Op::Input(store.inputs.len());
         let node = store.intern(op, vec![], shape.to_vec(), dtype);
-        store.inputs.push(InputInfo { name, node, rows });
+        store.inputs.push(InputInfo { name, node, rows, below });
         self.handle(node)
     }
 
@@ -143,6 +164,55 @@ impl Graph {
             Ok(()) => store.full(value, shape),
             Err((expected, got)) => {
                 store.fail("full".into(), expected, got, location);
+                store.constant(f64::NAN)
+            }
+        };
+        drop(store);
+        self.handle(node)
+    }
+
+    /// An array of numbers, row-major.
+    #[track_caller]
+    pub fn values(&self, values: &[f64], shape: &[usize]) -> Tensor {
+        self.array("values", values.iter().copied(), shape, DType::Float)
+    }
+
+    /// An array of indices, row-major.
+    #[track_caller]
+    pub fn indices(&self, indices: &[u32], shape: &[usize]) -> Tensor {
+        self.array("indices", indices.iter().map(|&i| f64::from(i)), shape, DType::Int)
+    }
+
+    #[track_caller]
+    fn array(
+        &self,
+        op: &str,
+        elements: impl ExactSizeIterator<Item = f64>,
+        shape: &[usize],
+        dtype: DType,
+    ) -> Tensor {
+        let location = Location::caller();
+        let mut store = self.0.borrow_mut();
+        let count = elements.len();
+        let fits = store.room().and_then(|()| small(shape)).and_then(|()| {
+            let (size, total) = (shape.iter().product::<usize>(), store.array_elements + count);
+            match (count == size, total <= MAX_ARRAY_ELEMENTS) {
+                (true, true) => Ok(()),
+                (false, _) => Err((format!("{size} elements for {shape:?}"), count.to_string())),
+                _ => Err((
+                    format!("at most {MAX_ARRAY_ELEMENTS} elements of arrays in a graph"),
+                    total.to_string(),
+                )),
+            }
+        });
+        let node = match fits {
+            Ok(()) => {
+                store.array_elements += count;
+                let op = Op::Values(elements.map(Bits::new).collect());
+                store.intern(op, vec![], shape.to_vec(), dtype)
+            }
+            Err((expected, got)) => {
+                store.fail(op.into(), expected, got, location);
                 store.constant(f64::NAN)
             }
         };
@@ -175,6 +245,11 @@ impl Graph {
     pub fn fail(&self, op: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) {
         let location = Location::caller();
         self.0.borrow_mut().fail(op.into(), expected.into(), got.into(), location);
+    }
+
+    /// Says where the tracing code is, for errors: a line of a plugin's source, say.
+    pub fn place(&self, place: Option<String>) {
+        self.0.borrow_mut().place = place;
     }
 
     /// Number of nodes, dead ones included.
@@ -225,7 +300,7 @@ impl Store {
                 s if s.is_empty() => s,
                 s => format!(", in {s}"),
             };
-            let location = format!("{file}:{}", location.line());
+            let location = self.place.clone().unwrap_or_else(|| format!("{file}:{}", location.line()));
             self.error = Some(GraphError { op, expected, got, location, scope });
         }
     }
@@ -333,7 +408,7 @@ impl Store {
                 .map_err(|s| ("a tensor [N, C, H, W]".to_owned(), format!("{s:?}")))
         };
         let out = match op {
-            Op::Input(_) | Op::Constant(_) => unreachable!("leaves are interned, not pushed"),
+            Op::Input(_) | Op::Constant(_) | Op::Values(_) => unreachable!("leaves are interned, not pushed"),
             Op::Unary(_) | Op::StopGradient | Op::Variable(_) => {
                 float(0)?;
                 shape(0)
@@ -516,7 +591,7 @@ impl Store {
                 if i.len() != x.len() || (0..x.len()).any(|a| a != *axis && x[a] != i[a]) {
                     return Err((format!("an index equal to {x:?} but in axis {axis}"), format!("{i:?}")));
                 }
-                something(x[*axis], node(1))?;
+                self.points_within(x[*axis], inputs[1])?;
                 i
             }
             Op::Scatter { axis } => {
@@ -528,7 +603,7 @@ impl Store {
                 {
                     return Err((format!("values and index for {target:?}"), format!("{y:?} and {i:?}")));
                 }
-                something(target[*axis], node(1))?;
+                self.points_within(target[*axis], inputs[1])?;
                 target.to_vec()
             }
             Op::OneHot => {
@@ -537,11 +612,35 @@ impl Store {
                 if target.len() != s.len() + 1 || target[..s.len()] != s[..] {
                     return Err((format!("{s:?} and a number of classes"), format!("{target:?}")));
                 }
-                something(target[s.len()], node(0))?;
+                self.points_within(target[s.len()], inputs[0])?;
                 target.to_vec()
             }
         };
         Ok((out, DType::Float))
+    }
+
+    /// One more than the largest index that a node may hold, where that is known.
+    fn below(&self, index: NodeId) -> Option<usize> {
+        let node = &self.nodes[index];
+        match &node.op {
+            Op::Input(i) => self.inputs[*i].below,
+            Op::Values(values) => values.iter().map(|v| v.get() as usize + 1).max(),
+            Op::MaxPool2dIndex(_) => Some(self.nodes[node.inputs[0]].shape[2..].iter().product()),
+            Op::Broadcast | Op::Reshape | Op::Permute(_) => self.below(node.inputs[0]),
+            _ => None,
+        }
+    }
+
+    /// Whether an axis of `length` has what `index` points at.
+    fn points_within(&self, length: usize, index: NodeId) -> Result<(), Mismatch> {
+        something(length, &self.nodes[index])?;
+        match self.below(index) {
+            Some(below) if below > length => Err((
+                format!("an axis of at least {below}, which the index needs"),
+                format!("one of {length}"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// An equal node that is cheaper or already there.

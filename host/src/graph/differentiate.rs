@@ -79,7 +79,12 @@ fn pull_back(y: &Tensor, position: usize, gradient: &Tensor) -> Option<Tensor> {
         graph.push(op, &ids, target, location)
     };
     Some(match &node.op {
-        Op::Input(_) | Op::Constant(_) | Op::StopGradient | Op::MaxPool2dIndex(_) | Op::OneHot => {
+        Op::Input(_)
+        | Op::Constant(_)
+        | Op::Values(_)
+        | Op::StopGradient
+        | Op::MaxPool2dIndex(_)
+        | Op::OneHot => {
             return None;
         }
         Op::Variable(_) => g.clone(),

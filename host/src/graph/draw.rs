@@ -28,6 +28,7 @@ impl Graph {
         match &store.nodes[id].op {
             Op::Input(i) => format!("input `{}`", store.inputs[*i].name),
             Op::Constant(v) => format!("{v:?}"),
+            Op::Values(_) => "values".into(),
             Op::Unary(u) => format!("{u:?}").to_lowercase(),
             Op::Binary(b) => format!("{b:?}").to_lowercase(),
             op => format!("{op:?}"),

@@ -1,4 +1,5 @@
 //! The operations of the graph.
+use std::sync::Arc;
 
 /// A number in a node, compared and hashed by its bits so that equal nodes can be shared.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,6 +117,8 @@ pub enum Op {
     Input(usize),
     /// A scalar.
     Constant(Bits),
+    /// An array, row-major: numbers, or whole numbers that are indices.
+    Values(Arc<[Bits]>),
     /// See [`Unary`].
     Unary(Unary),
     /// See [`Binary`].

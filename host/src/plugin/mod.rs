@@ -18,10 +18,12 @@ pub mod builtin;
 mod check;
 pub mod environment;
 mod limits;
+mod native;
 mod registry;
 mod settings;
 mod source;
 mod text;
+mod trace;
 mod wasm;
 
 pub use environment::{Actions, Environments, Observations, RenderMode, Transition};

@@ -4,17 +4,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
-use potstill_plugin_api::{EnvironmentSpec, LimitWishes, OptionSchema, PluginId, Role, check_api_version};
-use potstill_sdk::native::NativeEnvironment;
+use potstill_plugin_api::{
+    EnvironmentSpec, LimitWishes, MetaInit, OptionSchema, OptionValue, PluginId, Role, Task,
+    check_api_version,
+};
 use sha2::{Digest, Sha256};
 
-use super::builtin::{BuiltinEnvironment, NativeEnvironments};
+use super::builtin::Builtin;
 use super::check::Checked;
 use super::environment::Environments;
-use super::settings::{self, resolve};
+use super::native::{NativeEnvironments, NativeLearners, NativeObjective, NativePlugin};
+use super::settings::resolve;
 use super::source::{Candidate, scan};
-use super::wasm::{LogLevel, LogSink, Program, Sandbox, hex};
+use super::wasm::{
+    EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
+    WasmObjective, hex,
+};
 use super::{Limits, wasm};
+use crate::engine::learner::LearnerDistribution;
+use crate::engine::objective::Objective;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 
 /// What carries a plugin's code.
@@ -22,6 +30,8 @@ use crate::error::{Error, IoContext, Result, did_you_mean};
 pub enum Loader {
     /// A sandboxed component on disk.
     Wasm,
+    /// A shared library on disk, which is trusted.
+    Native,
     /// Part of the program.
     Builtin,
 }
@@ -30,6 +40,7 @@ impl std::fmt::Display for Loader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Loader::Wasm => "wasm",
+            Loader::Native => "native",
             Loader::Builtin => "built-in",
         })
     }
@@ -56,7 +67,7 @@ pub struct Entry {
     pub rejected: Option<String>,
     /// What it may take when it runs in the sandbox.
     pub limits: Limits,
-    builtin: Option<&'static BuiltinEnvironment>,
+    builtin: Option<&'static Builtin>,
 }
 
 /// All there is to know of a plugin with some settings.
@@ -83,9 +94,10 @@ pub struct Registry {
 impl Registry {
     /// Looks for plugins: in `named` (`--plugin PATH`), then in the paths of `POTSTILL_PLUGIN_PATH`, in
     /// `potstill/plugins` in the user's data folder, and among the built-ins. The first of an id wins. A path is a
-    /// `.wasm` file, a folder with a `plugin.toml`, or a folder of either.
+    /// `.wasm` file, a shared library, a folder with a `plugin.toml`, or a folder of these (where a library needs its
+    /// manifest).
     ///
-    /// Only a `.wasm` without manifest is run to learn who it is; everything else is found without running it.
+    /// Only a file without manifest is run to learn who it is; everything else is found without running it.
     ///
     /// # Errors
     /// [`Error::Usage`]: a path in `named` does not exist or holds no usable plugin. Elsewhere such a thing becomes a
@@ -123,14 +135,14 @@ impl Registry {
                 return Err(Error::usage(format!("--plugin {}: {reason}", at.display())));
             }
             if added.is_empty() {
-                let what = "holds no `plugin.toml` and no .wasm file";
+                let what = "holds no `plugin.toml` and no plugin";
                 return Err(Error::usage(format!("--plugin {}: {what}", path.display())));
             }
         }
         searched.iter().for_each(|path| registry.add(path));
-        for builtin in inventory::iter::<BuiltinEnvironment> {
-            registry.entries.push(Entry::builtin(builtin));
-        }
+        let mut own: Vec<Entry> = inventory::iter::<Builtin>.into_iter().map(Entry::builtin).collect();
+        own.sort_by_key(|entry| (entry.role, entry.named()));
+        registry.entries.extend(own);
         registry.reject_shadowed();
         Ok(registry)
     }
@@ -151,12 +163,18 @@ impl Registry {
         &self.entries
     }
 
-    /// The environment plugin that `id` names: `name-vN`, or `name` for its newest version.
+    /// The role of the plugin that `id` names, if there is one.
+    pub fn role_of(&self, id: &str) -> Option<Role> {
+        let roles = [Role::Environment, Role::Learner, Role::Objective];
+        roles.into_iter().find(|&role| self.find(role, id).is_ok())
+    }
+
+    /// The plugin of `role` that `id` names: `name-vN`, or `name` for its newest version.
     ///
     /// # Errors
     /// [`Error::Usage`]: there is none (with the closest id), or it was rejected (with the reason).
-    pub fn environment(&self, id: &str) -> Result<&Entry> {
-        let is = |entry: &&Entry| entry.role == Some(Role::Environment);
+    pub fn find(&self, role: Role, id: &str) -> Result<&Entry> {
+        let is = |entry: &&Entry| entry.role == Some(role);
         let usable = || self.entries.iter().filter(is).filter(|entry| entry.rejected.is_none());
         let exact = usable().find(|entry| entry.named().as_deref() == Some(id));
         let of_base = |entry: &&Entry| entry.id.as_ref().is_some_and(|known| known.base() == id);
@@ -164,11 +182,15 @@ impl Registry {
         if let Some(entry) = exact.or_else(newest) {
             return Ok(entry);
         }
-        let rejected =
-            self.entries.iter().find(|entry| entry.named().as_deref() == Some(id) || of_base(entry));
+        let named = |entry: &&Entry| entry.named().as_deref() == Some(id) || of_base(entry);
+        let rejected = self.entries.iter().filter(|entry| entry.role.is_none_or(|r| r == role)).find(named);
         if let Some(Entry { rejected: Some(reason), path, .. }) = rejected {
             let at = path.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default();
             return Err(Error::usage(format!("plugin `{id}`{at} cannot be used: {reason}")));
+        }
+        if let Some(other) = self.entries.iter().find(named).and_then(|entry| entry.role) {
+            let article = if other == Role::Learner { "a" } else { "an" };
+            return Err(Error::usage(format!("`{id}` is no {role} but {article} {other}")));
         }
         // A name typed without version is compared with names without version.
         let known: Vec<String> = match id.parse::<PluginId>() {
@@ -176,15 +198,43 @@ impl Registry {
             Err(_) => usable().filter_map(|entry| Some(entry.id.as_ref()?.base().to_owned())).collect(),
         };
         let hint = did_you_mean(id, known.iter().map(String::as_str));
-        Err(Error::usage(format!("there is no environment `{id}`.{hint}")))
+        Err(Error::usage(format!("there is no {role} `{id}`.{hint}")))
     }
 
-    /// The options that an environment accepts.
+    /// The distribution of learners `id` with `settings`, the other options at their defaults.
     ///
     /// # Errors
-    /// As [`Registry::environment`], or [`Error::Plugin`].
-    pub fn options(&self, id: &str) -> Result<Vec<OptionSchema>> {
-        self.open(self.environment(id)?)?.options()
+    /// [`Error::Usage`] for the id and the settings, [`Error::Plugin`] when the plugin fails.
+    pub fn learner(&self, id: &str, settings: &[(String, String)]) -> Result<Box<dyn LearnerDistribution>> {
+        self.open(self.find(Role::Learner, id)?)?.learner(settings)
+    }
+
+    /// The meta-objective `id` with `settings` for `task`, the other options at their defaults.
+    ///
+    /// # Errors
+    /// As [`Registry::learner`]; [`Error::Usage`] when it does not do this task.
+    pub fn objective(
+        &self,
+        id: &str,
+        settings: &[(String, String)],
+        task: &Task,
+    ) -> Result<Box<dyn Objective>> {
+        let opened = self.open(self.find(Role::Objective, id)?)?;
+        let objective = opened.objective(settings, task)?;
+        check_theta(&*objective, task).map_err(|cause| Error::Plugin {
+            plugin: objective.id().to_owned(),
+            function: "meta-parameters".into(),
+            cause,
+        })?;
+        Ok(objective)
+    }
+
+    /// The options that a plugin accepts.
+    ///
+    /// # Errors
+    /// As [`Registry::find`], or [`Error::Plugin`].
+    pub fn options(&self, role: Role, id: &str) -> Result<Vec<OptionSchema>> {
+        self.open(self.find(role, id)?)?.options()
     }
 
     /// Makes `num_envs` copies of an environment with `settings` (`NAME`, `VALUE`), the others at their defaults.
@@ -197,7 +247,7 @@ impl Registry {
         settings: &[(String, String)],
         num_envs: usize,
     ) -> Result<Box<dyn Environments>> {
-        self.open(self.environment(id)?)?.make(settings, num_envs)
+        self.open(self.find(Role::Environment, id)?)?.make(settings, num_envs)
     }
 
     /// Opens an environment and says all about it.
@@ -205,56 +255,76 @@ impl Registry {
     /// # Errors
     /// As [`Registry::make_environments`].
     pub fn describe(&self, id: &str, settings: &[(String, String)]) -> Result<Description> {
-        let entry = self.environment(id)?;
+        let entry = self.find(Role::Environment, id)?;
         let opened = self.open(entry)?;
+        let (options, sha256) = (opened.options()?, opened.sha256.clone());
         let environments = opened.make(settings, 1)?;
-        Ok(Description {
-            entry: entry.clone(),
-            options: opened.options()?,
-            spec: environments.spec().clone(),
-            sha256: opened.sha256,
-        })
+        Ok(Description { entry: entry.clone(), options, spec: environments.spec().clone(), sha256 })
     }
 
     fn open(&self, entry: &Entry) -> Result<Opened> {
         let plugin = entry.named().unwrap_or_default();
-        let from_disk;
-        let wasm: &[u8] = match (entry.builtin, &entry.path) {
-            (Some(builtin), _) => builtin.wasm,
+        let mut from_disk = vec![];
+        let wasm: Option<&[u8]> = match (entry.builtin, &entry.path) {
+            (Some(builtin), _) => builtin.wasm.filter(|_| !self.prefer_native),
             (None, Some(path)) => {
                 from_disk = fs::read(path).at(path)?;
-                &from_disk
+                Some(&from_disk).filter(|_| entry.loader == Loader::Wasm).map(Vec::as_slice)
             }
-            (None, None) => &[],
+            (None, None) => None,
         };
-        let sha256 = hex(&Sha256::digest(wasm));
-        let native = entry.builtin.and_then(|builtin| builtin.native).filter(|_| self.prefer_native);
-        let code = match native {
-            Some(native) => Code::Native(native()),
-            None => {
-                let program = Program::load(
-                    &self.sandbox,
-                    &plugin,
-                    &entry.summary,
-                    wasm,
-                    entry.limits,
-                    self.log.clone(),
-                )?;
-                let said = program.describe()?;
-                let mismatch = |what: &str, said: &str, expected: &str| {
-                    let cause =
-                        format!("the binary says {what} `{}`, expected `{expected}`", said.escape_default());
-                    Err(Error::Plugin { plugin: plugin.clone(), function: "describe".into(), cause })
+        let mismatch = |what: &str, said: &str, expected: &str| {
+            let cause = format!("the binary says {what} `{}`, expected `{expected}`", said.escape_default());
+            Err(Error::Plugin { plugin: plugin.clone(), function: "describe".into(), cause })
+        };
+        let failed = |function: &str, cause: String| Error::Plugin {
+            plugin: plugin.clone(),
+            function: function.into(),
+            cause,
+        };
+        let sha256 = match (wasm, entry.loader) {
+            (Some(wasm), _) => hex(&Sha256::digest(wasm)),
+            (None, Loader::Native) => hex(&Sha256::digest(&from_disk)),
+            (None, _) => String::new(),
+        };
+        let (code, said) = match (wasm, entry.builtin) {
+            (Some(wasm), _) => {
+                let log = self.log.clone();
+                let load = Loading { sandbox: &self.sandbox, entry, plugin: &plugin, wasm, log };
+                let (code, said) = match entry.role {
+                    Some(Role::Learner) => load.program().map(|(p, said)| (Code::Learner(p), said))?,
+                    Some(Role::Objective) => load.program().map(|(p, said)| (Code::Objective(p), said))?,
+                    _ => load.program().map(|(p, said)| (Code::Environment(p), said))?,
                 };
-                if said.id != plugin {
-                    return mismatch("id", &said.id, &plugin);
+                (code, (said.id, said.version))
+            }
+            (None, Some(builtin)) => {
+                // SAFETY: the code is this program's own, made by the SDK's glue.
+                let native = unsafe { NativePlugin::of(builtin.native) };
+                let native = native.map_err(|cause| failed("load", cause))?;
+                let said = (native.id.clone(), native.version.clone());
+                (Code::Native(native), said)
+            }
+            (None, None) => {
+                let path = entry.path.as_deref().unwrap_or(Path::new(""));
+                let native = NativePlugin::open(path).map_err(|cause| failed("load", cause))?;
+                if Some(native.role) != entry.role {
+                    return mismatch(
+                        "role",
+                        &native.role.to_string(),
+                        &entry.role.map(|r| r.to_string()).unwrap_or_default(),
+                    );
                 }
-                if said.version != entry.version {
-                    return mismatch("version", &said.version, &entry.version);
-                }
-                Code::Wasm(program)
+                let said = (native.id.clone(), native.version.clone());
+                (Code::Native(native), said)
             }
         };
+        if said.0 != plugin {
+            return mismatch("id", &said.0, &plugin);
+        }
+        if said.1 != entry.version {
+            return mismatch("version", &said.1, &entry.version);
+        }
         Ok(Opened { plugin, code, sha256 })
     }
 
@@ -270,7 +340,7 @@ impl Registry {
         let mut entry = Entry {
             id: None,
             role: None,
-            loader: Loader::Wasm,
+            loader: if is_library(&path) { Loader::Native } else { Loader::Wasm },
             version: String::new(),
             summary: String::new(),
             path: Some(path.clone()),
@@ -294,15 +364,16 @@ impl Registry {
                 entry.id = Some(manifest.id);
                 entry.version = manifest.version;
                 entry.summary = manifest.summary;
-                if manifest.role != Role::Environment {
-                    entry.rejected = Some(format!("this Potstill loads no {} plugins yet", manifest.role));
-                }
             }
             Ok(None) => {
                 entry.sha256 = hex(&Sha256::digest(&wasm));
-                match self.ask(&path, &wasm) {
-                    Ok(said) => {
-                        entry.role = Some(Role::Environment);
+                let asked = match entry.loader {
+                    Loader::Native => ask_library(&path),
+                    _ => self.ask(&path, &wasm),
+                };
+                match asked {
+                    Ok((role, said)) => {
+                        entry.role = Some(role);
                         entry.version = super::text::tame(&said.version, 40);
                         entry.summary = super::text::tame(&said.summary, 200);
                         match (said.id.parse(), check_api_version(&said.api_version)) {
@@ -320,9 +391,22 @@ impl Registry {
     }
 
     /// Asks a component without manifest who it is.
-    fn ask(&self, path: &Path, wasm: &[u8]) -> Result<wasm::Description> {
+    fn ask(&self, path: &Path, wasm: &[u8]) -> Result<(Role, wasm::Description)> {
         let name = path.display().to_string();
-        Program::load(&self.sandbox, &name, "", wasm, Limits::default(), self.log.clone())?.describe()
+        let error = |cause: String| Error::Plugin { plugin: name.clone(), function: "load".into(), cause };
+        let component = self.sandbox.compile(wasm).map_err(error)?;
+        let role = wasm::role_of(&component).map_err(error)?;
+        let (sandbox, log, limits) = (&self.sandbox, self.log.clone(), Limits::default());
+        let said = match role {
+            Role::Environment => {
+                Program::<EnvironmentWorld>::load(sandbox, &name, "", wasm, limits, log)?.describe()
+            }
+            Role::Learner => Program::<LearnerWorld>::load(sandbox, &name, "", wasm, limits, log)?.describe(),
+            Role::Objective => {
+                Program::<ObjectiveWorld>::load(sandbox, &name, "", wasm, limits, log)?.describe()
+            }
+        };
+        Ok((role, said?))
     }
 
     fn reject_shadowed(&mut self) {
@@ -346,7 +430,7 @@ impl Entry {
         self.id.as_ref().map(PluginId::to_string)
     }
 
-    fn builtin(builtin: &'static BuiltinEnvironment) -> Self {
+    fn builtin(builtin: &'static Builtin) -> Self {
         let manifest = potstill_plugin_api::Manifest::parse(builtin.manifest);
         let checked = manifest.and_then(|manifest| manifest.check_api().map(|()| manifest));
         let (manifest, rejected) = match checked {
@@ -362,7 +446,7 @@ impl Entry {
             version: text(|m| &m.version).unwrap_or_default(),
             summary: text(|m| &m.summary).unwrap_or_default(),
             path: None,
-            sha256: hex(&Sha256::digest(builtin.wasm)),
+            sha256: builtin.wasm.map(|wasm| hex(&Sha256::digest(wasm))).unwrap_or_default(),
             rejected,
             limits: Limits::granted(&manifest.map_or_else(LimitWishes::default, |m| m.limits)),
             builtin: Some(builtin),
@@ -378,23 +462,58 @@ struct Opened {
 }
 
 enum Code {
-    Wasm(Program),
-    Native(NativeEnvironment),
+    Environment(Program<EnvironmentWorld>),
+    Learner(Program<LearnerWorld>),
+    Objective(Program<ObjectiveWorld>),
+    Native(NativePlugin),
+}
+
+/// A component about to be loaded.
+struct Loading<'a> {
+    sandbox: &'a Arc<Sandbox>,
+    entry: &'a Entry,
+    plugin: &'a str,
+    wasm: &'a [u8],
+    log: LogSink,
+}
+
+impl Loading<'_> {
+    /// Compiles it as a plugin of one role, and asks who it is.
+    fn program<W: wasm::World>(self) -> Result<(Program<W>, wasm::Description)> {
+        let Loading { sandbox, entry, plugin, wasm, log } = self;
+        let program = Program::load(sandbox, plugin, &entry.summary, wasm, entry.limits, log)?;
+        let said = program.describe()?;
+        Ok((program, said))
+    }
+}
+
+/// Whether `path` is a shared library, by its ending.
+fn is_library(path: &Path) -> bool {
+    let ending = path.extension().and_then(std::ffi::OsStr::to_str);
+    ending.is_some_and(|ending| ["so", "dylib", "dll"].contains(&ending))
+}
+
+/// Asks a shared library without manifest who it is.
+fn ask_library(path: &Path) -> Result<(Role, wasm::Description)> {
+    let error =
+        |cause: String| Error::Plugin { plugin: path.display().to_string(), function: "load".into(), cause };
+    let native = NativePlugin::open(path).map_err(error)?;
+    let api_version = potstill_plugin_api::API_VERSION.to_owned();
+    let NativePlugin { id, version, summary, role, .. } = native;
+    Ok((role, wasm::Description { id, version, summary, api_version }))
 }
 
 impl Opened {
     fn options(&self) -> Result<Vec<OptionSchema>> {
         match &self.code {
-            Code::Wasm(program) => program.options(),
-            Code::Native(native) => {
-                let options = (native.options)();
-                settings::check_options(&options).map_err(|cause| self.error("options", cause))?;
-                Ok(options)
-            }
+            Code::Environment(program) => program.options(),
+            Code::Learner(program) => program.options(),
+            Code::Objective(program) => program.options(),
+            Code::Native(native) => Ok(native.options.clone()),
         }
     }
 
-    fn make(&self, settings: &[(String, String)], num_envs: usize) -> Result<Box<dyn Environments>> {
+    fn make(self, settings: &[(String, String)], num_envs: usize) -> Result<Box<dyn Environments>> {
         if num_envs == 0 {
             return Err(Error::usage(format!(
                 "plugin `{}`: at least one environment is needed",
@@ -403,19 +522,83 @@ impl Opened {
         }
         let settings = resolve(&self.plugin, &self.options()?, settings)?;
         match &self.code {
-            Code::Wasm(program) => {
+            Code::Environment(program) => {
                 let (raw, spec) = program.make(num_envs, &settings)?;
                 Ok(Box::new(Checked::new(raw, spec, num_envs)?))
             }
             Code::Native(native) => {
-                let made = NativeEnvironments::make(native, num_envs, &settings);
-                let (raw, spec) = made.map_err(|cause| self.error("make", cause))?;
+                let (raw, spec) = NativeEnvironments::make(native.clone(), num_envs, &settings)?;
                 Ok(Box::new(Checked::new(raw, spec, num_envs)?))
             }
+            _ => Err(self.other_role()),
         }
+    }
+
+    fn resolved(&self, settings: &[(String, String)]) -> Result<Vec<(String, OptionValue)>> {
+        resolve(&self.plugin, &self.options()?, settings)
+    }
+
+    fn learner(self, settings: &[(String, String)]) -> Result<Box<dyn LearnerDistribution>> {
+        let settings = self.resolved(settings)?;
+        match self.code {
+            Code::Native(native) => Ok(Box::new(NativeLearners::new(native, settings))),
+            Code::Learner(program) => Ok(Box::new(WasmLearners::new(program, settings))),
+            _ => Err(self.other_role()),
+        }
+    }
+
+    fn objective(self, settings: &[(String, String)], task: &Task) -> Result<Box<dyn Objective>> {
+        let settings = self.resolved(settings)?;
+        match self.code {
+            Code::Native(native) => Ok(Box::new(NativeObjective::new(native, settings, task)?)),
+            Code::Objective(program) => Ok(Box::new(WasmObjective::new(program, settings, task)?)),
+            _ => Err(self.other_role()),
+        }
+    }
+
+    /// The registry looks plugins up by role: this is a mistake of the host's.
+    fn other_role(&self) -> Error {
+        self.error("load", "it is a plugin of another role".into())
     }
 
     fn error(&self, function: &str, cause: String) -> Error {
         Error::Plugin { plugin: self.plugin.clone(), function: function.into(), cause }
     }
+}
+
+/// Checks θ as an objective declares it, whoever made it.
+fn check_theta(objective: &dyn Objective, task: &Task) -> Result<(), String> {
+    let theta = objective.theta();
+    for (i, part) in theta.iter().enumerate() {
+        let name = &part.name;
+        if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') || name.is_empty() {
+            return Err(format!("a part of theta is called `{}`", name.escape_default()));
+        }
+        if theta[..i].iter().any(|earlier| earlier.name == *name) {
+            return Err(format!("theta has two parts `{name}`"));
+        }
+        let size = part.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if size.is_none_or(|n| n == 0 || n > 1 << 28) {
+            return Err(format!("part `{name}` of theta has the shape {:?}", part.shape));
+        }
+        let starts = match part.init {
+            MetaInit::Constant(v) => v.is_finite() && (!part.positive || v > 0.0),
+            MetaInit::Normal(v) => v.is_finite() && v >= 0.0 && !part.positive,
+            MetaInit::Labels => !part.positive,
+        };
+        if !starts {
+            return Err(format!("part `{name}` of theta cannot start as {:?}", part.init));
+        }
+    }
+    let x: Vec<usize> = std::iter::once(task.instances).chain(task.observation.shape()).collect();
+    for (name, shape) in [("x", x), ("y", vec![task.instances, task.outputs]), ("inner_lr", vec![])] {
+        match theta.iter().find(|part| part.name == name) {
+            Some(part) if part.shape == shape => {}
+            Some(part) => {
+                return Err(format!("`{name}` of theta has the shape {:?}, expected {shape:?}", part.shape));
+            }
+            None => return Err(format!("theta has no `{name}`")),
+        }
+    }
+    Ok(())
 }

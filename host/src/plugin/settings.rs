@@ -33,6 +33,14 @@ pub(crate) fn resolve(
     options.iter().map(value).collect()
 }
 
+/// Options as a dataset and a run directory record them.
+pub(crate) fn to_json(settings: &[(String, OptionValue)]) -> serde_json::Value {
+    let value = |(name, value): &(String, OptionValue)| {
+        (name.clone(), serde_json::to_value(value).unwrap_or_default())
+    };
+    settings.iter().map(value).collect::<serde_json::Map<_, _>>().into()
+}
+
 /// Checks the options that a plugin declares.
 ///
 /// # Errors

@@ -6,15 +6,15 @@ use potstill_plugin_api::Manifest;
 
 /// A plugin on disk that has not been opened.
 pub(crate) struct Candidate {
-    /// The `.wasm` file, or the manifest or folder where there is none.
+    /// The `.wasm` file or the shared library, or the manifest or folder where there is none.
     pub(crate) path: PathBuf,
-    /// What `plugin.toml` says, `None` for a bare `.wasm`; or why it cannot be a plugin.
+    /// What `plugin.toml` says, `None` for a bare file; or why it cannot be a plugin.
     pub(crate) manifest: Result<Option<Manifest>, String>,
 }
 
 const MANIFEST: &str = "plugin.toml";
 
-/// The plugins at `path`: a `.wasm` file, a plugin's folder (one with a `plugin.toml`) or its manifest, or a folder
+/// The plugins at `path`: a `.wasm` file or a shared library, a plugin's folder (one with a `plugin.toml`) or its manifest, or a folder
 /// of those. In the order of their names, so that every machine finds them alike.
 pub(crate) fn scan(path: &Path) -> Vec<Candidate> {
     if path.is_file() {
@@ -47,7 +47,9 @@ fn with_manifest(path: &Path) -> Candidate {
         Ok(manifest)
     };
     match read() {
-        Ok(manifest) => Candidate { path: path.with_file_name(&manifest.wasm), manifest: Ok(Some(manifest)) },
+        Ok(manifest) => {
+            Candidate { path: path.with_file_name(manifest.file()), manifest: Ok(Some(manifest)) }
+        }
         Err(reason) => Candidate { path: path.into(), manifest: Err(reason) },
     }
 }

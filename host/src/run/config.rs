@@ -69,8 +69,9 @@ pub struct DatasetConfig {
     /// ones; a resolved configuration always has a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k: Option<usize>,
-    /// η to start from.
-    pub inner_lr: f64,
+    /// η to start from. None: the objective's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner_lr: Option<f64>,
 }
 
 /// A plugin and its options.
@@ -174,7 +175,7 @@ impl Default for EnvironmentConfig {
 
 impl Default for DatasetConfig {
     fn default() -> Self {
-        DatasetConfig { k: None, inner_lr: 1.0 }
+        DatasetConfig { k: None, inner_lr: None }
     }
 }
 
@@ -216,9 +217,9 @@ impl Default for EvaluationConfig {
     fn default() -> Self {
         EvaluationConfig {
             every: 50,
-            saturated: 3,
-            validation_learners: 10,
-            validation_episodes: 20,
+            saturated: 10,
+            validation_learners: 50,
+            validation_episodes: 4,
             learners: 100,
             episodes: 100,
         }
@@ -247,7 +248,7 @@ impl DistillConfig {
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
         // Keys that a default leaves out are known too.
-        let dataset = DatasetConfig { k: Some(1), ..DatasetConfig::default() };
+        let dataset = DatasetConfig { k: Some(1), inner_lr: Some(1.0) };
         let complete = DistillConfig { dataset, ..DistillConfig::default() };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
@@ -314,7 +315,7 @@ impl DistillConfig {
             |key, value: f64| check(key, value, value.is_finite() && value > 0.0, "a number above 0");
         let not_negative =
             |key, value: f64| check(key, value, value.is_finite() && value >= 0.0, "0 or more");
-        positive("dataset.inner_lr", dataset.inner_lr)?;
+        positive("dataset.inner_lr", dataset.inner_lr.unwrap_or(1.0))?;
         positive("optimiser.lr", optimiser.lr)?;
         positive("optimiser.critic_lr", optimiser.critic_lr)?;
         positive("optimiser.eps", optimiser.eps)?;

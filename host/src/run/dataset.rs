@@ -8,6 +8,7 @@
 //! | `y` | `[k, policy outputs]` | their labels Y: logits, or the mean of a continuous action |
 //! | `inner_lr` | `[]` | η, the learning rate of the inner step |
 //! | `log_std` | any, as many as policy outputs | the label of a Gaussian policy's log standard deviation |
+//! | `theta.…` | any | further parts of θ that the objective learned |
 //! | `encoder.…` | any | parameters ξ of the learner's encoder |
 //! | `normalizer.…` | any | statistics of the observations: `mean`, `var`, `count` |
 //!
@@ -105,6 +106,16 @@ impl Dataset {
     /// k, the number of instances.
     pub fn k(&self) -> usize {
         self.x.shape.first().copied().unwrap_or(0)
+    }
+
+    /// The part `name` of θ.
+    pub fn part(&self, name: &str) -> Option<NamedTensor> {
+        match name {
+            "x" => Some(self.x.clone()),
+            "y" => Some(self.y.clone()),
+            "inner_lr" => Some(NamedTensor::scalar("inner_lr", self.inner_lr)),
+            other => self.extra(&format!("theta.{other}")).cloned(),
+        }
     }
 
     /// The extra tensor `name`.

@@ -43,10 +43,10 @@ fn options_of_a_learner_change_the_datasets_own() {
     place.distil("run", &["--learner-set", "activation=relu", "--meta-epochs", "1"]);
     place.ok(&["train", "run", "--learner-set", "width=8", "--out", "own.safetensors"]);
     let own = AgentFile::load(place.path("own.safetensors")).unwrap().learner.options;
-    assert_eq!((&own["width"], &own["activation"]), (&8.into(), &"relu".into()));
+    assert_eq!((&own["width"], &own["activation"]), (&"8".into(), &"relu".into()));
     place.ok(&["train", "run", "--learner", "mlp", "--out", "fresh.safetensors"]);
     let fresh = AgentFile::load(place.path("fresh.safetensors")).unwrap().learner.options;
-    assert_eq!((&fresh["width"], &fresh["activation"]), (&64.into(), &"tanh".into()));
+    assert_eq!((&fresh["width"], &fresh["activation"]), (&"64".into(), &"tanh".into()));
 }
 
 #[test]

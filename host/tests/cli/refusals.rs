@@ -19,10 +19,10 @@ fn requests_that_cannot_be_met() {
         (&["--set", "n=nan"], "`n`"),
         (&["--set", "n"], "expected NAME=VALUE, got `n`"),
         (&["--objective", "pmo"], "there is no objective `pmo`. Did you mean `ppmo`?"),
-        (&["--objective-set", "clipp=0.1"], "objective `ppmo`: unknown field `clipp`"),
+        (&["--objective-set", "clipp=0.1"], "plugin `ppmo-v1` has no option `clipp`. Did you mean `clip`?"),
         (&["--learner", "mpl"], "there is no learner `mpl`. Did you mean `mlp`?"),
-        (&["--learner-set", "widht=8"], "learner `mlp`: unknown field `widht`"),
-        (&["--learner-set", "width=0"], "width"),
+        (&["--learner-set", "widht=8"], "plugin `mlp-v1` has no option `widht`. Did you mean `width`?"),
+        (&["--learner-set", "width=0"], "`width` is `0`; expected a number from 1 to 65536"),
         (&["--learner-set", "width=9-3"], "width"),
         (&["--device", "cup"], "unknown device `cup`. Did you mean `cpu`?"),
         (&["--k", "0"], "`dataset.k` is 0; expected at least 1"),
@@ -39,7 +39,7 @@ fn requests_that_cannot_be_met() {
         (&["--encoder-layers", "9"], "`encoder_layers` is 9; the learner has 3 layers"),
         (
             &["--encoder-layers", "1", "--learner-set", "width=8-16"],
-            "an encoder needs learners of one architecture; the options of `mlp` make them differ",
+            "an encoder needs learners of one architecture; the options of `mlp-v1` make them differ",
         ),
         (&["--seed", "18446744073709551615"], "`seed` is 18446744073709551615; expected at most"),
         (&["--thread", "1"], "unexpected argument '--thread'"),
@@ -161,8 +161,10 @@ fn datasets_of_something_else() {
         d.info.environment.settings.insert("wheels".into(), potstill_plugin_api::OptionValue::Integer(2));
     });
     refused(2, "`wheels`");
+    save(&|d| d.info.learner.id = "perceptron".into());
+    refused(2, "there is no learner `perceptron`");
     save(&|d| d.info.learner.id = "transformer".into());
-    refused(2, "there is no learner `transformer`");
+    refused(2, "plugin `transformer-v1` has no option `activation`");
     save(&|d| d.info.objective.id = "dqn".into());
     refused(2, "there is no objective `dqn`");
     save(&|d| {

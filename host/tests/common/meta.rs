@@ -1,13 +1,13 @@
 //! One PPMO update, run with chosen numbers: its loss and its meta-gradient.
-use potstill::builtin::mlp::{Mlp, Range};
-use potstill::builtin::ppmo::Ppmo;
-use potstill::engine::learner::Learner;
+use potstill::engine::objective::Objective;
 use potstill::engine::optimiser::Adam;
+use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, Trained, Update, UpdateRule, update};
 use potstill::execute::{Device, Tensor as Numbers};
+use potstill_plugin_api::{Column, Space, Task};
 use rand::Rng;
 
-use super::{random, uniform};
+use super::{options, random, registry, uniform};
 
 /// A learner, a compiled update and values for all its inputs.
 pub struct Meta {
@@ -15,7 +15,7 @@ pub struct Meta {
     pub trained: Trained,
     pub student: Student,
     pub rows: usize,
-    /// x, y, log η, ξ, critic.
+    /// θ, ξ, critic.
     pub values: Vec<Vec<f64>>,
     /// All parameters of the learner before the inner step.
     pub fresh: Vec<Vec<f64>>,
@@ -24,6 +24,10 @@ pub struct Meta {
     pub log_probs: Vec<f32>,
     pub advantages: Vec<f32>,
     pub returns: Vec<f32>,
+    /// Log-probabilities of all actions.
+    pub acted: Vec<f32>,
+    pub estimates: Vec<f32>,
+    objective: Box<dyn Objective>,
     outputs: usize,
 }
 
@@ -36,20 +40,39 @@ pub struct Outcome {
 }
 
 impl Meta {
+    /// An update of PPMO.
     pub fn new(
-        learner: Box<dyn Learner>,
+        learner: (&str, &[(&str, &str)]),
+        observation: &[usize],
+        encoder_layers: usize,
+        rows: usize,
+        seed: u64,
+    ) -> Meta {
+        Self::of("ppmo", learner, observation, encoder_layers, rows, seed)
+    }
+
+    /// An update of `objective`.
+    pub fn of(
+        objective: &str,
+        (learner, settings): (&str, &[(&str, &str)]),
         observation: &[usize],
         encoder_layers: usize,
         rows: usize,
         seed: u64,
     ) -> Meta {
         let outputs = 3;
-        let d = Dimensions { k: 4, observation: observation.to_vec(), outputs, encoder_layers };
-        let student = Student::new(learner, &d).unwrap();
-        let of_critic = Dimensions { outputs: 1, ..d.clone() };
-        let critic = Mlp { width: Range::One(5), ..Mlp::critic() };
-        let critic = Student::new(Box::new(critic), &of_critic).unwrap();
-        let trained = Trained::new(&student, &critic, &d);
+        let registry = registry();
+        let space = Space::unbounded(observation);
+        let policy = Policy::Categorical(outputs);
+        let d = Dimensions { k: 4, observation: space.clone(), policy, encoder_layers };
+        let learner = registry.learner(learner, &options(settings)).unwrap();
+        let student = Student::new(learner.draw(&space, outputs, 0).unwrap(), &d).unwrap();
+        let critic = registry.learner("mlp", &options(&[("width", "5"), ("output-gain", "1")])).unwrap();
+        let critic = Student::critic(critic.draw(&space, 1, 0).unwrap(), &d).unwrap();
+        let action = Space::Discrete { n: outputs };
+        let task = Task { observation: space.clone(), action, instances: d.k, outputs };
+        let objective = registry.objective(objective, &[], &task).unwrap();
+        let trained = Trained::new(&student, &critic, objective.theta());
         // With β₁ = 0 the first moment is the gradient, and with this norm nothing is clipped.
         let rule = UpdateRule {
             adam: Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 },
@@ -57,13 +80,14 @@ impl Meta {
             joint_norm: false,
             value_coefficient: 1.0,
         };
-        let update = update(&student, &critic, &Ppmo::default(), &rule, &d, rows).unwrap();
+        let update = update(&student, &critic, &*objective, &rule, &d, rows).unwrap();
         let rng = &mut random(seed);
         let size = |s: &[usize]| s.iter().product::<usize>();
         let mut values: Vec<Vec<f64>> =
             trained.shapes.iter().map(|s| uniform(rng, size(s), -0.7, 0.7)).collect();
+        // Logarithms of rates.
         values[2] = vec![-2.0];
-        let fresh = student.parameters.iter().map(|p| {
+        let fresh = student.parameters().iter().map(|p| {
             // Of the size that keeps activations as large as inputs.
             let fan = match p.shape[..] {
                 [inputs, _] => inputs,
@@ -81,6 +105,12 @@ impl Meta {
         let observations = single(rows * size(observation), -1.0, 1.0);
         let log_probs = single(rows, -1.6, -0.6);
         let (advantages, returns) = (single(rows, -2.0, 2.5), single(rows, -1.0, 1.0));
+        let mut acted = single(rows * outputs, -1.0, 1.0);
+        for row in acted.chunks_exact_mut(outputs) {
+            let total: f32 = row.iter().map(|v| v.exp()).sum();
+            row.iter_mut().for_each(|v| *v -= total.ln());
+        }
+        let estimates = single(rows, -1.0, 1.0);
         let actions = (0..rows).map(|_| rng.random_range(0..outputs) as i32).collect();
         Meta {
             update,
@@ -94,6 +124,9 @@ impl Meta {
             log_probs,
             advantages,
             returns,
+            acted,
+            estimates,
+            objective,
             outputs,
         }
     }
@@ -113,7 +146,7 @@ impl Meta {
         for shape in self.trained.shapes.iter().chain(&self.trained.shapes) {
             inputs.push(device.tensor(&vec![0.0; shape.iter().product()], shape));
         }
-        for (value, p) in self.fresh.iter().zip(&self.student.parameters) {
+        for (value, p) in self.fresh.iter().zip(self.student.parameters()) {
             inputs.push(device.tensor_f64(value, &p.shape));
         }
         for scalar in [1e-3, 1e-3, 1.0, 1.0] {
@@ -123,7 +156,15 @@ impl Meta {
         assert_eq!(plan.input("observation"), Some(first));
         inputs.push(device.rows(plan, first, &self.observations, None));
         inputs.push(device.int_rows(plan, first + 1, &self.actions, None));
-        for (i, data) in [&self.log_probs, &self.advantages, &self.returns].into_iter().enumerate() {
+        let reads = |column: Column| self.objective.columns().contains(&column);
+        let columns = [
+            Some(&self.log_probs),
+            Some(&self.advantages),
+            Some(&self.returns),
+            reads(Column::Outputs).then_some(&self.acted),
+            reads(Column::Values).then_some(&self.estimates),
+        ];
+        for (i, data) in columns.into_iter().flatten().enumerate() {
             inputs.push(device.rows(plan, first + 2 + i, data, None));
         }
         let results: Vec<Vec<f64>> = device.run(plan, &inputs).iter().map(|t| device.read_f64(t)).collect();
@@ -133,9 +174,19 @@ impl Meta {
             metrics[at][0]
         };
         Outcome {
-            loss: metric("policy_loss") - Ppmo::default().entropy * metric("entropy"),
+            loss: self.loss(metric),
             value_loss: metric("value_loss"),
             gradient: results[n..2 * n].to_vec(),
+        }
+    }
+
+    /// The objective's loss from its metrics, with its default weights.
+    fn loss(&self, metric: impl Fn(&str) -> f64) -> f64 {
+        match self.objective.id() {
+            "ppmo-as-published-v1" => metric("policy_loss"),
+            "ppmo-kl-v1" => metric("policy_loss") + metric("kl") - 0.01 * metric("entropy"),
+            "gradient-matching-v1" => metric("distance"),
+            _ => metric("policy_loss") - 0.01 * metric("entropy"),
         }
     }
 }

@@ -8,8 +8,19 @@ pub mod program;
 use potstill::engine::random::{Stream, stream};
 use potstill::execute::{Device, Plan, Tensor as Numbers};
 use potstill::graph::{Graph, Tensor, grad};
+use potstill::plugin::Registry;
 use rand::Rng;
 use rand::seq::SliceRandom;
+
+/// The program's own plugins.
+pub fn registry() -> Registry {
+    Registry::of(&[], &[]).unwrap()
+}
+
+/// Options as a user gives them.
+pub fn options(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
 
 /// The random stream of a test case.
 pub fn random(seed: u64) -> Stream {

@@ -1,5 +1,7 @@
 //! Plugins from the outside: the built-in cart-pole, hostile guests, the registry.
 mod hostile;
+mod loaders;
+mod native;
 mod nd_cartpole;
 mod registry;
 

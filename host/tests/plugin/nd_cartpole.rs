@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use potstill::plugin::{Actions, Environments, Loader, Observations, Registry, RenderMode, Transition};
-use potstill_plugin_api::{Frame, Space};
+use potstill_plugin_api::{Frame, Role, Space};
 use potstill_sdk::Rng;
 use serde::Deserialize;
 
@@ -66,7 +66,7 @@ fn the_committed_component_plays_like_one_rebuilt_from_source() {
     let registries = [registry(&[repository("plugins/nd-cartpole")]), registry(&[place.path().into()])];
     for n in ["1", "3"] {
         let [committed, rebuilt] = registries.each_ref().map(|r| {
-            let entry = r.environment("nd-cartpole-v1").unwrap();
+            let entry = r.find(Role::Environment, "nd-cartpole-v1").unwrap();
             assert_eq!(entry.loader, Loader::Wasm, "not the built-in one");
             let mut environments = r.make_environments("nd-cartpole-v1", &settings(&[("n", n)]), 64).unwrap();
             let first = environments.reset(&(0..64).collect::<Vec<_>>()).unwrap();

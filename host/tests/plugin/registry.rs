@@ -22,7 +22,7 @@ fn copy(from: &str, to: &Path) {
 fn finds_the_built_in_by_both_names() {
     let r = registry(&[]);
     for id in ["nd-cartpole-v1", "nd-cartpole"] {
-        let entry = r.environment(id).unwrap();
+        let entry = r.find(Role::Environment, id).unwrap();
         assert_eq!(entry.id.as_ref().unwrap().to_string(), "nd-cartpole-v1");
         assert_eq!((entry.loader, entry.role), (Loader::Builtin, Some(Role::Environment)));
         assert_eq!((entry.path.as_ref(), entry.sha256.len()), (None, 64));
@@ -39,11 +39,11 @@ fn finds_the_built_in_by_both_names() {
 fn says_what_was_meant() {
     let r = registry(&[]);
     assert_eq!(
-        error(r.options("nd-cartpol")),
+        error(r.options(Role::Environment, "nd-cartpol")),
         "there is no environment `nd-cartpol`. Did you mean `nd-cartpole`?"
     );
     assert_eq!(
-        error(r.options("nd-cartpole-v2")),
+        error(r.options(Role::Environment, "nd-cartpole-v2")),
         "there is no environment `nd-cartpole-v2`. Did you mean `nd-cartpole-v1`?"
     );
     let make = |pairs: &[(&str, &str)]| error(r.make_environments("nd-cartpole", &settings(pairs), 1));
@@ -68,7 +68,7 @@ fn finds_plugins_in_folders_files_and_folders_of_folders() {
     ];
     for path in paths {
         let r = registry(std::slice::from_ref(&path));
-        let entry = r.environment("test/hostile").unwrap();
+        let entry = r.find(Role::Environment, "test/hostile").unwrap();
         assert_eq!((entry.loader, entry.version.as_str()), (Loader::Wasm, "0.1.0"), "{}", path.display());
         r.make_environments("test/hostile-v1", &[], 1).unwrap();
     }
@@ -115,7 +115,7 @@ fn a_broken_plugin_is_rejected_and_stops_no_other() {
     }
     let r = rejected(&manifest.replace("\"environment\"", "\"objective\""), Some(b""));
     assert!(
-        error(r.options("test/hostile-v1"))
+        error(r.options(Role::Environment, "test/hostile-v1"))
             .contains("cannot be used: this Potstill loads no objective plugins")
     );
 
@@ -125,7 +125,7 @@ fn a_broken_plugin_is_rejected_and_stops_no_other() {
         (b"\0asm\x0d\0\x01\0", "in `load`: does not fit the sandbox: "),
         (b"\0asm\x0d\0\x01\0junk", "in `load`: does not compile: "),
     ] {
-        let message = error(rejected(&manifest, Some(wasm)).options("test/hostile"));
+        let message = error(rejected(&manifest, Some(wasm)).options(Role::Environment, "test/hostile"));
         assert!(message.contains(cause), "{message}");
     }
     let wasm = fs::read(plugin.join("hostile.wasm")).unwrap();
@@ -139,7 +139,7 @@ fn a_broken_plugin_is_rejected_and_stops_no_other() {
     ] {
         let r = rejected(&manifest.replace(from, to), Some(&wasm));
         let id = r.entries()[0].id.as_ref().unwrap().to_string();
-        assert!(error(r.options(&id)).contains(cause));
+        assert!(error(r.options(Role::Environment, &id)).contains(cause));
     }
     for (path, what) in [("gone", "gone: "), (".", "holds no `plugin.toml` and no .wasm file")] {
         let empty = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ mod trigonometry;
 
 use potstill_sdk::{
     Action, Environment, Frame, OptionKind, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step,
-    export_environment,
+    builtin,
 };
 
 pub use physics::Axis;
@@ -113,4 +113,6 @@ impl Environment for NdCartPole {
     }
 }
 
-export_environment!(NdCartPole);
+builtin!(environment NdCartPole);
+#[cfg(any(target_family = "wasm", feature = "dylib"))]
+potstill_sdk::export_environment!(NdCartPole);

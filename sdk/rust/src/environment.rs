@@ -188,38 +188,31 @@ pub trait Environment: Sized + Send + 'static {
     }
 }
 
+/// Observations of N copies, row by row.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observations {
+    /// Of a `Box` space.
+    Float(Vec<f32>),
+    /// Of an `Image` space.
+    Byte(Vec<u8>),
+}
+
 /// An element of an observation: `f32` or `u8`.
 pub trait Scalar: Copy + Default + Send + sealed::Sealed + 'static {
     /// Wraps observations of this element.
-    fn wrap(values: Vec<Self>) -> crate::Observations;
-
-    /// Takes the buffer out of observations of this element; a new one if they are of the other.
-    fn take(observations: &mut crate::Observations) -> Vec<Self>;
+    fn wrap(values: Vec<Self>) -> Observations;
 }
 
 impl Scalar for f32 {
-    fn wrap(values: Vec<Self>) -> crate::Observations {
-        crate::Observations::Float(values)
-    }
-
-    fn take(observations: &mut crate::Observations) -> Vec<Self> {
-        match observations {
-            crate::Observations::Float(values) => std::mem::take(values),
-            crate::Observations::Byte(_) => vec![],
-        }
+    fn wrap(values: Vec<Self>) -> Observations {
+        Observations::Float(values)
     }
 }
 
 impl Scalar for u8 {
-    fn wrap(values: Vec<Self>) -> crate::Observations {
-        crate::Observations::Byte(values)
-    }
-
-    fn take(observations: &mut crate::Observations) -> Vec<Self> {
-        match observations {
-            crate::Observations::Byte(values) => std::mem::take(values),
-            crate::Observations::Float(_) => vec![],
-        }
+    fn wrap(values: Vec<Self>) -> Observations {
+        Observations::Byte(values)
     }
 }
 

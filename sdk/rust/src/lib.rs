@@ -56,9 +56,10 @@
 //!
 //! export_environment!(Walk);
 //! # fn main() {
-//! # let options = [("length".to_owned(), 10i64.into())].into_iter().collect();
-//! # let mut walks = (native_environment().make)(3, &options).unwrap();
-//! # walks.reset(&[1, 2, 3]).unwrap();
+//! # let options: Options = [("length".to_owned(), 10i64.into())].into_iter().collect();
+//! # let (mut walk, mut rng, mut observation) = (Walk::new(&options).unwrap(), Rng::seeded(1), [0.0]);
+//! # walk.reset(&mut rng, &mut observation);
+//! # assert!(!walk.step(Action::Discrete(1), &mut rng, &mut observation).truncated);
 //! # }
 //! ```
 //! Beside the component lies `plugin.toml`, which says who the plugin is before any of its code runs; see
@@ -73,9 +74,16 @@
 //!   of `std` differ from platform to platform.
 
 mod environment;
-pub mod native;
+mod graph;
+mod learner;
+pub mod loss;
+mod objective;
 mod rng;
 mod vectorised;
+
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub mod native;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
@@ -91,32 +99,118 @@ pub mod bindings {
         pub_export_macro: true,
         default_bindings_module: "potstill_sdk::bindings",
     });
+
+    pub mod of_learner {
+        wit_bindgen::generate!({
+            path: "../../plugin-api/wit",
+            world: "learner-plugin",
+            pub_export_macro: true,
+            export_macro_name: "export_learner_component",
+            default_bindings_module: "potstill_sdk::bindings::of_learner",
+            with: {
+                "potstill:plugin/types@0.1.0": super::potstill::plugin::types,
+                "potstill:plugin/log@0.1.0": super::potstill::plugin::log,
+            },
+        });
+    }
+
+    pub mod of_objective {
+        wit_bindgen::generate!({
+            path: "../../plugin-api/wit",
+            world: "objective-plugin",
+            pub_export_macro: true,
+            export_macro_name: "export_objective_component",
+            default_bindings_module: "potstill_sdk::bindings::of_objective",
+            with: {
+                "potstill:plugin/types@0.1.0": super::potstill::plugin::types,
+                "potstill:plugin/log@0.1.0": super::potstill::plugin::log,
+                "potstill:plugin/graph@0.1.0": super::of_learner::potstill::plugin::graph,
+            },
+        });
+    }
 }
 
 pub use environment::{Action, Environment, Options, RenderMode, Scalar, Spec, Step};
-pub use native::Observations;
-pub use potstill_plugin_api::{Frame, OptionKind, OptionSchema, OptionValue, Space};
+pub use graph::{Tensor, grad};
+pub use learner::{Learner, Parameters};
+pub use objective::{Network, Objective, Outcome, Outer, Theta, default_theta};
+pub use potstill_plugin_api::{
+    Column, Data, Frame, Init, LearnerShape, MetaInit, MetaParameter, OptionKind, OptionSchema, OptionValue,
+    Space, Task,
+};
 pub use rng::Rng;
 pub use vectorised::{Actions, Transition};
 
-/// Makes this crate a plugin that provides an [`Environment`].
-///
-/// For WebAssembly it exports the contract's functions. For any other target it defines
-/// `pub fn native_environment() -> NativeEnvironment`, through which a host runs the same source without a
-/// sandbox. Once per crate.
+#[doc(hidden)]
+pub use potstill_plugin_api::abi;
+
+/// Makes this crate a plugin that provides an [`Environment`]: a component of the contract's functions for
+/// WebAssembly, the symbol of the C contract for any other target. Once per library.
 #[macro_export]
 macro_rules! export_environment {
     ($environment:ty) => {
         #[cfg(target_family = "wasm")]
         const _: () = {
-            type Component = $crate::guest::Component<$environment>;
-    $crate::bindings::export!(Component with_types_in $crate::bindings);
+            type Component = $crate::guest::environment::Component<$environment>;
+            $crate::bindings::export!(Component with_types_in $crate::bindings);
         };
+        $crate::native_symbol!(environment $environment);
+    };
+}
 
-        /// The environment of this crate as native code.
+/// As [`export_environment!`], for a [`Learner`].
+#[macro_export]
+macro_rules! export_learner {
+    ($learner:ty) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Component = $crate::guest::learner::Component<$learner>;
+            $crate::bindings::of_learner::export_learner_component!(Component with_types_in $crate::bindings::of_learner);
+        };
+        $crate::native_symbol!(learner $learner);
+    };
+}
+
+/// As [`export_environment!`], for an [`Objective`].
+#[macro_export]
+macro_rules! export_objective {
+    ($objective:ty) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Component = $crate::guest::objective::Component<$objective>;
+            $crate::bindings::of_objective::export_objective_component!(Component with_types_in $crate::bindings::of_objective);
+        };
+        $crate::native_symbol!(objective $objective);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! native_symbol {
+    ($role:ident $plugin:ty) => {
         #[cfg(not(target_family = "wasm"))]
-        pub fn native_environment() -> $crate::native::NativeEnvironment {
-            $crate::native::NativeEnvironment::of::<$environment>()
+        const _: () = {
+            /// The symbol of the C contract, see `potstill.h`.
+            #[unsafe(no_mangle)]
+            pub extern "C" fn potstill_plugin(_: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
+                static PLUGIN: ::std::sync::OnceLock<$crate::native::Described> =
+                    ::std::sync::OnceLock::new();
+                PLUGIN.get_or_init($crate::native::$role::<$plugin>).plugin()
+            }
+        };
+    };
+}
+
+/// Defines `pub extern "C" fn builtin`, the entry point under a name that a program may link many of:
+/// `builtin!(environment Walk);`, `builtin!(learner Net);`, `builtin!(objective Loss);`.
+#[macro_export]
+macro_rules! builtin {
+    ($role:ident $plugin:ty) => {
+        /// The entry point of this plugin for a program that links it.
+        #[cfg(not(target_family = "wasm"))]
+        pub extern "C" fn builtin(_: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
+            static PLUGIN: ::std::sync::OnceLock<$crate::native::Described> = ::std::sync::OnceLock::new();
+            PLUGIN.get_or_init($crate::native::$role::<$plugin>).plugin()
         }
     };
 }

@@ -69,6 +69,18 @@ impl<E: Environment> Vectorised<E> {
         })
     }
 
+    /// N.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn len(&self) -> usize {
+        self.copies.len()
+    }
+
+    /// Values of one action.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn components(&self) -> usize {
+        self.components
+    }
+
     pub(crate) fn spec(&self) -> &EnvironmentSpec {
         &self.spec
     }

@@ -6,7 +6,36 @@ use crate::plugin::environment::Observations;
 
 wasmtime::component::bindgen!({ path: "../plugin-api/wit", world: "environment-plugin" });
 
+/// The learner role's world.
+pub(crate) mod of_learner {
+    wasmtime::component::bindgen!({
+        path: "../plugin-api/wit",
+        world: "learner-plugin",
+        with: {
+            "potstill:plugin/types": super::potstill::plugin::types,
+            "potstill:plugin/log": super::potstill::plugin::log,
+        },
+        imports: { "potstill:plugin/graph": trappable },
+    });
+}
+
+/// The objective role's world.
+pub(crate) mod of_objective {
+    wasmtime::component::bindgen!({
+        path: "../plugin-api/wit",
+        world: "objective-plugin",
+        with: {
+            "potstill:plugin/types": super::potstill::plugin::types,
+            "potstill:plugin/log": super::potstill::plugin::log,
+            "potstill:plugin/graph": super::of_learner::potstill::plugin::graph,
+        },
+        imports: { "potstill:plugin/network": trappable },
+    });
+}
+
 pub(crate) use self::exports::potstill::plugin::environment as role;
+pub(crate) use self::of_learner::potstill::plugin::graph;
+pub(crate) use self::of_objective::potstill::plugin::network;
 pub(crate) use self::potstill::plugin::{log, types};
 
 impl From<types::OptionSchema> for OptionSchema {
@@ -58,5 +87,19 @@ impl From<role::Observations> for Observations {
             role::Observations::Float(values) => Observations::Float(values),
             role::Observations::Byte(values) => Observations::Byte(values),
         }
+    }
+}
+
+pub(super) fn space(space: &Space) -> types::Space {
+    let dimensions = |shape: &[usize]| shape.iter().map(|&d| d as u32).collect::<Vec<u32>>();
+    match space {
+        Space::Box { shape, low, high } => types::Space::Box(types::BoxSpace {
+            shape: dimensions(shape),
+            low: low.clone(),
+            high: high.clone(),
+        }),
+        Space::Discrete { n } => types::Space::Discrete(*n as u32),
+        Space::MultiDiscrete { nvec } => types::Space::MultiDiscrete(dimensions(nvec)),
+        Space::Image { shape } => types::Space::Image(dimensions(shape)),
     }
 }

@@ -1,18 +1,16 @@
 use std::thread;
 use std::time::Duration;
 
+use potstill_plugin_api::Role;
 use sha2::{Digest, Sha256};
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use super::cache::Cache;
-use super::contract::EnvironmentPlugin;
-use super::state::State;
 
 /// The engine that every sandboxed plugin of a registry shares.
 pub(crate) struct Sandbox {
     pub(super) engine: Engine,
-    pub(super) linker: Linker<State>,
     cache: Option<Cache>,
 }
 
@@ -36,9 +34,6 @@ impl Sandbox {
             .epoch_interruption(true)
             .cranelift_nan_canonicalization(false);
         let engine = Engine::new(&config).map_err(|e| format!("{e:#}"))?;
-        let mut linker = Linker::new(&engine);
-        EnvironmentPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
-            .map_err(|e| format!("{e:#}"))?;
         let weak = engine.weak();
         thread::Builder::new()
             .name("potstill-sandbox-clock".into())
@@ -51,7 +46,7 @@ impl Sandbox {
             })
             .map_err(|e| format!("cannot start the clock's thread: {e}"))?;
         let cache = Cache::open(&engine);
-        Ok(Sandbox { engine, linker, cache })
+        Ok(Sandbox { engine, cache })
     }
 
     /// Ticks of the clock in `seconds`, one more for the one that is running.
@@ -83,6 +78,20 @@ impl Sandbox {
         }
         Ok(component)
     }
+}
+
+/// The role whose interface a component exports.
+///
+/// # Errors
+/// It is no component of the contract.
+pub(crate) fn role_of(component: &Component) -> Result<Role, String> {
+    let version = potstill_plugin_api::API_VERSION;
+    [Role::Environment, Role::Learner, Role::Objective]
+        .into_iter()
+        .find(|role| {
+            component.get_export_index(None, &format!("potstill:plugin/{role}@{version}.0")).is_some()
+        })
+        .ok_or("exports no role of a Potstill plugin".into())
 }
 
 const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";

@@ -1,105 +1,54 @@
-use std::sync::Arc;
-
-use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, OptionSchema, OptionValue};
-use wasmtime::component::ResourceAny;
-use wasmtime::{Store, Trap};
+//! The environment role.
+use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, OptionValue};
+use wasmtime::Store;
+use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 
 use super::contract::{EnvironmentPlugin, EnvironmentPluginPre, role, setting, types};
-use super::engine::{STACK_KIB, Sandbox};
-use super::state::{LogSink, State};
-use crate::error::{Error, Result};
+use super::program::{ANSWER_BYTES, Call, Instance, Program, World};
+use super::state::State;
+use crate::error::Result;
 use crate::plugin::check::{Failure, RawEnvironments, RawTransition};
 use crate::plugin::environment::{Actions, Observations, RenderMode};
-use crate::plugin::text::{LONGEST_MESSAGE, tame};
-use crate::plugin::{Limits, settings};
 
-/// A compiled environment plugin, ready to be instantiated any number of times.
-pub(crate) struct Program {
-    sandbox: Arc<Sandbox>,
-    pre: EnvironmentPluginPre<State>,
-    plugin: String,
-    summary: String,
-    limits: Limits,
-    log: LogSink,
+/// The role's world.
+pub(crate) enum EnvironmentWorld {}
+
+impl World for EnvironmentWorld {
+    type Pre = EnvironmentPluginPre<State>;
+    type Exports = EnvironmentPlugin;
+
+    fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+        EnvironmentPlugin::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    }
+
+    fn pre(pre: InstancePre<State>) -> wasmtime::Result<Self::Pre> {
+        EnvironmentPluginPre::new(pre)
+    }
+
+    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<EnvironmentPlugin> {
+        pre.instantiate(store)
+    }
+
+    fn describe(
+        exports: &EnvironmentPlugin,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<types::Description> {
+        exports.potstill_plugin_environment().call_describe(store)
+    }
+
+    fn options(
+        exports: &EnvironmentPlugin,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<Vec<types::OptionSchema>> {
+        exports.potstill_plugin_environment().call_options(store)
+    }
 }
 
-/// Bytes that one answer may carry into the host, whatever the specification says.
-const ANSWER_BYTES: usize = 64 << 20;
+fn environments(exports: &EnvironmentPlugin) -> role::GuestEnvironments<'_> {
+    exports.potstill_plugin_environment().environments()
+}
 
-impl Program {
-    /// Compiles `wasm`, called `plugin` in errors.
-    ///
-    /// # Errors
-    /// [`Error::Plugin`]: it is no component, lacks the role's exports, or imports what the sandbox does not give.
-    pub(crate) fn load(
-        sandbox: &Arc<Sandbox>,
-        plugin: &str,
-        summary: &str,
-        wasm: &[u8],
-        limits: Limits,
-        log: LogSink,
-    ) -> Result<Self> {
-        let error = |cause: String| Error::Plugin {
-            plugin: plugin.into(),
-            function: "load".into(),
-            cause: tame(&cause, LONGEST_MESSAGE),
-        };
-        let component = sandbox.compile(wasm).map_err(error)?;
-        let pre = sandbox
-            .linker
-            .instantiate_pre(&component)
-            .and_then(EnvironmentPluginPre::new)
-            .map_err(|e| error(format!("does not fit the sandbox: {e:#}")))?;
-        Ok(Program {
-            sandbox: sandbox.clone(),
-            pre,
-            plugin: plugin.into(),
-            summary: summary.into(),
-            limits,
-            log,
-        })
-    }
-
-    fn start(&self) -> Result<Instance> {
-        let mut store =
-            Store::new(&self.sandbox.engine, State::new(&self.plugin, self.limits, self.log.clone()));
-        store.limiter(|state| state);
-        store.set_hostcall_fuel(ANSWER_BYTES);
-        store.set_epoch_deadline(Sandbox::ticks(self.limits.start_seconds));
-        match self.pre.instantiate(&mut store) {
-            Ok(exports) => Ok(Instance { store, exports }),
-            Err(error) => Err(Error::Plugin {
-                plugin: self.plugin.clone(),
-                function: "start".into(),
-                cause: cause(&error, store.data(), Call::Start),
-            }),
-        }
-    }
-
-    /// Who the plugin says it is.
-    ///
-    /// # Errors
-    /// [`Error::Plugin`]: it failed.
-    pub(crate) fn describe(&self) -> Result<types::Description> {
-        let mut instance = self.start()?;
-        instance
-            .call(Call::Start, |role, store| role.call_describe(store))
-            .map_err(|cause| self.error("describe", cause))
-    }
-
-    /// The options it accepts, checked.
-    ///
-    /// # Errors
-    /// [`Error::Plugin`]: it failed, or its options break the contract.
-    pub(crate) fn options(&self) -> Result<Vec<OptionSchema>> {
-        let mut instance = self.start()?;
-        let options = instance.call(Call::Start, |role, store| role.call_options(store));
-        let options = options.map_err(|cause| self.error("options", cause))?;
-        let options: Vec<OptionSchema> = options.into_iter().map(OptionSchema::from).collect();
-        settings::check_options(&options).map_err(|cause| self.error("options", cause))?;
-        Ok(options)
-    }
-
+impl Program<EnvironmentWorld> {
     /// Makes `num_envs` environments in an instance of their own.
     ///
     /// # Errors
@@ -114,11 +63,11 @@ impl Program {
             u32::try_from(num_envs).map_err(|_| self.error("make", format!("{num_envs} are too many")))?;
         let settings: Vec<_> = settings.iter().map(setting).collect();
         let handle = instance
-            .call(Call::Start, |role, store| role.environments().call_make(store, count, &settings))
-            .and_then(|made| made)
-            .map_err(|cause| self.error("make", cause))?;
+            .call(Call::Start, |exports, store| environments(exports).call_make(store, count, &settings))
+            .map_err(|cause| self.error("make", cause))?
+            .map_err(|words| self.refused(&words))?;
         let spec = instance
-            .call(Call::Start, |role, store| role.environments().call_spec(store, handle))
+            .call(Call::Start, |exports, store| environments(exports).call_spec(store, handle))
             .map_err(|cause| self.error("spec", cause))?;
         let spec = EnvironmentSpec {
             id: self.plugin.clone(),
@@ -139,84 +88,11 @@ impl Program {
         }
         Ok((WasmEnvironments { instance, handle, actions: role::Actions::Discrete(vec![]) }, spec))
     }
-
-    fn error(&self, function: &str, cause: String) -> Error {
-        Error::Plugin {
-            plugin: self.plugin.clone(),
-            function: function.into(),
-            cause: tame(&cause, LONGEST_MESSAGE),
-        }
-    }
-}
-
-struct Instance {
-    store: Store<State>,
-    exports: EnvironmentPlugin,
-}
-
-/// Which of the time limits holds.
-#[derive(Clone, Copy)]
-enum Call {
-    Start,
-    Step,
-}
-
-impl Instance {
-    /// Calls an export within its time; an error is the cause in plain words.
-    fn call<T>(
-        &mut self,
-        call: Call,
-        function: impl FnOnce(&role::Guest, &mut Store<State>) -> wasmtime::Result<T>,
-    ) -> Result<T, String> {
-        let state = self.store.data_mut();
-        state.begin_call();
-        let ticks = Sandbox::ticks(call.seconds(&state.limits));
-        self.store.set_epoch_deadline(ticks);
-        function(self.exports.potstill_plugin_environment(), &mut self.store)
-            .map_err(|error| cause(&error, self.store.data(), call))
-    }
-}
-
-impl Call {
-    fn seconds(self, limits: &Limits) -> f64 {
-        match self {
-            Call::Start => limits.start_seconds,
-            Call::Step => limits.step_seconds,
-        }
-    }
-}
-
-/// Why a call trapped, for a user who has never heard of traps.
-fn cause(error: &wasmtime::Error, state: &State, call: Call) -> String {
-    let limits = &state.limits;
-    let trap = error.downcast_ref::<Trap>();
-    match (trap, &state.last_words) {
-        (Some(Trap::Interrupt), _) => {
-            let limit = match call {
-                Call::Start => "start-seconds",
-                Call::Step => "step-seconds",
-            };
-            format!("endless loop: no answer within {} s (limit `{limit}`)", call.seconds(limits))
-        }
-        (Some(Trap::StackOverflow), _) => {
-            format!("stack overflow: its calls nest deeper than {STACK_KIB} KiB")
-        }
-        (_, _) if state.memory_refused => {
-            format!("memory limit of {} MiB reached (limit `memory-mib`)", limits.memory_mib)
-        }
-        (Some(Trap::MemoryOutOfBounds), None) => {
-            // Rust and C keep a stack of their own at the bottom of linear memory, which runs out downwards.
-            "crashed: access outside its memory (its own stack overflowed, or unsafe code went astray)".into()
-        }
-        (Some(_), Some(words)) => format!("panicked: {words}"),
-        (Some(trap), None) => format!("crashed: {}", trap.to_string().trim_start_matches("wasm trap: ")),
-        (None, _) => format!("gave an answer that breaks the contract: {error:#}"),
-    }
 }
 
 /// N environments in a sandbox.
 pub(crate) struct WasmEnvironments {
-    instance: Instance,
+    instance: Instance<EnvironmentWorld>,
     handle: ResourceAny,
     // Kept from step to step for its buffer.
     actions: role::Actions,
@@ -225,7 +101,7 @@ pub(crate) struct WasmEnvironments {
 impl RawEnvironments for WasmEnvironments {
     fn reset(&mut self, seeds: &[u64]) -> Result<Observations, Failure> {
         let handle = self.handle;
-        self.answer(|role, store| role.environments().call_reset(store, handle, seeds))
+        self.answer(|exports, store| environments(exports).call_reset(store, handle, seeds))
             .map(Observations::from)
     }
 
@@ -239,7 +115,7 @@ impl RawEnvironments for WasmEnvironments {
         let (handle, actions) = (self.handle, &self.actions);
         let answer = self
             .instance
-            .call(Call::Step, |role, store| role.environments().call_step(store, handle, actions))
+            .call(Call::Step, |exports, store| environments(exports).call_step(store, handle, actions))
             .map_err(Failure::Broken)?
             .map_err(Failure::Refused)?;
         out.observations = answer.observations.into();
@@ -257,7 +133,7 @@ impl RawEnvironments for WasmEnvironments {
             RenderMode::Text => role::RenderMode::Text,
         };
         let handle = self.handle;
-        match self.answer(|role, store| role.environments().call_render(store, handle, index, mode))? {
+        match self.answer(|exports, store| environments(exports).call_render(store, handle, index, mode))? {
             role::Frame::Rgb(role::Picture { width, height, pixels }) => {
                 Ok(Frame::Rgb { width, height, pixels })
             }
@@ -267,19 +143,19 @@ impl RawEnvironments for WasmEnvironments {
 
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let handle = self.handle;
-        self.answer(|role, store| Ok(Ok(role.environments().call_snapshot(store, handle)?)))
+        self.answer(|exports, store| Ok(Ok(environments(exports).call_snapshot(store, handle)?)))
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), Failure> {
         let handle = self.handle;
-        self.answer(|role, store| role.environments().call_restore(store, handle, state))
+        self.answer(|exports, store| environments(exports).call_restore(store, handle, state))
     }
 }
 
 impl WasmEnvironments {
     fn answer<T>(
         &mut self,
-        function: impl FnOnce(&role::Guest, &mut Store<State>) -> wasmtime::Result<Result<T, String>>,
+        function: impl FnOnce(&EnvironmentPlugin, &mut Store<State>) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<T, Failure> {
         self.instance.call(Call::Step, function).map_err(Failure::Broken)?.map_err(Failure::Refused)
     }

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
-use super::contract::{log, types};
-use crate::plugin::Limits;
+use super::contract::{graph, log, network, types};
+use super::program::Refused;
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
+use crate::plugin::{Limits, trace};
 
 /// How much a plugin's message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +27,7 @@ pub type LogSink = Arc<dyn Fn(&str, LogLevel, &str) + Send + Sync>;
 const MESSAGES_PER_CALL: u32 = 20;
 
 /// What the host keeps for one instance.
-pub(super) struct State {
+pub(crate) struct State {
     pub(super) plugin: String,
     pub(super) limits: Limits,
     /// The last error it logged in this call: the cause of a trap that follows.
@@ -80,6 +81,50 @@ impl log::Host for State {
             // Reaches the user as the cause of the error that it announces.
             self.last_words = Some(message);
         }
+    }
+}
+
+/// A tensor's number, or the trap that a mistake is.
+fn made(tensor: u32) -> wasmtime::Result<u32> {
+    if tensor == 0 { Err(Refused(trace::mistake()).into()) } else { Ok(tensor) }
+}
+
+impl graph::Host for State {
+    fn operation(
+        &mut self,
+        op: u32,
+        inputs: Vec<u32>,
+        integers: Vec<i64>,
+        numbers: Vec<f64>,
+    ) -> wasmtime::Result<u32> {
+        made(trace::operation(op, &inputs, &integers, &numbers, None))
+    }
+
+    fn shape(&mut self, tensor: u32) -> wasmtime::Result<Vec<u32>> {
+        let shape = trace::shape(tensor).ok_or_else(|| Refused(trace::mistake()))?;
+        Ok(shape.into_iter().map(|d| u32::try_from(d).unwrap_or(u32::MAX)).collect())
+    }
+
+    fn gradients(&mut self, loss: u32, wrt: Vec<u32>) -> wasmtime::Result<Vec<u32>> {
+        trace::gradients(loss, &wrt).into_iter().map(made).collect()
+    }
+}
+
+impl network::Host for State {
+    fn apply(&mut self, parameters: Vec<u32>, observations: u32) -> wasmtime::Result<u32> {
+        made(trace::network_apply(&parameters, observations))
+    }
+
+    fn log_probability(&mut self, outputs: u32, actions: u32) -> wasmtime::Result<u32> {
+        made(trace::network_log_probability(outputs, actions))
+    }
+
+    fn entropy(&mut self, outputs: u32) -> wasmtime::Result<u32> {
+        made(trace::network_entropy(outputs))
+    }
+
+    fn divergence(&mut self, p: u32, q: u32) -> wasmtime::Result<u32> {
+        made(trace::network_divergence(p, q))
     }
 }
 

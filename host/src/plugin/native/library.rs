@@ -1,0 +1,204 @@
+//! Opens a native plugin and reads who it is.
+use std::ffi::{c_char, c_void};
+use std::io::Write;
+use std::path::Path;
+
+use potstill_plugin_api::abi::{self, Host, Plugin, RoleKind};
+use potstill_plugin_api::{OptionSchema, Role};
+
+use crate::error::{Error, Result};
+use crate::plugin::check::Failure;
+use crate::plugin::text::{LONGEST_MESSAGE, tame};
+
+/// A native plugin that was opened. It stays so as long as the process lives.
+#[derive(Clone)]
+pub(crate) struct NativePlugin {
+    raw: &'static Plugin,
+    pub(crate) id: String,
+    pub(crate) version: String,
+    pub(crate) summary: String,
+    pub(crate) role: Role,
+    pub(crate) options: Vec<OptionSchema>,
+}
+
+// SAFETY: the description is constant, and its functions may be called from any thread.
+unsafe impl Send for NativePlugin {}
+// SAFETY: as above.
+unsafe impl Sync for NativePlugin {}
+
+/// What plugins may call of the host.
+struct HostTable(Host);
+// SAFETY: constant, and its pointers are static.
+unsafe impl Sync for HostTable {}
+
+static HOST: HostTable = HostTable(Host {
+    magic: abi::MAGIC,
+    abi_major: abi::ABI_MAJOR,
+    abi_minor: abi::ABI_MINOR,
+    struct_size: Host::SIZE,
+    reserved: 0,
+    version: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
+    log: Some(log),
+});
+
+/// Warnings and errors go to standard error, as those of the sandbox's plugins do.
+unsafe extern "C" fn log(level: u32, message: *const c_char) {
+    // SAFETY: the contract's: a text.
+    let text = unsafe { abi::text(message) };
+    if let (2.., Ok(Some(text))) = (level, text) {
+        let _ = writeln!(std::io::stderr(), "plugin: {}", tame(text, LONGEST_MESSAGE));
+    }
+}
+
+impl NativePlugin {
+    /// The plugin behind `entry`.
+    ///
+    /// # Safety
+    /// `entry` keeps the contract.
+    ///
+    /// # Errors
+    /// What is wrong with the description.
+    pub(crate) unsafe fn of(entry: abi::Entry) -> Result<Self, String> {
+        // SAFETY: the caller's promise, here and below.
+        let raw = unsafe { entry(&HOST.0).as_ref() };
+        let Some(raw) = raw else {
+            return Err(format!("needs a newer Potstill than {}", env!("CARGO_PKG_VERSION")));
+        };
+        // The first fields lie where they always will.
+        if raw.magic != abi::MAGIC {
+            return Err("is no Potstill plugin (its magic number is wrong)".into());
+        }
+        let version = (raw.abi_major, raw.abi_minor);
+        if raw.abi_major != abi::ABI_MAJOR || raw.abi_minor > abi::ABI_MINOR {
+            return Err(format!(
+                "was built against version {}.{} of the C contract; this Potstill speaks {}.{}",
+                version.0,
+                version.1,
+                abi::ABI_MAJOR,
+                abi::ABI_MINOR
+            ));
+        }
+        if raw.struct_size < Plugin::SIZE {
+            return Err(format!("its description has {} bytes, expected {}", raw.struct_size, Plugin::SIZE));
+        }
+        let role = match RoleKind::from_number(raw.role) {
+            Some(RoleKind::Environment) => Role::Environment,
+            Some(RoleKind::Learner) => Role::Learner,
+            Some(RoleKind::Objective) => Role::Objective,
+            None => return Err(format!("has the unknown role {}", raw.role)),
+        };
+        if raw.functions.is_null() || raw.last_error.is_none() {
+            return Err("has no functions".into());
+        }
+        // SAFETY: the caller's promise.
+        let (id, version, summary, options) = unsafe {
+            let text = |field: *const c_char, name: &str| {
+                abi::text(field)?.map(str::to_owned).ok_or(format!("has no {name}"))
+            };
+            let options = abi::array(raw.options, raw.option_count)?;
+            (
+                text(raw.id, "id")?,
+                text(raw.version, "version")?,
+                tame(&text(raw.summary, "summary")?, 200),
+                options.iter().map(|option| option.read()).collect::<Result<Vec<_>, String>>()?,
+            )
+        };
+        crate::plugin::settings::check_options(&options)?;
+        let plugin = NativePlugin { raw, id, version, summary, role, options };
+        let missing = match role {
+            Role::Environment => super::environment::missing(&plugin),
+            Role::Learner => super::learner::missing(&plugin),
+            Role::Objective => super::objective::missing(&plugin),
+        };
+        match missing {
+            Some(what) => Err(what),
+            None => Ok(plugin),
+        }
+    }
+
+    /// The plugin in a shared library, which is loaded and never unloaded: the library's threads and thread-local
+    /// values would outlive its code.
+    ///
+    /// # Errors
+    /// It cannot be loaded, lacks the symbol, or what [`Self::of`] finds.
+    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        // SAFETY: initialisers of the library run here; native plugins are trusted.
+        let library = unsafe { libloading::Library::new(path) }
+            .map_err(|e| format!("cannot be loaded: {}", tame(&e.to_string(), LONGEST_MESSAGE)))?;
+        // SAFETY: the contract gives the symbol this type.
+        let entry = unsafe { library.get::<abi::Entry>(abi::ENTRY) };
+        let entry = *entry.map_err(|_| "does not export `potstill_plugin`: it is no Potstill plugin")?;
+        std::mem::forget(library);
+        // SAFETY: native plugins are trusted to keep the contract.
+        unsafe { Self::of(entry) }
+    }
+
+    /// The role's table of functions, if it is at least as long as this host's first version of it.
+    pub(super) fn functions<T>(&self, size: u32) -> Option<&'static T> {
+        // SAFETY: not null; it begins with its size.
+        let length = unsafe { *self.raw.functions.cast::<u32>() };
+        // SAFETY: long enough, by its own word; valid for ever by the contract.
+        (length >= size).then(|| unsafe { &*self.raw.functions.cast::<T>() })
+    }
+
+    /// The words for a call that did not return OK.
+    pub(super) fn failure(&self, code: i32) -> Failure {
+        let words = self.raw.last_error.map(|last_error| {
+            // SAFETY: the contract's: a text, valid until the next call.
+            let text = unsafe { abi::text(last_error()) };
+            text.ok().flatten().unwrap_or("no reason given").to_owned()
+        });
+        let words = tame(&words.unwrap_or_default(), LONGEST_MESSAGE);
+        match code {
+            abi::REFUSED => Failure::Refused(words),
+            abi::FAILED => Failure::Broken(words),
+            other => Failure::Broken(format!("it returned {other}, which means nothing ({words})")),
+        }
+    }
+
+    /// `Ok` for an OK code.
+    pub(super) fn checked(&self, code: i32) -> Result<(), Failure> {
+        if code == abi::OK { Ok(()) } else { Err(self.failure(code)) }
+    }
+
+    /// A failure as the user's error.
+    pub(super) fn error(&self, function: &str, failure: Failure) -> Error {
+        let cause = match failure {
+            // Options or a task that do not suit it: the user mends that.
+            Failure::Refused(words) if function == "make" => {
+                return Error::usage(format!("plugin `{}`: {words}", self.id));
+            }
+            Failure::Refused(cause) | Failure::Broken(cause) => cause,
+        };
+        Error::Plugin { plugin: self.id.clone(), function: function.into(), cause }
+    }
+}
+
+/// What `make` gave, destroyed at the end.
+pub(super) struct Handle {
+    pub(super) pointer: *mut c_void,
+    destroy: unsafe extern "C" fn(*mut c_void),
+}
+
+// SAFETY: the contract lets any thread call a handle, one at a time.
+unsafe impl Send for Handle {}
+
+impl Handle {
+    /// Takes over what `make` wrote.
+    pub(super) fn new(
+        pointer: *mut c_void,
+        destroy: unsafe extern "C" fn(*mut c_void),
+    ) -> Result<Self, Failure> {
+        if pointer.is_null() {
+            return Err(Failure::Broken("it said OK and gave no handle".into()));
+        }
+        Ok(Handle { pointer, destroy })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: the handle is the plugin's, and this is its last use.
+        unsafe { (self.destroy)(self.pointer) };
+    }
+}

@@ -1,0 +1,205 @@
+//! What the roles share: a component that is compiled, linked, started and called within its limits.
+use std::sync::Arc;
+
+use potstill_plugin_api::OptionSchema;
+use wasmtime::component::{InstancePre, Linker};
+use wasmtime::{Store, Trap};
+
+use super::contract::types;
+use super::engine::{STACK_KIB, Sandbox};
+use super::state::{LogSink, State};
+use crate::error::{Error, Result};
+use crate::plugin::text::{LONGEST_MESSAGE, tame};
+use crate::plugin::{Limits, settings};
+
+/// A call of the host's that a plugin made wrongly, in words: the cause of the trap that follows.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(pub(super) String);
+
+/// A role of the contract as wasmtime's bindings know it.
+pub(crate) trait World: Sized + 'static {
+    /// The exports of a component that was linked and not started.
+    type Pre: Send + Sync;
+    /// Those of an instance.
+    type Exports: Send;
+
+    /// Gives components of this role what they may import.
+    fn link(linker: &mut Linker<State>) -> wasmtime::Result<()>;
+    /// Finds the exports of this role.
+    fn pre(pre: InstancePre<State>) -> wasmtime::Result<Self::Pre>;
+    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self::Exports>;
+    fn describe(exports: &Self::Exports, store: &mut Store<State>) -> wasmtime::Result<types::Description>;
+    fn options(
+        exports: &Self::Exports,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<Vec<types::OptionSchema>>;
+}
+
+/// A compiled plugin of one role, ready to be instantiated any number of times.
+pub(crate) struct Program<W: World> {
+    sandbox: Arc<Sandbox>,
+    pre: W::Pre,
+    pub(super) plugin: String,
+    pub(super) summary: String,
+    limits: Limits,
+    log: LogSink,
+}
+
+/// Bytes that one answer may carry into the host, whatever the specification says.
+pub(super) const ANSWER_BYTES: usize = 64 << 20;
+
+impl<W: World> Program<W> {
+    /// Compiles `wasm`, called `plugin` in errors.
+    ///
+    /// # Errors
+    /// [`Error::Plugin`]: it is no component, lacks the role's exports, or imports what the sandbox does not give.
+    pub(crate) fn load(
+        sandbox: &Arc<Sandbox>,
+        plugin: &str,
+        summary: &str,
+        wasm: &[u8],
+        limits: Limits,
+        log: LogSink,
+    ) -> Result<Self> {
+        let error = |cause: String| Error::Plugin {
+            plugin: plugin.into(),
+            function: "load".into(),
+            cause: tame(&cause, LONGEST_MESSAGE),
+        };
+        let component = sandbox.compile(wasm).map_err(error)?;
+        let mut linker = Linker::new(&sandbox.engine);
+        let pre = W::link(&mut linker)
+            .and_then(|()| linker.instantiate_pre(&component))
+            .and_then(W::pre)
+            .map_err(|e| error(format!("does not fit the sandbox: {e:#}")))?;
+        Ok(Program {
+            sandbox: sandbox.clone(),
+            pre,
+            plugin: plugin.into(),
+            summary: summary.into(),
+            limits,
+            log,
+        })
+    }
+
+    pub(super) fn start(&self) -> Result<Instance<W>> {
+        let mut store =
+            Store::new(&self.sandbox.engine, State::new(&self.plugin, self.limits, self.log.clone()));
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(ANSWER_BYTES);
+        store.set_epoch_deadline(Sandbox::ticks(self.limits.start_seconds));
+        match W::instantiate(&self.pre, &mut store) {
+            Ok(exports) => Ok(Instance { store, exports }),
+            Err(error) => Err(Error::Plugin {
+                plugin: self.plugin.clone(),
+                function: "start".into(),
+                cause: cause(&error, store.data(), Call::Start),
+            }),
+        }
+    }
+
+    /// Who the plugin says it is.
+    ///
+    /// # Errors
+    /// [`Error::Plugin`]: it failed.
+    pub(crate) fn describe(&self) -> Result<types::Description> {
+        let mut instance = self.start()?;
+        instance.call(Call::Start, W::describe).map_err(|cause| self.error("describe", cause))
+    }
+
+    /// The options it accepts, checked.
+    ///
+    /// # Errors
+    /// [`Error::Plugin`]: it failed, or its options break the contract.
+    pub(crate) fn options(&self) -> Result<Vec<OptionSchema>> {
+        let mut instance = self.start()?;
+        let options = instance.call(Call::Start, W::options);
+        let options = options.map_err(|cause| self.error("options", cause))?;
+        let options: Vec<OptionSchema> = options.into_iter().map(OptionSchema::from).collect();
+        settings::check_options(&options).map_err(|cause| self.error("options", cause))?;
+        Ok(options)
+    }
+
+    /// What `make` refuses, the user mends: options or a task that do not suit the plugin.
+    pub(super) fn refused(&self, words: &str) -> Error {
+        Error::usage(format!("plugin `{}`: {}", self.plugin, tame(words, LONGEST_MESSAGE)))
+    }
+
+    pub(super) fn error(&self, function: &str, cause: String) -> Error {
+        Error::Plugin {
+            plugin: self.plugin.clone(),
+            function: function.into(),
+            cause: tame(&cause, LONGEST_MESSAGE),
+        }
+    }
+}
+
+/// A started component.
+pub(super) struct Instance<W: World> {
+    pub(super) store: Store<State>,
+    exports: W::Exports,
+}
+
+/// Which of the time limits holds.
+#[derive(Clone, Copy)]
+pub(super) enum Call {
+    Start,
+    Step,
+}
+
+impl<W: World> Instance<W> {
+    /// Calls an export within its time; an error is the cause in plain words.
+    pub(super) fn call<T>(
+        &mut self,
+        call: Call,
+        function: impl FnOnce(&W::Exports, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, String> {
+        let state = self.store.data_mut();
+        state.begin_call();
+        let ticks = Sandbox::ticks(call.seconds(&state.limits));
+        self.store.set_epoch_deadline(ticks);
+        function(&self.exports, &mut self.store).map_err(|error| cause(&error, self.store.data(), call))
+    }
+}
+
+impl Call {
+    fn seconds(self, limits: &Limits) -> f64 {
+        match self {
+            Call::Start => limits.start_seconds,
+            Call::Step => limits.step_seconds,
+        }
+    }
+}
+
+/// Why a call trapped, for a user who has never heard of traps.
+fn cause(error: &wasmtime::Error, state: &State, call: Call) -> String {
+    let limits = &state.limits;
+    let trap = error.downcast_ref::<Trap>();
+    // What the host itself refused says why.
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        return refused.0.clone();
+    }
+    match (trap, &state.last_words) {
+        (Some(Trap::Interrupt), _) => {
+            let limit = match call {
+                Call::Start => "start-seconds",
+                Call::Step => "step-seconds",
+            };
+            format!("endless loop: no answer within {} s (limit `{limit}`)", call.seconds(limits))
+        }
+        (Some(Trap::StackOverflow), _) => {
+            format!("stack overflow: its calls nest deeper than {STACK_KIB} KiB")
+        }
+        (_, _) if state.memory_refused => {
+            format!("memory limit of {} MiB reached (limit `memory-mib`)", limits.memory_mib)
+        }
+        (Some(Trap::MemoryOutOfBounds), None) => {
+            // Rust and C keep a stack of their own at the bottom of linear memory, which runs out downwards.
+            "crashed: access outside its memory (its own stack overflowed, or unsafe code went astray)".into()
+        }
+        (Some(_), Some(words)) => format!("panicked: {words}"),
+        (Some(trap), None) => format!("crashed: {}", trap.to_string().trim_start_matches("wasm trap: ")),
+        (None, _) => format!("gave an answer that breaks the contract: {error:#}"),
+    }
+}

@@ -1,0 +1,62 @@
+//! PPMO of Wilhelm & Ventura 2025: the clipped surrogate loss of PPO (Schulman et al. 2017), back-propagated through
+//! one inner gradient step into the dataset.
+use potstill_sdk::{
+    Column, Objective, OptionKind, OptionSchema, Options, Outcome, Outer, Task, builtin, loss,
+};
+
+/// The objective with its hyperparameters.
+pub struct Ppmo {
+    clip: f64,
+    entropy: f64,
+    normalize_advantages: bool,
+}
+
+impl Objective for Ppmo {
+    const ID: &'static str = "ppmo-v1";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const SUMMARY: &'static str =
+        "Proximal policy meta-optimization with the clipped loss (Wilhelm & Ventura 2025)";
+
+    fn options() -> Vec<OptionSchema> {
+        let number = |name: &str, help: &str, max: f64, default: f64| OptionSchema {
+            name: name.into(),
+            help: help.into(),
+            kind: OptionKind::Number { min: 0.0, max },
+            default: default.into(),
+        };
+        vec![
+            number("clip", "How far the ratio may leave 1 and still be followed.", 1.0, 0.2),
+            number("entropy", "Weight of the entropy bonus.", 1e3, 0.01),
+            OptionSchema {
+                name: "normalize-advantages".into(),
+                help: "Advantages to mean 0 and deviation 1 in each minibatch.".into(),
+                kind: OptionKind::Boolean,
+                default: true.into(),
+            },
+        ]
+    }
+
+    fn new(_: &Task, options: &Options) -> Result<Self, String> {
+        Ok(Ppmo {
+            clip: options.number("clip")?,
+            entropy: options.number("entropy")?,
+            normalize_advantages: options.boolean("normalize-advantages")?,
+        })
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        vec![Column::Observations, Column::Actions, Column::LogProbs, Column::Advantages]
+    }
+
+    fn outer(&self, outer: &Outer<'_>) -> Outcome {
+        let advantages = match outer.batch(Column::Advantages) {
+            raw if self.normalize_advantages => loss::normalized(raw),
+            raw => raw.clone(),
+        };
+        loss::clipped_surrogate(outer, &advantages, self.clip, self.entropy)
+    }
+}
+
+builtin!(objective Ppmo);
+#[cfg(any(target_family = "wasm", feature = "dylib"))]
+potstill_sdk::export_objective!(Ppmo);

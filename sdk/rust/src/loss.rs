@@ -1,0 +1,45 @@
+//! Losses and inner rules that several objectives share.
+use crate::{Column, Network, Outcome, Outer, Tensor, Theta, grad};
+
+/// Mean 0 and deviation 1 over the batch.
+pub fn normalized(advantages: &Tensor) -> Tensor {
+    let centred = advantages - advantages.mean();
+    let deviation = centred.square().mean().sqrt();
+    centred / (deviation + 1e-8)
+}
+
+/// PPO's clipped surrogate loss (Schulman et al. 2017, equation 7) of the taught learner, with an entropy bonus.
+/// `advantages` as they are to be used. Reads [`Column::Observations`], [`Column::Actions`] and [`Column::LogProbs`].
+pub fn clipped_surrogate(outer: &Outer<'_>, advantages: &Tensor, clip: f64, entropy_weight: f64) -> Outcome {
+    let outputs = outer.outputs();
+    let log_prob = outer.network.log_prob(&outputs, outer.batch(Column::Actions));
+    let log_ratio = log_prob - outer.batch(Column::LogProbs);
+    let ratio = log_ratio.exp();
+    let clipped = ratio.clamp(1.0 - clip, 1.0 + clip) * advantages;
+    let policy_loss = -(&ratio * advantages).min(&clipped).mean();
+    let entropy = outer.network.entropy(&outputs).mean();
+    let clip_fraction = Tensor::constant(clip).less(&(&ratio - 1.0).abs()).mean();
+    Outcome {
+        loss: &policy_loss - &entropy * entropy_weight,
+        metrics: vec![
+            ("policy_loss", policy_loss),
+            ("entropy", entropy),
+            // Schulman's low-variance estimator: E[(r − 1) − log r].
+            ("approx_kl", ((&ratio - 1.0) - log_ratio).mean()),
+            ("clip_fraction", clip_fraction),
+        ],
+    }
+}
+
+/// One step of gradient descent on the mean squared error between raw outputs and labels:
+/// `φ′ = φ − η ∇φ mse(f(φ, X), Y)`.
+pub fn inner_step(theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
+    let loss = (network.apply(fresh, theta.x()) - theta.y()).square().mean();
+    let gradients = grad(&loss, fresh);
+    fresh.iter().zip(&gradients).map(|(p, g)| p - theta.inner_lr() * g).collect()
+}
+
+/// Cross-entropy of raw outputs `[b, n]` with labels that sum to 1, for each row, `[b, 1]`.
+pub fn cross_entropy(outputs: &Tensor, labels: &Tensor) -> Tensor {
+    -(outputs.log_softmax(-1) * labels).sum_keep(&[-1])
+}

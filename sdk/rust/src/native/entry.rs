@@ -1,0 +1,117 @@
+//! The entry point of a native plugin, and what all roles share.
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::{CString, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use potstill_plugin_api::OptionSchema;
+use potstill_plugin_api::abi::{self, OptionsData, Plugin, RoleKind, Setting};
+
+use crate::Options;
+
+/// A plugin's description with what its pointers point to.
+#[doc(hidden)]
+pub struct Described {
+    plugin: Plugin,
+    _texts: [CString; 3],
+    _options: OptionsData,
+}
+
+// SAFETY: the pointers of `plugin` point into the other fields and to a static table, which nothing changes.
+unsafe impl Send for Described {}
+// SAFETY: as above.
+unsafe impl Sync for Described {}
+
+impl Described {
+    pub(super) fn new(
+        role: RoleKind,
+        [id, version, summary]: [&str; 3],
+        options: &[OptionSchema],
+        functions: *const c_void,
+    ) -> Self {
+        let texts = [id, version, summary].map(abi::c_text);
+        let options = OptionsData::new(options);
+        let plugin = Plugin {
+            magic: abi::MAGIC,
+            abi_major: abi::ABI_MAJOR,
+            abi_minor: abi::ABI_MINOR,
+            struct_size: Plugin::SIZE,
+            role: role as u32,
+            id: texts[0].as_ptr(),
+            version: texts[1].as_ptr(),
+            summary: texts[2].as_ptr(),
+            options: options.raw().as_ptr(),
+            option_count: options.raw().len() as u32,
+            reserved: 0,
+            functions,
+            last_error: Some(last_error),
+        };
+        Described { plugin, _texts: texts, _options: options }
+    }
+
+    /// The structure that the entry point returns.
+    pub fn plugin(&self) -> *const Plugin {
+        &self.plugin
+    }
+}
+
+thread_local! {
+    static LAST_ERROR: RefCell<CString> = RefCell::default();
+}
+
+extern "C" fn last_error() -> *const c_char {
+    LAST_ERROR.with_borrow(|text| text.as_ptr())
+}
+
+/// Runs a call of the host: its error and its panic become words for [`last_error`].
+pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
+    let (code, message) = match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(())) => return abi::OK,
+        Ok(Err(message)) => (abi::REFUSED, message),
+        Err(panic) => (abi::FAILED, panic_message(&*panic)),
+    };
+    LAST_ERROR.with_borrow_mut(|text| *text = abi::c_text(&message));
+    code
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let message =
+        panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    format!("it panicked: {}", message.unwrap_or("no message"))
+}
+
+/// # Safety
+/// `settings` points to `count` settings.
+pub(super) unsafe fn options(settings: *const Setting, count: u32) -> Result<Options, String> {
+    // SAFETY: the caller's promise.
+    unsafe { abi::array(settings, count)?.iter().map(|setting| setting.read()).collect() }
+}
+
+/// Hands `value` out as a handle.
+///
+/// # Safety
+/// `place` is valid for a write.
+pub(super) unsafe fn hand_out<T>(value: T, place: *mut *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { *place = Box::into_raw(Box::new(value)).cast() };
+}
+
+/// The value behind a handle.
+///
+/// # Safety
+/// `handle` is one that [`hand_out`] gave for this `T`, not destroyed, and nobody else uses it now.
+pub(super) unsafe fn handle<'a, T>(handle: *mut c_void) -> &'a mut T {
+    // SAFETY: the caller's promise.
+    unsafe { &mut *handle.cast() }
+}
+
+/// Ends the value behind a handle.
+///
+/// # Safety
+/// As [`handle`], for the last time.
+pub(super) unsafe extern "C" fn destroy<T>(handle: *mut c_void) {
+    if !handle.is_null() {
+        // SAFETY: the caller's promise. A panic in a destructor must not cross.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(handle.cast::<T>()) })));
+    }
+}

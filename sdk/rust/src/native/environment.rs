@@ -1,0 +1,213 @@
+//! The environment role for any [`Environment`].
+use std::ffi::{CString, c_void};
+use std::slice::{from_raw_parts, from_raw_parts_mut};
+
+use potstill_plugin_api::abi::{
+    EnvironmentFunctions, RawFrame, RawSpec, RawTransition, RenderKind, RoleKind, Setting, SpaceData, array,
+    c_text,
+};
+use potstill_plugin_api::{Frame, Space};
+
+use super::entry::{Described, destroy, guarded, hand_out, handle, options};
+use crate::vectorised::Vectorised;
+use crate::{Actions, Environment, RenderMode, Transition};
+
+/// N copies behind their handle, with what their answers point into.
+struct Copies<E: Environment> {
+    copies: Vectorised<E>,
+    observation: SpaceData,
+    action: SpaceData,
+    out: Transition<Vec<E::Scalar>>,
+    frame: Option<Frame>,
+    text: CString,
+    snapshot: Vec<u8>,
+}
+
+/// The description of a plugin that is `E`.
+#[doc(hidden)]
+pub fn environment<E: Environment>() -> Described {
+    let functions: &'static EnvironmentFunctions = const {
+        &EnvironmentFunctions {
+            struct_size: EnvironmentFunctions::SIZE,
+            reserved: 0,
+            make: Some(make::<E>),
+            destroy: Some(destroy::<Copies<E>>),
+            spec: Some(spec::<E>),
+            reset: Some(reset::<E>),
+            step: Some(step::<E>),
+            render: Some(render::<E>),
+            snapshot: Some(snapshot::<E>),
+            restore: Some(restore::<E>),
+        }
+    };
+    let texts = [E::ID, E::VERSION, E::SUMMARY];
+    Described::new(
+        RoleKind::Environment,
+        texts,
+        &E::options(),
+        (functions as *const EnvironmentFunctions).cast(),
+    )
+}
+
+unsafe extern "C" fn make<E: Environment>(
+    num_envs: u32,
+    settings: *const Setting,
+    count: u32,
+    place: *mut *mut c_void,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: the contract's: `count` settings.
+        let options = unsafe { options(settings, count)? };
+        let copies = Vectorised::<E>::new(num_envs as usize, &options)?;
+        let (observation, action) =
+            (SpaceData::new(&copies.spec().observation), SpaceData::new(&copies.spec().action));
+        let copies = Copies {
+            copies,
+            observation,
+            action,
+            out: Transition::default(),
+            frame: None,
+            text: CString::default(),
+            snapshot: vec![],
+        };
+        // SAFETY: a place for the handle.
+        unsafe { hand_out(copies, place) };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn spec<E: Environment>(copies: *mut c_void, out: *mut RawSpec) -> i32 {
+    guarded(|| {
+        // SAFETY: the contract's: a handle of this plugin.
+        let copies = unsafe { handle::<Copies<E>>(copies) };
+        let spec = copies.copies.spec();
+        let raw = RawSpec {
+            struct_size: RawSpec::SIZE,
+            max_episode_steps: spec.max_episode_steps.unwrap_or(0),
+            observation: copies.observation.raw(),
+            action: copies.action.raw(),
+            reward_threshold: spec.reward_threshold.unwrap_or(f32::NAN),
+            max_return: spec.max_return.unwrap_or(f32::NAN),
+        };
+        // SAFETY: a place for the answer.
+        unsafe { *out = raw };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn reset<E: Environment>(
+    copies: *mut c_void,
+    seeds: *const u64,
+    observations: *mut c_void,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: the contract's: a handle of this plugin, a seed for each copy.
+        let (copies, seeds) = unsafe {
+            let copies = handle::<Copies<E>>(copies);
+            let seeds = from_raw_parts(seeds, copies.copies.len());
+            (copies, seeds)
+        };
+        copies.copies.reset(seeds, &mut copies.out.observations)?;
+        // SAFETY: room for all observations.
+        unsafe { write(&copies.out.observations, observations.cast()) };
+        Ok(())
+    })
+}
+
+/// # Safety
+/// `place` has room for all `values`.
+unsafe fn write<T: Copy>(values: &[T], place: *mut T) {
+    if !values.is_empty() {
+        // SAFETY: the caller's promise.
+        unsafe { from_raw_parts_mut(place, values.len()) }.copy_from_slice(values);
+    }
+}
+
+unsafe extern "C" fn step<E: Environment>(
+    copies: *mut c_void,
+    actions: *const c_void,
+    out: *mut RawTransition,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: the contract's: a handle of this plugin.
+        let copies = unsafe { handle::<Copies<E>>(copies) };
+        let count = copies.copies.len() * copies.copies.components();
+        // SAFETY: the contract's: as many actions, of this kind.
+        let actions = match &copies.copies.spec().action {
+            Space::Box { .. } | Space::Image { .. } => {
+                Actions::Continuous(unsafe { from_raw_parts(actions.cast(), count) })
+            }
+            _ => Actions::Discrete(unsafe { from_raw_parts(actions.cast(), count) }),
+        };
+        copies.copies.step(actions, &mut copies.out)?;
+        let own = &copies.out;
+        // SAFETY: the contract's: arrays with room for N of each.
+        unsafe {
+            let out = &*out;
+            write(&own.observations, out.observations.cast());
+            write(&own.rewards, out.rewards);
+            write(&own.terminated, out.terminated);
+            write(&own.truncated, out.truncated);
+            write(&own.final_observations, out.final_observations.cast());
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn render<E: Environment>(
+    copies: *mut c_void,
+    index: u32,
+    mode: u32,
+    out: *mut RawFrame,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: the contract's: a handle of this plugin.
+        let copies = unsafe { handle::<Copies<E>>(copies) };
+        let mode = match RenderKind::from_number(mode) {
+            Some(RenderKind::Rgb) => RenderMode::Rgb,
+            Some(RenderKind::Lines) => RenderMode::Text,
+            None => return Err(format!("there is no render mode {mode}")),
+        };
+        let frame = copies.copies.render(index as usize, mode)?;
+        let mut raw = RawFrame { struct_size: RawFrame::SIZE, ..RawFrame::zeroed() };
+        match copies.frame.insert(frame) {
+            Frame::Rgb { width, height, pixels } => {
+                (raw.width, raw.height, raw.pixels) = (*width, *height, pixels.as_ptr());
+            }
+            Frame::Text(text) => {
+                copies.text = c_text(text);
+                raw.text = copies.text.as_ptr();
+            }
+        }
+        // SAFETY: a place for the answer.
+        unsafe { *out = raw };
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn snapshot<E: Environment>(
+    copies: *mut c_void,
+    bytes: *mut *const u8,
+    length: *mut usize,
+) -> i32 {
+    guarded(|| {
+        // SAFETY: the contract's: a handle of this plugin and two places.
+        unsafe {
+            let copies = handle::<Copies<E>>(copies);
+            let state = copies.copies.snapshot();
+            let none = state.is_none();
+            copies.snapshot = state.unwrap_or_default();
+            *bytes = if none { std::ptr::null() } else { copies.snapshot.as_ptr() };
+            *length = copies.snapshot.len();
+        }
+        Ok(())
+    })
+}
+
+unsafe extern "C" fn restore<E: Environment>(copies: *mut c_void, bytes: *const u8, length: usize) -> i32 {
+    guarded(|| {
+        let length = u32::try_from(length).map_err(|_| "a state of more than 4 GiB")?;
+        // SAFETY: the contract's: a handle of this plugin, `length` bytes.
+        unsafe { handle::<Copies<E>>(copies).copies.restore(array(bytes, length)?) }
+    })
+}

@@ -1,0 +1,11 @@
+//! The same source without a sandbox: the C contract, for a shared library or for a host that links the crate.
+mod entry;
+mod environment;
+mod learner;
+mod objective;
+pub(crate) mod tracing;
+
+pub use entry::Described;
+pub use environment::environment;
+pub use learner::learner;
+pub use objective::objective;
