@@ -1,8 +1,10 @@
 //! What the sandbox costs: steps of the cart-pole per second, in the sandbox (deadline and checks on, as always) and
-//! as native code (checks on). One thread; the throughput's element is one step of one environment.
+//! as native code (checks on). One thread; the throughput's element is one step of one environment. And of whatever
+//! plugins with discrete actions `POTSTILL_PLUGIN_PATH` names: `cargo bench --bench environment -- plugins`.
 #![allow(missing_docs)] // criterion's macros make functions without.
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use potstill::plugin::{Actions, Registry};
+use potstill::plugin::{Actions, Loader, Registry};
+use potstill_plugin_api::Space;
 use potstill_sdk::Rng;
 
 fn step(c: &mut Criterion) {
@@ -32,9 +34,30 @@ fn step(c: &mut Criterion) {
     group.finish();
 }
 
+fn plugins(c: &mut Criterion) {
+    let registry = Registry::discover(&[]).expect("a registry");
+    let mut group = c.benchmark_group("plugins");
+    for entry in registry.entries().iter().filter(|entry| entry.loader == Loader::Wasm) {
+        let Some(id) = &entry.id else { continue };
+        let mut environments =
+            registry.make_environments(&id.to_string(), &[], 64).expect("environments of its defaults");
+        let Space::Discrete { n } = environments.spec().action else { continue };
+        environments.reset(&(0..64).collect::<Vec<_>>()).expect("observations");
+        let mut rng = Rng::seeded(1);
+        group.throughput(Throughput::Elements(64));
+        group.bench_function(BenchmarkId::new(id.to_string(), 64), |b| {
+            b.iter(|| {
+                let actions = (0..64).map(|_| rng.below(n as u64) as u32).collect();
+                environments.step(&Actions::Discrete(actions)).map(|step| step.rewards[0]).expect("a step")
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).measurement_time(std::time::Duration::from_secs(2));
-    targets = step
+    targets = step, plugins
 }
 criterion_main!(benches);

@@ -5,11 +5,13 @@
 //! - [`execute`]: runs graphs on burn, on the CPU or CUDA.
 //! - [`engine`]: PPMO and k-shot evaluation.
 //! - [`plugin`]: environments as sandboxed components, and how they are found.
+//! - [`author`]: plugins started from templates, and built.
 //! - [`builtin`]: learners and objectives that come along.
 //! - [`run`]: the files: configuration, run directory, checkpoints, datasets, agents, pictures.
 //! - [`distil`]: whole tasks.
 //! - [`cli`]: the command line.
 
+pub mod author;
 pub mod cli;
 pub mod distil;
 pub mod engine;

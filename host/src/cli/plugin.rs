@@ -7,12 +7,19 @@ use crate::error::Result;
 use crate::plugin::Registry;
 use potstill_plugin_api::{OptionSchema, Role};
 
-/// See which plugins there are
+mod build;
+mod new;
+
+/// See which plugins there are, and make your own
 #[derive(Subcommand)]
-#[command(after_help = "Examples:\n  potstill plugin list\n  potstill plugin info nd-cartpole --set n=3")]
+#[command(
+    after_help = "Examples:\n  potstill plugin info nd-cartpole --set n=3\n  potstill plugin new acme/corridor --lang python"
+)]
 pub(super) enum Plugin {
     List(List),
     Info(Info),
+    New(new::New),
+    Build(build::Build),
 }
 
 /// List every plugin: id, role, loader, version, where it lies, why it cannot be used
@@ -45,6 +52,8 @@ impl Plugin {
         match self {
             Plugin::List(list) => list.run(registry),
             Plugin::Info(info) => info.run(registry),
+            Plugin::New(new) => new.run(),
+            Plugin::Build(build) => build.run(),
         }
     }
 }

@@ -24,7 +24,7 @@ fn loaders(name: &str) -> Vec<(String, Registry)> {
         name.replace('-', "_"),
         std::env::consts::DLL_SUFFIX
     );
-    for file in [format!("{name}.wasm"), library] {
+    for file in [format!("{name}/{name}.wasm"), library] {
         let path = folder.join(file);
         assert!(path.is_file(), "{} is missing", path.display());
         found.push((path.extension().unwrap().to_string_lossy().into_owned(), registry(&[path])));

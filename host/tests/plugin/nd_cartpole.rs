@@ -61,7 +61,7 @@ fn the_committed_component_plays_like_one_rebuilt_from_source() {
     let Some(folder) = std::env::var_os("POTSTILL_REBUILT") else { return };
     let place = tempfile::tempdir().unwrap();
     fs::copy(repository("plugins/nd-cartpole/plugin.toml"), place.path().join("plugin.toml")).unwrap();
-    let rebuilt = Path::new(&folder).join("nd-cartpole.wasm");
+    let rebuilt = Path::new(&folder).join("nd-cartpole/nd-cartpole.wasm");
     fs::copy(rebuilt, place.path().join("nd-cartpole.wasm")).unwrap();
     let registries = [registry(&[repository("plugins/nd-cartpole")]), registry(&[place.path().into()])];
     for n in ["1", "3"] {

@@ -3,7 +3,7 @@
 //! An author writes *one* environment: how it starts, what a step does. The SDK makes N copies of it, gives each
 //! its own random stream, resets those whose episode ended in the same step (keeping the final observation),
 //! enforces the time limit and speaks the contract. The same source compiles to a sandboxed component
-//! (`plugins/build.sh`) and to native code.
+//! (`potstill plugin build`) and to native code.
 //!
 //! # A whole plugin
 //! `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]` and this crate; `src/lib.rs` is:
@@ -79,6 +79,8 @@ mod learner;
 pub mod loss;
 mod objective;
 mod rng;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 mod vectorised;
 
 #[cfg(not(target_family = "wasm"))]

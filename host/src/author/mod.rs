@@ -1,0 +1,71 @@
+//! What the author of a plugin uses: [`template`] starts a plugin, [`build`] makes its component.
+//!
+//! Both carry the SDKs for C and Python inside the program: a plugin's folder gets a copy of its own, which goes on
+//! building whatever happens to the program, and a folder without one takes the program's.
+pub mod build;
+mod rust;
+mod sdk;
+pub mod template;
+mod tool;
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+use crate::error::{IoContext, Result};
+
+/// The languages that a plugin can be written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Language {
+    /// A crate.
+    Rust,
+    /// C files, without an operating system.
+    C,
+    /// A module `plugin.py`; the interpreter becomes part of the component.
+    Python,
+}
+
+impl Language {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Language::Rust => "rust",
+            Language::C => "c",
+            Language::Python => "python",
+        }
+    }
+}
+
+/// A file that the program carries.
+#[derive(Clone, Copy)]
+struct Carried {
+    path: &'static str,
+    content: &'static [u8],
+}
+
+/// The named files of a folder of the repository.
+macro_rules! carried {
+    ($folder:literal: $($path:literal)*) => {
+        &[$(crate::author::Carried {
+            path: $path,
+            content: include_bytes!(concat!("../../../", $folder, "/", $path)),
+        }),*]
+    };
+}
+use carried;
+
+/// Writes files into `folder`, making what folders they need; `change` may change a content.
+fn write(
+    folder: &Path,
+    files: &[Carried],
+    change: impl Fn(&'static [u8]) -> Cow<'static, [u8]>,
+) -> Result<()> {
+    for file in files {
+        let path = folder.join(file.path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).at(parent)?;
+        }
+        fs::write(&path, change(file.content)).at(&path)?;
+    }
+    Ok(())
+}

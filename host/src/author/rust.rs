@@ -1,0 +1,163 @@
+//! Builds a plugin crate for WebAssembly with the toolchain that is there.
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use super::tool::{ask, run};
+use crate::error::{Error, Result};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Whatever the crate's own profile says: small, fast, and a panic is a trap.
+const PROFILE: [&str; 6] = [
+    "profile.release.opt-level=3",
+    "profile.release.lto=true",
+    "profile.release.codegen-units=1",
+    "profile.release.panic=\"abort\"",
+    "profile.release.strip=true",
+    "profile.release.debug=false",
+];
+
+/// A compiler for WebAssembly.
+struct Toolchain {
+    /// Keeps what one compiler makes apart from what another does.
+    name: &'static str,
+    cargo: PathBuf,
+    environment: Vec<(&'static str, OsString)>,
+    arguments: &'static [&'static str],
+    /// Folders that a panic's message should not tell: `FROM=TO`.
+    remap: Vec<String>,
+}
+
+/// The crate's core module; it carries the contract's metadata.
+///
+/// # Errors
+/// There is no toolchain, with what to install; the crate does not compile; it is no `cdylib`.
+pub(super) fn build(folder: &Path) -> Result<PathBuf> {
+    let toolchain = Toolchain::find(folder)?;
+    let cargo = || {
+        let mut command = Command::new(&toolchain.cargo);
+        command.current_dir(folder).envs(toolchain.environment.iter().cloned());
+        command
+    };
+    let about = run(cargo().args(["metadata", "--no-deps", "--format-version", "1"]), folder)?;
+    let about: Metadata =
+        serde_json::from_str(&about).map_err(|e| Error::file(folder, format!("cargo metadata: {e}")))?;
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(dirs::home_dir()?.join(".cargo"))).unwrap_or_default();
+    let mut flags: Vec<String> =
+        toolchain.remap.iter().map(|pair| format!("--remap-path-prefix={pair}")).collect();
+    for (from, to) in [(&about.workspace_root, "/plugin"), (&cargo_home, "/cargo")] {
+        flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    }
+    let mut command = cargo();
+    command
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .args([
+            "build",
+            "--release",
+            "--target",
+            TARGET,
+            "--message-format=json-render-diagnostics",
+            "--target-dir",
+        ])
+        .arg(about.target_directory.join("plugins").join(toolchain.name))
+        .args(PROFILE.iter().flat_map(|line| ["--config", line]))
+        .args(toolchain.arguments);
+    let said = run(&mut command, folder)?;
+    let manifest = folder.join("Cargo.toml");
+    // The last artefact is the crate itself.
+    let artefact = said
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artefact>(line).ok())
+        .filter(|artefact| artefact.manifest_path == manifest)
+        .flat_map(|artefact| artefact.filenames)
+        .rfind(|path| path.extension().is_some_and(|e| e == "wasm"));
+    artefact.ok_or_else(|| {
+        Error::file(
+            manifest,
+            "the crate makes no .wasm; add `crate-type = [\"cdylib\", \"rlib\"]` to `[lib]`",
+        )
+    })
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Artefact {
+    manifest_path: PathBuf,
+    filenames: Vec<PathBuf>,
+}
+
+impl Toolchain {
+    /// rustup's standard library for the target where it is installed, else Debian's compiler, which builds one.
+    fn find(folder: &Path) -> Result<Self> {
+        let rustc = |program: &Path, arguments: &[&str]| {
+            ask(Command::new(program).current_dir(folder).args(arguments)).map(PathBuf::from)
+        };
+        let usual = Path::new("rustc");
+        let library = rustc(usual, &["--print", "target-libdir", "--target", TARGET]);
+        if library.is_some_and(|folder| holds(&folder, "libcore-", ".rlib")) {
+            return Ok(Toolchain {
+                name: "rustup",
+                cargo: "cargo".into(),
+                environment: vec![],
+                arguments: &[],
+                remap: vec![],
+            });
+        }
+        let missing = |install: &str| {
+            Err(Error::usage(format!(
+                "there is no Rust compiler for WebAssembly here; install one:\n{install}"
+            )))
+        };
+        let web = std::env::var_os("POTSTILL_WEB_RUSTC").map_or("/usr/bin/rustc".into(), PathBuf::from);
+        let source =
+            rustc(&web, &["--print", "sysroot"]).map(|root| root.join("lib/rustlib/src/rust/library"));
+        let Some(source) = source.filter(|source| source.is_dir()) else {
+            return missing(
+                "    rustup target add wasm32-unknown-unknown\n    \
+                 apt-get install rustc-web cargo-web rust-web-src        (Debian)",
+            );
+        };
+        let Some(linker) = linker(rustc(usual, &["--print", "sysroot"])) else {
+            return missing("    apt-get install lld-19        (Debian; has the linker, wasm-ld-19)");
+        };
+        // Packages link the source to elsewhere; messages hold either path.
+        let real = source.canonicalize().unwrap_or_else(|_| source.clone());
+        Ok(Toolchain {
+            name: "web",
+            cargo: web.with_file_name("cargo"),
+            environment: vec![
+                ("RUSTC", web.into()),
+                ("RUSTC_BOOTSTRAP", "1".into()),
+                ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker.into()),
+            ],
+            arguments: &["-Zbuild-std=std,panic_abort"],
+            remap: [real, source].map(|path| format!("{}=/rust", path.display())).into(),
+        })
+    }
+}
+
+/// `rust-lld` of the usual toolchain, or LLVM's own.
+fn linker(sysroot: Option<PathBuf>) -> Option<PathBuf> {
+    let targets = sysroot.and_then(|root| std::fs::read_dir(root.join("lib/rustlib")).ok());
+    let of_rust = targets.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/rust-lld"));
+    of_rust.chain(["wasm-ld".into(), "wasm-ld-19".into()]).find(|program| {
+        // rust-lld by itself does not know which linker it is.
+        program.is_file() || ask(Command::new(program).arg("--version")).is_some()
+    })
+}
+
+fn holds(folder: &Path, start: &str, end: &str) -> bool {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names
+        .into_iter()
+        .any(|name| name.to_str().is_some_and(|name| name.starts_with(start) && name.ends_with(end)))
+}

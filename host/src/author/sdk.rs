@@ -1,0 +1,65 @@
+//! The SDKs that lie beside a plugin's own files.
+use std::path::{Path, PathBuf};
+
+use super::{Carried, Language, carried};
+use crate::error::{IoContext, Result};
+
+/// The folder of the SDK in a plugin's folder; in Python also the package's name.
+pub(super) const FOLDER: &str = "potstill_sdk";
+
+const C: &[Carried] = carried!("sdk/c":
+    "README.md"
+    "potstill_environment.h"
+    "potstill_environment.c"
+    "potstill_component.c"
+    "bindings/environment_plugin.h"
+    "bindings/environment_plugin.c"
+    "bindings/environment_plugin_component_type.o"
+);
+const PYTHON: &[Carried] = carried!("sdk/python/potstill_sdk":
+    "__init__.py"
+    "environment.py"
+    "rng.py"
+    "component/environment.py"
+    "component/potstill_component.py"
+);
+const CONTRACT: &[Carried] = carried!("plugin-api": "wit/types.wit" "wit/environment.wit");
+
+/// Writes the SDK of a language into `folder/potstill_sdk`. Rust's is a crate, which cargo brings.
+pub(super) fn write(language: Language, folder: &Path) -> Result<()> {
+    let at = folder.join(FOLDER);
+    let sets: &[&[Carried]] = match language {
+        Language::Rust => &[],
+        Language::C => &[C],
+        Language::Python => &[PYTHON, CONTRACT],
+    };
+    sets.iter().try_for_each(|files| super::write(&at, files, Into::into))
+}
+
+/// The folder that holds `potstill_sdk`: the plugin's own, or else a temporary one with the program's.
+pub(super) enum Place {
+    Own(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Place {
+    pub(super) fn of(language: Language, folder: &Path) -> Result<Self> {
+        if folder.join(FOLDER).is_dir() {
+            return Ok(Place::Own(folder.to_owned()));
+        }
+        let temporary = tempfile::tempdir().at(std::env::temp_dir())?;
+        write(language, temporary.path())?;
+        Ok(Place::Temporary(temporary))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Place::Own(path) => path,
+            Place::Temporary(folder) => folder.path(),
+        }
+    }
+
+    pub(super) fn sdk(&self) -> PathBuf {
+        self.path().join(FOLDER)
+    }
+}

@@ -1,0 +1,45 @@
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use crate::author::{Language, template};
+use crate::cli::say;
+use crate::error::Result;
+
+/// Start a plugin of your own: a folder that builds, passes its tests and can be distilled as it is
+#[derive(Args)]
+#[command(after_help = "Example:\n  potstill plugin new acme/corridor --lang python")]
+pub(in crate::cli) struct New {
+    /// `name` or `namespace/name`; the folder is called `name`
+    name: String,
+    /// What the plugin adds
+    #[arg(long, default_value = "environment", value_parser = PossibleValuesParser::new(template::roles()))]
+    role: String,
+    /// The language it is written in
+    #[arg(long, value_enum)]
+    lang: Language,
+    /// Rust: the folder of the crate potstill-sdk, `sdk/rust` in Potstill's source [default: POTSTILL_SDK, or the
+    /// published crate]
+    #[arg(long, value_name = "PATH")]
+    sdk: Option<PathBuf>,
+}
+
+impl New {
+    pub(super) fn run(&self) -> Result<()> {
+        let variable = || std::env::var_os("POTSTILL_SDK").filter(|path| !path.is_empty()).map(PathBuf::from);
+        // The others bring their SDK along.
+        let sdk = if self.lang == Language::Rust { self.sdk.clone().or_else(variable) } else { None };
+        let made = template::create(Path::new(""), &self.name, &self.role, self.lang, sdk.as_deref())?;
+        let folder = made.folder.display();
+        let test = match self.lang {
+            Language::Rust => "cargo test",
+            Language::C => "make test",
+            Language::Python => "python3 -m unittest",
+        };
+        say(&format!("{} lies in {folder}; its README.md says the rest", made.id))?;
+        say(&format!("test     cd {folder} && {test}"))?;
+        say(&format!("build    potstill plugin build {folder}"))?;
+        say(&format!("distil   potstill --plugin {folder} distill {}", made.id.base()))
+    }
+}

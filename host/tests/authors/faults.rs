@@ -1,0 +1,101 @@
+//! One clear error for each mistake of an author.
+use std::fs;
+
+use potstill::plugin::Actions;
+
+use crate::{Author, repository};
+
+#[test]
+fn folders_that_hold_no_plugin() {
+    let author = Author::new();
+    let build = ["plugin", "build", "walk"];
+    author.refused(&build, "walk: No such file");
+    fs::create_dir(author.path("walk")).unwrap();
+    author.refused(&build, "plugin.toml: No such file");
+    let manifest = fs::read_to_string(repository("examples/grid-world/plugin.toml")).unwrap();
+    author.write("walk/plugin.toml", &manifest.replace("licence", "license"));
+    author.refused(&build, "plugin.toml: TOML parse error");
+    author.write("walk/plugin.toml", &manifest);
+    author.refused(
+        &build,
+        "there is nothing to build here; expected Cargo.toml (Rust), plugin.py (Python), or C files",
+    );
+    author.write("walk/plugin.py", "");
+    author.write("walk/plugin.toml", &manifest.replace("\"environment\"", "\"learner\""));
+    author.refused(&build, "a plugin in python can only be an environment so far");
+}
+
+/// Neither the compiler nor the Python of this machine is found, so what to install is said.
+#[test]
+fn missing_tools_are_named() {
+    let author = Author::new();
+    for (language, tool) in [("c", "pip install ziglang"), ("python", "pip install componentize-py")] {
+        author.ok(&["plugin", "new", language, "--lang", language]);
+        let mut command = author.command(env!("CARGO_BIN_EXE_potstill"));
+        let output =
+            command.args(["plugin", "build", language]).env("PATH", author.path("")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(tool), "{said}");
+    }
+}
+
+#[test]
+fn c_that_does_not_compile_or_wants_an_operating_system() {
+    let author = Author::new();
+    author.ok(&["plugin", "new", "acme/walk", "--lang", "c"]);
+    if !author.build(&author.path("walk"), "walk") {
+        return;
+    }
+    let before = fs::read(author.path("walk/walk.wasm")).unwrap();
+    author.replace("walk/environment.c", "corridor *c = self;\n", "corridor *c = self\n");
+    author.refused(&["plugin", "build", "walk"], "its messages stand above");
+    assert!(fs::read(author.path("walk/walk.wasm")).unwrap() == before, "the old component stays");
+    author.replace("walk/environment.c", "corridor *c = self\n", "corridor *c = self;\n");
+    author.replace("walk/environment.c", "(void)rng;", "printf(\"%p\", (void *)rng);");
+    author.replace("walk/environment.c", "#include <stdlib.h>", "#include <stdio.h>\n#include <stdlib.h>");
+    author
+        .refused(&["plugin", "build", "walk"], "The sandbox has no operating system: leave out what prints");
+}
+
+#[test]
+fn a_manifest_and_a_binary_that_disagree() {
+    let author = Author::new();
+    author.ok(&["plugin", "new", "acme/walk", "--lang", "c"]);
+    author.replace("walk/plugin.toml", "acme/walk-v1", "acme/walk-v2");
+    let said = author.potstill(&["plugin", "build", "walk"]);
+    if said.err.contains("here; install") {
+        return crate::missing(&said.err);
+    }
+    assert!(said.err.contains("the binary says id `acme/walk-v1`, expected `acme/walk-v2`"), "{}", said.err);
+}
+
+#[test]
+fn pythons_exceptions_reach_the_user() {
+    let author = Author::new();
+    author.ok(&["plugin", "new", "acme/walk", "--lang", "python"]);
+    author.replace("walk/plugin.py", "import Box,", "import Box, InvalidOptions,");
+    let refuse = "if length == 13:\n            raise InvalidOptions(\"13 places bring bad luck\")\n        self.length";
+    author.replace("walk/plugin.py", "self.length = length", &format!("{refuse} = length"));
+    author.replace(
+        "walk/plugin.py",
+        "self.position += 1 if",
+        "[][length_of_nothing()]\n        self.position += 1 if",
+    );
+    author.replace(
+        "walk/plugin.py",
+        "class Corridor",
+        "def length_of_nothing():\n    return 5\n\n\nclass Corridor",
+    );
+    if !author.build(&author.path("walk"), "built") {
+        return;
+    }
+    let registry = author.registry("built");
+    let make = |length: &str| registry.make_environments("acme/walk", &[("length".into(), length.into())], 2);
+    let error = make("13").err().expect("bad luck").to_string();
+    assert_eq!(error, "plugin `acme/walk-v1`, in `make`: 13 places bring bad luck");
+    let mut environments = make("12").unwrap();
+    environments.reset(&[1, 2]).unwrap();
+    let error = environments.step(&Actions::Discrete(vec![0, 1])).unwrap_err().to_string();
+    let expected = "in `step`: panicked: IndexError: list index out of range (plugin.py:";
+    assert!(error.contains(expected), "{error}");
+}

@@ -1,0 +1,36 @@
+"""The random stream of one copy."""
+
+_MASK = (1 << 64) - 1
+
+
+def _mix(z):
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB & _MASK
+    return z ^ (z >> 31)
+
+
+class Rng:
+    """SplitMix64 (Steele, Lea and Flood, 2014), whose seed is mixed first, so that neighbouring seeds start streams far
+    apart. Gives the same numbers as `potstill_sdk::Rng` in Rust."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, seed):
+        self.state = _mix((seed ^ 0x5851F42D4C957F2D) & _MASK)
+
+    def next(self):
+        """The next 64 random bits."""
+        self.state = (self.state + 0x9E3779B97F4A7C15) & _MASK
+        return _mix(self.state)
+
+    def uniform(self, low=0.0, high=1.0):
+        """Uniform in `[low, high)`, with 53 random bits."""
+        return low + (high - low) * ((self.next() >> 11) * 2.0**-53)
+
+    def below(self, n):
+        """Uniform in `0..n`, without the bias of a remainder; 0 when `n` is 0."""
+        rest = (1 << 64) % n if n else 0
+        while True:
+            wide = self.next() * n
+            if wide & _MASK >= rest:
+                return wide >> 64
