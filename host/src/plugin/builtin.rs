@@ -6,7 +6,6 @@
 use potstill_plugin_api::abi;
 
 /// A plugin inside the program.
-#[derive(Debug)]
 pub struct Builtin {
     /// Its `plugin.toml`.
     pub manifest: &'static str,
@@ -14,6 +13,13 @@ pub struct Builtin {
     pub wasm: Option<&'static [u8]>,
     /// The same source as native code.
     pub native: abi::Entry,
+}
+
+// Without the component's bytes.
+impl std::fmt::Debug for Builtin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builtin").field("manifest", &self.manifest).finish_non_exhaustive()
+    }
 }
 
 inventory::collect!(Builtin);

@@ -92,7 +92,7 @@ fn pythons_exceptions_reach_the_user() {
     let registry = author.registry("built");
     let make = |length: &str| registry.make_environments("acme/walk", &[("length".into(), length.into())], 2);
     let error = make("13").err().expect("bad luck").to_string();
-    assert_eq!(error, "plugin `acme/walk-v1`, in `make`: 13 places bring bad luck");
+    assert_eq!(error, "plugin `acme/walk-v1`: 13 places bring bad luck");
     let mut environments = make("12").unwrap();
     environments.reset(&[1, 2]).unwrap();
     let error = environments.step(&Actions::Discrete(vec![0, 1])).unwrap_err().to_string();

@@ -236,13 +236,16 @@ fn a_hostile_environment_is_named() {
     for (mode, cause) in [
         ("make-trap", "in `make`: crashed"),
         ("make-loop", "in `make`: endless loop: no answer within 1 s"),
-        ("make-error", "in `make`: the moon is in the wrong phase"),
         ("spec-overflow", "in `spec`: the observation space is wrong"),
     ] {
         let set = format!("mode={mode}");
         let with = ["distill", "test/hostile-v1", "--set", &set, "--out", mode];
         place.refused(&[&with[..], &from].concat(), 1, &format!("error: plugin `test/hostile-v1`, {cause}"));
     }
+    // What it refuses, the user mends.
+    let with = ["distill", "test/hostile-v1", "--set", "mode=make-error"];
+    let error = "error: plugin `test/hostile-v1`: the moon is in the wrong phase";
+    place.refused(&[&with[..], &from].concat(), 2, error);
     assert_eq!(place.names(), names);
 }
 

@@ -81,7 +81,7 @@ fn the_first_found_wins_and_the_others_say_so() {
     copy("tests/hostile", &first);
     copy("tests/hostile", &second);
     let r = Registry::of(std::slice::from_ref(&first), std::slice::from_ref(&second)).unwrap();
-    let [a, b, _] = r.entries() else { panic!("{:?}", r.entries()) };
+    let [a, b, ..] = r.entries() else { panic!("{:?}", r.entries()) };
     assert_eq!((a.rejected.as_ref(), a.path.as_deref()), (None, Some(&*first.join("hostile.wasm"))));
     assert!(b.rejected.as_ref().unwrap().contains("comes first in the search order"));
 }
@@ -104,7 +104,6 @@ fn a_broken_plugin_is_rejected_and_stops_no_other() {
     };
     for (from, to, reason) in [
         ("api = \"0.1\"", "api = \"0.9\"", "upgrade Potstill"),
-        ("\"environment\"", "\"learner\"", "loads no learner plugins yet"),
         ("[limits]", "[limit]", "unknown field `limit`"),
         ("hostile.wasm", "gone.wasm", "No such file"),
     ] {
@@ -113,11 +112,17 @@ fn a_broken_plugin_is_rejected_and_stops_no_other() {
         assert!(matches!(reasons[..], [r] if r.contains(reason)), "{reasons:?}");
         r.make_environments("nd-cartpole", &[], 1).unwrap();
     }
-    let r = rejected(&manifest.replace("\"environment\"", "\"objective\""), Some(b""));
-    assert!(
-        error(r.options(Role::Environment, "test/hostile-v1"))
-            .contains("cannot be used: this Potstill loads no objective plugins")
-    );
+    // A manifest that claims another role than the component has.
+    let wasm = fs::read(plugin.join("hostile.wasm")).unwrap();
+    for role in [Role::Learner, Role::Objective] {
+        let claims = manifest.replace("\"environment\"", &format!("\"{role}\""));
+        let r = rejected(&claims, Some(&wasm));
+        let error = error(r.options(role, "test/hostile-v1"));
+        assert!(
+            error.contains("in `load`: does not fit the sandbox") && error.contains(&role.to_string()),
+            "{error}"
+        );
+    }
 
     for (wasm, cause) in [
         (&b"garbage"[..], "in `load`: is not WebAssembly"),
@@ -141,7 +146,7 @@ fn a_broken_plugin_is_rejected_and_stops_no_other() {
         let id = r.entries()[0].id.as_ref().unwrap().to_string();
         assert!(error(r.options(Role::Environment, &id)).contains(cause));
     }
-    for (path, what) in [("gone", "gone: "), (".", "holds no `plugin.toml` and no .wasm file")] {
+    for (path, what) in [("gone", "gone: "), (".", "holds no `plugin.toml` and no plugin")] {
         let empty = tempfile::tempdir().unwrap();
         let message = error(Registry::of(&[empty.path().join(path)], &[]));
         assert!(message.starts_with("--plugin ") && message.contains(what), "{message}");

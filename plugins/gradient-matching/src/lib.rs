@@ -99,7 +99,7 @@ impl Objective for GradientMatching {
         let distances = (0..self.actions).map(|action| {
             let real = grad(&of_action(&real, &taken, action), outer.fresh);
             let synthetic = grad(&of_action(&synthetic, labels, action), outer.fresh);
-            let square = |(r, s): (&Tensor, &Tensor)| (r.stop_gradient() - s).square().sum();
+            let square = |(r, s): (&Tensor, &Tensor)| (r - s).square().sum();
             real.iter().zip(&synthetic).map(square).reduce(|a, b| a + b)
         });
         let distance = distances.flatten().reduce(|a, b| a + b).unwrap_or_else(|| Tensor::constant(0.0));
