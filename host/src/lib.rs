@@ -6,7 +6,6 @@
 //! - [`engine`]: PPMO and k-shot evaluation.
 //! - [`plugin`]: environments as sandboxed components, and how they are found.
 //! - [`author`]: plugins started from templates, and built.
-//! - [`builtin`]: learners and objectives that come along.
 //! - [`run`]: the files: configuration, run directory, checkpoints, datasets, agents, pictures.
 //! - [`distil`]: whole tasks.
 //! - [`cli`]: the command line.

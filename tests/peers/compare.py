@@ -1,4 +1,8 @@
-"""Runs `potstill bench` and the peers in turn, several rounds, and prints the ratios of each round's pair."""
+"""Runs `potstill bench` and the peers in turn, several rounds, and prints the ratios of each round's pair.
+
+`compare.py POTSTILL [PUBLISHED_PYTHON]`: the second is a Python with the releases that the paper's code was published
+with (torch 2.3.1, gymnasium 1.1.1, numpy 2.0.0, higher 0.2.1), for the PyTorch peer alone.
+"""
 
 import json
 import pathlib
@@ -17,6 +21,7 @@ def lines(command):
 
 def main():
     potstill = sys.argv[1]
+    published = sys.argv[2] if len(sys.argv) > 2 else sys.executable
     # Peer, its script, Potstill's own line, the threads both get.
     pairs = [
         ("JAX, jitted", "jax_ppmo.py", "meta-epoch, 2D k=3, 8 × 512 steps, 16 updates of 1024", 2),
@@ -27,7 +32,8 @@ def main():
     for name, script, own, threads in pairs:
         theirs, ours = [], []
         for _ in range(ROUNDS):
-            peer = lines([sys.executable, str(HERE / script)])
+            python = published if script == "torch_ppmo.py" else sys.executable
+            peer = lines([python, str(HERE / script)])
             if peer is None:
                 break
             bench = lines([potstill, "bench", "--json", "--threads", str(threads)])

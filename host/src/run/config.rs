@@ -62,7 +62,7 @@ pub struct EnvironmentConfig {
 }
 
 /// θ.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatasetConfig {
     /// Number of instances. None: ⌈c/2⌉ + 1 for c discrete actions (the paper's minimum), 64 for continuous
@@ -170,12 +170,6 @@ impl Default for DistillConfig {
 impl Default for EnvironmentConfig {
     fn default() -> Self {
         EnvironmentConfig { id: "nd-cartpole-v1".into(), settings: Options::new(), envs: 8, steps: 512 }
-    }
-}
-
-impl Default for DatasetConfig {
-    fn default() -> Self {
-        DatasetConfig { k: None, inner_lr: None }
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn role_of(component: &Component) -> Result<Role, String> {
     [Role::Environment, Role::Learner, Role::Objective]
         .into_iter()
         .find(|role| {
-            component.get_export_index(None, &format!("potstill:plugin/{role}@{version}.0")).is_some()
+            component.get_export_index(None, format!("potstill:plugin/{role}@{version}.0")).is_some()
         })
         .ok_or("exports no role of a Potstill plugin".into())
 }

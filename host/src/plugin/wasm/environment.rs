@@ -52,7 +52,7 @@ impl Program<EnvironmentWorld> {
     /// Makes `num_envs` environments in an instance of their own.
     ///
     /// # Errors
-    /// [`Error::Plugin`]: it refused or failed.
+    /// [`crate::Error::Plugin`]: it refused or failed.
     pub(crate) fn make(
         &self,
         num_envs: usize,
