@@ -71,7 +71,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let registry = Registry::discover(&arguments.plugins)?;
+    let recorded = match &arguments.command {
+        Command::Resume(command) => command.plugins(),
+        _ => vec![],
+    };
+    let registry = Registry::discover(&arguments.plugins, &recorded)?;
     match &arguments.command {
         Command::Distill(command) => command.run(&registry),
         Command::Rl(command) => command.run(&registry),

@@ -30,6 +30,13 @@ pub(super) struct Resume {
 }
 
 impl Resume {
+    /// Where the run's plugins lay when it began, as far as they still do. What the user names comes before them.
+    pub(super) fn plugins(&self) -> Vec<PathBuf> {
+        let versions = RunDirectory::inspect(&self.run).and_then(|run| run.versions());
+        let paths = versions.map(|versions| versions.plugins).unwrap_or_default().into_iter();
+        paths.filter_map(|plugin| plugin.path.filter(|path| path.is_file())).collect()
+    }
+
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let run = RunDirectory::open(&self.run)?;
         let mut config = run.config()?;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use potstill_plugin_api::{Data, EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Space, Task};
+use potstill_plugin_api::{Data, EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
 
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
@@ -99,20 +99,23 @@ impl<'a> Setup<'a> {
 
     /// The plugins that take part, for `versions.json`.
     pub fn plugins(&self) -> Vec<PluginVersion> {
-        let own = |id: &str| PluginVersion {
-            id: id.to_owned(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            sha256: None,
-        };
-        vec![
+        let recorded = |role: Role, id: &str| {
+            let entry = self.registry.find(role, id).ok();
             PluginVersion {
-                id: self.environment.id.clone(),
-                version: self.environment.version.clone(),
-                sha256: self.environment.plugin_sha256.clone(),
-            },
-            own(self.learner.id()),
-            own(self.objective.id()),
-        ]
+                id: id.to_owned(),
+                version: entry.map(|entry| entry.version.clone()).unwrap_or_default(),
+                sha256: entry.map(|entry| entry.sha256.clone()).filter(|hash| !hash.is_empty()),
+                path: entry.and_then(|entry| Some(entry.path.as_ref()?.canonicalize().ok()?)),
+            }
+        };
+        // The environment's hash is that of the binary which was run to describe it.
+        let environment = PluginVersion {
+            version: self.environment.version.clone(),
+            sha256: self.environment.plugin_sha256.clone(),
+            ..recorded(Role::Environment, &self.environment.id)
+        };
+        let learner = recorded(Role::Learner, self.learner.id());
+        vec![environment, learner, recorded(Role::Objective, self.objective.id())]
     }
 
     /// Λ as a dataset records it.

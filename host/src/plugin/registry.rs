@@ -92,7 +92,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Looks for plugins: in `named` (`--plugin PATH`), then in the paths of `POTSTILL_PLUGIN_PATH`, in
+    /// Looks for plugins: in `named` (`--plugin PATH`), in `recorded` (where those of a run lay when it began), then in
+    /// the paths of `POTSTILL_PLUGIN_PATH`, in
     /// `potstill/plugins` in the user's data folder, and among the built-ins. The first of an id wins. A path is a
     /// `.wasm` file, a shared library, a folder with a `plugin.toml`, or a folder of these (where a library needs its
     /// manifest).
@@ -102,11 +103,12 @@ impl Registry {
     /// # Errors
     /// [`Error::Usage`]: a path in `named` does not exist or holds no usable plugin. Elsewhere such a thing becomes a
     /// rejected [`Entry`], so that one broken plugin does not stop the others.
-    pub fn discover(named: &[PathBuf]) -> Result<Self> {
-        let mut searched: Vec<PathBuf> = match env::var_os("POTSTILL_PLUGIN_PATH") {
+    pub fn discover(named: &[PathBuf], recorded: &[PathBuf]) -> Result<Self> {
+        let mut searched = recorded.to_vec();
+        searched.extend(match env::var_os("POTSTILL_PLUGIN_PATH") {
             Some(paths) => env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect(),
             None => vec![],
-        };
+        });
         searched.extend(
             dirs::data_dir().map(|data| data.join("potstill").join("plugins")).filter(|p| p.is_dir()),
         );

@@ -56,6 +56,9 @@ pub struct PluginVersion {
     /// SHA-256 of its file in hexadecimal; none for a built-in.
     #[serde(default)]
     pub sha256: Option<String>,
+    /// Where it lay; none for a built-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
 }
 
 impl Versions {
@@ -308,7 +311,7 @@ mod tests {
     use std::time::Duration;
 
     fn create(path: &Path) -> Result<RunDirectory> {
-        let plugin = PluginVersion { id: "mlp".into(), version: "0.1.0".into(), sha256: None };
+        let plugin = PluginVersion { id: "mlp".into(), version: "0.1.0".into(), sha256: None, path: None };
         RunDirectory::create(path, &DistillConfig::default(), &Versions::current("cpu", vec![plugin], 3))
     }
 
