@@ -200,7 +200,8 @@ mod tests {
             .environment
             .settings
             .insert("note".into(), potstill_plugin_api::OptionValue::Text("<script>".into()));
-        let plugin = |id: &str, sha256| PluginVersion { id: id.into(), version: "0.1.0".into(), sha256 };
+        let plugin =
+            |id: &str, sha256| PluginVersion { id: id.into(), version: "0.1.0".into(), sha256, path: None };
         let plugins = vec![plugin("nd-cartpole-v1", Some("ab".repeat(32))), plugin("mlp", None)];
         let run =
             RunDirectory::create(folder.path().join("run"), &config, &Versions::current("cpu", plugins, 7))
