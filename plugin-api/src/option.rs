@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 /// What a plugin's option holds, with its limits.
@@ -53,6 +55,35 @@ pub struct OptionSchema {
     pub kind: OptionKind,
     /// The value when nothing is set.
     pub default: OptionValue,
+}
+
+impl OptionSchema {
+    fn new(name: &str, help: &str, kind: OptionKind, default: OptionValue) -> Self {
+        OptionSchema { name: name.into(), help: help.into(), kind, default }
+    }
+
+    /// A whole number in `range`.
+    pub fn integer(name: &str, help: &str, range: RangeInclusive<i64>, default: i64) -> Self {
+        let kind = OptionKind::Integer { min: *range.start(), max: *range.end() };
+        Self::new(name, help, kind, default.into())
+    }
+
+    /// A number in `range`.
+    pub fn number(name: &str, help: &str, range: RangeInclusive<f64>, default: f64) -> Self {
+        let kind = OptionKind::Number { min: *range.start(), max: *range.end() };
+        Self::new(name, help, kind, default.into())
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(name: &str, help: &str, default: bool) -> Self {
+        Self::new(name, help, OptionKind::Boolean, default.into())
+    }
+
+    /// One of `choices`, or any text when there are none.
+    pub fn text(name: &str, help: &str, choices: &[&str], default: &str) -> Self {
+        let choices = choices.iter().map(|choice| (*choice).to_owned()).collect();
+        Self::new(name, help, OptionKind::Text { choices }, default.into())
+    }
 }
 
 impl From<i64> for OptionValue {

@@ -105,7 +105,7 @@ impl<'a> Setup<'a> {
                 id: id.to_owned(),
                 version: entry.map(|entry| entry.version.clone()).unwrap_or_default(),
                 sha256: entry.map(|entry| entry.sha256.clone()).filter(|hash| !hash.is_empty()),
-                path: entry.and_then(|entry| Some(entry.path.as_ref()?.canonicalize().ok()?)),
+                path: entry.and_then(|entry| entry.path.as_ref()?.canonicalize().ok()),
             }
         };
         // The environment's hash is that of the binary which was run to describe it.

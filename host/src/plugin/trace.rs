@@ -65,6 +65,12 @@ impl<'a> Call<'a> {
         Call(std::marker::PhantomData)
     }
 
+    /// Begins a call on the graph of the tensors it is given.
+    pub(crate) fn on(some: &[Tensor], more: &[Tensor], network: Option<&'a Network<'a>>) -> Self {
+        let graph = some.iter().chain(more).next().map(|tensor| tensor.graph().clone());
+        Self::new(&graph.unwrap_or_default(), network)
+    }
+
     /// Hands out tensors.
     pub(crate) fn give(&self, tensors: &[Tensor]) -> Vec<u32> {
         let given = current(|frame| tensors.iter().map(|tensor| frame.give(tensor.clone())).collect());

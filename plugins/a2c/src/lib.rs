@@ -1,8 +1,6 @@
 //! The advantage actor-critic loss (Mnih et al. 2016) of the taught learner: no ratio, no clip, so only the first pass
 //! over a rollout is on-policy. With `[ppo] policy_epochs = 1` it is the plain meta-policy-gradient.
-use potstill_sdk::{
-    Column, Objective, OptionKind, OptionSchema, Options, Outcome, Outer, Task, builtin, loss,
-};
+use potstill_sdk::{Column, Objective, OptionSchema, Options, Outcome, Outer, Task, builtin, loss};
 
 /// The objective with its hyperparameters.
 pub struct A2c {
@@ -17,18 +15,12 @@ impl Objective for A2c {
 
     fn options() -> Vec<OptionSchema> {
         vec![
-            OptionSchema {
-                name: "entropy".into(),
-                help: "Weight of the entropy bonus.".into(),
-                kind: OptionKind::Number { min: 0.0, max: 1e3 },
-                default: 0.01.into(),
-            },
-            OptionSchema {
-                name: "normalize-advantages".into(),
-                help: "Advantages to mean 0 and deviation 1 in each minibatch.".into(),
-                kind: OptionKind::Boolean,
-                default: true.into(),
-            },
+            OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
+            OptionSchema::boolean(
+                "normalize-advantages",
+                "Advantages to mean 0 and deviation 1 in each minibatch.",
+                true,
+            ),
         ]
     }
 

@@ -2,8 +2,8 @@
 //! cloning on the synthetic instances with this label is drawn to that on the real transitions with this action. Labels
 //! are fixed one-hot; a student clones the synthetic data in several steps of gradient descent.
 use potstill_sdk::{
-    Column, Data, MetaInit, MetaParameter, Network, Objective, OptionKind, OptionSchema, Options, Outcome,
-    Outer, Space, Task, Tensor, Theta, builtin, default_theta, grad, loss,
+    Column, Data, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Space,
+    Task, Tensor, Theta, builtin, default_theta, grad, loss,
 };
 
 /// The objective with its hyperparameters.
@@ -21,18 +21,13 @@ impl Objective for GradientMatching {
 
     fn options() -> Vec<OptionSchema> {
         vec![
-            OptionSchema {
-                name: "student-steps".into(),
-                help: "Steps of gradient descent in which a student clones the synthetic data.".into(),
-                kind: OptionKind::Integer { min: 1, max: 200 },
-                default: 20i64.into(),
-            },
-            OptionSchema {
-                name: "student-lr".into(),
-                help: "Their learning rate.".into(),
-                kind: OptionKind::Number { min: 1e-6, max: 1e3 },
-                default: 0.5.into(),
-            },
+            OptionSchema::integer(
+                "student-steps",
+                "Steps of gradient descent in which a student clones the synthetic data.",
+                1..=200,
+                20,
+            ),
+            OptionSchema::number("student-lr", "Their learning rate.", 1e-6..=1e3, 0.5),
         ]
     }
 

@@ -1,8 +1,8 @@
 //! PPMO with conditional labels: instance i is labelled with action i modulo the number of actions, once and for all, and
 //! the inner step descends the cross-entropy. Only X and η are learned.
 use potstill_sdk::{
-    Column, MetaInit, MetaParameter, Network, Objective, OptionKind, OptionSchema, Options, Outcome, Outer,
-    Space, Task, Tensor, Theta, builtin, default_theta, grad, loss,
+    Column, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Space, Task,
+    Tensor, Theta, builtin, default_theta, grad, loss,
 };
 
 /// The objective with its hyperparameters.
@@ -17,15 +17,14 @@ impl Objective for HardLabel {
     const SUMMARY: &'static str = "PPMO with fixed one-hot labels and cross-entropy in the inner step";
 
     fn options() -> Vec<OptionSchema> {
-        let number = |name: &str, help: &str, max: f64, default: f64| OptionSchema {
-            name: name.into(),
-            help: help.into(),
-            kind: OptionKind::Number { min: 0.0, max },
-            default: default.into(),
-        };
         vec![
-            number("clip", "How far the ratio may leave 1 and still be followed.", 1.0, 0.2),
-            number("entropy", "Weight of the entropy bonus.", 1e3, 0.01),
+            OptionSchema::number(
+                "clip",
+                "How far the ratio may leave 1 and still be followed.",
+                0.0..=1.0,
+                0.2,
+            ),
+            OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
         ]
     }
 

@@ -1,9 +1,7 @@
 //! The residual network of Espeholt et al. 2018 (IMPALA): stages of a 3×3 convolution, a max pooling that halves the
 //! image, and residual blocks of two convolutions; then a hidden layer. The default is theirs: 16, 32, 32 channels, two
 //! blocks a stage, 256 hidden units.
-use potstill_sdk::{
-    Init, Learner, LearnerShape, OptionKind, OptionSchema, Options, Parameters, Rng, Tensor, builtin,
-};
+use potstill_sdk::{Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, builtin};
 
 /// The network.
 pub struct ImpalaCnn {
@@ -21,29 +19,17 @@ impl Learner for ImpalaCnn {
     const SUMMARY: &'static str = "IMPALA's residual network (Espeholt et al. 2018)";
 
     fn options() -> Vec<OptionSchema> {
-        let option = |name: &str, help: &str, kind, default| OptionSchema {
-            name: name.into(),
-            help: help.into(),
-            kind,
-            default,
-        };
-        let gain = OptionKind::Number { min: -1e3, max: 1e3 };
         vec![
-            option("channels", "Of each stage.", OptionKind::Text { choices: vec![] }, "16,32,32".into()),
-            option(
-                "blocks",
-                "Residual blocks of a stage.",
-                OptionKind::Integer { min: 0, max: 16 },
-                2i64.into(),
+            OptionSchema::text("channels", "Of each stage.", &[], "16,32,32"),
+            OptionSchema::integer("blocks", "Residual blocks of a stage.", 0..=16, 2),
+            OptionSchema::integer("hidden", "Units of the hidden layer.", 1..=65_536, 256),
+            OptionSchema::number(
+                "gain",
+                "Gain of all layers but the last.",
+                -1e3..=1e3,
+                std::f64::consts::SQRT_2,
             ),
-            option(
-                "hidden",
-                "Units of the hidden layer.",
-                OptionKind::Integer { min: 1, max: 65_536 },
-                256i64.into(),
-            ),
-            option("gain", "Gain of all layers but the last.", gain.clone(), std::f64::consts::SQRT_2.into()),
-            option("output-gain", "Gain of the output layer.", gain, 0.01.into()),
+            OptionSchema::number("output-gain", "Gain of the output layer.", -1e3..=1e3, 0.01),
         ]
     }
 

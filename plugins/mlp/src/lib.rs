@@ -1,8 +1,6 @@
 //! α_c of Wilhelm & Ventura 2025: a multilayer perceptron of any width, depth, activation and initialisation. The
 //! default is the paper's: two hidden layers of 64, tanh, orthogonal weights with gain √2 and 0.01 for the output.
-use potstill_sdk::{
-    Init, Learner, LearnerShape, OptionKind, OptionSchema, Options, Parameters, Rng, Tensor, builtin,
-};
+use potstill_sdk::{Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, builtin};
 
 /// One perceptron of the distribution.
 pub struct Mlp {
@@ -46,10 +44,6 @@ const WEIGHTS: [(&str, Weights); 3] = [
     ("xavier-uniform", Weights::XavierUniform),
 ];
 
-fn choices<T>(table: &[(&str, T)]) -> OptionKind {
-    OptionKind::Text { choices: table.iter().map(|(name, _)| (*name).to_owned()).collect() }
-}
-
 fn chosen<T: Copy>(table: &[(&str, T)], name: &str) -> Result<T, String> {
     table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or(format!("unknown `{name}`"))
 }
@@ -72,26 +66,28 @@ impl Learner for Mlp {
     const SUMMARY: &'static str = "Multilayer perceptron of any width, depth, activation and initialisation";
 
     fn options() -> Vec<OptionSchema> {
-        let option = |name: &str, help: &str, kind, default| OptionSchema {
-            name: name.into(),
-            help: help.into(),
-            kind,
-            default,
-        };
-        let text = OptionKind::Text { choices: vec![] };
-        let gain = OptionKind::Number { min: -1e3, max: 1e3 };
         vec![
-            option(
+            OptionSchema::text(
                 "width",
                 "Width of the hidden layers: 64, or a range to draw from, 32-256.",
-                text.clone(),
-                "64".into(),
+                &[],
+                "64",
             ),
-            option("depth", "Number of hidden layers: 2, or a range to draw from, 1-6.", text, "2".into()),
-            option("activation", "Between layers.", choices(&ACTIVATIONS), "tanh".into()),
-            option("weights", "How weights are drawn.", choices(&WEIGHTS), "orthogonal".into()),
-            option("gain", "Gain of the hidden layers.", gain.clone(), std::f64::consts::SQRT_2.into()),
-            option("output-gain", "Gain of the output layer.", gain, 0.01.into()),
+            OptionSchema::text(
+                "depth",
+                "Number of hidden layers: 2, or a range to draw from, 1-6.",
+                &[],
+                "2",
+            ),
+            OptionSchema::text("activation", "Between layers.", &ACTIVATIONS.map(|(name, _)| name), "tanh"),
+            OptionSchema::text(
+                "weights",
+                "How weights are drawn.",
+                &WEIGHTS.map(|(name, _)| name),
+                "orthogonal",
+            ),
+            OptionSchema::number("gain", "Gain of the hidden layers.", -1e3..=1e3, std::f64::consts::SQRT_2),
+            OptionSchema::number("output-gain", "Gain of the output layer.", -1e3..=1e3, 0.01),
         ]
     }
 

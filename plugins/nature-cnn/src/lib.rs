@@ -1,8 +1,6 @@
 //! α_a of Wilhelm & Ventura 2025, the network of Mnih et al. 2015: convolutions 8×8 by 4, 4×4 by 2, 3×3 by 1 and a
 //! hidden layer, ReLU between. The default is the paper's: 32, 64, 64 channels, 512 hidden units.
-use potstill_sdk::{
-    Init, Learner, LearnerShape, OptionKind, OptionSchema, Options, Parameters, Rng, Tensor, builtin,
-};
+use potstill_sdk::{Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, builtin};
 
 /// The network.
 pub struct NatureCnn {
@@ -23,35 +21,22 @@ impl Learner for NatureCnn {
     const SUMMARY: &'static str = "The Nature CNN (Mnih et al. 2015): three convolutions and a hidden layer";
 
     fn options() -> Vec<OptionSchema> {
-        let option = |name: &str, help: &str, kind, default| OptionSchema {
-            name: name.into(),
-            help: help.into(),
-            kind,
-            default,
-        };
-        let gain = OptionKind::Number { min: -1e3, max: 1e3 };
-        let weights = vec!["orthogonal".to_owned(), "xavier-normal".into()];
         vec![
-            option(
-                "channels",
-                "Of the three convolutions.",
-                OptionKind::Text { choices: vec![] },
-                "32,64,64".into(),
-            ),
-            option(
-                "hidden",
-                "Units of the hidden layer.",
-                OptionKind::Integer { min: 1, max: 65_536 },
-                512i64.into(),
-            ),
-            option(
+            OptionSchema::text("channels", "Of the three convolutions.", &[], "32,64,64"),
+            OptionSchema::integer("hidden", "Units of the hidden layer.", 1..=65_536, 512),
+            OptionSchema::text(
                 "weights",
                 "How weights are drawn.",
-                OptionKind::Text { choices: weights },
-                "orthogonal".into(),
+                &["orthogonal", "xavier-normal"],
+                "orthogonal",
             ),
-            option("gain", "Gain of all layers but the last.", gain.clone(), std::f64::consts::SQRT_2.into()),
-            option("output-gain", "Gain of the output layer.", gain, 0.01.into()),
+            OptionSchema::number(
+                "gain",
+                "Gain of all layers but the last.",
+                -1e3..=1e3,
+                std::f64::consts::SQRT_2,
+            ),
+            OptionSchema::number("output-gain", "Gain of the output layer.", -1e3..=1e3, 0.01),
         ]
     }
 

@@ -2,7 +2,7 @@
 //! against an old *log-softmax* (it starts near the number of actions, not 1), the entropy bonus carries no gradient,
 //! and advantages read the end flags one step early and take truncation for termination.
 use potstill_sdk::{
-    Column, Data, Objective, OptionKind, OptionSchema, Options, Outcome, Outer, Space, Task, builtin, loss,
+    Column, Data, Objective, OptionSchema, Options, Outcome, Outer, Space, Task, builtin, loss,
 };
 
 /// The objective with its hyperparameter.
@@ -16,12 +16,12 @@ impl Objective for PpmoAsPublished {
     const SUMMARY: &'static str = "PPMO with the faults of the authors' released code, to compare with";
 
     fn options() -> Vec<OptionSchema> {
-        vec![OptionSchema {
-            name: "clip".into(),
-            help: "How far the ratio may leave 1 and still be followed.".into(),
-            kind: OptionKind::Number { min: 0.0, max: 1.0 },
-            default: 0.2.into(),
-        }]
+        vec![OptionSchema::number(
+            "clip",
+            "How far the ratio may leave 1 and still be followed.",
+            0.0..=1.0,
+            0.2,
+        )]
     }
 
     fn new(task: &Task, options: &Options) -> Result<Self, String> {

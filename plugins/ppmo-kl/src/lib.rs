@@ -1,8 +1,6 @@
 //! PPMO with PPO's other loss (Schulman et al. 2017, equation 8): no clip, but a penalty β·KL(acting policy ‖ taught
 //! policy), with a fixed β.
-use potstill_sdk::{
-    Column, Objective, OptionKind, OptionSchema, Options, Outcome, Outer, Task, builtin, loss,
-};
+use potstill_sdk::{Column, Objective, OptionSchema, Options, Outcome, Outer, Task, builtin, loss};
 
 /// The objective with its hyperparameters.
 pub struct PpmoKl {
@@ -17,15 +15,9 @@ impl Objective for PpmoKl {
         "PPMO with a penalty on the divergence from the acting policy in place of the clip";
 
     fn options() -> Vec<OptionSchema> {
-        let number = |name: &str, help: &str, default: f64| OptionSchema {
-            name: name.into(),
-            help: help.into(),
-            kind: OptionKind::Number { min: 0.0, max: 1e3 },
-            default: default.into(),
-        };
         vec![
-            number("beta", "Weight of the divergence.", 1.0),
-            number("entropy", "Weight of the entropy bonus.", 0.01),
+            OptionSchema::number("beta", "Weight of the divergence.", 0.0..=1e3, 1.0),
+            OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
         ]
     }
 

@@ -1,8 +1,6 @@
 //! PPMO of Wilhelm & Ventura 2025: the clipped surrogate loss of PPO (Schulman et al. 2017), back-propagated through
 //! one inner gradient step into the dataset.
-use potstill_sdk::{
-    Column, Objective, OptionKind, OptionSchema, Options, Outcome, Outer, Task, builtin, loss,
-};
+use potstill_sdk::{Column, Objective, OptionSchema, Options, Outcome, Outer, Task, builtin, loss};
 
 /// The objective with its hyperparameters.
 pub struct Ppmo {
@@ -18,21 +16,19 @@ impl Objective for Ppmo {
         "Proximal policy meta-optimization with the clipped loss (Wilhelm & Ventura 2025)";
 
     fn options() -> Vec<OptionSchema> {
-        let number = |name: &str, help: &str, max: f64, default: f64| OptionSchema {
-            name: name.into(),
-            help: help.into(),
-            kind: OptionKind::Number { min: 0.0, max },
-            default: default.into(),
-        };
         vec![
-            number("clip", "How far the ratio may leave 1 and still be followed.", 1.0, 0.2),
-            number("entropy", "Weight of the entropy bonus.", 1e3, 0.01),
-            OptionSchema {
-                name: "normalize-advantages".into(),
-                help: "Advantages to mean 0 and deviation 1 in each minibatch.".into(),
-                kind: OptionKind::Boolean,
-                default: true.into(),
-            },
+            OptionSchema::number(
+                "clip",
+                "How far the ratio may leave 1 and still be followed.",
+                0.0..=1.0,
+                0.2,
+            ),
+            OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
+            OptionSchema::boolean(
+                "normalize-advantages",
+                "Advantages to mean 0 and deviation 1 in each minibatch.",
+                true,
+            ),
         ]
     }
 

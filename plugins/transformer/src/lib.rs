@@ -1,8 +1,6 @@
 //! A small transformer (Vaswani et al. 2017), normalised before each part. Tokens are the features of a vector, the rows
 //! of a matrix `[tokens, features]`, or square patches of an image `[channels, height, width]`.
-use potstill_sdk::{
-    Init, Learner, LearnerShape, OptionKind, OptionSchema, Options, Parameters, Rng, Tensor, builtin,
-};
+use potstill_sdk::{Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, builtin};
 
 /// The network.
 pub struct Transformer {
@@ -21,23 +19,12 @@ impl Learner for Transformer {
         "A small transformer on observation features or image patches (Vaswani et al. 2017)";
 
     fn options() -> Vec<OptionSchema> {
-        let whole = |name: &str, help: &str, max, default: i64| OptionSchema {
-            name: name.into(),
-            help: help.into(),
-            kind: OptionKind::Integer { min: 1, max },
-            default: default.into(),
-        };
         vec![
-            whole("width", "Numbers of a token.", 4096, 32),
-            whole("heads", "Heads of attention; they share the width.", 64, 2),
-            whole("blocks", "Blocks of attention and a hidden layer.", 32, 1),
-            whole("patch", "Side of an image's patches, in pixels.", 256, 8),
-            OptionSchema {
-                name: "output-gain".into(),
-                help: "Gain of the output layer.".into(),
-                kind: OptionKind::Number { min: -1e3, max: 1e3 },
-                default: 0.01.into(),
-            },
+            OptionSchema::integer("width", "Numbers of a token.", 1..=4096, 32),
+            OptionSchema::integer("heads", "Heads of attention; they share the width.", 1..=64, 2),
+            OptionSchema::integer("blocks", "Blocks of attention and a hidden layer.", 1..=32, 1),
+            OptionSchema::integer("patch", "Side of an image's patches, in pixels.", 1..=256, 8),
+            OptionSchema::number("output-gain", "Gain of the output layer.", -1e3..=1e3, 0.01),
         ]
     }
 

@@ -1,8 +1,8 @@
 //! PPMO through several inner steps: SGD with momentum on the whole dataset, a learned rate for each step and a learned
 //! momentum. With one step and momentum 0 it is `ppmo`.
 use potstill_sdk::{
-    Column, MetaInit, MetaParameter, Network, Objective, OptionKind, OptionSchema, Options, Outcome, Outer,
-    Task, Tensor, Theta, builtin, default_theta, grad, loss,
+    Column, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Task, Tensor,
+    Theta, builtin, default_theta, grad, loss,
 };
 
 /// The objective with its hyperparameters.
@@ -19,22 +19,21 @@ impl Objective for Unrolled {
     const SUMMARY: &'static str = "PPMO through several inner steps of SGD with momentum";
 
     fn options() -> Vec<OptionSchema> {
-        let number = |name: &str, help: &str, max: f64, default: f64| OptionSchema {
-            name: name.into(),
-            help: help.into(),
-            kind: OptionKind::Number { min: 0.0, max },
-            default: default.into(),
-        };
         vec![
-            OptionSchema {
-                name: "steps".into(),
-                help: "Inner steps.".into(),
-                kind: OptionKind::Integer { min: 1, max: 64 },
-                default: 3i64.into(),
-            },
-            number("momentum", "Momentum to start from; it is learned unless it is 0.", 0.99, 0.0),
-            number("clip", "How far the ratio may leave 1 and still be followed.", 1.0, 0.2),
-            number("entropy", "Weight of the entropy bonus.", 1e3, 0.01),
+            OptionSchema::integer("steps", "Inner steps.", 1..=64, 3),
+            OptionSchema::number(
+                "momentum",
+                "Momentum to start from; it is learned unless it is 0.",
+                0.0..=0.99,
+                0.0,
+            ),
+            OptionSchema::number(
+                "clip",
+                "How far the ratio may leave 1 and still be followed.",
+                0.0..=1.0,
+                0.2,
+            ),
+            OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
         ]
     }
 

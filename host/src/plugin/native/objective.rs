@@ -13,7 +13,7 @@ use super::graph::tables;
 use super::library::{Handle, NativePlugin};
 use crate::engine::objective::{Judged, Network, Objective, Outer};
 use crate::error::Result;
-use crate::graph::{Graph, Tensor};
+use crate::graph::Tensor;
 use crate::plugin::check::Failure;
 use crate::plugin::settings::to_json;
 use crate::plugin::trace::Call;
@@ -170,7 +170,7 @@ impl Objective for NativeObjective {
         let Some(ObjectiveFunctions { inner: Some(inner), .. }) = functions(&self.plugin) else {
             return Err(self.plugin.error("inner", Failure::Broken("its table of functions changed".into())));
         };
-        let traced = Call::new(&graph_of(theta, fresh), Some(network));
+        let traced = Call::on(theta, fresh, Some(network));
         let (theta, fresh) = (traced.give(theta), traced.give(fresh));
         let mut taught = vec![0; fresh.len()];
         // SAFETY: a handle of this plugin, a network, arrays as long as they say.
@@ -197,7 +197,7 @@ impl Objective for NativeObjective {
         let Some(ObjectiveFunctions { outer: Some(outer), .. }) = functions(&self.plugin) else {
             return Err(broken("its table of functions changed".into()));
         };
-        let traced = Call::new(&graph_of(judged.theta, judged.columns), Some(network));
+        let traced = Call::on(judged.theta, judged.columns, Some(network));
         let (theta, fresh) = (traced.give(judged.theta), traced.give(judged.fresh));
         let (taught, columns) = (traced.give(judged.taught), traced.give(judged.columns));
         let mut raw = RawOuter {
@@ -232,8 +232,4 @@ impl Objective for NativeObjective {
         let loss = tensors.next().ok_or_else(|| broken("it gave no loss".into()))?;
         Ok(Outer { loss, metrics: names.into_iter().zip(tensors).collect() })
     }
-}
-
-fn graph_of(some: &[Tensor], more: &[Tensor]) -> Graph {
-    some.iter().chain(more).next().map(|tensor| tensor.graph().clone()).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use super::program::{Call, Instance, Program, World};
 use super::state::State;
 use crate::engine::objective::{Judged, Network, Objective, Outer};
 use crate::error::Result;
-use crate::graph::{Graph, Tensor};
+use crate::graph::Tensor;
 use crate::plugin::settings::to_json;
 use crate::plugin::trace;
 
@@ -150,7 +150,7 @@ impl Objective for WasmObjective {
     fn inner(&self, network: &Network<'_>, theta: &[Tensor], fresh: &[Tensor]) -> Result<Vec<Tensor>> {
         let mut guard = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
         let (instance, handle) = &mut *guard;
-        let call = trace::Call::new(&graph_of(theta, fresh), Some(network));
+        let call = trace::Call::on(theta, fresh, Some(network));
         let (theta, fresh) = (call.give(theta), call.give(fresh));
         let said = instance
             .call(Call::Step, |exports, store| instances(exports).call_inner(store, *handle, &theta, &fresh));
@@ -162,7 +162,7 @@ impl Objective for WasmObjective {
     fn outer(&self, network: &Network<'_>, judged: &Judged<'_>) -> Result<Outer> {
         let mut guard = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
         let (instance, handle) = &mut *guard;
-        let call = trace::Call::new(&graph_of(judged.theta, judged.columns), Some(network));
+        let call = trace::Call::on(judged.theta, judged.columns, Some(network));
         let raw = role::Judged {
             theta: call.give(judged.theta),
             fresh: call.give(judged.fresh),
@@ -183,8 +183,4 @@ impl Objective for WasmObjective {
         let loss = tensors.next().ok_or_else(none)?;
         Ok(Outer { loss, metrics: names.into_iter().zip(tensors).collect() })
     }
-}
-
-fn graph_of(some: &[Tensor], more: &[Tensor]) -> Graph {
-    some.iter().chain(more).next().map(|tensor| tensor.graph().clone()).unwrap_or_default()
 }
