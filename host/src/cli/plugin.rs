@@ -1,11 +1,11 @@
 use clap::{Args, Subcommand};
+use potstill_plugin_api::{OptionKind, OptionSchema, Role};
 use serde_json::json;
 
 use super::options::pair;
 use super::{print_json, say};
 use crate::error::Result;
 use crate::plugin::Registry;
-use potstill_plugin_api::{OptionSchema, Role};
 
 mod build;
 mod new;
@@ -153,23 +153,17 @@ impl Info {
     }
 }
 
+/// One line an option: how to set it, its default, what it is, its values.
 fn show_options(options: &[OptionSchema], flag: &str) -> Result<()> {
-    {
-        for option in options {
-            let kind = match &option.kind {
-                potstill_plugin_api::OptionKind::Integer { min, max } => format!("{min}..={max}"),
-                potstill_plugin_api::OptionKind::Number { min, max } => format!("{min}..={max}"),
-                potstill_plugin_api::OptionKind::Boolean => "true, false".into(),
-                potstill_plugin_api::OptionKind::Text { choices } if choices.is_empty() => "text".into(),
-                potstill_plugin_api::OptionKind::Text { choices } => choices.join(", "),
-            };
-            say(&format!(
-                "{flag} {}={:<6} {} ({kind})",
-                option.name,
-                option.default.to_string(),
-                option.help
-            ))?;
-        }
-        Ok(())
+    for OptionSchema { name, help, kind, default } in options {
+        let kind = match kind {
+            OptionKind::Integer { min, max } => format!("{min}..={max}"),
+            OptionKind::Number { min, max } => format!("{min}..={max}"),
+            OptionKind::Boolean => "true, false".into(),
+            OptionKind::Text { choices } if choices.is_empty() => "text".into(),
+            OptionKind::Text { choices } => choices.join(", "),
+        };
+        say(&format!("{flag} {name}={:<6} {help} ({kind})", default.to_string()))?;
     }
+    Ok(())
 }
