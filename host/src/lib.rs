@@ -4,7 +4,7 @@
 //! - [`graph`]: the differentiable graph that learners and objectives describe themselves in.
 //! - [`execute`]: runs graphs on burn, on the CPU or CUDA.
 //! - [`engine`]: PPMO and k-shot evaluation.
-//! - [`plugin`]: environments as sandboxed components, and how they are found.
+//! - [`plugin`]: environments, learners and objectives: how they are found, loaded and checked.
 //! - [`author`]: plugins started from templates, and built.
 //! - [`run`]: the files: configuration, run directory, checkpoints, datasets, agents, pictures.
 //! - [`distil`]: whole tasks.

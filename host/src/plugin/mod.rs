@@ -1,18 +1,19 @@
 //! Plugins: where they come from, how they are loaded, and what the engine sees of them.
 //!
-//! The engine knows roles, never loaders. Between the two stand four layers, each in its own files:
+//! The engine knows roles, never loaders. Between the two stand these layers, each in its own files:
 //!
 //! ```text
 //! engine      environment.rs   trait Environments: what a role can do, in the engine's types
-//!    │        check.rs         Checked: every answer of every loader is checked here, once
-//!    │        wasm/            loader: sandboxed components      ┐ each implements
-//!    │        builtin.rs       loader: code linked into the host ┘ check::RawEnvironments
+//!    │        check.rs         Checked: every answer of every environment is checked here, once
+//!    │        trace.rs         the graph that learners and objectives write, every argument checked, once
+//!    │        wasm/            loader: sandboxed components                       ┐ a file for each role,
+//!    │        native/          loader: the C contract, in a library or linked in  ┘ over check and trace
+//!    │        builtin.rs       the plugins that are linked in
 //!    ▼        registry.rs      ids → loaders; source.rs finds the files, settings.rs reads the options
 //! ```
 //!
-//! A loader turns a file into a `check::RawEnvironments` and may believe whatever the plugin says; `check`
-//! turns that into an [`Environments`] that the engine can rely on. A loader of dynamic libraries is one more file
-//! and one more arm where the registry opens an entry.
+//! A loader may believe whatever the plugin says: `check` turns its `check::RawEnvironments` into an [`Environments`]
+//! that the engine can rely on, and the graph keeps the first mistake of a call that traces.
 
 pub mod builtin;
 mod check;

@@ -91,6 +91,11 @@ impl<W: World> Program<W> {
         store.set_epoch_deadline(Sandbox::ticks(self.limits.start_seconds));
         match W::instantiate(&self.pre, &mut store) {
             Ok(exports) => Ok(Instance { store, exports }),
+            // wasmtime's words for exports of other types than this contract's; it has no kind of error for them.
+            Err(error) if format!("{error:#}").contains("failed to convert function") => {
+                let what = "was built against another state of the contract; build it again";
+                Err(self.error("start", format!("{what} ({error:#})")))
+            }
             Err(error) => Err(Error::Plugin {
                 plugin: self.plugin.clone(),
                 function: "start".into(),
