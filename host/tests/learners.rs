@@ -144,40 +144,48 @@ fn convolutions_and_attention_on_split_rows() {
 }
 
 #[test]
-fn adam_as_published() {
-    use potstill::engine::optimiser::Adam;
-    let adam = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 };
-    let graph = Graph::new();
-    let [value, gradient, first, second] =
-        ["value", "gradient", "first", "second"].map(|n| graph.input(n, &[4]));
-    let [lr, c1, c2] = ["lr", "c1", "c2"].map(|n| graph.input(n, &[]));
-    let new = adam.step(&value, &gradient, [&first, &second], &lr, [&c1, &c2]);
-    let plan = Plan::compile(&graph, &new).unwrap();
-    let rng = &mut random(3);
-    let (mut theta, mut m, mut v) = (uniform(rng, 4, -1.0, 1.0), vec![0.0; 4], vec![0.0; 4]);
-    let mut state = [theta.clone(), m.clone(), v.clone()];
-    let device = Device::cpu_f64();
-    for step in 1..=50 {
-        let g = uniform(rng, 4, -1.0, 1.0);
-        let lr = 0.01 / step as f64;
-        // Algorithm 1 of Kingma & Ba.
-        for i in 0..4 {
-            m[i] = 0.9 * m[i] + (1.0 - 0.9) * g[i];
-            v[i] = 0.999 * v[i] + (1.0 - 0.999) * g[i] * g[i];
-            let m_hat = m[i] / (1.0 - 0.9f64.powi(step));
-            let v_hat = v[i] / (1.0 - 0.999f64.powi(step));
-            theta[i] -= lr * m_hat / (v_hat.sqrt() + 1e-5);
-        }
-        let [c1, c2] = adam.corrections(step as u64);
-        let x = |v: &[f64]| device.tensor_f64(v, &[4]);
-        let s = |v: f64| device.tensor_f64(&[v], &[]);
-        let inputs =
-            [x(&state[0]), x(&g), x(&state[1]), x(&state[2]), s(lr), s(f64::from(c1)), s(f64::from(c2))];
-        let results = device.run(&plan, &inputs);
-        state = [0, 1, 2].map(|i| device.read_f64(&results[i]));
-        for (got, expected) in state.iter().zip([&theta, &m, &v]) {
-            // The corrections are in single precision.
-            assert_close(got, expected, 1e-7, &format!("step {step}"));
+fn optimisers_as_published() {
+    use potstill::engine::optimiser::{Adam, Optimiser};
+    let adam = Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 });
+    for optimiser in [adam, Optimiser::Sgd { momentum: 0.7 }] {
+        let graph = Graph::new();
+        let [value, gradient, first, second] =
+            ["value", "gradient", "first", "second"].map(|n| graph.input(n, &[4]));
+        let [lr, c1, c2] = ["lr", "c1", "c2"].map(|n| graph.input(n, &[]));
+        let new = optimiser.step(&value, &gradient, [&first, &second], &lr, [&c1, &c2]);
+        let plan = Plan::compile(&graph, &new).unwrap();
+        let rng = &mut random(3);
+        let (mut theta, mut m, mut v) = (uniform(rng, 4, -1.0, 1.0), vec![0.0; 4], vec![0.0; 4]);
+        let mut state = [theta.clone(), m.clone(), v.clone()];
+        let device = Device::cpu_f64();
+        for step in 1..=50 {
+            let g = uniform(rng, 4, -1.0, 1.0);
+            let lr = 0.01 / step as f64;
+            for i in 0..4 {
+                if optimiser == adam {
+                    // Algorithm 1 of Kingma & Ba.
+                    m[i] = 0.9 * m[i] + (1.0 - 0.9) * g[i];
+                    v[i] = 0.999 * v[i] + (1.0 - 0.999) * g[i] * g[i];
+                    let m_hat = m[i] / (1.0 - 0.9f64.powi(step));
+                    let v_hat = v[i] / (1.0 - 0.999f64.powi(step));
+                    theta[i] -= lr * m_hat / (v_hat.sqrt() + 1e-5);
+                } else {
+                    // torch.optim.SGD without dampening.
+                    m[i] = 0.7 * m[i] + g[i];
+                    theta[i] -= lr * m[i];
+                }
+            }
+            let [c1, c2] = optimiser.corrections(step as u64);
+            let x = |v: &[f64]| device.tensor_f64(v, &[4]);
+            let s = |v: f64| device.tensor_f64(&[v], &[]);
+            let inputs =
+                [x(&state[0]), x(&g), x(&state[1]), x(&state[2]), s(lr), s(f64::from(c1)), s(f64::from(c2))];
+            let results = device.run(&plan, &inputs);
+            state = [0, 1, 2].map(|i| device.read_f64(&results[i]));
+            for (got, expected) in state.iter().zip([&theta, &m, &v]) {
+                // The corrections are in single precision.
+                assert_close(got, expected, 1e-7, &format!("step {step}"));
+            }
         }
     }
     assert_eq!(adam.corrections(1)[0], 1.0 / (1.0 - 0.9f64) as f32);

@@ -91,15 +91,7 @@ impl Bench {
         let setup = Setup::new(config, registry)?;
         let device = Device::named(&self.device, threads(self.threads)?)?;
         let mut environments = vec![setup.environments(setup.config.environment.envs)?];
-        let mut ppmo = Ppmo::new(
-            device,
-            setup.dimensions.clone(),
-            setup.hyperparameters(),
-            &*setup.learner,
-            &*setup.critic,
-            &*setup.objective,
-            0,
-        )?;
+        let mut ppmo = Ppmo::new(device, setup.parts(), setup.rates(), setup.rollouts(), 0)?;
         // Plans are compiled in the first, and memory is warm after a few.
         for _ in 0..3 {
             ppmo.meta_epoch(&mut environments)?;

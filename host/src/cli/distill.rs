@@ -11,7 +11,9 @@ use crate::engine::programs::Student;
 use crate::engine::random::derived;
 use crate::error::Result;
 use crate::plugin::Registry;
-use crate::run::{DistillConfig, RunDirectory, Versions, dataset_png, dataset_svg, write_report};
+use crate::run::{
+    DistillConfig, RunDirectory, Transitions, Versions, dataset_png, dataset_svg, write_report,
+};
 
 /// Distil an environment into a dataset, and score it
 ///
@@ -20,7 +22,9 @@ use crate::run::{DistillConfig, RunDirectory, Versions, dataset_png, dataset_svg
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill distill nd-cartpole\n  potstill distill nd-cartpole --set n=5 --k 6 \
-                        --seed 1 --out runs/five\n  potstill distill --config runs/five/config.toml"
+                        --seed 1 --out runs/five\n  potstill distill nd-cartpole --learner mlp:0.5 --learner transformer:0.5\n  \
+                        potstill distill --objective gradient-matching --data expert.safetensors --k 4\n  \
+                        potstill distill --config runs/five/config.toml"
 )]
 pub(super) struct Distill {
     /// The environment's id, e.g. nd-cartpole (the newest version) or nd-cartpole-v1
@@ -31,6 +35,12 @@ pub(super) struct Distill {
     /// The first layers that are meta-learned instead of taught (encoder rollback)
     #[arg(long, value_name = "L")]
     encoder_layers: Option<usize>,
+    /// Offline data, for objectives that learn from it: a file that `potstill collect` wrote
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Learn from the best episodes of the data only: the share of them, e.g. 0.1
+    #[arg(long, value_name = "SHARE")]
+    top: Option<f64>,
     #[command(flatten)]
     common: Common,
 }
@@ -113,8 +123,7 @@ impl Common {
             config.environment.id = id.to_owned();
         }
         config.environment.settings.extend(to_options(&self.set));
-        put(&mut config.learner.id, &self.learner.learner);
-        config.learner.options.extend(to_options(&self.learner.learner_set));
+        self.learner.apply(&mut config.learner)?;
         put(&mut config.objective.id, &self.objective);
         config.objective.options.extend(to_options(&self.objective_set));
         put(&mut config.meta_epochs, &self.meta_epochs);
@@ -138,6 +147,19 @@ impl Distill {
         }
         if let Some(l) = self.encoder_layers {
             config.encoder_layers = l;
+        }
+        if let Some(path) = &self.data {
+            config.offline.sha256 = None;
+            config.offline.data = Some(path.clone());
+            // The data knows its environment.
+            if self.environment.is_none() && self.common.config.is_none() {
+                let of_data = Transitions::load(path)?.info.environment;
+                (config.environment.id, config.environment.settings) = (of_data.id, of_data.settings);
+                config.environment.settings.extend(to_options(&self.common.set));
+            }
+        }
+        if let Some(top) = self.top {
+            config.offline.top = top;
         }
         start(&Setup::new(config, registry)?, &self.common)
     }

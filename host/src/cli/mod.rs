@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::plugin::Registry;
 
 mod bench;
+mod collect;
 mod distill;
 mod eval;
 mod import;
@@ -44,6 +45,7 @@ enum Command {
     Eval(eval::Eval),
     Train(train::Train),
     Play(play::Play),
+    Collect(collect::Collect),
     Import(import::Import),
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -83,6 +85,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Eval(command) => command.run(&registry),
         Command::Train(command) => command.run(&registry),
         Command::Play(command) => command.run(&registry),
+        Command::Collect(command) => command.run(&registry),
         Command::Import(command) => command.run(&registry),
         Command::Plugin(command) => command.run(&registry),
         Command::Reproduce(command) => command.run(&registry),

@@ -1,11 +1,11 @@
 //! Options that several commands share.
 use clap::Args;
 
-use crate::distil::as_text;
+use crate::distil::learners;
 use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
-use crate::run::{Options, Part};
+use crate::run::{LearnerConfig, Options, Part};
 
 /// `NAME=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
@@ -30,32 +30,50 @@ pub(super) fn to_options(pairs: &[(String, String)]) -> Options {
 /// Which learners.
 #[derive(Args, Clone, Default)]
 pub(super) struct LearnerArguments {
-    /// Learner distribution to draw from
+    /// Learner distribution to draw from. Repeated, as ID:WEIGHT: a mixture
     #[arg(long, value_name = "ID")]
-    pub(super) learner: Option<String>,
-    /// An option of the learner, e.g. width=32-256. May be repeated
+    pub(super) learner: Vec<String>,
+    /// An option of the learner, e.g. width=32-256; of a mixture ID.NAME=VALUE. May be repeated
     #[arg(long = "learner-set", value_name = "NAME=VALUE", value_parser = pair)]
     pub(super) learner_set: Vec<(String, String)>,
 }
 
 impl LearnerArguments {
+    /// Changes `config` to what is asked for. Options alone change those that are there.
+    pub(super) fn apply(&self, config: &mut LearnerConfig) -> Result<()> {
+        if !self.learner.is_empty() {
+            let named = LearnerConfig::parse(&self.learner).map_err(Error::Usage)?;
+            let ids = |config: &LearnerConfig| {
+                config.plugins().into_iter().map(|(id, _)| id.to_owned()).collect::<Vec<_>>()
+            };
+            // A plugin that is named again keeps its options.
+            if ids(&named) != ids(config) || matches!(named, LearnerConfig::Mixture(_)) {
+                *config = named;
+            }
+        }
+        for (name, value) in to_options(&self.learner_set) {
+            config.set(&name, value).map_err(Error::Usage)?;
+        }
+        Ok(())
+    }
+
     /// The learners asked for in place of a dataset's own, if any are. Options alone change the dataset's own.
     pub(super) fn instead_of(
         &self,
         own: &Part,
         registry: &Registry,
     ) -> Result<Option<Box<dyn LearnerDistribution>>> {
-        if self.learner.is_none() && self.learner_set.is_empty() {
+        if self.learner.is_empty() && self.learner_set.is_empty() {
             return Ok(None);
         }
-        let id = self.learner.as_deref().unwrap_or(&own.id);
-        let mut options = Options::new();
-        if self.learner.is_none() && !own.options.is_null() {
-            options = serde_json::from_value(own.options.clone())
-                .map_err(|e| Error::usage(format!("the dataset's options of `{id}`: {e}")))?;
+        let mut config = match self.learner.is_empty() {
+            true => LearnerConfig::of_part(own).map_err(Error::Usage)?,
+            false => LearnerConfig::parse(&self.learner).map_err(Error::Usage)?,
+        };
+        for (name, value) in to_options(&self.learner_set) {
+            config.set(&name, value).map_err(Error::Usage)?;
         }
-        options.extend(to_options(&self.learner_set));
-        registry.learner(id, &as_text(&options)).map(Some)
+        learners(registry, &config).map(Some)
     }
 }
 

@@ -7,12 +7,10 @@ use clap::Args;
 use potstill_plugin_api::Frame;
 
 use super::{say, target};
-use crate::distil::{Agent, Teacher};
 use crate::engine::random::{Stream, stream};
 use crate::engine::rollout::{as_f32, greedy, sample};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::{Actions, Environments, Registry, RenderMode};
-use crate::run::AgentFile;
 
 /// Watch an agent: in the terminal, and as a GIF
 ///
@@ -57,23 +55,9 @@ impl Play {
         if self.episodes == 0 || self.steps == 0 {
             return Err(Error::usage("--episodes and --steps must be at least 1"));
         }
-        let agent = if !self.target.is_dir() && AgentFile::is_agent(&self.target) {
-            if self.untaught {
-                return Err(Error::usage(
-                    "--untaught needs a dataset or a run: an agent file is a taught agent",
-                ));
-            }
-            Agent::from_file(AgentFile::load(&self.target)?, registry)?
-        } else {
-            let mut dataset = target::dataset(&self.target)?;
-            if self.untaught {
-                // A step of no length: the learner as it was initialised.
-                dataset.inner_lr = f32::MIN_POSITIVE;
-            }
-            Teacher::of_dataset(&dataset, registry, None)?.train(self.seed)?
-        };
+        let agent = target::agent(&self.target, registry, self.seed, self.untaught)?;
         let mut environments = agent.make_environment(registry)?;
-        let policy = agent.policy()?;
+        let policy = agent.policy(1)?;
         let mut random = stream(self.seed, "play", 0);
         let mut gif = self.gif.as_deref().map(Gif::new);
         let draw = !self.quiet && std::io::stdout().is_terminal();

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::setup::Setup;
 use super::teach::Teacher;
 use crate::engine::evaluate::{Acting, Protocol, Score};
-use crate::engine::ppmo::{Ppmo, Report};
+use crate::engine::offline::Offline;
+use crate::engine::ppmo::Ppmo;
+use crate::engine::training::{Report, Training};
 use crate::error::{Error, Result};
 use crate::execute::Device;
 use crate::plugin::Environments;
@@ -58,8 +60,36 @@ pub struct Prepared<'a> {
     setup: &'a Setup<'a>,
     device: Device,
     threads: usize,
-    ppmo: Ppmo<'a>,
-    environments: Vec<Box<dyn Environments>>,
+    outer: Outer<'a>,
+}
+
+/// The outer loop, by what the objective learns from.
+enum Outer<'a> {
+    Rollouts(Ppmo<'a>, Vec<Box<dyn Environments>>),
+    Offline(Offline<'a>),
+}
+
+impl<'a> Outer<'a> {
+    fn meta_epoch(&mut self) -> Result<Report> {
+        match self {
+            Outer::Rollouts(ppmo, environments) => ppmo.meta_epoch(environments),
+            Outer::Offline(offline) => offline.meta_epoch(),
+        }
+    }
+
+    fn training(&self) -> &Training<'a> {
+        match self {
+            Outer::Rollouts(ppmo, _) => &ppmo.training,
+            Outer::Offline(offline) => &offline.training,
+        }
+    }
+
+    fn training_mut(&mut self) -> &mut Training<'a> {
+        match self {
+            Outer::Rollouts(ppmo, _) => &mut ppmo.training,
+            Outer::Offline(offline) => &mut offline.training,
+        }
+    }
 }
 
 /// A distillation with its run directory.
@@ -82,20 +112,22 @@ impl<'a> Prepared<'a> {
     /// A plugin's or the device's.
     pub fn new(setup: &'a Setup<'a>, threads: usize) -> Result<Self> {
         let device = Device::named(&setup.config.device, threads)?;
-        let config = &setup.config;
-        let each = config.environment.envs / config.ppo.learners;
-        let environments =
-            (0..config.ppo.learners).map(|_| setup.environments(each)).collect::<Result<Vec<_>>>()?;
-        let ppmo = Ppmo::new(
-            device.clone(),
-            setup.dimensions.clone(),
-            setup.hyperparameters(),
-            &*setup.learner,
-            &*setup.critic,
-            &*setup.objective,
-            config.seed,
-        )?;
-        Ok(Prepared { setup, device, threads, ppmo, environments })
+        let (config, parts, rates) = (&setup.config, setup.parts(), setup.rates());
+        let outer = match &setup.transitions {
+            Some(data) => {
+                let rows = data.best(config.offline.top);
+                let offline =
+                    Offline::new(device.clone(), parts, rates, setup.offline(), data, rows, config.seed)?;
+                Outer::Offline(offline)
+            }
+            None => {
+                let ppmo = Ppmo::new(device.clone(), parts, rates, setup.rollouts(), config.seed)?;
+                let each = config.environment.envs / config.ppo.learners;
+                let environments = (0..config.ppo.learners).map(|_| setup.environments(each));
+                Outer::Rollouts(ppmo, environments.collect::<Result<_>>()?)
+            }
+        };
+        Ok(Prepared { setup, device, threads, outer })
     }
 
     /// Starts a run in its new directory.
@@ -127,13 +159,14 @@ impl<'a> Prepared<'a> {
             let counters: Counters = serde_json::from_value(checkpoint.state)
                 .map_err(|e| Error::file(run.checkpoints_path(), format!("checkpoint state: {e}")))?;
             let tensors: Vec<_> = checkpoint.tensors.into_iter().map(|t| (t.name, t.shape, t.data)).collect();
-            self.ppmo.restore(&tensors)?;
-            self.ppmo.meta_epoch = checkpoint.meta_epoch;
-            self.ppmo.updates = counters.updates;
-            self.ppmo.steps = counters.steps;
+            let training = self.outer.training_mut();
+            training.restore(&tensors)?;
+            training.meta_epoch = checkpoint.meta_epoch;
+            training.updates = counters.updates;
+            training.steps = counters.steps;
             (best, saturated) = (counters.best, counters.saturated);
         }
-        let metrics = MetricsWriter::resume(run.path(), self.ppmo.meta_epoch)?;
+        let metrics = MetricsWriter::resume(run.path(), self.outer.training().meta_epoch)?;
         Ok(Distillation { prepared: self, run, checkpoints, metrics, best, saturated })
     }
 }
@@ -141,7 +174,11 @@ impl<'a> Prepared<'a> {
 impl Distillation<'_> {
     /// Meta-epochs done.
     pub fn meta_epoch(&self) -> u64 {
-        self.prepared.ppmo.meta_epoch
+        self.training().meta_epoch
+    }
+
+    fn training(&self) -> &Training<'_> {
+        self.prepared.outer.training()
     }
 
     /// Runs to the end: meta-epochs, then the final evaluation of the best θ. `stop` is looked at after every
@@ -159,8 +196,7 @@ impl Distillation<'_> {
             self.checkpoint()?;
         }
         while !self.is_done() {
-            let Prepared { ppmo, environments, .. } = &mut self.prepared;
-            let report = match ppmo.meta_epoch(environments) {
+            let report = match self.prepared.outer.meta_epoch() {
                 Ok(report) => report,
                 Err(error) => {
                     watch(Progress::Note("the last meta-epoch was lost; resume goes on from the one before"));
@@ -261,8 +297,10 @@ impl Distillation<'_> {
         let mut values: Vec<(&str, f64)> = vec![("inner_lr", f64::from(report.inner_lr))];
         values.extend(report.mean_return.map(|v| ("rollout/return", f64::from(v))));
         values.extend(report.mean_length.map(|v| ("rollout/length", f64::from(v))));
-        values.push(("rollout/episodes", report.episodes as f64));
-        values.push(("environment_steps", self.prepared.ppmo.steps as f64));
+        if let Outer::Rollouts(ppmo, _) = &self.prepared.outer {
+            values.push(("rollout/episodes", report.episodes as f64));
+            values.push(("environment_steps", ppmo.training.steps as f64));
+        }
         values.extend(report.metrics.iter().map(|(name, value)| (name.as_str(), f64::from(*value))));
         if let Some(best) = self.best.as_ref().filter(|_| validated) {
             values.push(("validation/best_return", best.mean_return));
@@ -271,16 +309,17 @@ impl Distillation<'_> {
     }
 
     fn checkpoint(&mut self) -> Result<()> {
-        let ppmo = &self.prepared.ppmo;
-        let tensors = ppmo.state().into_iter().map(|(name, shape, data)| NamedTensor { name, shape, data });
+        let training = self.training();
+        let tensors =
+            training.state().into_iter().map(|(name, shape, data)| NamedTensor { name, shape, data });
         let counters = Counters {
-            updates: ppmo.updates,
-            steps: ppmo.steps,
+            updates: training.updates,
+            steps: training.steps,
             best: self.best.clone(),
             saturated: self.saturated,
         };
         let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;
-        let checkpoint = Checkpoint { meta_epoch: ppmo.meta_epoch, state, tensors: tensors.collect() };
+        let checkpoint = Checkpoint { meta_epoch: training.meta_epoch, state, tensors: tensors.collect() };
         // A checkpoint must not outlive the metrics that lead to it.
         if self.checkpoints.waits_for_disk() {
             self.metrics.sync()?;
@@ -291,15 +330,16 @@ impl Distillation<'_> {
 
     /// θ as it is now.
     fn dataset(&self) -> Result<Dataset> {
-        let Prepared { setup, device, ppmo, .. } = &self.prepared;
-        let mut state = ppmo.state().into_iter();
+        let Prepared { setup, device, .. } = &self.prepared;
+        let training = self.training();
+        let mut state = training.state().into_iter();
         let mut parts = vec![];
         for part in setup.objective.theta() {
             let Some((_, shape, data)) = state.next() else { break };
             let data = if part.positive { data.into_iter().map(f32::exp).collect() } else { data };
             parts.push(NamedTensor { name: part.name.clone(), shape, data });
         }
-        let encoder = state.take(ppmo.trained.of_theta - ppmo.trained.theta);
+        let encoder = state.take(training.trained.of_theta - training.trained.theta);
         let encoder = encoder.map(|(name, shape, data)| NamedTensor {
             name: name.replace("encoder/", "encoder."),
             shape,
@@ -322,8 +362,8 @@ impl Distillation<'_> {
                 objective: setup.objective_part(),
                 scores: vec![],
                 seed: setup.config.seed,
-                meta_epochs: ppmo.meta_epoch,
-                environment_steps: ppmo.steps,
+                meta_epochs: training.meta_epoch,
+                environment_steps: training.steps,
                 software: format!("potstill {} ({})", env!("CARGO_PKG_VERSION"), device.name()),
                 origin: None,
             },

@@ -1,15 +1,18 @@
 //! Whole tasks: a configuration, the plugins it names, the engine and the files, brought together. What the
 //! command line does, a program can do with these.
 //!
+//! - `collect`: transitions for objectives that learn from offline data.
 //! - `setup`: a configuration resolved against the plugins.
 //! - `distillation`: the run, from the first meta-epoch to the scored dataset, interruptible and resumable.
 //! - `teach`: what a dataset is for: scores, and trained agents.
 
+mod collect;
 mod distillation;
 mod setup;
 mod teach;
 
+pub use collect::Actor;
 pub use distillation::{Distillation, Outcome, Prepared, Progress};
 pub use setup::Setup;
-pub(crate) use setup::as_text;
+pub(crate) use setup::learners;
 pub use teach::{Agent, Teacher};

@@ -1,17 +1,23 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use potstill_plugin_api::{Data, EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
 
 use crate::engine::learner::LearnerDistribution;
+use crate::engine::mixture::Mixture;
 use crate::engine::objective::Objective;
-use crate::engine::optimiser::Adam;
+use crate::engine::optimiser::{Adam, Optimiser};
 use crate::engine::policy::Policy;
-use crate::engine::ppmo::Hyperparameters;
 use crate::engine::programs::{Dimensions, Student, UpdateRule};
 use crate::engine::random::derived;
-use crate::error::{Error, Result};
+use crate::engine::training::{Parts, Rates};
+use crate::engine::{offline, ppmo};
+use crate::error::{Error, IoContext, Result};
 use crate::plugin::{Description, Environments, Registry};
-use crate::run::{DatasetEnvironment, DistillConfig, Options, Part, PluginConfig, PluginVersion};
+use crate::run::{
+    DatasetEnvironment, DistillConfig, LearnerConfig, OfflineConfig, OptimiserKind, Options, Part,
+    PluginConfig, PluginVersion, Transitions,
+};
 
 /// A configuration with every choice made and every plugin found.
 pub struct Setup<'a> {
@@ -27,6 +33,8 @@ pub struct Setup<'a> {
     pub critic: Box<dyn LearnerDistribution>,
     /// The meta-objective.
     pub objective: Box<dyn Objective>,
+    /// What an offline objective learns from.
+    pub transitions: Option<Transitions>,
     registry: &'a Registry,
 }
 
@@ -46,22 +54,17 @@ impl<'a> Setup<'a> {
             encoder_layers: config.encoder_layers,
             ..dimensions(spec)?
         };
-        let learner = registry.learner(&config.learner.id, &as_text(&config.learner.options))?;
+        let learner = learners(registry, &config.learner)?;
         let critic = registry.learner(&config.critic.id, &as_text(&config.critic.options))?;
         let task = task(spec, &dimensions);
         let objective =
             registry.objective(&config.objective.id, &as_text(&config.objective.options), &task)?;
-        if objective.data() == Data::Offline {
-            return Err(Error::usage(format!(
-                "objective `{}` learns from offline data, which `distill` does not read yet",
-                objective.id()
-            )));
-        }
-        config.learner = resolved(learner.id(), &learner.specification())?;
+        let transitions = transitions(&*objective, &mut config.offline, spec)?;
+        config.learner = LearnerConfig::of_part(&part_of(&*learner)).map_err(Error::Usage)?;
         config.critic = resolved(critic.id(), &critic.specification())?;
         config.objective = resolved(objective.id(), &objective.specification())?;
         check_encoder(&*learner, &dimensions, config.seed)?;
-        Ok(Setup { config, environment, dimensions, learner, critic, objective, registry })
+        Ok(Setup { config, environment, dimensions, learner, critic, objective, transitions, registry })
     }
 
     /// `count` copies of the environment.
@@ -72,29 +75,58 @@ impl<'a> Setup<'a> {
         make_environments(self.registry, &self.environment, count)
     }
 
-    /// What the engine's outer loop is run with.
-    pub fn hyperparameters(&self) -> Hyperparameters {
-        let DistillConfig { environment, optimiser, ppo, .. } = &self.config;
-        Hyperparameters {
-            steps: environment.steps,
-            learners: ppo.learners,
-            policy_epochs: ppo.policy_epochs,
-            minibatch: ppo.minibatch,
-            gamma: ppo.gamma as f32,
-            lambda: ppo.lambda as f32,
+    /// What the engine is made of.
+    pub fn parts(&self) -> Parts<'_> {
+        Parts {
+            dimensions: &self.dimensions,
+            learner: &*self.learner,
+            critic: &*self.critic,
+            objective: &*self.objective,
+        }
+    }
+
+    /// What its updates are run with.
+    pub fn rates(&self) -> Rates {
+        let optimiser = &self.config.optimiser;
+        Rates {
             lr: optimiser.lr as f32,
             critic_lr: optimiser.critic_lr as f32,
             schedule: optimiser.schedule,
             meta_epochs: self.config.meta_epochs,
             inner_lr: self.config.dataset.inner_lr.map(|rate| rate as f32),
             rule: UpdateRule {
-                adam: Adam { beta1: optimiser.betas[0], beta2: optimiser.betas[1], eps: optimiser.eps },
+                optimiser: match optimiser.kind {
+                    OptimiserKind::Adam => {
+                        let [beta1, beta2] = optimiser.betas;
+                        Optimiser::Adam(Adam { beta1, beta2, eps: optimiser.eps })
+                    }
+                    OptimiserKind::Sgd => Optimiser::Sgd { momentum: optimiser.momentum },
+                },
                 max_grad_norm: optimiser.max_grad_norm,
                 joint_norm: optimiser.joint_norm,
                 value_coefficient: optimiser.value_coefficient,
             },
+        }
+    }
+
+    /// What the loop over rollouts is run with.
+    pub fn rollouts(&self) -> ppmo::Hyperparameters {
+        let DistillConfig { environment, ppo, .. } = &self.config;
+        ppmo::Hyperparameters {
+            steps: environment.steps,
+            learners: ppo.learners,
+            policy_epochs: ppo.policy_epochs,
+            minibatch: ppo.minibatch,
+            gamma: ppo.gamma as f32,
+            lambda: ppo.lambda as f32,
             reward_scale: ppo.reward_scale as f32,
         }
+    }
+
+    /// What the loop over offline data is run with.
+    pub fn offline(&self) -> offline::Hyperparameters {
+        let OfflineConfig { updates, minibatch, balanced, .. } = self.config.offline;
+        offline::Hyperparameters { updates, minibatch, balanced }
     }
 
     /// The plugins that take part, for `versions.json`.
@@ -114,13 +146,15 @@ impl<'a> Setup<'a> {
             sha256: self.environment.plugin_sha256.clone(),
             ..recorded(Role::Environment, &self.environment.id)
         };
-        let learner = recorded(Role::Learner, self.learner.id());
-        vec![environment, learner, recorded(Role::Objective, self.objective.id())]
+        let learners = self.config.learner.plugins().into_iter();
+        let learners = learners.map(|(id, _)| recorded(Role::Learner, id));
+        let objective = recorded(Role::Objective, self.objective.id());
+        std::iter::once(environment).chain(learners).chain([objective]).collect()
     }
 
     /// Λ as a dataset records it.
     pub fn learner_part(&self) -> Part {
-        Part { id: self.learner.id().into(), options: self.learner.specification() }
+        part_of(&*self.learner)
     }
 
     /// The objective as a dataset records it.
@@ -238,9 +272,60 @@ fn resolved(id: &str, specification: &serde_json::Value) -> Result<PluginConfig>
     Ok(PluginConfig { id: id.to_owned(), options })
 }
 
+/// The learners that a configuration names.
+pub(crate) fn learners(registry: &Registry, config: &LearnerConfig) -> Result<Box<dyn LearnerDistribution>> {
+    let one = |id: &str, options: &Options| registry.learner(id, &as_text(options));
+    match config {
+        LearnerConfig::One(plugin) => one(&plugin.id, &plugin.options),
+        LearnerConfig::Mixture(parts) => {
+            let part = |p: &crate::run::WeightedPlugin| Ok((p.weight, one(&p.id, &p.options)?));
+            Ok(Box::new(Mixture::new(parts.iter().map(part).collect::<Result<_>>()?)))
+        }
+    }
+}
+
+/// Λ as files record it.
+pub(super) fn part_of(learner: &dyn LearnerDistribution) -> Part {
+    Part { id: learner.id().into(), options: learner.specification() }
+}
+
 /// The learner that a dataset or an agent names.
 pub(super) fn learner_of(registry: &Registry, part: &Part) -> Result<Box<dyn LearnerDistribution>> {
-    registry.learner(&part.id, &part_options(part)?)
+    learners(registry, &LearnerConfig::of_part(part).map_err(Error::Usage)?)
+}
+
+/// The offline data, if that is what `objective` learns from; writes down which file it was.
+fn transitions(
+    objective: &dyn Objective,
+    config: &mut OfflineConfig,
+    spec: &EnvironmentSpec,
+) -> Result<Option<Transitions>> {
+    let path: &Path = match (objective.data(), &config.data) {
+        (Data::Offline, Some(path)) => path,
+        (Data::Offline, None) => {
+            return Err(Error::usage(format!(
+                "objective `{}` learns from offline data: name a file with --data (`potstill collect` writes one)",
+                objective.id()
+            )));
+        }
+        (_, Some(path)) => {
+            return Err(Error::usage(format!(
+                "objective `{}` learns from its own rollouts and does not read {}; --data is for objectives that \
+                 learn from offline data, e.g. --objective gradient-matching",
+                objective.id(),
+                path.display()
+            )));
+        }
+        (_, None) => return Ok(None),
+    };
+    let path = path.canonicalize().at(path)?;
+    let (transitions, sha256) = Transitions::load_hashed(&path)?;
+    transitions.check_environment(spec)?;
+    if config.sha256.as_ref().is_some_and(|expected| *expected != sha256) {
+        return Err(Error::file(path, "is not the file that this run or configuration began with"));
+    }
+    (config.data, config.sha256) = (Some(path), Some(sha256));
+    Ok(Some(transitions))
 }
 
 /// The objective that a dataset names.

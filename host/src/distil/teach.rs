@@ -2,7 +2,9 @@ use std::time::{Duration, Instant};
 
 use potstill_plugin_api::MetaParameter;
 
-use super::setup::{Setup, dimensions, find_environment, learner_of, make_environments, objective_of, task};
+use super::setup::{
+    Setup, dimensions, find_environment, learner_of, make_environments, objective_of, part_of, task,
+};
 use crate::engine::evaluate::{Protocol, Score, Taught, evaluate};
 use crate::engine::learner::{LearnerDistribution, Parameter};
 use crate::engine::objective::Objective;
@@ -171,7 +173,7 @@ impl<'a> Teacher<'a> {
         inputs.extend(fresh);
         let parameters = device.run(&plan, &inputs);
         let time = started.elapsed();
-        let learner = Part { id: self.learner.id().into(), options: self.learner.specification() };
+        let learner = part_of(&*self.learner);
         Ok(Agent { student, parameters, learner, environment: self.environment.clone(), seed, time, device })
     }
 }
@@ -180,6 +182,13 @@ impl<'a> Teacher<'a> {
 fn agent_student(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -> Result<Student> {
     let architecture = derived(seed, "agent architecture", 0);
     Student::new(learner.draw(&d.observation, d.outputs(), architecture)?, d)
+}
+
+/// In words, for who reads a file that it had a part in.
+impl std::fmt::Display for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "agent of learner `{}`, seed {}", self.learner.id, self.seed)
+    }
 }
 
 /// A trained agent.
@@ -249,16 +258,16 @@ impl Agent {
         make_environments(registry, &self.environment, 1)
     }
 
-    /// The policy for one observation at a time: gives log-probabilities of the actions.
+    /// The policy for `rows` observations at a time: gives log-probabilities of the actions, `[rows, actions]`.
     ///
     /// # Errors
     /// The learner's tracing error.
-    pub fn policy(&self) -> Result<impl Fn(&[f32]) -> Vec<f32> + '_> {
+    pub fn policy(&self, rows: usize) -> Result<impl Fn(&[f32]) -> Vec<f32> + '_> {
         let d = dimensions(&self.environment.spec)?;
-        let plan: Plan = programs::act(&self.student, &d, 1)?;
-        Ok(move |observation: &[f32]| {
+        let plan: Plan = programs::act(&self.student, &d, rows)?;
+        Ok(move |observations: &[f32]| {
             let mut inputs = self.parameters.clone();
-            inputs.push(self.device.rows(&plan, inputs.len(), observation, None));
+            inputs.push(self.device.rows(&plan, inputs.len(), observations, None));
             let outputs = self.device.run(&plan, &inputs);
             outputs.first().map(|t| self.device.read(t)).unwrap_or_default()
         })

@@ -9,7 +9,7 @@ use super::random::{derived, stream};
 use super::rollout::{Policy, as_f32, greedy, sample};
 use crate::error::{Error, Result};
 use crate::execute::{Device, Tensor};
-use crate::plugin::environment::{Actions, Environments};
+use crate::plugin::environment::{Actions, Environments, Observations, Transition};
 
 /// How actions are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,34 +91,59 @@ pub fn play_learner(
     let parameters = device.run(&programs::teach(&student, objective, dimensions)?, &inputs);
     let n = environments.len();
     let plan = programs::act(&student, dimensions, n)?;
-    let policy =
-        Policy { device: &device, plan: &plan, parameters: &parameters, actions: dimensions.outputs() };
+    let actions = dimensions.outputs();
+    let policy = Policy { device: &device, plan: &plan, parameters: &parameters, actions };
+    let policy = |observations: &[f32]| policy.log_probs(observations);
     let mut random = stream(protocol.seed, "evaluation episodes", number);
-    episodes(environments, &policy, protocol, &mut random)
+    episodes(environments, &policy, actions, protocol.acting, protocol.episodes, &mut random, &mut ())
 }
 
 /// Steps after which an episode is taken to be endless: a full game of Atari has 108 000.
 const LONGEST_EPISODE: usize = 200_000;
 
-/// Plays `protocol.episodes` episodes, as many at a time as there are environments.
-fn episodes(
+/// Sees episodes being played.
+pub trait Watch {
+    /// What every copy observes, before its next step.
+    fn observed(&mut self, observations: &Observations);
+    /// What every copy did and what came of it; only those that are `playing` count.
+    fn stepped(&mut self, actions: &[u32], transition: &Transition, playing: &[bool]);
+}
+
+/// Nobody watches.
+impl Watch for () {
+    fn observed(&mut self, _: &Observations) {}
+    fn stepped(&mut self, _: &[u32], _: &Transition, _: &[bool]) {}
+}
+
+/// Plays `count` episodes, as many at a time as there are environments, and gives their returns. `policy` gives the
+/// log-probabilities `[environments, actions]`.
+///
+/// # Errors
+/// The environment's, a policy that is not a number, or an episode without end.
+pub fn episodes(
     environments: &mut dyn Environments,
-    policy: &Policy<'_>,
-    protocol: &Protocol,
+    policy: &dyn Fn(&[f32]) -> Vec<f32>,
+    actions: usize,
+    acting: Acting,
+    count: usize,
     random: &mut super::random::Stream,
+    watch: &mut impl Watch,
 ) -> Result<Vec<f32>> {
     let n = environments.len();
-    let mut returns = Vec::with_capacity(protocol.episodes);
-    while returns.len() < protocol.episodes {
+    let mut returns = Vec::with_capacity(count);
+    while returns.len() < count {
         let seeds: Vec<u64> = (0..n).map(|_| random.random()).collect();
-        let mut observations = as_f32(&environments.reset(&seeds)?);
+        let first = environments.reset(&seeds)?;
+        watch.observed(&first);
+        let mut observations = as_f32(&first);
         // Each environment plays one episode: those that end early are not played twice, which would
         // count short episodes more often.
-        let wanted = n.min(protocol.episodes - returns.len());
+        let wanted = n.min(count - returns.len());
         let mut totals = vec![0.0f32; n];
-        let mut ended = vec![false; n];
+        let mut playing = vec![true; n];
+        playing[wanted..].fill(false);
         let mut steps = 0;
-        while ended[..wanted].contains(&false) {
+        while playing.contains(&true) {
             if steps == LONGEST_EPISODE {
                 return Err(Error::usage(format!(
                     "an episode of `{}` has not ended after {LONGEST_EPISODE} steps: there is no return to score",
@@ -126,22 +151,27 @@ fn episodes(
                 )));
             }
             steps += 1;
-            let log_probs = policy.log_probs(&observations);
+            let log_probs = policy(&observations);
             if log_probs.iter().any(|p| p.is_nan()) {
                 return Err(Error::usage(
                     "the learner's policy is not a number: this dataset does not teach it",
                 ));
             }
-            let rows = log_probs.chunks_exact(policy.actions);
-            let actions = match protocol.acting {
+            let rows = log_probs.chunks_exact(actions);
+            let chosen: Vec<u32> = match acting {
                 Acting::Sampled => rows.map(|row| sample(row, random) as u32).collect(),
                 Acting::Greedy => rows.map(|row| greedy(row) as u32).collect(),
             };
-            let transition = environments.step(&Actions::Discrete(actions))?;
+            let given = Actions::Discrete(chosen);
+            let transition = environments.step(&given)?;
+            if let Actions::Discrete(chosen) = &given {
+                watch.stepped(chosen, transition, &playing);
+            }
+            watch.observed(&transition.observations);
             for i in 0..n {
-                if !ended[i] {
+                if playing[i] {
                     totals[i] += transition.rewards[i];
-                    ended[i] = transition.terminated[i] || transition.truncated[i];
+                    playing[i] = !(transition.terminated[i] || transition.truncated[i]);
                 }
             }
             observations = as_f32(&transition.observations);

@@ -1,4 +1,4 @@
-//! Adam (Kingma & Ba 2015) and gradient clipping, traced: the whole update is one plan on one device.
+//! The outer loop's optimisers and gradient clipping, traced: the whole update is one plan on one device.
 use crate::graph::Tensor;
 
 /// Constants of Adam.
@@ -12,11 +12,26 @@ pub struct Adam {
     pub eps: f64,
 }
 
-impl Adam {
-    /// The step sizes' corrections after `step` updates (counted from 1): `1/(1 − βᵗ)`, first and second.
+/// How a gradient moves a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimiser {
+    /// Kingma & Ba 2015.
+    Adam(Adam),
+    /// Gradient descent with heavy-ball momentum, as PyTorch's: the velocity is the sum of decayed gradients.
+    Sgd {
+        /// Decay of the velocity, in `[0, 1)`.
+        momentum: f64,
+    },
+}
+
+impl Optimiser {
+    /// Corrections of the moments after `step` updates (counted from 1): Adam's `1/(1 − βᵗ)`, first and second.
     pub fn corrections(&self, step: u64) -> [f32; 2] {
         let correction = |beta: f64| (1.0 / (1.0 - beta.powi(step.min(1 << 20) as i32))) as f32;
-        [correction(self.beta1), correction(self.beta2)]
+        match self {
+            Optimiser::Adam(adam) => [correction(adam.beta1), correction(adam.beta2)],
+            Optimiser::Sgd { .. } => [1.0; 2],
+        }
     }
 
     /// New value and moments. `corrections` are [`Self::corrections`] as scalars of the graph.
@@ -28,11 +43,43 @@ impl Adam {
         lr: &Tensor,
         corrections: [&Tensor; 2],
     ) -> [Tensor; 3] {
-        let first = moments[0] * self.beta1 + gradient * (1.0 - self.beta1);
-        let second = moments[1] * self.beta2 + gradient.square() * (1.0 - self.beta2);
-        let denominator = (&second * corrections[1]).sqrt() + self.eps;
-        let value = value - lr * (&first * corrections[0]) / denominator;
-        [value, first, second]
+        match *self {
+            Optimiser::Adam(Adam { beta1, beta2, eps }) => {
+                let first = moments[0] * beta1 + gradient * (1.0 - beta1);
+                let second = moments[1] * beta2 + gradient.square() * (1.0 - beta2);
+                let denominator = (&second * corrections[1]).sqrt() + eps;
+                let value = value - lr * (&first * corrections[0]) / denominator;
+                [value, first, second]
+            }
+            Optimiser::Sgd { momentum } => {
+                let velocity = moments[0] * momentum + gradient;
+                [value - lr * &velocity, velocity, moments[1].clone()]
+            }
+        }
+    }
+}
+
+/// How learning rates fall over a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// They do not.
+    Constant,
+    /// In a straight line to 0.
+    Linear,
+    /// As half a cosine to 0.
+    Cosine,
+}
+
+impl Schedule {
+    /// The factor at meta-epoch `epoch` of `total`.
+    pub fn factor(self, epoch: u64, total: u64) -> f32 {
+        let done = epoch as f32 / total.max(1) as f32;
+        match self {
+            Schedule::Constant => 1.0,
+            Schedule::Linear => (1.0 - done).max(0.0),
+            Schedule::Cosine => 0.5 * (1.0 + (std::f32::consts::PI * done.min(1.0)).cos()),
+        }
     }
 }
 

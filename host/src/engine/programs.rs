@@ -3,7 +3,7 @@ use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
 
 use super::learner::{self, Learner, Parameter};
 use super::objective::{Judged, Network, Objective, merge};
-use super::optimiser::{Adam, clip_by_norm};
+use super::optimiser::{Optimiser, clip_by_norm};
 use super::policy::Policy;
 use super::random::stream;
 use crate::error::Result;
@@ -37,8 +37,8 @@ impl Dimensions {
 /// How the outer loop learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UpdateRule {
-    /// Adam's constants.
-    pub adam: Adam,
+    /// The optimiser.
+    pub optimiser: Optimiser,
     /// Largest norm of the gradient.
     pub max_grad_norm: f64,
     /// Clip θ, ξ and the critic by their joint norm (as published) instead of θ with ξ and the critic apart.
@@ -126,8 +126,12 @@ pub fn trained_name(part: &MetaParameter) -> String {
 }
 
 impl Trained {
-    /// The list for a student and a critic.
-    pub fn new(student: &Student, critic: &Student, theta: &[MetaParameter]) -> Self {
+    /// The list for a student and its critic, if it has one.
+    pub fn new<'a>(
+        student: &Student,
+        critic: impl Into<Option<&'a Student>>,
+        theta: &[MetaParameter],
+    ) -> Self {
         let mut trained = Trained {
             names: theta.iter().map(trained_name).collect(),
             shapes: theta.iter().map(|part| part.shape.clone()).collect(),
@@ -142,7 +146,7 @@ impl Trained {
         };
         student.encoder().for_each(|p| add("encoder", p));
         let of_theta = theta.len() + student.encoder().count();
-        critic.parameters().iter().for_each(|p| add("critic", p));
+        critic.into().into_iter().flat_map(Student::parameters).for_each(|p| add("critic", p));
         trained.of_theta = of_theta;
         trained
     }
@@ -243,11 +247,12 @@ pub fn judge(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
     Ok(Plan::compile(&graph, &[values])?)
 }
 
-/// One outer update on a minibatch: the inner step, the loss behind it, gradients through both, Adam.
+/// One outer update on a minibatch: the inner step, the loss behind it, gradients through both, the optimiser.
 pub struct Update {
     /// Inputs: trained values, first moments, second moments, the learner's parameters, [`SCALARS`], the
-    /// batch (observations, actions, log-probabilities, advantages, returns, and, where the objective reads them, the
-    /// outputs and the values). Outputs: the trained values, first and second moments after the update, then the metrics.
+    /// batch (observations and actions; of rollouts also log-probabilities, advantages, returns, and, where the objective
+    /// reads them, the outputs and the values). Outputs: the trained values, first and second moments after the update,
+    /// then the metrics.
     pub plan: Plan,
     /// Names of the metrics.
     pub metrics: Vec<String>,
@@ -256,16 +261,18 @@ pub struct Update {
 /// Scalar inputs of [`Update`]: learning rates of θ with ξ and of the critic, Adam's two corrections.
 pub const SCALARS: [&str; 4] = ["lr", "critic_lr", "correction1", "correction2"];
 
-/// Traces and compiles an [`Update`] for minibatches of `rows`.
-pub fn update(
+/// Traces and compiles an [`Update`] for minibatches of `rows`: of rollouts where there is a critic, else of offline
+/// data.
+pub fn update<'a>(
     student: &Student,
-    critic: &Student,
+    critic: impl Into<Option<&'a Student>>,
     objective: &dyn Objective,
     rule: &UpdateRule,
     d: &Dimensions,
     rows: usize,
 ) -> Result<Update> {
     let graph = Graph::new();
+    let critic = critic.into();
     let trained = Trained::new(student, critic, objective.theta());
     let named = |prefix: &str| -> Vec<Tensor> {
         let inputs = trained.names.iter().zip(&trained.shapes);
@@ -274,32 +281,17 @@ pub fn update(
     let (values, first, second) = (named(""), named("first_moment/"), named("second_moment/"));
     let fresh = student.inputs(&graph);
     let scalars = SCALARS.map(|name| graph.input(name, &[]));
-    let observations = graph.rows("observation", &d.batch(rows));
-    let column = |name: &str, width: usize| graph.rows(name, &[rows, width]);
-    let actions = match d.policy {
-        Policy::Categorical(n) => graph.indices_below(n, "action", &[rows, 1]),
-        Policy::Gaussian(n) => column("action", n),
+    let batch = batch(&graph, objective, d, rows, critic.is_some());
+    let column = |wanted: &Column| match batch.iter().find(|(column, _)| column == wanted) {
+        Some((_, tensor)) => tensor.clone(),
+        None => {
+            let has = "a column of offline data: observations, actions";
+            graph.fail(format!("objective `{}`", objective.id()), has, format!("`{}`", wanted.name()));
+            graph.constant(f64::NAN)
+        }
     };
-    let log_probs = column("log_prob", 1);
-    let advantages = column("advantage", 1);
-    let returns = column("return", 1);
-    let reads = |wanted: Column| objective.columns().contains(&wanted);
-    let outputs = reads(Column::Outputs).then(|| column("outputs", d.outputs()));
-    let estimates = reads(Column::Values).then(|| column("value", 1));
-    let columns: Vec<Tensor> = objective
-        .columns()
-        .iter()
-        .filter_map(|wanted| match wanted {
-            Column::Observations => Some(&observations),
-            Column::Actions => Some(&actions),
-            Column::LogProbs => Some(&log_probs),
-            Column::Advantages => Some(&advantages),
-            Column::Returns => Some(&returns),
-            Column::Outputs => outputs.as_ref(),
-            Column::Values => estimates.as_ref(),
-        })
-        .cloned()
-        .collect();
+    let columns: Vec<Tensor> = objective.columns().iter().map(column).collect();
+    graph.check()?;
 
     let (of_theta, of_critic) = values.split_at(trained.of_theta);
     let (theta, encoder) = (theta(objective, of_theta), &of_theta[trained.theta..]);
@@ -319,46 +311,73 @@ pub fn update(
         }
     }
     graph.check()?;
-    let errors = critic.learner.forward(of_critic, &observations)? - &returns;
-    let value_loss = errors.square().mean() * 0.5;
-
-    let theta_gradients = grad(&outer.loss, of_theta);
-    let critic_gradients = grad(&(&value_loss * rule.value_coefficient), of_critic);
-    let mut norms = vec![];
+    let mut metrics: Vec<(String, Tensor)> = vec![];
+    let mut groups = vec![grad(&outer.loss, of_theta)];
+    if let Some(critic) = critic {
+        let errors =
+            critic.learner.forward(of_critic, &column(&Column::Observations))? - column(&Column::Returns);
+        let value_loss = errors.square().mean() * 0.5;
+        groups.push(grad(&(&value_loss * rule.value_coefficient), of_critic));
+        metrics.push(("value_loss".into(), value_loss));
+    }
+    if rule.joint_norm {
+        groups = vec![groups.concat()];
+    }
     let mut clipped = vec![];
-    let groups: Vec<Vec<Tensor>> = if rule.joint_norm {
-        vec![theta_gradients.into_iter().chain(critic_gradients).collect()]
-    } else {
-        vec![theta_gradients, critic_gradients]
-    };
+    let mut norms = vec![];
     for group in groups {
         if let Some((gradients, norm)) = clip_by_norm(&group, rule.max_grad_norm) {
             clipped.extend(gradients);
             norms.push(norm);
         }
     }
+    metrics.extend(norms.into_iter().next().map(|norm| ("grad_norm".into(), norm)));
+    metrics.extend(outer.metrics);
     let [lr, critic_lr, correction1, correction2] = &scalars;
-    let mut columns = [vec![], vec![], vec![]];
+    let mut new = [vec![], vec![], vec![]];
     for i in 0..values.len() {
         if !trained.learned[i] {
             let same = [&values[i], &first[i], &second[i]];
-            columns.iter_mut().zip(same).for_each(|(column, tensor)| column.push(tensor.clone()));
+            new.iter_mut().zip(same).for_each(|(column, tensor)| column.push(tensor.clone()));
             continue;
         }
         let lr = if i < trained.of_theta { lr } else { critic_lr };
         let moments = [&first[i], &second[i]];
-        let new = rule.adam.step(&values[i], &clipped[i], moments, lr, [correction1, correction2]);
-        columns.iter_mut().zip(new).for_each(|(column, tensor)| column.push(tensor));
+        let step = rule.optimiser.step(&values[i], &clipped[i], moments, lr, [correction1, correction2]);
+        new.iter_mut().zip(step).for_each(|(column, tensor)| column.push(tensor));
     }
-    let mut outputs: Vec<Tensor> = columns.into_iter().flatten().collect();
-    let mut metrics = vec!["value_loss".to_owned(), "grad_norm".into()];
-    outputs.push(value_loss);
-    outputs.extend(norms.into_iter().next());
-    for (name, tensor) in outer.metrics {
-        metrics.push(name);
-        outputs.push(tensor);
-    }
+    let (metrics, measured): (Vec<String>, Vec<Tensor>) = metrics.into_iter().unzip();
+    let outputs: Vec<Tensor> = new.into_iter().flatten().chain(measured).collect();
     Ok(Update { plan: Plan::compile(&graph, &outputs)?, metrics })
+}
+
+/// The batch's inputs, in order.
+fn batch(
+    graph: &Graph,
+    objective: &dyn Objective,
+    d: &Dimensions,
+    rows: usize,
+    of_rollouts: bool,
+) -> Vec<(Column, Tensor)> {
+    let column = |name: &str, width: usize| graph.rows(name, &[rows, width]);
+    let observations = graph.rows("observation", &d.batch(rows));
+    let actions = match d.policy {
+        Policy::Categorical(n) => graph.indices_below(n, "action", &[rows, 1]),
+        Policy::Gaussian(n) => column("action", n),
+    };
+    let mut batch = vec![(Column::Observations, observations), (Column::Actions, actions)];
+    if of_rollouts {
+        batch.push((Column::LogProbs, column("log_prob", 1)));
+        batch.push((Column::Advantages, column("advantage", 1)));
+        batch.push((Column::Returns, column("return", 1)));
+        for (wanted, name, width) in [(Column::Outputs, "outputs", d.outputs()), (Column::Values, "value", 1)]
+        {
+            if objective.columns().contains(&wanted) {
+                batch.push((wanted, column(name, width)));
+            }
+        }
+    }
+    batch
 }
 
 /// Fresh parameters on `device`.

@@ -1,12 +1,13 @@
 //! The resolved configuration of a distillation: every value a run depends on, as `config.toml` holds it.
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use potstill_plugin_api::OptionValue;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::write_atomically;
-use crate::engine::ppmo::Schedule;
+use super::learners::LearnerConfig;
+use crate::engine::optimiser::Schedule;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 
 /// A plugin's options by name.
@@ -34,15 +35,17 @@ pub struct DistillConfig {
     /// The dataset's size.
     pub dataset: DatasetConfig,
     /// The learners it has to teach.
-    pub learner: PluginConfig,
+    pub learner: LearnerConfig,
     /// The meta-objective.
     pub objective: PluginConfig,
     /// The critic of the outer loop.
     pub critic: PluginConfig,
-    /// The outer optimiser, Adam.
+    /// The outer optimiser.
     pub optimiser: OptimiserConfig,
     /// The reinforcement learning of the outer loop.
     pub ppo: PpoConfig,
+    /// The fixed transitions that an offline objective learns from, in place of reinforcement learning.
+    pub offline: OfflineConfig,
     /// How the dataset is scored.
     pub evaluation: EvaluationConfig,
 }
@@ -84,20 +87,34 @@ pub struct PluginConfig {
     pub options: Options,
 }
 
-/// Adam.
+/// Which optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimiserKind {
+    /// Adam.
+    Adam,
+    /// Gradient descent with momentum.
+    Sgd,
+}
+
+/// The outer optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimiserConfig {
+    /// `adam` or `sgd`.
+    pub kind: OptimiserKind,
     /// Learning rate of θ and the encoder.
     pub lr: f64,
     /// Learning rate of the critic.
     pub critic_lr: f64,
     /// How both fall over the run: `constant`, `linear`, `cosine`.
     pub schedule: Schedule,
-    /// Added to the root of the second moment.
+    /// Adam: added to the root of the second moment.
     pub eps: f64,
-    /// Decay of the first and the second moment, each in `[0, 1)`.
+    /// Adam: decay of the first and the second moment, each in `[0, 1)`.
     pub betas: [f64; 2],
+    /// Gradient descent: decay of the velocity, in `[0, 1)`.
+    pub momentum: f64,
     /// The gradient's norm is clipped to this.
     pub max_grad_norm: f64,
     /// Clip θ, ξ and the critic by their joint norm, as published, instead of θ with ξ and the critic apart.
@@ -122,6 +139,26 @@ pub struct PpoConfig {
     pub lambda: f64,
     /// Rewards are multiplied by this before they are learned from (never in reported returns).
     pub reward_scale: f64,
+}
+
+/// Learning from a fixed set of transitions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OfflineConfig {
+    /// A file that `potstill collect` wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// SHA-256 of that file, in hexadecimal: a resolved configuration has it, and no other file serves then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The share of the episodes, those with the highest returns, that is learned from, in `(0, 1]`.
+    pub top: f64,
+    /// Outer updates in a meta-epoch, each with a fresh learner.
+    pub updates: usize,
+    /// Transitions of a batch.
+    pub minibatch: usize,
+    /// Draw every action equally often, however rare it is in the data.
+    pub balanced: bool,
 }
 
 /// How the dataset is scored: fresh learners, one inner step, whole episodes.
@@ -154,7 +191,7 @@ impl Default for DistillConfig {
             checkpoint_every: 1,
             environment: EnvironmentConfig::default(),
             dataset: DatasetConfig::default(),
-            learner: PluginConfig::default(),
+            learner: LearnerConfig::default(),
             objective: PluginConfig { id: "ppmo".into(), options: Options::new() },
             critic: PluginConfig {
                 options: [("output-gain".to_owned(), OptionValue::Number(1.0))].into(),
@@ -162,6 +199,7 @@ impl Default for DistillConfig {
             },
             optimiser: OptimiserConfig::default(),
             ppo: PpoConfig::default(),
+            offline: OfflineConfig::default(),
             evaluation: EvaluationConfig::default(),
         }
     }
@@ -182,11 +220,13 @@ impl Default for PluginConfig {
 impl Default for OptimiserConfig {
     fn default() -> Self {
         OptimiserConfig {
+            kind: OptimiserKind::Adam,
             lr: 3.5e-3,
             critic_lr: 3.5e-3,
             schedule: Schedule::Linear,
             eps: 1e-5,
             betas: [0.9, 0.999],
+            momentum: 0.5,
             max_grad_norm: 0.5,
             joint_norm: false,
             value_coefficient: 0.5,
@@ -204,6 +244,12 @@ impl Default for PpoConfig {
             lambda: 0.95,
             reward_scale: 1.0,
         }
+    }
+}
+
+impl Default for OfflineConfig {
+    fn default() -> Self {
+        OfflineConfig { data: None, sha256: None, top: 1.0, updates: 10, minibatch: 256, balanced: true }
     }
 }
 
@@ -243,7 +289,12 @@ impl DistillConfig {
         let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
         // Keys that a default leaves out are known too.
         let dataset = DatasetConfig { k: Some(1), inner_lr: Some(1.0) };
-        let complete = DistillConfig { dataset, ..DistillConfig::default() };
+        let offline = OfflineConfig {
+            data: Some(PathBuf::new()),
+            sha256: Some(String::new()),
+            ..OfflineConfig::default()
+        };
+        let complete = DistillConfig { dataset, offline, ..DistillConfig::default() };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // From the text again: a value of the wrong type is shown in its line.
@@ -275,7 +326,7 @@ impl DistillConfig {
     /// # Errors
     /// Names the key, what was expected and what there is.
     pub fn validate(&self) -> Result<(), String> {
-        let Self { environment, dataset, optimiser, ppo, evaluation, .. } = self;
+        let Self { environment, dataset, optimiser, ppo, offline, evaluation, .. } = self;
         at_least_one("meta_epochs", self.meta_epochs)?;
         size("environment.envs", environment.envs as u64)?;
         size("environment.steps", environment.steps as u64)?;
@@ -283,19 +334,21 @@ impl DistillConfig {
         at_least_one("ppo.learners", ppo.learners as u64)?;
         at_least_one("ppo.policy_epochs", ppo.policy_epochs as u64)?;
         at_least_one("ppo.minibatch", ppo.minibatch as u64)?;
+        size("offline.updates", offline.updates as u64)?;
+        size("offline.minibatch", offline.minibatch as u64)?;
         at_least_one("evaluation.learners", evaluation.learners as u64)?;
         at_least_one("evaluation.episodes", evaluation.episodes as u64)?;
         at_least_one("evaluation.validation_learners", evaluation.validation_learners as u64)?;
         at_least_one("evaluation.validation_episodes", evaluation.validation_episodes as u64)?;
         for (key, id) in [
             ("environment.id", &environment.id),
-            ("learner.id", &self.learner.id),
             ("objective.id", &self.objective.id),
             ("critic.id", &self.critic.id),
             ("device", &self.device),
         ] {
             check(key, id, !id.is_empty(), "a name")?;
         }
+        self.learner.validate()?;
         // TOML's whole numbers are signed: a larger seed could not be written to the run directory.
         check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
         let shared_out = environment.envs.is_multiple_of(ppo.learners);
@@ -316,6 +369,14 @@ impl DistillConfig {
         for beta in optimiser.betas {
             check("optimiser.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1")?;
         }
+        let momentum = optimiser.momentum;
+        check("optimiser.momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1")?;
+        check(
+            "offline.top",
+            offline.top,
+            offline.top > 0.0 && offline.top <= 1.0,
+            "a number above 0 and at most 1",
+        )?;
         positive("optimiser.max_grad_norm", optimiser.max_grad_norm)?;
         not_negative("optimiser.value_coefficient", optimiser.value_coefficient)?;
         check("ppo.gamma", ppo.gamma, ppo.gamma > 0.0 && ppo.gamma <= 1.0, "a number above 0 and at most 1")?;
@@ -367,7 +428,7 @@ mod tests {
         let mut config = DistillConfig::default();
         config.environment.settings.insert("n".into(), OptionValue::Integer(2));
         config.environment.settings.insert("gravity".into(), OptionValue::Number(9.0));
-        config.learner.options.insert("hidden".into(), OptionValue::Text("64,64".into()));
+        config.learner.set("hidden", OptionValue::Text("64,64".into())).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         config.save(&path).unwrap();
@@ -389,6 +450,9 @@ mod tests {
             ("[ppo]\nlambda = inf", "`ppo.lambda` is inf"),
             ("[ppo]\nlearners = 3", "a multiple of the 3 learners"),
             ("[optimiser]\nlr = 0.0", "`optimiser.lr` is 0"),
+            ("[optimiser]\nkind = \"lion\"", "unknown variant `lion`, expected `adam` or `sgd`"),
+            ("[offline]\ntop = 0.0", "`offline.top` is 0"),
+            ("[offline]\ndta = 'x'", "unknown key `offline.dta`. Did you mean `data`?"),
             ("[optimiser]\nbetas = [0.9, 1.0]", "`optimiser.betas` is 1"),
             ("[dataset]\ninner_lr = 0.0", "`dataset.inner_lr`"),
             ("seed =", "TOML parse error at line 1"),

@@ -277,18 +277,27 @@ impl Dataset {
     /// # Errors
     /// [`Error::Usage`] when id or spaces differ: says what it was made for.
     pub fn check_environment(&self, spec: &EnvironmentSpec) -> Result<()> {
-        let own = &self.info.environment.spec;
-        let settings = match self.info.environment.settings.is_empty() {
+        self.info.environment.check("dataset was made for", spec)
+    }
+}
+
+impl DatasetEnvironment {
+    /// Checks that the file of this environment serves `spec`; `made` begins the error, as "dataset was made for".
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when id or spaces differ.
+    pub(super) fn check(&self, made: &str, spec: &EnvironmentSpec) -> Result<()> {
+        let own = &self.spec;
+        let settings = match self.settings.is_empty() {
             true => String::new(),
             false => {
-                let settings =
-                    self.info.environment.settings.iter().map(|(name, value)| format!("{name}={value}"));
+                let settings = self.settings.iter().map(|(name, value)| format!("{name}={value}"));
                 format!(" with {}", settings.collect::<Vec<_>>().join(", "))
             }
         };
         if own.id != spec.id {
             return Err(Error::usage(format!(
-                "the dataset was made for `{}`{settings}, not for `{}`: choose that environment, or another dataset",
+                "the {made} `{}`{settings}, not for `{}`: choose that environment, or another file",
                 own.id, spec.id
             )));
         }
@@ -297,7 +306,7 @@ impl Dataset {
         {
             if own.shape() != other.shape() || own.policy_outputs() != other.policy_outputs() {
                 return Err(Error::usage(format!(
-                    "the dataset was made for `{}`{settings}, whose {name} space is {own}; here it is {other}: \
+                    "the {made} `{}`{settings}, whose {name} space is {own}; here it is {other}: \
                      give the environment the same settings",
                     spec.id
                 )));

@@ -10,22 +10,26 @@ mod date;
 mod directory;
 mod events;
 mod import;
+mod learners;
 mod metrics;
 mod plot;
 mod pytorch;
 mod report;
 mod tensor;
+mod transitions;
 
 pub use agent::AgentFile;
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
-    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, OptimiserConfig, Options,
-    PluginConfig, PpoConfig,
+    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, OfflineConfig, OptimiserConfig,
+    OptimiserKind, Options, PluginConfig, PpoConfig,
 };
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part};
 pub use directory::{PluginVersion, RunDirectory, Versions};
 pub use import::{ImportTarget, import_pytorch};
+pub use learners::{LearnerConfig, WeightedPlugin};
 pub use metrics::{MetricsRecord, MetricsWriter, read_metrics};
 pub use plot::{dataset_png, dataset_svg, learning_curve_svg};
 pub use report::{report_html, write_report};
 pub use tensor::NamedTensor;
+pub use transitions::{Transitions, TransitionsInfo};

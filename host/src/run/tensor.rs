@@ -1,4 +1,5 @@
-//! Named `f32` tensors, and the safetensors container that datasets and checkpoints share.
+//! Named tensors, and the safetensors container that datasets, checkpoints and transitions share.
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -44,10 +45,75 @@ impl NamedTensor {
     }
 }
 
+/// The elements of a tensor, row by row.
+pub(super) enum Values<'a> {
+    F32(Cow<'a, [f32]>),
+    I32(Cow<'a, [i32]>),
+    U8(Cow<'a, [u8]>),
+}
+
+impl Values<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Values::F32(_) => Dtype::F32,
+            Values::I32(_) => Dtype::I32,
+            Values::U8(_) => Dtype::U8,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Values::F32(values) => values.len(),
+            Values::I32(values) => values.len(),
+            Values::U8(values) => values.len(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        if matches!(self, Values::U8(_)) { 1 } else { 4 }
+    }
+
+    /// Little-endian.
+    fn write(&self, file: &mut dyn Write) -> std::io::Result<()> {
+        fn words<T: Copy>(
+            file: &mut dyn Write,
+            values: &[T],
+            bytes: impl Fn(T) -> [u8; 4],
+        ) -> std::io::Result<()> {
+            let mut buffer = Vec::with_capacity(4 * 4096);
+            for chunk in values.chunks(4096) {
+                buffer.clear();
+                buffer.extend(chunk.iter().flat_map(|&value| bytes(value)));
+                file.write_all(&buffer)?;
+            }
+            Ok(())
+        }
+        match self {
+            Values::F32(values) => words(file, values, f32::to_le_bytes),
+            Values::I32(values) => words(file, values, i32::to_le_bytes),
+            Values::U8(values) => file.write_all(values),
+        }
+    }
+}
+
+/// A tensor of any of our types in a file.
+pub(super) struct RawTensor<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Values<'a>,
+}
+
+impl<'a> From<&'a NamedTensor> for RawTensor<'a> {
+    fn from(tensor: &'a NamedTensor) -> Self {
+        let NamedTensor { name, shape, data } = tensor;
+        RawTensor { name: name.into(), shape: shape.clone(), values: Values::F32(data.into()) }
+    }
+}
+
 /// What a safetensors file of ours holds.
-pub(super) struct Container {
+pub(super) struct Container<T = NamedTensor> {
     /// In the order of the file.
-    pub(super) tensors: Vec<NamedTensor>,
+    pub(super) tensors: Vec<T>,
     /// The `__metadata__` of the header, without the checksum.
     pub(super) metadata: BTreeMap<String, String>,
     /// Whether the file carried a checksum (which then holds).
@@ -69,30 +135,31 @@ pub(super) fn write_safetensors(
     metadata: &BTreeMap<String, String>,
     durability: Durability,
 ) -> Result<()> {
+    let tensors: Vec<RawTensor<'_>> = tensors.iter().map(|&tensor| tensor.into()).collect();
+    write_raw(path, &tensors, metadata, durability)
+}
+
+/// [`write_safetensors`] for tensors of any type.
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub(super) fn write_raw(
+    path: &Path,
+    tensors: &[RawTensor<'_>],
+    metadata: &BTreeMap<String, String>,
+    durability: Durability,
+) -> Result<()> {
     let mut metadata = metadata.clone();
-    metadata.insert(CHECKSUM.into(), checksum(tensors.iter().copied(), &metadata));
+    metadata.insert(CHECKSUM.into(), checksum(tensors, &metadata));
     let header = header(tensors, &metadata)?;
     write(path, durability, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
-        tensors.iter().try_for_each(|tensor| write_values(file, &tensor.data))
+        tensors.iter().try_for_each(|tensor| tensor.values.write(file))
     })
 }
 
-fn write_values(file: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
-    let mut bytes = Vec::with_capacity(4 * 4096);
-    for chunk in values.chunks(4096) {
-        bytes.clear();
-        bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
-        file.write_all(&bytes)?;
-    }
-    Ok(())
-}
-
-fn checksum<'a>(
-    tensors: impl Iterator<Item = &'a NamedTensor>,
-    metadata: &BTreeMap<String, String>,
-) -> String {
+fn checksum(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> String {
     /// Hashing is writing that cannot fail.
     struct Digest(Sha256);
     impl Write for Digest {
@@ -109,36 +176,33 @@ fn checksum<'a>(
         digest.0.update(text);
         digest.0.update([0]);
     }
-    let mut tensors: Vec<_> = tensors.collect();
+    let mut tensors: Vec<_> = tensors.iter().collect();
     tensors.sort_by_key(|tensor| &tensor.name);
     for tensor in tensors {
-        digest.0.update(&tensor.name);
+        digest.0.update(&*tensor.name);
         digest.0.update([0]);
         tensor.shape.iter().for_each(|d| digest.0.update((*d as u64).to_le_bytes()));
-        let _ = write_values(&mut digest, &tensor.data);
+        let _ = tensor.values.write(&mut digest);
     }
     format!("{:x}", digest.0.finalize())
 }
 
 /// Ours and not the crate's: it orders metadata by a random hash, and a dataset's hash should be its own.
-fn header(tensors: &[&NamedTensor], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+fn header(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let mut entries = serde_json::Map::new();
     entries.insert("__metadata__".into(), serde_json::json!(metadata));
     let mut offset = 0;
     for tensor in tensors {
-        if tensor.shape.iter().product::<usize>() != tensor.data.len() {
-            return Err(Error::usage(format!(
-                "tensor `{}` of shape {:?} cannot hold {} values",
-                tensor.name,
-                tensor.shape,
-                tensor.data.len()
-            )));
+        let RawTensor { name, shape, values } = tensor;
+        if shape.iter().product::<usize>() != values.len() {
+            let len = values.len();
+            return Err(Error::usage(format!("tensor `{name}` of shape {shape:?} cannot hold {len} values")));
         }
-        let end = offset + 4 * tensor.data.len();
+        let end = offset + values.size() * values.len();
         let entry =
-            serde_json::json!({ "dtype": "F32", "shape": tensor.shape, "data_offsets": [offset, end] });
-        if entries.insert(tensor.name.clone(), entry).is_some() {
-            return Err(Error::usage(format!("two tensors are named `{}`", tensor.name)));
+            serde_json::json!({ "dtype": values.dtype(), "shape": shape, "data_offsets": [offset, end] });
+        if entries.insert(name.to_string(), entry).is_some() {
+            return Err(Error::usage(format!("two tensors are named `{name}`")));
         }
         offset = end;
     }
@@ -160,6 +224,16 @@ pub(super) fn read_safetensors(path: &Path) -> Result<Container> {
 
 /// What [`read_safetensors`] does with the file's bytes: says what is wrong.
 pub(super) fn parse_safetensors(bytes: &[u8]) -> Result<Container, String> {
+    let Container { tensors, metadata, checked } = parse_raw(bytes)?;
+    let float = |RawTensor { name, shape, values }: RawTensor<'_>| match values {
+        Values::F32(data) => Ok(NamedTensor { name: name.into_owned(), shape, data: data.into_owned() }),
+        other => Err(format!("tensor `{name}` is {:?}; expected F32", other.dtype())),
+    };
+    Ok(Container { tensors: tensors.into_iter().map(float).collect::<Result<_, _>>()?, metadata, checked })
+}
+
+/// [`parse_safetensors`] for tensors of any of our types.
+pub(super) fn parse_raw(bytes: &[u8]) -> Result<Container<RawTensor<'static>>, String> {
     let wrong = |e: SafeTensorError| match e {
         _ if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") => {
             "this looks like a PyTorch file, not a safetensors file: import it first".into()
@@ -180,16 +254,18 @@ pub(super) fn parse_safetensors(bytes: &[u8]) -> Result<Container, String> {
     let mut tensors = Vec::with_capacity(views.len());
     for name in header.offset_keys() {
         let view = views.tensor(&name).map_err(wrong)?;
-        if view.dtype() != Dtype::F32 {
-            return Err(format!("tensor `{name}` is {:?}; expected F32", view.dtype()));
-        }
-        let (chunks, _) = view.data().as_chunks::<4>();
-        let data = chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
-        tensors.push(NamedTensor { name, shape: view.shape().to_vec(), data });
+        let (words, _) = view.data().as_chunks::<4>();
+        let values = match view.dtype() {
+            Dtype::F32 => Values::F32(words.iter().map(|word| f32::from_le_bytes(*word)).collect()),
+            Dtype::I32 => Values::I32(words.iter().map(|word| i32::from_le_bytes(*word)).collect()),
+            Dtype::U8 => Values::U8(view.data().to_vec().into()),
+            other => return Err(format!("tensor `{name}` is {other:?}; expected F32, I32 or U8")),
+        };
+        tensors.push(RawTensor { name: name.into(), shape: view.shape().to_vec(), values });
     }
     let mut metadata: BTreeMap<_, _> = header.metadata().clone().unwrap_or_default().into_iter().collect();
     let expected = metadata.remove(CHECKSUM);
-    if expected.as_ref().is_some_and(|expected| *expected != checksum(tensors.iter(), &metadata)) {
+    if expected.as_ref().is_some_and(|expected| *expected != checksum(&tensors, &metadata)) {
         return Err(
             "the file is damaged: its content does not match its checksum; copy or download it again".into(),
         );

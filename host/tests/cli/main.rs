@@ -2,6 +2,7 @@
 mod commands;
 mod interruption;
 mod learning;
+mod offline;
 mod python;
 mod refusals;
 mod run;

@@ -1,6 +1,6 @@
 //! One PPMO update, run with chosen numbers: its loss and its meta-gradient.
 use potstill::engine::objective::Objective;
-use potstill::engine::optimiser::Adam;
+use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, Trained, Update, UpdateRule, update};
 use potstill::execute::{Device, Tensor as Numbers};
@@ -71,11 +71,13 @@ impl Meta {
         let critic = Student::critic(critic.draw(&space, 1, 0).unwrap(), &d).unwrap();
         let action = Space::Discrete { n: outputs };
         let task = Task { observation: space.clone(), action, instances: d.k, outputs };
-        let objective = registry.objective(objective, &[], &task).unwrap();
+        // Gradients are compared at places that count as constants, though X moves all but the first of them.
+        let matching: &[_] = if objective == "gradient-matching" { &[("places", "1")] } else { &[] };
+        let objective = registry.objective(objective, &options(matching), &task).unwrap();
         let trained = Trained::new(&student, &critic, objective.theta());
         // With β₁ = 0 the first moment is the gradient, and with this norm nothing is clipped.
         let rule = UpdateRule {
-            adam: Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 },
+            optimiser: Optimiser::Adam(Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 }),
             max_grad_norm: 1e30,
             joint_norm: false,
             value_coefficient: 1.0,

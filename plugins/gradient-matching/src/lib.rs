@@ -10,6 +10,7 @@ use potstill_sdk::{
 pub struct GradientMatching {
     actions: usize,
     steps: usize,
+    places: usize,
     rate: f64,
 }
 
@@ -27,6 +28,12 @@ impl Objective for GradientMatching {
                 1..=200,
                 20,
             ),
+            OptionSchema::integer(
+                "places",
+                "Places on the student's way, from its start to its end, where gradients are compared.",
+                1..=50,
+                3,
+            ),
             OptionSchema::number("student-lr", "Their learning rate.", 1e-6..=1e3, 0.5),
         ]
     }
@@ -36,6 +43,7 @@ impl Objective for GradientMatching {
             Space::Discrete { n } if task.instances >= n => Ok(GradientMatching {
                 actions: n,
                 steps: options.integer("student-steps")? as usize,
+                places: options.integer("places")? as usize,
                 rate: options.number("student-lr")?,
             }),
             Space::Discrete { n } => Err(format!(
@@ -66,42 +74,69 @@ impl Objective for GradientMatching {
     }
 
     fn inner(&self, theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
-        let mut parameters = fresh.to_vec();
-        for _ in 0..self.steps {
-            let loss = loss::cross_entropy(&network.apply(&parameters, theta.x()), theta.y()).mean();
-            let gradients = grad(&loss, &parameters);
-            parameters = parameters
-                .iter()
-                .zip(&gradients)
-                .map(|(p, g)| (p - theta.inner_lr() * g).variable())
-                .collect();
-        }
-        parameters
+        self.path(network, theta.x(), theta.y(), theta.inner_lr(), fresh).pop().unwrap_or_default()
     }
 
     fn outer(&self, outer: &Outer<'_>) -> Outcome {
         let rows = outer.batch(Column::Actions).shape()[0];
         let taken = outer.batch(Column::Actions).reshape(&[rows]).one_hot(self.actions);
-        let real =
-            loss::cross_entropy(&outer.network.apply(outer.fresh, outer.batch(Column::Observations)), &taken);
-        let labels = outer.theta.y();
-        let synthetic = loss::cross_entropy(&outer.network.apply(outer.fresh, outer.theta.x()), labels);
-        // The mean over the rows of one action; 0 where there are none.
-        let of_action = |losses: &Tensor, labels: &Tensor, action: usize| {
-            let mask = labels.slice(-1, action, 1);
-            (losses * &mask).sum() / mask.sum().max(&Tensor::constant(1.0))
+        let (x, labels) = (outer.theta.x(), outer.theta.y());
+        let losses = |parameters: &[Tensor], observations: &Tensor, labels: &Tensor| {
+            loss::cross_entropy(&outer.network.apply(parameters, observations), labels)
         };
-        let distances = (0..self.actions).map(|action| {
-            let real = grad(&of_action(&real, &taken, action), outer.fresh);
-            let synthetic = grad(&of_action(&synthetic, labels, action), outer.fresh);
-            let square = |(r, s): (&Tensor, &Tensor)| (r - s).square().sum();
-            real.iter().zip(&synthetic).map(square).reduce(|a, b| a + b)
-        });
-        let distance = distances.flatten().reduce(|a, b| a + b).unwrap_or_else(|| Tensor::constant(0.0));
-        let student = outer.network.apply(outer.taught, outer.batch(Column::Observations));
-        let cloning = loss::cross_entropy(&student, &taken).mean();
+        // Where the student is when gradients are compared does not depend on X: it is a place, not a part of the loss.
+        let rate = outer.theta.inner_lr();
+        let path = self.path(outer.network, &x.stop_gradient(), labels, rate, outer.fresh);
+        let mut distance = Tensor::constant(0.0);
+        for place in 0..self.places {
+            let at = if self.places == 1 { 0 } else { place * self.steps / (self.places - 1) };
+            let student: Vec<Tensor> = path[at].iter().map(|p| p.stop_gradient().variable()).collect();
+            let real = losses(&student, outer.batch(Column::Observations), &taken);
+            let synthetic = losses(&student, x, labels);
+            for action in 0..self.actions {
+                let (real_mean, seen) = mean_of(&real, &taken, action);
+                let (synthetic_mean, _) = mean_of(&synthetic, labels, action);
+                let real = grad(&real_mean, &student);
+                let synthetic = grad(&synthetic_mean, &student);
+                for (r, s) in real.iter().zip(&synthetic) {
+                    // An action that the batch does not hold says nothing.
+                    distance = distance + &seen * (r - s).square().sum();
+                }
+            }
+        }
+        distance = distance * (1.0 / self.places as f64);
+        let cloning = losses(outer.taught, outer.batch(Column::Observations), &taken).mean();
         Outcome { loss: distance.clone(), metrics: vec![("distance", distance), ("student_loss", cloning)] }
     }
+}
+
+impl GradientMatching {
+    /// A student on its way: its parameters before each step of cloning `x`, `y`, and after the last.
+    fn path(
+        &self,
+        network: &Network,
+        x: &Tensor,
+        y: &Tensor,
+        rate: &Tensor,
+        fresh: &[Tensor],
+    ) -> Vec<Vec<Tensor>> {
+        let mut path = vec![fresh.to_vec()];
+        for step in 0..self.steps {
+            let parameters = &path[step];
+            let loss = loss::cross_entropy(&network.apply(parameters, x), y).mean();
+            let gradients = grad(&loss, parameters);
+            let next = parameters.iter().zip(&gradients).map(|(p, g)| (p - rate * g).variable()).collect();
+            path.push(next);
+        }
+        path
+    }
+}
+
+/// The mean over the rows whose label is `action`, and 1, or 0 and 0 where there are none.
+fn mean_of(losses: &Tensor, labels: &Tensor, action: usize) -> (Tensor, Tensor) {
+    let mask = labels.slice(-1, action, 1);
+    let seen = mask.sum().min(&Tensor::constant(1.0));
+    ((losses * &mask).sum() / mask.sum().max(&Tensor::constant(1.0)), seen)
 }
 
 builtin!(objective GradientMatching);

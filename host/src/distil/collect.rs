@@ -1,0 +1,148 @@
+use potstill_plugin_api::Space;
+
+use super::setup::{find_environment, make_environments};
+use super::teach::Agent;
+use crate::engine::evaluate::{Acting, Watch, episodes};
+use crate::engine::random::stream;
+use crate::error::{Error, Result};
+use crate::plugin::{Observations, Registry, Transition};
+use crate::run::{DatasetEnvironment, Options, Transitions, TransitionsInfo};
+
+/// Who acts while transitions are collected.
+pub enum Actor {
+    /// A trained agent, in its environment.
+    Agent(Box<Agent>),
+    /// Nobody: every action is as likely as the others.
+    Random(Box<DatasetEnvironment>),
+}
+
+/// As many episodes as this are played at a time.
+const AT_ONCE: usize = 64;
+
+impl Actor {
+    /// Random actions in environment `id` with `settings`.
+    ///
+    /// # Errors
+    /// An unknown id or option, a plugin that fails.
+    pub fn random(registry: &Registry, id: &str, settings: &Options) -> Result<Self> {
+        Ok(Actor::Random(Box::new(find_environment(registry, id, settings)?)))
+    }
+
+    /// Plays `count` whole episodes and gives all transitions, episode by episode.
+    ///
+    /// # Errors
+    /// A plugin's, or a policy that is not a number.
+    pub fn collect(
+        &self,
+        registry: &Registry,
+        count: usize,
+        acting: Acting,
+        seed: u64,
+    ) -> Result<Transitions> {
+        let (environment, policy) = match self {
+            Actor::Agent(agent) => (agent.environment(), agent.to_string()),
+            Actor::Random(environment) => (&**environment, "random actions".into()),
+        };
+        let Space::Discrete { n: actions } = environment.spec.action else {
+            return Err(Error::usage(format!(
+                "`{}` has the action space {}; transitions are collected with Discrete actions only",
+                environment.id, environment.spec.action
+            )));
+        };
+        let copies = count.clamp(1, AT_ONCE);
+        let mut environments = make_environments(registry, environment, copies)?;
+        let mut recorder = Recorder::new(environment, copies);
+        let mut random = stream(seed, "collect", 0);
+        match self {
+            Actor::Agent(agent) => {
+                let policy = agent.policy(copies)?;
+                let environments = environments.as_mut();
+                episodes(environments, &policy, actions, acting, count, &mut random, &mut recorder)?;
+            }
+            Actor::Random(_) => {
+                let equal = vec![-(actions as f32).ln(); actions * copies];
+                let (environments, sampled) = (environments.as_mut(), Acting::Sampled);
+                let policy = |_: &[f32]| equal.clone();
+                episodes(environments, &policy, actions, sampled, count, &mut random, &mut recorder)?;
+            }
+        }
+        let software = format!("potstill {}", env!("CARGO_PKG_VERSION"));
+        let environment = environment.clone();
+        Ok(recorder.finish(TransitionsInfo { environment, policy, acting, seed, software }))
+    }
+}
+
+/// Puts together the episodes of environments that play side by side.
+struct Recorder {
+    /// Size of an observation.
+    width: usize,
+    before: Observations,
+    /// The running episode of each copy.
+    running: Vec<Steps>,
+    done: Steps,
+}
+
+#[derive(Clone, Default)]
+struct Steps {
+    /// One of the two is used.
+    floats: Vec<f32>,
+    bytes: Vec<u8>,
+    actions: Vec<i32>,
+    rewards: Vec<f32>,
+    terminated: Vec<bool>,
+    truncated: Vec<bool>,
+}
+
+impl Steps {
+    fn append(&mut self, other: &mut Steps) {
+        self.floats.append(&mut other.floats);
+        self.bytes.append(&mut other.bytes);
+        self.actions.append(&mut other.actions);
+        self.rewards.append(&mut other.rewards);
+        self.terminated.append(&mut other.terminated);
+        self.truncated.append(&mut other.truncated);
+    }
+}
+
+impl Recorder {
+    fn new(environment: &DatasetEnvironment, copies: usize) -> Self {
+        Recorder {
+            width: environment.spec.observation.size(),
+            before: Observations::Float(vec![]),
+            running: vec![Steps::default(); copies],
+            done: Steps::default(),
+        }
+    }
+
+    fn finish(self, info: TransitionsInfo) -> Transitions {
+        let Steps { floats, bytes, actions, rewards, terminated, truncated } = self.done;
+        let observations = match info.environment.spec.observation {
+            Space::Image { .. } => Observations::Byte(bytes),
+            _ => Observations::Float(floats),
+        };
+        Transitions { observations, actions, rewards, terminated, truncated, info }
+    }
+}
+
+impl Watch for Recorder {
+    fn observed(&mut self, observations: &Observations) {
+        self.before = observations.clone();
+    }
+
+    fn stepped(&mut self, actions: &[u32], transition: &Transition, playing: &[bool]) {
+        for (i, steps) in self.running.iter_mut().enumerate().filter(|(i, _)| playing[*i]) {
+            let place = i * self.width..(i + 1) * self.width;
+            match &self.before {
+                Observations::Float(values) => steps.floats.extend_from_slice(&values[place]),
+                Observations::Byte(values) => steps.bytes.extend_from_slice(&values[place]),
+            }
+            steps.actions.push(actions[i] as i32);
+            steps.rewards.push(transition.rewards[i]);
+            steps.terminated.push(transition.terminated[i]);
+            steps.truncated.push(transition.truncated[i]);
+            if transition.terminated[i] || transition.truncated[i] {
+                self.done.append(steps);
+            }
+        }
+    }
+}
