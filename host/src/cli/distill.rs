@@ -1,9 +1,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use potstill_plugin_api::Role;
 use serde_json::json;
 
 use super::options::{LearnerArguments, pair, threads, to_options};
+use super::plugin::show_options;
 use super::watch::{STOP, Watcher, catch_interrupt};
 use super::{print_json, say, tell};
 use crate::distil::{Distillation, Outcome, Prepared, Setup};
@@ -17,7 +19,8 @@ use crate::run::{
 
 /// Distil an environment into a dataset, and score it
 ///
-/// Every option has a default that works; `--config` reads them from a file, and what the command line says
+/// Name an environment before --help, and the options of the plugins that take part are shown too. Every option has a
+/// default that works; `--config` reads them from a file, and what the command line says
 /// wins. The run directory holds everything: configuration, checkpoints, metrics, dataset, report.
 #[derive(Args)]
 #[command(
@@ -139,7 +142,34 @@ impl Common {
     }
 }
 
+impl Common {
+    /// The options of the plugins that take part, below a command's own: those of `environment` when it is named.
+    fn help(&self, environment: Option<&str>, plugins: &[PathBuf]) -> Result<()> {
+        let config = self.config(environment)?;
+        if environment.is_none() && self.config.is_none() {
+            return say("\nName an environment to see its options too: potstill distill nd-cartpole --help");
+        }
+        let registry = Registry::discover(plugins, &[])?;
+        let mut named = vec![(Role::Environment, config.environment.id.as_str(), "--set", String::new())];
+        let learners = config.learner.plugins();
+        for (id, _) in &learners {
+            let prefix = if learners.len() > 1 { format!("{id}.") } else { String::new() };
+            named.push((Role::Learner, id, "--learner-set", prefix));
+        }
+        named.push((Role::Objective, &config.objective.id, "--objective-set", String::new()));
+        for (role, id, flag, prefix) in named {
+            say(&format!("\nOptions of the {role} {id}:"))?;
+            show_options(&registry.options(role, id)?, &format!("  {flag} {prefix}"))?;
+        }
+        Ok(())
+    }
+}
+
 impl Distill {
+    pub(super) fn help(&self, plugins: &[PathBuf]) -> Result<()> {
+        self.common.help(self.environment.as_deref(), plugins)
+    }
+
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let mut config = self.common.config(self.environment.as_deref())?;
         if self.k.is_some() {
@@ -166,6 +196,10 @@ impl Distill {
 }
 
 impl Rl {
+    pub(super) fn help(&self, plugins: &[PathBuf]) -> Result<()> {
+        self.common.help(self.environment.as_deref(), plugins)
+    }
+
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let mut config = self.common.config(self.environment.as_deref())?;
         // One network is trained: with one learner's episodes in a meta-epoch there is nothing to average.

@@ -62,13 +62,34 @@ pub fn main() -> ExitCode {
             "error: internal fault of potstill: {info}\nPlease report it with the command you ran."
         ));
     }));
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|refusal| {
+        let help = refusal.kind() == clap::error::ErrorKind::DisplayHelp;
+        let _ = refusal.print();
+        if help {
+            help_on_plugins();
+        }
+        std::process::exit(refusal.exit_code())
+    });
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tell(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// After a command's `--help`: the options of the plugins that the rest of the command line names, if it names any.
+fn help_on_plugins() {
+    let rest = std::env::args_os().filter(|argument| argument != "--help" && argument != "-h");
+    let Ok(arguments) = Arguments::try_parse_from(rest) else { return };
+    let shown = match &arguments.command {
+        Command::Distill(command) => command.help(&arguments.plugins),
+        Command::Rl(command) => command.help(&arguments.plugins),
+        _ => Ok(()),
+    };
+    if let Err(error) = shown {
+        tell(&format!("error: {error}"));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::plugin::Registry;
 
 mod build;
+mod install;
 mod new;
 
 /// See which plugins there are, and make your own
@@ -20,6 +21,8 @@ pub(super) enum Plugin {
     Info(Info),
     New(new::New),
     Build(build::Build),
+    Install(install::Install),
+    Remove(install::Remove),
 }
 
 /// List every plugin: id, role, loader, version, where it lies, why it cannot be used
@@ -54,6 +57,8 @@ impl Plugin {
             Plugin::Info(info) => info.run(registry),
             Plugin::New(new) => new.run(),
             Plugin::Build(build) => build.run(),
+            Plugin::Install(install) => install.run(),
+            Plugin::Remove(remove) => remove.run(registry),
         }
     }
 }
@@ -120,7 +125,7 @@ impl Info {
         ] {
             say(&format!("{name:12} {value}"))?;
         }
-        show_options(&description.options, "--set")
+        show_options(&description.options, "--set ")
     }
 
     /// A learner or an objective: its spaces are the environment's.
@@ -149,21 +154,23 @@ impl Info {
         ] {
             say(&format!("{name:12} {value}"))?;
         }
-        show_options(&options, &format!("--{role}-set"))
+        show_options(&options, &format!("--{role}-set "))
     }
 }
 
 /// One line an option: how to set it, its default, what it is, its values.
-fn show_options(options: &[OptionSchema], flag: &str) -> Result<()> {
-    for OptionSchema { name, help, kind, default } in options {
-        let kind = match kind {
+pub(super) fn show_options(options: &[OptionSchema], flag: &str) -> Result<()> {
+    let set = |option: &OptionSchema| format!("{flag}{}={}", option.name, option.default);
+    let width = options.iter().map(|option| set(option).chars().count()).max().unwrap_or(0);
+    for option in options {
+        let values = match &option.kind {
             OptionKind::Integer { min, max } => format!("{min}..={max}"),
             OptionKind::Number { min, max } => format!("{min}..={max}"),
             OptionKind::Boolean => "true, false".into(),
             OptionKind::Text { choices } if choices.is_empty() => "text".into(),
             OptionKind::Text { choices } => choices.join(", "),
         };
-        say(&format!("{flag} {name}={:<6} {help} ({kind})", default.to_string()))?;
+        say(&format!("{:width$}  {} ({values})", set(option), option.help))?;
     }
     Ok(())
 }

@@ -12,12 +12,15 @@
 //!    ▼        registry.rs      ids → loaders; source.rs finds the files, settings.rs reads the options
 //! ```
 //!
+//! `install.rs` keeps the user's own folder of plugins.
+//!
 //! A loader may believe whatever the plugin says: `check` turns its `check::RawEnvironments` into an [`Environments`]
 //! that the engine can rely on, and the graph keeps the first mistake of a call that traces.
 
 pub mod builtin;
 mod check;
 pub mod environment;
+pub mod install;
 mod limits;
 mod native;
 mod registry;

@@ -20,7 +20,7 @@ use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
     WasmObjective, hex,
 };
-use super::{Limits, wasm};
+use super::{Limits, install, wasm};
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
 use crate::error::{Error, IoContext, Result, did_you_mean};
@@ -109,9 +109,7 @@ impl Registry {
             Some(paths) => env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect(),
             None => vec![],
         });
-        searched.extend(
-            dirs::data_dir().map(|data| data.join("potstill").join("plugins")).filter(|p| p.is_dir()),
-        );
+        searched.extend(install::folder().filter(|folder| folder.is_dir()));
         Self::of(named, &searched)
     }
 
@@ -169,6 +167,23 @@ impl Registry {
     pub fn role_of(&self, id: &str) -> Option<Role> {
         let roles = [Role::Environment, Role::Learner, Role::Objective];
         roles.into_iter().find(|&role| self.find(role, id).is_ok())
+    }
+
+    /// The plugin that `id` names, whatever its role and even if it was rejected: its installed file first.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: there is none (with the closest id).
+    pub fn named(&self, id: &str) -> Result<&Entry> {
+        let is = |entry: &&Entry| {
+            entry.id.as_ref().is_some_and(|known| known.to_string() == id || known.base() == id)
+        };
+        let in_file = |entry: &&Entry| entry.path.is_some();
+        let mut all = self.entries.iter().filter(is);
+        let known = self.entries.iter().filter_map(Entry::named).collect::<Vec<_>>();
+        self.entries.iter().filter(is).find(in_file).or_else(|| all.next()).ok_or_else(|| {
+            let hint = did_you_mean(id, known.iter().map(String::as_str));
+            Error::usage(format!("there is no plugin `{id}`.{hint}"))
+        })
     }
 
     /// The plugin of `role` that `id` names: `name-vN`, or `name` for its newest version.
@@ -262,6 +277,19 @@ impl Registry {
         let (options, sha256) = (opened.options()?, opened.sha256.clone());
         let environments = opened.make(settings, 1)?;
         Ok(Description { entry: entry.clone(), options, spec: environments.spec().clone(), sha256 })
+    }
+
+    /// Loads a plugin and asks it what it would be asked at the start of a run, so far as its role allows: an
+    /// environment is made once, with every option at its default.
+    ///
+    /// # Errors
+    /// As [`Registry::make_environments`].
+    pub fn try_out(&self, entry: &Entry) -> Result<()> {
+        let opened = self.open(entry)?;
+        match entry.role {
+            Some(Role::Learner | Role::Objective) => opened.options().map(drop),
+            _ => opened.make(&[], 1).map(drop),
+        }
     }
 
     fn open(&self, entry: &Entry) -> Result<Opened> {
@@ -366,6 +394,7 @@ impl Registry {
                 entry.id = Some(manifest.id);
                 entry.version = manifest.version;
                 entry.summary = manifest.summary;
+                entry.rejected = install::changed(&path, &entry.sha256);
             }
             Ok(None) => {
                 entry.sha256 = hex(&Sha256::digest(&wasm));
@@ -428,7 +457,8 @@ impl Registry {
 }
 
 impl Entry {
-    fn named(&self) -> Option<String> {
+    /// The id as text.
+    pub(super) fn named(&self) -> Option<String> {
         self.id.as_ref().map(PluginId::to_string)
     }
 

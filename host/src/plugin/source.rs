@@ -12,7 +12,7 @@ pub(crate) struct Candidate {
     pub(crate) manifest: Result<Option<Manifest>, String>,
 }
 
-const MANIFEST: &str = "plugin.toml";
+pub(super) const MANIFEST: &str = "plugin.toml";
 
 /// The plugins at `path`: a `.wasm` file or a shared library, a plugin's folder (one with a `plugin.toml`) or its manifest, or a folder
 /// of those. In the order of their names, so that every machine finds them alike.

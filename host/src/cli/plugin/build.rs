@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use potstill_plugin_api::Role;
 use serde_json::json;
 
 use crate::author::build::build;
@@ -32,10 +31,7 @@ impl Build {
             return Err(Error::file(component, "is not found again"));
         };
         let id = entry.id.as_ref().map(ToString::to_string).unwrap_or_default();
-        match entry.role {
-            Some(role @ (Role::Learner | Role::Objective)) => drop(registry.options(role, &id)?),
-            _ => drop(registry.describe(&id, &[]).map_err(with_hint)?),
-        }
+        registry.try_out(entry).map_err(with_hint)?;
         let bytes = std::fs::metadata(&component).map_or(0, |meta| meta.len());
         if self.json {
             return print_json(
