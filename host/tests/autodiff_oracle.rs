@@ -209,7 +209,10 @@ impl ByHand<'_> {
         let double = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
         let logits = self.forward(&taught, burn(&double(&meta.observations), [rows, features]));
         let policy = logits.clone() - logits.exp().sum_dim(1).log();
-        let actions = TensorData::new(meta.actions.clone(), [rows, 1]);
+        let potstill::plugin::Actions::Discrete(indices) = &meta.actions else {
+            panic!("of a categorical policy")
+        };
+        let actions = TensorData::new(indices.iter().map(|&i| i as i32).collect::<Vec<_>>(), [rows, 1]);
         let picked =
             policy.clone().gather(1, burn_tensor::Tensor::<Once, 2, Int>::from_data(actions, &FlexDevice));
         let ratio = (picked - burn(&double(&meta.log_probs), [rows, 1])).exp();

@@ -5,6 +5,7 @@ use common::meta::Meta;
 use common::{assert_close, random, uniform};
 use potstill::execute::{Device, Plan};
 use potstill::graph::Graph;
+use potstill_plugin_api::Space;
 
 /// Small enough for differences of the loss in double precision.
 const NATURE: (&str, &[(&str, &str)]) =
@@ -106,6 +107,23 @@ fn every_objective() {
     {
         check(&Meta::of(objective, SMALL, &[5], 0, 13, 70 + i as u64));
         check(&Meta::of(objective, SMALL, &[5], 1, 600, 80 + i as u64));
+    }
+}
+
+/// Of a Gaussian policy labels are means, and one deviation for all; hard labels it has none.
+#[test]
+fn every_objective_of_continuous_actions() {
+    let action = || Space::Box { shape: vec![2], low: vec![-1.0], high: vec![1.0] };
+    for (i, objective) in ["ppmo", "a2c", "ppmo-kl", "unrolled"].into_iter().enumerate() {
+        let seed = 90 + i as u64;
+        let meta = Meta::with_actions(objective, SMALL, &[5], action(), 0, 13, seed);
+        let shape = |name: &str| {
+            let at = meta.trained.names.iter().position(|n| n == name).unwrap();
+            meta.trained.shapes[at].clone()
+        };
+        assert_eq!((shape("y"), shape("log_std")), (vec![4, 2], vec![1, 2]));
+        check(&meta);
+        check(&Meta::with_actions(objective, SMALL, &[5], action(), 1, 600, 10 + seed));
     }
 }
 

@@ -206,7 +206,7 @@ impl Rl {
         config.ppo.learners = self.common.learners.unwrap_or(1);
         let setup = Setup::new(config.clone(), registry)?;
         let (d, seed) = (&setup.dimensions, derived(config.seed, "architecture", 0));
-        let learner = setup.learner.draw(&d.observation, d.outputs(), seed)?;
+        let learner = setup.learner.draw(&d.observation, d.network_outputs(), seed)?;
         config.encoder_layers = Student::new(learner, d)?.layers();
         config.dataset.k = Some(1);
         start(&Setup::new(config, registry)?, &self.common)

@@ -7,10 +7,12 @@ use clap::Args;
 use potstill_plugin_api::Frame;
 
 use super::{say, target};
+use crate::engine::evaluate::Acting;
+use crate::engine::policy::{Policy, clamp};
 use crate::engine::random::{Stream, stream};
-use crate::engine::rollout::{as_f32, greedy, sample};
+use crate::engine::rollout::as_f32;
 use crate::error::{Error, IoContext, Result};
-use crate::plugin::{Actions, Environments, Registry, RenderMode};
+use crate::plugin::{Environments, Registry, RenderMode};
 
 /// Watch an agent: in the terminal, and as a GIF
 ///
@@ -57,13 +59,13 @@ impl Play {
         }
         let agent = target::agent(&self.target, registry, self.seed, self.untaught)?;
         let mut environments = agent.make_environment(registry)?;
-        let policy = agent.policy(1)?;
+        let (outputs, policy) = (agent.outputs(1)?, agent.policy()?);
         let mut random = stream(self.seed, "play", 0);
         let mut gif = self.gif.as_deref().map(Gif::new);
         let draw = !self.quiet && std::io::stdout().is_terminal();
         for episode in 1..=self.episodes {
             let (total, steps) =
-                self.episode(environments.as_mut(), &policy, &mut random, gif.as_mut(), draw)?;
+                self.episode(environments.as_mut(), &outputs, policy, &mut random, gif.as_mut(), draw)?;
             say(&format!("episode {episode}: return {total:.1} in {steps} steps"))?;
         }
         if let Some(gif) = gif {
@@ -76,12 +78,14 @@ impl Play {
     fn episode(
         &self,
         environments: &mut dyn Environments,
-        policy: &dyn Fn(&[f32]) -> Vec<f32>,
+        outputs: &dyn Fn(&[f32]) -> Vec<f32>,
+        policy: Policy,
         random: &mut Stream,
         mut gif: Option<&mut Gif>,
         draw: bool,
     ) -> Result<(f32, usize)> {
         use rand::Rng;
+        let space = environments.spec().action.clone();
         let mut observations = as_f32(&environments.reset(&[random.random()])?);
         let mut total = 0.0;
         for step in 0..self.steps {
@@ -91,9 +95,9 @@ impl Play {
             if draw {
                 show(&environments.render(0, RenderMode::Text)?, step, total)?;
             }
-            let log_probs = policy(&observations);
-            let action = if self.greedy { greedy(&log_probs) } else { sample(&log_probs, random) };
-            let transition = environments.step(&Actions::Discrete(vec![action as u32]))?;
+            let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
+            let chosen = policy.choose(&outputs(&observations), acting, random);
+            let transition = environments.step(&clamp(&chosen.actions, &space))?;
             total += transition.rewards[0];
             if transition.terminated[0] || transition.truncated[0] {
                 return Ok((total, step + 1));

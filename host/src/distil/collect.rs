@@ -3,9 +3,10 @@ use potstill_plugin_api::Space;
 use super::setup::{find_environment, make_environments};
 use super::teach::Agent;
 use crate::engine::evaluate::{Acting, Watch, episodes};
+use crate::engine::policy::Policy;
 use crate::engine::random::stream;
 use crate::error::{Error, Result};
-use crate::plugin::{Observations, Registry, Transition};
+use crate::plugin::{Actions, Observations, Registry, Transition};
 use crate::run::{DatasetEnvironment, Options, Transitions, TransitionsInfo};
 
 /// Who acts while transitions are collected.
@@ -53,17 +54,18 @@ impl Actor {
         let mut environments = make_environments(registry, environment, copies)?;
         let mut recorder = Recorder::new(environment, copies);
         let mut random = stream(seed, "collect", 0);
+        let kind = Policy::Categorical(actions);
         match self {
             Actor::Agent(agent) => {
-                let policy = agent.policy(copies)?;
+                let outputs = agent.outputs(copies)?;
                 let environments = environments.as_mut();
-                episodes(environments, &policy, actions, acting, count, &mut random, &mut recorder)?;
+                episodes(environments, &outputs, kind, acting, count, &mut random, &mut recorder)?;
             }
             Actor::Random(_) => {
                 let equal = vec![-(actions as f32).ln(); actions * copies];
                 let (environments, sampled) = (environments.as_mut(), Acting::Sampled);
-                let policy = |_: &[f32]| equal.clone();
-                episodes(environments, &policy, actions, sampled, count, &mut random, &mut recorder)?;
+                let outputs = |_: &[f32]| equal.clone();
+                episodes(environments, &outputs, kind, sampled, count, &mut random, &mut recorder)?;
             }
         }
         let software = format!("potstill {}", env!("CARGO_PKG_VERSION"));
@@ -129,7 +131,9 @@ impl Watch for Recorder {
         self.before = observations.clone();
     }
 
-    fn stepped(&mut self, actions: &[u32], transition: &Transition, playing: &[bool]) {
+    fn stepped(&mut self, actions: &Actions, transition: &Transition, playing: &[bool]) {
+        // The action space was looked at before.
+        let Actions::Discrete(actions) = actions else { return };
         for (i, steps) in self.running.iter_mut().enumerate().filter(|(i, _)| playing[*i]) {
             let place = i * self.width..(i + 1) * self.width;
             match &self.before {

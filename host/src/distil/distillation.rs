@@ -8,6 +8,7 @@ use super::teach::Teacher;
 use crate::engine::evaluate::{Acting, Protocol, Score};
 use crate::engine::offline::Offline;
 use crate::engine::ppmo::Ppmo;
+use crate::engine::programs::saved_theta;
 use crate::engine::training::{Report, Training};
 use crate::error::{Error, Result};
 use crate::execute::Device;
@@ -334,7 +335,7 @@ impl Distillation<'_> {
         let training = self.training();
         let mut state = training.state().into_iter();
         let mut parts = vec![];
-        for part in setup.objective.theta() {
+        for part in &saved_theta(&*setup.objective, &setup.dimensions) {
             let Some((_, shape, data)) = state.next() else { break };
             let data = if part.positive { data.into_iter().map(f32::exp).collect() } else { data };
             parts.push(NamedTensor { name: part.name.clone(), shape, data });
@@ -350,7 +351,8 @@ impl Distillation<'_> {
             place.map(|i| parts.remove(i)).ok_or(Error::usage(format!("the engine has no `{name}`")))
         };
         let (x, y, inner_lr) = (take("x")?, take("y")?, take("inner_lr")?);
-        let own = parts.into_iter().map(|part| NamedTensor { name: format!("theta.{}", part.name), ..part });
+        let own =
+            parts.into_iter().map(|part| NamedTensor { name: Dataset::name_of_part(&part.name), ..part });
         Ok(Dataset {
             x,
             y,

@@ -209,15 +209,12 @@ pub(crate) fn as_text(settings: &BTreeMap<String, OptionValue>) -> Vec<(String, 
 
 /// Sizes of an environment, for k = 1 and full distillation.
 pub(super) fn dimensions(spec: &EnvironmentSpec) -> Result<Dimensions> {
-    match &spec.action {
-        Space::Discrete { n } => Ok(Dimensions {
-            k: 1,
-            observation: spec.observation.clone(),
-            policy: Policy::Categorical(*n),
-            encoder_layers: 0,
-        }),
-        _ => Err(Error::usage(format!(
-            "`{}` has the action space {}; this version distils environments with Discrete actions only",
+    match Policy::of(&spec.action) {
+        Some(policy) => {
+            Ok(Dimensions { k: 1, observation: spec.observation.clone(), policy, encoder_layers: 0 })
+        }
+        None => Err(Error::usage(format!(
+            "`{}` has the action space {}; this version distils environments with Discrete or Box actions",
             spec.id, spec.action
         ))),
     }
@@ -236,7 +233,8 @@ fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -
     if d.encoder_layers == 0 {
         return Ok(());
     }
-    let draw = |number| learner.draw(&d.observation, d.outputs(), derived(seed, "architecture", number));
+    let draw =
+        |number| learner.draw(&d.observation, d.network_outputs(), derived(seed, "architecture", number));
     let first = Student::new(draw(0)?, d)?;
     if d.encoder_layers > first.layers() {
         return Err(Error::usage(format!(

@@ -8,6 +8,7 @@ use super::setup::{
 use crate::engine::evaluate::{Protocol, Score, Taught, evaluate};
 use crate::engine::learner::{LearnerDistribution, Parameter};
 use crate::engine::objective::Objective;
+use crate::engine::policy::Policy;
 use crate::engine::programs::{self, Dimensions, Student};
 use crate::engine::random::{derived, stream};
 use crate::error::{Error, Result};
@@ -61,14 +62,14 @@ fn taught(
         let (shape, data) = tensor(&found);
         Ok((shape, if part.positive { data.into_iter().map(f32::ln).collect() } else { data }))
     };
-    let mut tensors = objective.theta().iter().map(part).collect::<Result<Vec<_>>>()?;
+    let mut tensors = programs::saved_theta(objective, d).iter().map(part).collect::<Result<Vec<_>>>()?;
     let encoder: Vec<_> =
         dataset.extra.iter().filter_map(|t| Some((t.name.strip_prefix("encoder.")?, t))).collect();
     if encoder.is_empty() {
         return Ok((Taught { tensors }, 0));
     }
     let seed = derived(0, "architecture", 0);
-    let student = Student::new(learner.draw(&d.observation, d.outputs(), seed)?, d)?;
+    let student = Student::new(learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
     let found = |p: &Parameter| encoder.iter().find(|(name, t)| *name == p.name && t.shape == p.shape);
     let layers = student.parameters().iter().filter(|p| found(p).is_some()).map(|p| p.layer + 1).max();
     let layers = layers.unwrap_or(0);
@@ -181,7 +182,7 @@ impl<'a> Teacher<'a> {
 /// The architecture that the agent of `seed` has: an agent's file names the distribution and the seed.
 fn agent_student(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -> Result<Student> {
     let architecture = derived(seed, "agent architecture", 0);
-    Student::new(learner.draw(&d.observation, d.outputs(), architecture)?, d)
+    Student::new(learner.draw(&d.observation, d.network_outputs(), architecture)?, d)
 }
 
 /// In words, for who reads a file that it had a part in.
@@ -258,11 +259,20 @@ impl Agent {
         make_environments(registry, &self.environment, 1)
     }
 
-    /// The policy for `rows` observations at a time: gives log-probabilities of the actions, `[rows, actions]`.
+    /// What its outputs mean.
+    ///
+    /// # Errors
+    /// The environment's actions are none that this version has a policy for.
+    pub fn policy(&self) -> Result<Policy> {
+        Ok(dimensions(&self.environment.spec)?.policy)
+    }
+
+    /// Its outputs for `rows` observations at a time, `[rows, outputs]`: those of a categorical policy are
+    /// log-probabilities.
     ///
     /// # Errors
     /// The learner's tracing error.
-    pub fn policy(&self, rows: usize) -> Result<impl Fn(&[f32]) -> Vec<f32> + '_> {
+    pub fn outputs(&self, rows: usize) -> Result<impl Fn(&[f32]) -> Vec<f32> + '_> {
         let d = dimensions(&self.environment.spec)?;
         let plan: Plan = programs::act(&self.student, &d, rows)?;
         Ok(move |observations: &[f32]| {

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::learner::LearnerDistribution;
 use super::objective::Objective;
+use super::policy::{Policy, clamp};
 use super::programs::{self, Dimensions, Student};
 use super::random::{derived, stream};
-use super::rollout::{Policy, as_f32, greedy, sample};
+use super::rollout::{Acts, as_f32, is_policy};
 use crate::error::{Error, Result};
 use crate::execute::{Device, Tensor};
 use crate::plugin::environment::{Actions, Environments, Observations, Transition};
@@ -83,7 +84,7 @@ pub fn play_learner(
 ) -> Result<Vec<f32>> {
     let device = Device::cpu(1);
     let seed = derived(protocol.seed, "evaluation architecture", number);
-    let learner = distribution.draw(&dimensions.observation, dimensions.outputs(), seed)?;
+    let learner = distribution.draw(&dimensions.observation, dimensions.network_outputs(), seed)?;
     let student = Student::new(learner, dimensions)?;
     let fresh = programs::sample(&student, &device, &mut stream(protocol.seed, "evaluation learner", number));
     let mut inputs: Vec<Tensor> = taught.tensors.iter().map(|(s, data)| device.tensor(data, s)).collect();
@@ -91,11 +92,11 @@ pub fn play_learner(
     let parameters = device.run(&programs::teach(&student, objective, dimensions)?, &inputs);
     let n = environments.len();
     let plan = programs::act(&student, dimensions, n)?;
-    let actions = dimensions.outputs();
-    let policy = Policy { device: &device, plan: &plan, parameters: &parameters, actions };
-    let policy = |observations: &[f32]| policy.log_probs(observations);
+    let policy = dimensions.policy;
+    let acts = Acts { device: &device, plan: &plan, parameters: &parameters, policy };
+    let outputs = |observations: &[f32]| acts.outputs(observations);
     let mut random = stream(protocol.seed, "evaluation episodes", number);
-    episodes(environments, &policy, actions, protocol.acting, protocol.episodes, &mut random, &mut ())
+    episodes(environments, &outputs, policy, protocol.acting, protocol.episodes, &mut random, &mut ())
 }
 
 /// Steps after which an episode is taken to be endless: a full game of Atari has 108 000.
@@ -106,30 +107,31 @@ pub trait Watch {
     /// What every copy observes, before its next step.
     fn observed(&mut self, observations: &Observations);
     /// What every copy did and what came of it; only those that are `playing` count.
-    fn stepped(&mut self, actions: &[u32], transition: &Transition, playing: &[bool]);
+    fn stepped(&mut self, actions: &Actions, transition: &Transition, playing: &[bool]);
 }
 
 /// Nobody watches.
 impl Watch for () {
     fn observed(&mut self, _: &Observations) {}
-    fn stepped(&mut self, _: &[u32], _: &Transition, _: &[bool]) {}
+    fn stepped(&mut self, _: &Actions, _: &Transition, _: &[bool]) {}
 }
 
-/// Plays `count` episodes, as many at a time as there are environments, and gives their returns. `policy` gives the
-/// log-probabilities `[environments, actions]`.
+/// Plays `count` episodes, as many at a time as there are environments, and gives their returns. `outputs` are
+/// those of `policy` for the observations of all environments.
 ///
 /// # Errors
 /// The environment's, a policy that is not a number, or an episode without end.
 pub fn episodes(
     environments: &mut dyn Environments,
-    policy: &dyn Fn(&[f32]) -> Vec<f32>,
-    actions: usize,
+    outputs: &dyn Fn(&[f32]) -> Vec<f32>,
+    policy: Policy,
     acting: Acting,
     count: usize,
     random: &mut super::random::Stream,
     watch: &mut impl Watch,
 ) -> Result<Vec<f32>> {
     let n = environments.len();
+    let space = environments.spec().action.clone();
     let mut returns = Vec::with_capacity(count);
     while returns.len() < count {
         let seeds: Vec<u64> = (0..n).map(|_| random.random()).collect();
@@ -151,22 +153,15 @@ pub fn episodes(
                 )));
             }
             steps += 1;
-            let log_probs = policy(&observations);
-            if log_probs.iter().any(|p| p.is_nan()) {
+            let described = outputs(&observations);
+            if !is_policy(&described, policy) {
                 return Err(Error::usage(
                     "the learner's policy is not a number: this dataset does not teach it",
                 ));
             }
-            let rows = log_probs.chunks_exact(actions);
-            let chosen: Vec<u32> = match acting {
-                Acting::Sampled => rows.map(|row| sample(row, random) as u32).collect(),
-                Acting::Greedy => rows.map(|row| greedy(row) as u32).collect(),
-            };
-            let given = Actions::Discrete(chosen);
-            let transition = environments.step(&given)?;
-            if let Actions::Discrete(chosen) = &given {
-                watch.stepped(chosen, transition, &playing);
-            }
+            let actions = clamp(&policy.choose(&described, acting, random).actions, &space);
+            let transition = environments.step(&actions)?;
+            watch.stepped(&actions, transition, &playing);
             watch.observed(&transition.observations);
             for i in 0..n {
                 if playing[i] {

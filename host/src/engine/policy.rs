@@ -1,9 +1,16 @@
 //! What a policy's outputs mean: a distribution of actions.
 use std::f64::consts::PI;
 
-use potstill_plugin_api::Space;
+use potstill_plugin_api::{Init, Space};
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
 
+use super::evaluate::Acting;
+use super::learner::{Learner, Parameter};
+use super::random::Stream;
+use crate::error::Result;
 use crate::graph::Tensor;
+use crate::plugin::environment::Actions;
 
 /// A family of distributions over actions, with the number of its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +28,13 @@ impl Policy {
             Space::Discrete { n } => Some(Policy::Categorical(*n)),
             Space::Box { .. } => Some(Policy::Gaussian(space.size())),
             Space::MultiDiscrete { .. } | Space::Image { .. } => None,
+        }
+    }
+
+    /// Outputs of a learner: logits, or means. A Gaussian's deviations do not depend on the state: see [`Gaussian`].
+    pub fn network_outputs(self) -> usize {
+        match self {
+            Policy::Categorical(n) | Policy::Gaussian(n) => n,
         }
     }
 
@@ -78,5 +92,163 @@ impl Policy {
                 ((ratio + distance - 1.0) * 0.5 - p_std + q_std).sum_keep(&[-1])
             }
         }
+    }
+
+    /// Chooses an action for each row of `outputs` `[rows, outputs]`, which of a categorical policy are
+    /// log-probabilities.
+    pub fn choose(self, outputs: &[f32], acting: Acting, random: &mut Stream) -> Chosen {
+        let rows = outputs.chunks_exact(self.outputs());
+        let mut log_probs = Vec::with_capacity(rows.len());
+        let actions = match self {
+            Policy::Categorical(_) => {
+                let mut actions = Vec::with_capacity(rows.len());
+                for row in rows {
+                    let action = match acting {
+                        Acting::Sampled => sample(row, random),
+                        Acting::Greedy => greedy(row),
+                    };
+                    log_probs.push(row[action]);
+                    actions.push(action as u32);
+                }
+                Actions::Discrete(actions)
+            }
+            Policy::Gaussian(n) => {
+                let mut actions = Vec::with_capacity(rows.len() * n);
+                for row in rows {
+                    let (means, log_stds) = row.split_at(n);
+                    let mut log_prob = 0.0;
+                    for (mean, log_std) in means.iter().zip(log_stds) {
+                        let noise: f32 = match acting {
+                            Acting::Sampled => StandardNormal.sample(random),
+                            Acting::Greedy => 0.0,
+                        };
+                        actions.push(mean + log_std.exp() * noise);
+                        log_prob -= 0.5 * noise * noise + log_std + 0.5 * (2.0 * PI).ln() as f32;
+                    }
+                    log_probs.push(log_prob);
+                }
+                Actions::Continuous(actions)
+            }
+        };
+        Chosen { actions, log_probs }
+    }
+}
+
+/// Actions with their log-probabilities (or densities), one for each row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    /// As they were drawn: not clamped to the bounds of their space.
+    pub actions: Actions,
+    /// Of `actions`.
+    pub log_probs: Vec<f32>,
+}
+
+/// Clamps numbers to the bounds of their box, as an environment gets them. What a policy learns from are the actions
+/// that it drew.
+pub fn clamp(actions: &Actions, space: &Space) -> Actions {
+    let (Actions::Continuous(numbers), Space::Box { low, high, .. }) = (actions, space) else {
+        return actions.clone();
+    };
+    // One bound for all elements, or one each.
+    let bound = |bounds: &[f32], i: usize| bounds[i % bounds.len()];
+    let size = space.size();
+    let clamped =
+        numbers.iter().enumerate().map(|(i, v)| v.max(bound(low, i % size)).min(bound(high, i % size)));
+    Actions::Continuous(clamped.collect())
+}
+
+/// Draws an index from log-probabilities.
+fn sample(log_probs: &[f32], random: &mut Stream) -> usize {
+    let mut left: f32 = random.random();
+    for (i, log_prob) in log_probs.iter().enumerate() {
+        left -= log_prob.exp();
+        if left < 0.0 {
+            return i;
+        }
+    }
+    // Rounding left a sliver: the last possible action.
+    log_probs.iter().rposition(|&p| p > f32::NEG_INFINITY).unwrap_or(0)
+}
+
+/// The index of the largest.
+fn greedy(log_probs: &[f32]) -> usize {
+    (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b]).then(b.cmp(&a))).unwrap_or(0)
+}
+
+/// A network of means, with logarithms of standard deviations that are learned and do not depend on the state, as in
+/// the code published with Wilhelm & Ventura 2025 (and in CleanRL): they start at 0 and belong to the last layer.
+pub struct Gaussian {
+    means: Box<dyn Learner>,
+    parameters: Vec<Parameter>,
+}
+
+impl Gaussian {
+    /// Over `means`, which gives `n` outputs.
+    pub fn new(means: Box<dyn Learner>, n: usize) -> Self {
+        let mut parameters = means.parameters().to_vec();
+        let layer = parameters.iter().map(|p| p.layer).max().unwrap_or(0);
+        let log_std = Parameter { name: LOG_STD.into(), shape: vec![1, n], init: Init::Constant(0.0), layer };
+        parameters.push(log_std);
+        Gaussian { means, parameters }
+    }
+}
+
+/// The parameter, and the label, of logarithms of standard deviations.
+pub const LOG_STD: &str = "log_std";
+
+impl Learner for Gaussian {
+    fn name(&self) -> &str {
+        self.means.name()
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn forward(&self, parameters: &[Tensor], observations: &Tensor) -> Result<Tensor> {
+        let Some((log_std, own)) = parameters.split_last() else {
+            return self.means.forward(parameters, observations);
+        };
+        let means = self.means.forward(own, observations)?;
+        let log_stds = &means * 0.0 + log_std;
+        Ok(Tensor::concat(&[&means, &log_stds], -1).unwrap_or(means))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::stream;
+    use super::*;
+
+    #[test]
+    fn gaussian_actions_have_their_moments_and_densities() {
+        let policy = Policy::Gaussian(2);
+        let row = [0.5f32, -2.0, 0.0, -1.0];
+        let outputs = row.repeat(4000);
+        let Chosen { actions: Actions::Continuous(drawn), log_probs } =
+            policy.choose(&outputs, Acting::Sampled, &mut stream(1, "test", 0))
+        else {
+            panic!("of a Gaussian policy")
+        };
+        for i in 0..2 {
+            let values: Vec<f64> = drawn.iter().skip(i).step_by(2).map(|&v| f64::from(v)).collect();
+            let mean = values.iter().sum::<f64>() / 4000.0;
+            let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 4000.0).sqrt();
+            let expected = f64::from(row[2 + i].exp());
+            assert!((mean - f64::from(row[i])).abs() < 0.07 && (deviation / expected - 1.0).abs() < 0.05);
+        }
+        // The density of the normal distribution, written out.
+        let density = |x: f32, mean: f32, std: f32| -> f64 {
+            let z = f64::from((x - mean) / std);
+            (-0.5 * z * z).exp() / (f64::from(std) * (2.0 * PI).sqrt())
+        };
+        for (action, log_prob) in drawn.chunks(2).zip(&log_probs).take(50) {
+            let both = density(action[0], 0.5, 1.0) * density(action[1], -2.0, (-1.0f32).exp());
+            assert!((f64::from(*log_prob) - both.ln()).abs() < 1e-4);
+        }
+        let greedy = policy.choose(&row, Acting::Greedy, &mut stream(1, "test", 0)).actions;
+        assert_eq!(greedy, Actions::Continuous(vec![0.5, -2.0]));
+        let space = Space::Box { shape: vec![2], low: vec![-1.0], high: vec![0.25, 9.0] };
+        assert_eq!(clamp(&greedy, &space), Actions::Continuous(vec![0.25, -1.0]));
     }
 }

@@ -9,11 +9,11 @@ use rand::seq::SliceRandom;
 use super::advantage::{Estimator, Trajectories, estimate};
 use super::programs;
 use super::random::stream;
-use super::rollout::{Policy, Rollout, collect};
+use super::rollout::{Acts, Rollout, collect};
 use super::training::{Drawn, Means, Parts, Rates, Report, Training};
 use crate::error::Result;
 use crate::execute::{Device, Plan, Tensor};
-use crate::plugin::environment::Environments;
+use crate::plugin::environment::{Actions, Environments};
 
 /// Hyperparameters of the outer loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,10 +127,9 @@ impl<'a> Ppmo<'a> {
                 place.insert(programs::act(student, d, environments.len())?)
             }
         };
-        let policy =
-            Policy { device: &self.training.device, plan, parameters: &taught, actions: d.outputs() };
+        let acts = Acts { device: &self.training.device, plan, parameters: &taught, policy: d.policy };
         let mut actions = stream(self.training.seed, "rollout", number);
-        let rollout = collect(environments, &policy, self.hyper.steps, &mut actions)?;
+        let rollout = collect(environments, &acts, self.hyper.steps, &mut actions)?;
         self.training.steps += rollout.rewards.len() as u64;
 
         let values = self.values(&rollout.observations)?;
@@ -191,10 +190,13 @@ impl<'a> Ppmo<'a> {
             reads(Column::Values).then_some(values),
         ];
         self.training.update(learner, rows.len(), |device, plan, first| {
-            let mut inputs: Vec<Tensor> = vec![
-                device.rows(plan, first, &rollout.observations, Some(rows)),
-                device.int_rows(plan, first + 1, &rollout.actions, Some(rows)),
-            ];
+            let mut inputs: Vec<Tensor> = vec![device.rows(plan, first, &rollout.observations, Some(rows))];
+            inputs.extend(rollout.actions.as_ref().map(|actions| match actions {
+                Actions::Discrete(indices) => {
+                    device.int_rows(plan, first + 1, bytemuck::cast_slice(indices), Some(rows))
+                }
+                Actions::Continuous(numbers) => device.rows(plan, first + 1, numbers, Some(rows)),
+            }));
             for column in columns.into_iter().flatten() {
                 inputs.push(device.rows(plan, first + inputs.len(), column, Some(rows)));
             }

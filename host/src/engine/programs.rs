@@ -4,7 +4,7 @@ use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
 use super::learner::{self, Learner, Parameter};
 use super::objective::{Judged, Network, Objective, merge};
 use super::optimiser::{Optimiser, clip_by_norm};
-use super::policy::Policy;
+use super::policy::{Gaussian, LOG_STD, Policy};
 use super::random::stream;
 use crate::error::Result;
 use crate::execute::{Device, Plan, Tensor as Numbers};
@@ -28,7 +28,12 @@ impl Dimensions {
         std::iter::once(rows).chain(self.observation.shape()).collect()
     }
 
-    /// Outputs of the learner.
+    /// Outputs of a learner that is drawn.
+    pub fn network_outputs(&self) -> usize {
+        self.policy.network_outputs()
+    }
+
+    /// Numbers that describe the policy of one observation.
     pub fn outputs(&self) -> usize {
         self.policy.outputs()
     }
@@ -56,12 +61,16 @@ pub struct Student {
 }
 
 impl Student {
-    /// Checks `learner`, whose outputs are those of `d`.
+    /// Checks `learner`, whose outputs are the network's of `d`.
     ///
     /// # Errors
     /// The learner's mistakes.
     pub fn new(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
-        learner::check(&*learner, &d.observation, d.outputs())?;
+        learner::check(&*learner, &d.observation, d.network_outputs())?;
+        let learner = match d.policy {
+            Policy::Categorical(_) => learner,
+            Policy::Gaussian(n) => Box::new(Gaussian::new(learner, n)),
+        };
         let taught = learner.parameters().iter().map(|p| p.layer >= d.encoder_layers).collect();
         Ok(Student { learner, taught })
     }
@@ -171,13 +180,39 @@ pub fn initial(part: &MetaParameter, seed: u64) -> Vec<f32> {
     if part.positive { values.into_iter().map(f32::ln).collect() } else { values }
 }
 
+/// θ as it is trained and saved: what the objective declares, but the labels `y` `[k, 2n]` of a Gaussian policy are means
+/// `[k, n]`, and `log_std` `[1, n]` is the same label for every instance.
+pub fn saved_theta(objective: &dyn Objective, d: &Dimensions) -> Vec<MetaParameter> {
+    let mut theta = objective.theta().to_vec();
+    if let (Policy::Gaussian(n), Some(y)) = (d.policy, theta.iter().position(|part| part.name == "y")) {
+        let part = |name: &str, shape: &[usize]| MetaParameter {
+            name: name.into(),
+            shape: shape.to_vec(),
+            ..theta[y].clone()
+        };
+        let means = part("y", &[d.k, n]);
+        // The published code draws this label from N(0, 1) too; from a deviation of 1 every seed starts alike.
+        let log_std = MetaParameter { init: MetaInit::Constant(0.0), ..part(LOG_STD, &[1, n]) };
+        theta.splice(y..=y, [means, log_std]);
+    }
+    theta
+}
+
 /// θ as an objective reads it, from what is trained.
-fn theta(objective: &dyn Objective, trained: &[Tensor]) -> Vec<Tensor> {
+fn theta(objective: &dyn Objective, trained: &[Tensor], d: &Dimensions) -> Vec<Tensor> {
     let value = |(part, tensor): (&MetaParameter, &Tensor)| {
         let tensor = if part.learned { tensor.clone() } else { tensor.stop_gradient() };
         if part.positive { tensor.exp() } else { tensor }
     };
-    objective.theta().iter().zip(trained).map(value).collect()
+    let saved = saved_theta(objective, d);
+    let mut theta: Vec<Tensor> = saved.iter().zip(trained).map(value).collect();
+    if let (Policy::Gaussian(_), Some(at)) = (d.policy, saved.iter().position(|part| part.name == LOG_STD)) {
+        let log_std = theta.remove(at);
+        let all = log_std.broadcast_to(&theta[at - 1].shape());
+        let labels = Tensor::concat(&[&theta[at - 1], &all], -1);
+        theta.splice(at - 1..at, labels);
+    }
+    theta
 }
 
 /// φ → φ′: inputs θ, ξ, then all of the learner's parameters; outputs all of them, taught.
@@ -187,11 +222,11 @@ fn theta(objective: &dyn Objective, trained: &[Tensor]) -> Vec<Tensor> {
 pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Result<Plan> {
     let graph = Graph::new();
     let inputs: Vec<Tensor> =
-        objective.theta().iter().map(|part| graph.input(trained_name(part), &part.shape)).collect();
+        saved_theta(objective, d).iter().map(|part| graph.input(trained_name(part), &part.shape)).collect();
     let encoder: Vec<Tensor> =
         student.encoder().map(|p| graph.input(format!("encoder/{}", p.name), &p.shape)).collect();
     let fresh = student.taught(&student.inputs(&graph));
-    let taught = inner(student, objective, &theta(objective, &inputs), &encoder, &fresh, d)?;
+    let taught = inner(student, objective, &theta(objective, &inputs, d), &encoder, &fresh, d)?;
     Ok(Plan::compile(&graph, &merge(&student.taught, &encoder, &taught))?)
 }
 
@@ -273,7 +308,7 @@ pub fn update<'a>(
 ) -> Result<Update> {
     let graph = Graph::new();
     let critic = critic.into();
-    let trained = Trained::new(student, critic, objective.theta());
+    let trained = Trained::new(student, critic, &saved_theta(objective, d));
     let named = |prefix: &str| -> Vec<Tensor> {
         let inputs = trained.names.iter().zip(&trained.shapes);
         inputs.map(|(name, shape)| graph.input(format!("{prefix}{name}"), shape)).collect()
@@ -294,7 +329,7 @@ pub fn update<'a>(
     graph.check()?;
 
     let (of_theta, of_critic) = values.split_at(trained.of_theta);
-    let (theta, encoder) = (theta(objective, of_theta), &of_theta[trained.theta..]);
+    let (theta, encoder) = (theta(objective, of_theta, d), &of_theta[trained.theta..]);
     let fresh = student.taught(&fresh);
     let taught = inner(student, objective, &theta, encoder, &fresh, d)?;
     let outer = graph.scope(format!("objective `{}`, outer loss", objective.id()), || {

@@ -1,6 +1,8 @@
 //! Experience: a policy acting in N environments.
 use rand::Rng;
 
+use super::evaluate::Acting;
+use super::policy::{Chosen, Policy, clamp};
 use super::random::Stream;
 use crate::error::{Error, Result};
 use crate::execute::{Device, Plan, Tensor};
@@ -13,11 +15,11 @@ pub struct Rollout {
     pub environments: usize,
     /// `[steps · environments, observation]`.
     pub observations: Vec<f32>,
-    /// Indices.
-    pub actions: Vec<i32>,
+    /// Indices, or numbers `[steps · environments, size]`, as they were drawn.
+    pub actions: Option<Actions>,
     /// Log-probability of each action.
     pub log_probs: Vec<f32>,
-    /// The policy's outputs, log-probabilities of all actions, `[steps · environments, actions]`.
+    /// The policy's outputs (log-probabilities of all actions where it is categorical), `[steps · environments, outputs]`.
     pub outputs: Vec<f32>,
     /// Rewards.
     pub rewards: Vec<f32>,
@@ -36,80 +38,68 @@ pub struct Rollout {
 }
 
 /// A policy for one set of parameters.
-pub struct Policy<'a> {
+pub struct Acts<'a> {
     /// Where it runs.
     pub device: &'a Device,
     /// [`super::programs::act`], for as many rows as there are environments.
     pub plan: &'a Plan,
     /// The learner's parameters.
     pub parameters: &'a [Tensor],
-    /// Number of actions.
-    pub actions: usize,
+    /// What its outputs mean.
+    pub policy: Policy,
 }
 
-impl Policy<'_> {
-    /// Log-probabilities `[rows, actions]`.
-    pub fn log_probs(&self, observations: &[f32]) -> Vec<f32> {
+impl Acts<'_> {
+    /// `[rows, outputs]`, those of a categorical policy as log-probabilities.
+    pub fn outputs(&self, observations: &[f32]) -> Vec<f32> {
         let mut inputs = self.parameters.to_vec();
         inputs.push(self.device.rows(self.plan, inputs.len(), observations, None));
         self.device.run(self.plan, &inputs).first().map(|t| self.device.read(t)).unwrap_or_default()
     }
 }
 
-/// Draws an index from log-probabilities.
-pub fn sample(log_probs: &[f32], stream: &mut Stream) -> usize {
-    let mut left: f32 = stream.random();
-    for (i, log_prob) in log_probs.iter().enumerate() {
-        left -= log_prob.exp();
-        if left < 0.0 {
-            return i;
-        }
+/// Whether `outputs` describe a policy: minus infinity is the logarithm of a probability of 0.
+pub fn is_policy(outputs: &[f32], policy: Policy) -> bool {
+    match policy {
+        Policy::Categorical(_) => !outputs.iter().any(|v| v.is_nan()),
+        // The deviation has to be a number too.
+        Policy::Gaussian(_) => outputs.iter().all(|v| v.is_finite() && v.exp().is_finite()),
     }
-    // Rounding left a sliver: the last possible action.
-    log_probs.iter().rposition(|&p| p > f32::NEG_INFINITY).unwrap_or(0)
 }
 
-/// The index of the largest.
-pub fn greedy(log_probs: &[f32]) -> usize {
-    (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b]).then(b.cmp(&a))).unwrap_or(0)
-}
-
-/// Lets `policy` act for `steps` steps from fresh episodes, sampling actions from `stream`.
+/// Lets a policy act for `steps` steps from fresh episodes, sampling actions from `stream`.
 ///
 /// # Errors
 /// The environment's, or a policy that is not a number.
 pub fn collect(
     environments: &mut dyn Environments,
-    policy: &Policy<'_>,
+    acts: &Acts<'_>,
     steps: usize,
     stream: &mut Stream,
 ) -> Result<Rollout> {
     let n = environments.len();
+    let space = environments.spec().action.clone();
     let seeds: Vec<u64> = (0..n).map(|_| stream.random()).collect();
     let mut current = Vec::new();
     environments.reset(&seeds)?.extend_f32(&mut current);
     let mut rollout = Rollout { environments: n, ..Rollout::default() };
     let mut running = vec![(0.0f32, 0u32); n];
-    let mut actions = vec![0u32; n];
     for _ in 0..steps {
-        let log_probs = policy.log_probs(&current);
-        if log_probs.iter().any(|p| p.is_nan()) {
+        let outputs = acts.outputs(&current);
+        if !is_policy(&outputs, acts.policy) {
             return Err(Error::usage(
                 "the policy is not a number any more: the meta-optimisation diverged (try a smaller --lr)",
             ));
         }
-        for (action, row) in actions.iter_mut().zip(log_probs.chunks_exact(policy.actions)) {
-            let choice = sample(row, stream);
-            *action = choice as u32;
-            rollout.actions.push(choice as i32);
-            rollout.log_probs.push(row[choice]);
-        }
-        rollout.outputs.extend_from_slice(&log_probs);
+        let Chosen { actions, log_probs } = acts.policy.choose(&outputs, Acting::Sampled, stream);
+        rollout.log_probs.extend(log_probs);
+        rollout.outputs.extend_from_slice(&outputs);
         rollout.observations.append(&mut current);
-        let given = Actions::Discrete(std::mem::take(&mut actions));
-        let transition = environments.step(&given)?;
-        if let Actions::Discrete(taken) = given {
-            actions = taken;
+        let transition = environments.step(&clamp(&actions, &space))?;
+        match (&mut rollout.actions, actions) {
+            (Some(Actions::Discrete(all)), Actions::Discrete(new)) => all.extend(new),
+            (Some(Actions::Continuous(all)), Actions::Continuous(new)) => all.extend(new),
+            (all, new) => *all = Some(new),
         }
         transition.observations.extend_f32(&mut current);
         transition.final_observations.extend_f32(&mut rollout.final_observations);

@@ -119,7 +119,7 @@ impl<'a> Training<'a> {
     pub fn new(device: Device, parts: Parts<'a>, rates: Rates, with_critic: bool, seed: u64) -> Result<Self> {
         let Parts { dimensions, learner, critic, objective } = parts;
         let architecture = derived(seed, "architecture", 0);
-        let first = learner.draw(&dimensions.observation, dimensions.outputs(), architecture)?;
+        let first = learner.draw(&dimensions.observation, dimensions.network_outputs(), architecture)?;
         let first = Student::new(first, dimensions)?;
         let critic = match with_critic {
             true => {
@@ -129,10 +129,11 @@ impl<'a> Training<'a> {
             }
             false => None,
         };
-        let trained = Trained::new(&first, critic.as_ref(), objective.theta());
+        let theta = programs::saved_theta(objective, dimensions);
+        let trained = Trained::new(&first, critic.as_ref(), &theta);
         let mut state = vec![];
         let size = |shape: &[usize]| shape.iter().product();
-        for part in objective.theta() {
+        for part in &theta {
             let start = match rates.inner_lr.filter(|_| part.name == "inner_lr") {
                 Some(rate) if part.positive => vec![rate.ln()],
                 Some(rate) => vec![rate],
@@ -168,7 +169,8 @@ impl<'a> Training<'a> {
     /// Draws learner `number` from Λ: its architecture, whose programs are made when it is new, and φ⁰.
     pub(super) fn draw(&mut self, number: u64) -> Result<Drawn> {
         let Parts { dimensions: d, learner, objective, .. } = self.parts;
-        let drawn = learner.draw(&d.observation, d.outputs(), derived(self.seed, "architecture", number))?;
+        let drawn =
+            learner.draw(&d.observation, d.network_outputs(), derived(self.seed, "architecture", number))?;
         let architecture = drawn.name().to_owned();
         let programs = match self.programs.entry(architecture.clone()) {
             Entry::Occupied(programs) => programs.into_mut(),
@@ -250,7 +252,8 @@ impl<'a> Training<'a> {
 
     /// η.
     fn inner_lr(&self) -> f32 {
-        let parts = self.parts.objective.theta().iter().zip(&self.state);
+        let theta = programs::saved_theta(self.parts.objective, self.parts.dimensions);
+        let parts = theta.iter().zip(&self.state);
         let mut rate = parts.filter(|(part, _)| part.name == "inner_lr").map(|(part, tensor)| {
             let value = self.device.read(tensor)[0];
             if part.positive { value.exp() } else { value }

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::Durability;
 use super::tensor::{Container, NamedTensor, parse_safetensors, write_safetensors};
 use crate::engine::evaluate::Score;
+use crate::engine::policy::LOG_STD;
 use crate::error::{Error, IoContext, Result};
 
 const FORMAT: &str = "potstill-dataset";
@@ -114,8 +115,13 @@ impl Dataset {
             "x" => Some(self.x.clone()),
             "y" => Some(self.y.clone()),
             "inner_lr" => Some(NamedTensor::scalar("inner_lr", self.inner_lr)),
-            other => self.extra(&format!("theta.{other}")).cloned(),
+            other => self.extra(&Self::name_of_part(other)).cloned(),
         }
+    }
+
+    /// The name in the file of a part of θ beside `x`, `y` and `inner_lr`.
+    pub fn name_of_part(part: &str) -> String {
+        if part == LOG_STD { part.to_owned() } else { format!("theta.{part}") }
     }
 
     /// The extra tensor `name`.
@@ -228,7 +234,7 @@ impl Dataset {
                 ));
             }
         }
-        if let Some(log_std) = self.extra("log_std").filter(|t| t.data.len() != outputs) {
+        if let Some(log_std) = self.extra(LOG_STD).filter(|t| t.data.len() != outputs) {
             return Err(format!("`log_std` has shape {:?}; expected {outputs} values", log_std.shape));
         }
         for tensor in [&self.x, &self.y].into_iter().chain(&self.extra) {

@@ -2,8 +2,9 @@
 use potstill::engine::objective::Objective;
 use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, Student, Trained, Update, UpdateRule, update};
+use potstill::engine::programs::{Dimensions, Student, Trained, Update, UpdateRule, saved_theta, update};
 use potstill::execute::{Device, Tensor as Numbers};
+use potstill::plugin::Actions;
 use potstill_plugin_api::{Column, Space, Task};
 use rand::Rng;
 
@@ -20,7 +21,7 @@ pub struct Meta {
     /// All parameters of the learner before the inner step.
     pub fresh: Vec<Vec<f64>>,
     pub observations: Vec<f32>,
-    pub actions: Vec<i32>,
+    pub actions: Actions,
     pub log_probs: Vec<f32>,
     pub advantages: Vec<f32>,
     pub returns: Vec<f32>,
@@ -51,30 +52,44 @@ impl Meta {
         Self::of("ppmo", learner, observation, encoder_layers, rows, seed)
     }
 
-    /// An update of `objective`.
+    /// An update of `objective`, of a categorical policy.
     pub fn of(
         objective: &str,
-        (learner, settings): (&str, &[(&str, &str)]),
+        learner: (&str, &[(&str, &str)]),
         observation: &[usize],
         encoder_layers: usize,
         rows: usize,
         seed: u64,
     ) -> Meta {
-        let outputs = 3;
+        let action = Space::Discrete { n: 3 };
+        Self::with_actions(objective, learner, observation, action, encoder_layers, rows, seed)
+    }
+
+    /// An update of `objective`.
+    pub fn with_actions(
+        objective: &str,
+        (learner, settings): (&str, &[(&str, &str)]),
+        observation: &[usize],
+        action: Space,
+        encoder_layers: usize,
+        rows: usize,
+        seed: u64,
+    ) -> Meta {
         let registry = registry();
         let space = Space::unbounded(observation);
-        let policy = Policy::Categorical(outputs);
+        let policy = Policy::of(&action).unwrap();
+        let outputs = policy.outputs();
         let d = Dimensions { k: 4, observation: space.clone(), policy, encoder_layers };
         let learner = registry.learner(learner, &options(settings)).unwrap();
-        let student = Student::new(learner.draw(&space, outputs, 0).unwrap(), &d).unwrap();
+        let drawn = learner.draw(&space, d.network_outputs(), 0).unwrap();
+        let student = Student::new(drawn, &d).unwrap();
         let critic = registry.learner("mlp", &options(&[("width", "5"), ("output-gain", "1")])).unwrap();
         let critic = Student::critic(critic.draw(&space, 1, 0).unwrap(), &d).unwrap();
-        let action = Space::Discrete { n: outputs };
         let task = Task { observation: space.clone(), action, instances: d.k, outputs };
         // Gradients are compared at places that count as constants, though X moves all but the first of them.
         let matching: &[_] = if objective == "gradient-matching" { &[("places", "1")] } else { &[] };
         let objective = registry.objective(objective, &options(matching), &task).unwrap();
-        let trained = Trained::new(&student, &critic, objective.theta());
+        let trained = Trained::new(&student, &critic, &saved_theta(&*objective, &d));
         // With β₁ = 0 the first moment is the gradient, and with this norm nothing is clipped.
         let rule = UpdateRule {
             optimiser: Optimiser::Adam(Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 }),
@@ -87,8 +102,8 @@ impl Meta {
         let size = |s: &[usize]| s.iter().product::<usize>();
         let mut values: Vec<Vec<f64>> =
             trained.shapes.iter().map(|s| uniform(rng, size(s), -0.7, 0.7)).collect();
-        // Logarithms of rates.
-        values[2] = vec![-2.0];
+        let rate = trained.names.iter().position(|name| name == "log_inner_lr").unwrap();
+        values[rate] = vec![-2.0];
         let fresh = student.parameters().iter().map(|p| {
             // Of the size that keeps activations as large as inputs.
             let fan = match p.shape[..] {
@@ -105,15 +120,26 @@ impl Meta {
             uniform(rng, n, low, high).into_iter().map(|v| v as f32).collect()
         };
         let observations = single(rows * size(observation), -1.0, 1.0);
-        let log_probs = single(rows, -1.6, -0.6);
+        // Near those of the policy: where all are clipped nothing has a gradient.
+        let (low, high) = if matches!(policy, Policy::Categorical(_)) { (-1.6, -0.6) } else { (-3.2, -1.8) };
+        let log_probs = single(rows, low, high);
         let (advantages, returns) = (single(rows, -2.0, 2.5), single(rows, -1.0, 1.0));
         let mut acted = single(rows * outputs, -1.0, 1.0);
-        for row in acted.chunks_exact_mut(outputs) {
-            let total: f32 = row.iter().map(|v| v.exp()).sum();
-            row.iter_mut().for_each(|v| *v -= total.ln());
+        if matches!(policy, Policy::Categorical(_)) {
+            for row in acted.chunks_exact_mut(outputs) {
+                let total: f32 = row.iter().map(|v| v.exp()).sum();
+                row.iter_mut().for_each(|v| *v -= total.ln());
+            }
         }
         let estimates = single(rows, -1.0, 1.0);
-        let actions = (0..rows).map(|_| rng.random_range(0..outputs) as i32).collect();
+        let actions = match policy {
+            Policy::Categorical(n) => {
+                Actions::Discrete((0..rows).map(|_| rng.random_range(0..n) as u32).collect())
+            }
+            Policy::Gaussian(n) => {
+                Actions::Continuous((0..rows * n).map(|_| rng.random_range(-2.0..2.0)).collect())
+            }
+        };
         Meta {
             update,
             trained,
@@ -157,7 +183,13 @@ impl Meta {
         let first = inputs.len();
         assert_eq!(plan.input("observation"), Some(first));
         inputs.push(device.rows(plan, first, &self.observations, None));
-        inputs.push(device.int_rows(plan, first + 1, &self.actions, None));
+        inputs.push(match &self.actions {
+            Actions::Discrete(indices) => {
+                let indices: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
+                device.int_rows(plan, first + 1, &indices, None)
+            }
+            Actions::Continuous(numbers) => device.rows(plan, first + 1, numbers, None),
+        });
         let reads = |column: Column| self.objective.columns().contains(&column);
         let columns = [
             Some(&self.log_probs),

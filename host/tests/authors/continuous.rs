@@ -1,0 +1,50 @@
+//! Continuous actions, from the environment of another to a trained agent.
+use crate::{Author, repository};
+use potstill::run::{AgentFile, Dataset};
+
+#[test]
+fn the_pendulum_is_learned_and_distilled() {
+    let author = Author::new();
+    if !author.build(&repository("examples/pendulum"), "built") {
+        return;
+    }
+    let pendulum = |arguments: &[&str]| author.ok(&[&["--plugin", "built"], arguments].concat());
+
+    // Directly, the policy swings it up: random torques give about -1200, a pendulum at rest below as much.
+    author.write(
+        "rl.toml",
+        "meta_epochs = 60\n[ppo]\nreward_scale = 0.1\ngamma = 0.95\n\
+        [evaluation]\nvalidation_learners = 1\nlearners = 2\nepisodes = 20\n",
+    );
+    pendulum(&["rl", "examples/pendulum", "--config", "rl.toml", "--out", "rl"]);
+    let learned = Dataset::load(author.path("rl/dataset.safetensors")).unwrap();
+    let score = learned.info.scores.iter().map(|score| score.mean_return).fold(f64::INFINITY, f64::min);
+    assert!(score > -400.0, "{score}");
+
+    // A dataset of it: means, and one deviation for all.
+    pendulum(&["distill", "examples/pendulum", "--config", "small.toml", "--k", "3", "--out", "run"]);
+    let dataset = Dataset::load(author.path("run/dataset.safetensors")).unwrap();
+    assert_eq!((&dataset.x.shape, &dataset.y.shape), (&vec![3, 3], &vec![3, 1]));
+    assert_eq!(dataset.extra("log_std").unwrap().shape, [1, 1]);
+    pendulum(&["train", "run", "--seed", "2", "--out", "agent"]);
+    let agent = AgentFile::load(author.path("agent")).unwrap();
+    assert_eq!(agent.parameters.last().map(|p| p.name.as_str()), Some("log_std"));
+    let score = |arguments: &[&str]| {
+        pendulum(&[&["eval", "run", "--learners", "2", "--episodes", "2"], arguments].concat())
+    };
+    assert!(score(&["--greedy"]).contains("greedy  return -") && score(&[]).contains("sampled return -"));
+    assert!(pendulum(&["play", "agent", "--quiet", "--greedy"]).contains("in 200 steps"));
+
+    // Goes on bit for bit.
+    let whole = std::fs::read(author.path("run/dataset.safetensors")).unwrap();
+    std::fs::remove_file(author.path("run/checkpoints/checkpoint-00000004.safetensors")).unwrap();
+    pendulum(&["resume", "run"]);
+    assert!(whole == std::fs::read(author.path("run/dataset.safetensors")).unwrap());
+
+    author.refused(
+        &["--plugin", "built", "collect", "examples/pendulum"],
+        "transitions are collected with Discrete actions only",
+    );
+    let hard = ["--plugin", "built", "distill", "examples/pendulum", "--objective", "hard-label"];
+    author.refused(&hard, "only discrete actions have hard labels");
+}
