@@ -4,7 +4,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::setup::Setup;
-use super::teach::Teacher;
+use super::teach::{Teacher, of_moments};
 use crate::engine::evaluate::{Acting, Protocol, Score};
 use crate::engine::offline::Offline;
 use crate::engine::ppmo::Ppmo;
@@ -357,7 +357,7 @@ impl Distillation<'_> {
             x,
             y,
             inner_lr: inner_lr.data[0],
-            extra: own.chain(encoder).collect(),
+            extra: own.chain(encoder).chain(training.observed.iter().flat_map(of_moments)).collect(),
             info: DatasetInfo {
                 environment: setup.environment.clone(),
                 learner: setup.learner_part(),

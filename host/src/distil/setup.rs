@@ -49,6 +49,15 @@ impl<'a> Setup<'a> {
         config.environment.id.clone_from(&environment.id);
         config.environment.settings.clone_from(&environment.settings);
         let spec = &environment.spec;
+        let continuous = matches!(spec.action, Space::Box { .. });
+        let normalize = &mut config.normalize;
+        normalize.rewards.get_or_insert(continuous);
+        let images = matches!(spec.observation, Space::Image { .. });
+        if *normalize.observations.get_or_insert(continuous && !images) && images {
+            return Err(Error::usage(
+                "`normalize.observations`: pixels are scaled to 0–1 and not normalised",
+            ));
+        }
         let dimensions = Dimensions {
             k: *config.dataset.k.get_or_insert_with(|| least_instances(&spec.action)),
             encoder_layers: config.encoder_layers,
@@ -94,6 +103,7 @@ impl<'a> Setup<'a> {
             schedule: optimiser.schedule,
             meta_epochs: self.config.meta_epochs,
             inner_lr: self.config.dataset.inner_lr.map(|rate| rate as f32),
+            normalize_observations: self.config.normalize.observations == Some(true),
             rule: UpdateRule {
                 optimiser: match optimiser.kind {
                     OptimiserKind::Adam => {
@@ -120,6 +130,7 @@ impl<'a> Setup<'a> {
             gamma: ppo.gamma as f32,
             lambda: ppo.lambda as f32,
             reward_scale: ppo.reward_scale as f32,
+            normalize_rewards: self.config.normalize.rewards == Some(true),
         }
     }
 

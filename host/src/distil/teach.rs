@@ -7,6 +7,7 @@ use super::setup::{
 };
 use crate::engine::evaluate::{Protocol, Score, Taught, evaluate};
 use crate::engine::learner::{LearnerDistribution, Parameter};
+use crate::engine::normalize::{Moments, normalized};
 use crate::engine::objective::Objective;
 use crate::engine::policy::Policy;
 use crate::engine::programs::{self, Dimensions, Student};
@@ -42,6 +43,35 @@ impl<T: ?Sized> std::ops::Deref for Source<'_, T> {
     }
 }
 
+/// What a file holds of the moments of observations, and back.
+const NORMALIZER: [&str; 3] = ["normalizer.count", "normalizer.mean", "normalizer.variance"];
+
+pub(super) fn of_moments(moments: &Moments) -> [NamedTensor; 3] {
+    let Moments { count, mean, variance } = moments;
+    let tensor = |name: &str, values: &[f32]| NamedTensor {
+        name: name.into(),
+        shape: vec![values.len()],
+        data: values.to_vec(),
+    };
+    [tensor(NORMALIZER[0], &[*count]), tensor(NORMALIZER[1], mean), tensor(NORMALIZER[2], variance)]
+}
+
+fn moments(tensors: &[NamedTensor], width: usize) -> Result<Option<Moments>> {
+    let find = |name: &str| tensors.iter().find(|t| t.name == name).map(|t| t.data.clone());
+    match NORMALIZER.map(find) {
+        [None, None, None] => Ok(None),
+        [Some(count), Some(mean), Some(variance)]
+            if (count.len(), mean.len(), variance.len()) == (1, width, width)
+                && variance.iter().all(|v| *v >= 0.0) =>
+        {
+            Ok(Some(Moments { count: count[0], mean, variance }))
+        }
+        _ => Err(Error::usage(format!(
+            "the file's `normalizer.…` is not of observations of {width} elements: it is incomplete or of another environment"
+        ))),
+    }
+}
+
 /// θ with ξ in the order of the learner's parameters, and the number of layers that ξ is.
 fn taught(
     dataset: &Dataset,
@@ -65,8 +95,9 @@ fn taught(
     let mut tensors = programs::saved_theta(objective, d).iter().map(part).collect::<Result<Vec<_>>>()?;
     let encoder: Vec<_> =
         dataset.extra.iter().filter_map(|t| Some((t.name.strip_prefix("encoder.")?, t))).collect();
+    let observed = moments(&dataset.extra, d.observation.size())?;
     if encoder.is_empty() {
-        return Ok((Taught { tensors }, 0));
+        return Ok((Taught { tensors, observed }, 0));
     }
     let seed = derived(0, "architecture", 0);
     let student = Student::new(learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
@@ -78,7 +109,7 @@ fn taught(
     match own.filter(|own| own.len() == encoder.len()) {
         Some(own) => {
             tensors.extend(own);
-            Ok((Taught { tensors }, layers))
+            Ok((Taught { tensors, observed }, layers))
         }
         None => Err(Error::usage(
             "the dataset's encoder does not fit this learner: an encoder teaches only the learner it was trained with",
@@ -175,7 +206,8 @@ impl<'a> Teacher<'a> {
         let parameters = device.run(&plan, &inputs);
         let time = started.elapsed();
         let learner = part_of(&*self.learner);
-        Ok(Agent { student, parameters, learner, environment: self.environment.clone(), seed, time, device })
+        let (environment, observed) = (self.environment.clone(), self.taught.observed.clone());
+        Ok(Agent { student, parameters, observed, learner, environment, seed, time, device })
     }
 }
 
@@ -196,6 +228,7 @@ impl std::fmt::Display for Agent {
 pub struct Agent {
     student: Student,
     parameters: Vec<Tensor>,
+    observed: Option<Moments>,
     learner: Part,
     environment: DatasetEnvironment,
     seed: u64,
@@ -225,9 +258,10 @@ impl Agent {
                 None => Err(Error::usage(format!("the agent has no parameter `{}`", p.name))),
             })
             .collect();
+        let observed = moments(&file.parameters, file.environment.spec.observation.size())?;
         let (learner, environment, seed) = (file.learner, file.environment, file.seed);
-        let time = Duration::ZERO;
-        Ok(Agent { student, parameters: parameters?, learner, environment, seed, device, time })
+        let (parameters, time) = (parameters?, Duration::ZERO);
+        Ok(Agent { student, parameters, observed, learner, environment, seed, device, time })
     }
 
     /// The agent as a file holds it.
@@ -238,7 +272,7 @@ impl Agent {
             data: self.device.read(t),
         });
         AgentFile {
-            parameters: parameters.collect(),
+            parameters: parameters.chain(self.observed.iter().flat_map(of_moments)).collect(),
             learner: self.learner.clone(),
             environment: self.environment.clone(),
             seed: self.seed,
@@ -277,7 +311,8 @@ impl Agent {
         let plan: Plan = programs::act(&self.student, &d, rows)?;
         Ok(move |observations: &[f32]| {
             let mut inputs = self.parameters.clone();
-            inputs.push(self.device.rows(&plan, inputs.len(), observations, None));
+            let observations = normalized(self.observed.as_ref(), observations);
+            inputs.push(self.device.rows(&plan, inputs.len(), &observations, None));
             let outputs = self.device.run(&plan, &inputs);
             outputs.first().map(|t| self.device.read(t)).unwrap_or_default()
         })

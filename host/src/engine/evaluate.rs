@@ -3,6 +3,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::learner::LearnerDistribution;
+use super::normalize::{Moments, normalized};
 use super::objective::Objective;
 use super::policy::{Policy, clamp};
 use super::programs::{self, Dimensions, Student};
@@ -67,6 +68,8 @@ pub struct Score {
 pub struct Taught {
     /// θ as it is trained ([`programs::trained_name`]), then ξ's parameters: shape and numbers.
     pub tensors: Vec<(Vec<usize>, Vec<f32>)>,
+    /// By which observations are normalised, where they are.
+    pub observed: Option<Moments>,
 }
 
 /// Teaches learner number `number` of `protocol` and lets it play; gives the returns of its episodes.
@@ -94,7 +97,7 @@ pub fn play_learner(
     let plan = programs::act(&student, dimensions, n)?;
     let policy = dimensions.policy;
     let acts = Acts { device: &device, plan: &plan, parameters: &parameters, policy };
-    let outputs = |observations: &[f32]| acts.outputs(observations);
+    let outputs = |observations: &[f32]| acts.outputs(&normalized(taught.observed.as_ref(), observations));
     let mut random = stream(protocol.seed, "evaluation episodes", number);
     episodes(environments, &outputs, policy, protocol.acting, protocol.episodes, &mut random, &mut ())
 }

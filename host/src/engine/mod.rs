@@ -7,6 +7,7 @@
 //! - `offline`: the outer loop of objectives that learn from a fixed set of transitions.
 //! - `optimiser`: Adam and gradient descent, as part of the update's graph.
 //! - `rollout`, `advantage`: experience and what was good about it.
+//! - `normalize`: running moments of observations and rewards.
 //! - `evaluate`: k-shot learning, the protocol of every score.
 //! - `random`: reproducible random streams.
 
@@ -14,6 +15,7 @@ pub mod advantage;
 pub mod evaluate;
 pub mod learner;
 pub mod mixture;
+pub mod normalize;
 pub mod objective;
 pub mod offline;
 pub mod optimiser;

@@ -7,6 +7,7 @@ use potstill_plugin_api::{Column, Data};
 use rand::seq::SliceRandom;
 
 use super::advantage::{Estimator, Trajectories, estimate};
+use super::normalize::discounted;
 use super::programs;
 use super::random::stream;
 use super::rollout::{Acts, Rollout, collect};
@@ -32,6 +33,8 @@ pub struct Hyperparameters {
     pub lambda: f32,
     /// Multiplies rewards for the critic and the advantages (not for reported returns).
     pub reward_scale: f32,
+    /// Divides them by the running deviation of their discounted sums, too.
+    pub normalize_rewards: bool,
 }
 
 /// One distillation in progress.
@@ -76,11 +79,21 @@ impl<'a> Ppmo<'a> {
     /// The environment's, a plugin's tracing error, or a θ that is not a number any more.
     pub fn meta_epoch(&mut self, environments: &mut [Box<dyn Environments>]) -> Result<Report> {
         let (epoch, seed) = (self.training.meta_epoch, self.training.seed);
-        let mut batches = vec![];
+        let mut experience = vec![];
         for (i, environments) in environments.iter_mut().enumerate() {
             let number = epoch * self.hyper.learners as u64 + i as u64;
-            batches.push(self.experience(environments.as_mut(), number)?);
+            experience.push(self.experience(environments.as_mut(), number)?);
         }
+        // What rewards are worth is known better with those of this meta-epoch.
+        for (_, rollout) in &experience {
+            let ended = |i: usize| rollout.terminated[i] || rollout.truncated[i];
+            let sums = discounted(&rollout.rewards, ended, rollout.environments, self.hyper.gamma);
+            self.training.rewarded.update(&sums);
+        }
+        let batches = experience
+            .into_iter()
+            .map(|(learner, rollout)| self.judged(learner, rollout))
+            .collect::<Result<Vec<_>>>()?;
 
         let mut shuffle = stream(seed, "shuffle", epoch);
         let mut metrics = Means::default();
@@ -100,6 +113,12 @@ impl<'a> Ppmo<'a> {
         }
 
         let report = self.training.end_meta_epoch(metrics)?;
+        if let Some(observed) = &mut self.training.observed {
+            batches
+                .iter()
+                .filter_map(|batch| batch.rollout.seen.as_ref())
+                .for_each(|seen| observed.update(seen));
+        }
         let mean = |values: &mut dyn Iterator<Item = f32>| {
             let (sum, count) = values.fold((0.0, 0), |(s, c), v| (s + v, c + 1));
             (count > 0).then(|| sum / count as f32)
@@ -114,7 +133,7 @@ impl<'a> Ppmo<'a> {
     }
 
     /// Learner `number`, and what it experiences.
-    fn experience(&mut self, environments: &mut dyn Environments, number: u64) -> Result<Batch> {
+    fn experience(&mut self, environments: &mut dyn Environments, number: u64) -> Result<(Drawn, Rollout)> {
         // A new learner; its initialisation φ⁰ stays the same through the meta-epoch.
         let learner = self.training.draw(number)?;
         // π⁰: the learner after one inner step on θ. All rollouts are its.
@@ -129,14 +148,21 @@ impl<'a> Ppmo<'a> {
         };
         let acts = Acts { device: &self.training.device, plan, parameters: &taught, policy: d.policy };
         let mut actions = stream(self.training.seed, "rollout", number);
-        let rollout = collect(environments, &acts, self.hyper.steps, &mut actions)?;
+        let rollout =
+            collect(environments, &acts, self.training.observed.as_ref(), self.hyper.steps, &mut actions)?;
         self.training.steps += rollout.rewards.len() as u64;
+        Ok((learner, rollout))
+    }
 
+    /// What was good about a learner's experience, by the critic.
+    fn judged(&mut self, learner: Drawn, rollout: Rollout) -> Result<Batch> {
         let values = self.values(&rollout.observations)?;
         let last = self.values(&rollout.last_observations)?;
         let finals = self.values(&rollout.final_observations)?;
         let next_values = rollout.next_values(&values, &last, &finals);
-        let rewards: Vec<f32> = rollout.rewards.iter().map(|r| r * self.hyper.reward_scale).collect();
+        let deviation = (self.training.rewarded.variance[0] + 1e-8).sqrt();
+        let scale = self.hyper.reward_scale / if self.hyper.normalize_rewards { deviation } else { 1.0 };
+        let rewards: Vec<f32> = rollout.rewards.iter().map(|r| r * scale).collect();
         let trajectories = Trajectories {
             environments: rollout.environments,
             rewards: &rewards,

@@ -2,6 +2,7 @@
 use rand::Rng;
 
 use super::evaluate::Acting;
+use super::normalize::{Moments, Sums};
 use super::policy::{Chosen, Policy, clamp};
 use super::random::Stream;
 use crate::error::{Error, Result};
@@ -13,8 +14,10 @@ use crate::plugin::environment::{Actions, Environments, Observations};
 pub struct Rollout {
     /// Number of environments.
     pub environments: usize,
-    /// `[steps · environments, observation]`.
+    /// `[steps · environments, observation]`, normalised where they are for the policy.
     pub observations: Vec<f32>,
+    /// Of the observations before that.
+    pub seen: Option<Sums>,
     /// Indices, or numbers `[steps · environments, size]`, as they were drawn.
     pub actions: Option<Actions>,
     /// Log-probability of each action.
@@ -67,21 +70,32 @@ pub fn is_policy(outputs: &[f32], policy: Policy) -> bool {
     }
 }
 
-/// Lets a policy act for `steps` steps from fresh episodes, sampling actions from `stream`.
+/// Lets a policy act for `steps` steps from fresh episodes, sampling actions from `stream`. It sees observations
+/// normalised by `moments`, where there are any.
 ///
 /// # Errors
 /// The environment's, or a policy that is not a number.
 pub fn collect(
     environments: &mut dyn Environments,
     acts: &Acts<'_>,
+    moments: Option<&Moments>,
     steps: usize,
     stream: &mut Stream,
 ) -> Result<Rollout> {
     let n = environments.len();
     let space = environments.spec().action.clone();
     let seeds: Vec<u64> = (0..n).map(|_| stream.random()).collect();
-    let mut current = Vec::new();
-    environments.reset(&seeds)?.extend_f32(&mut current);
+    let mut seen = moments.map(|moments| Sums::new(moments.mean.len()));
+    // As the policy sees them, counted.
+    let mut see = |observations: &Observations| {
+        let mut numbers = as_f32(observations);
+        if let (Some(seen), Some(moments)) = (&mut seen, moments) {
+            seen.add(&numbers);
+            moments.normalize(&mut numbers);
+        }
+        numbers
+    };
+    let mut current = see(&environments.reset(&seeds)?);
     let mut rollout = Rollout { environments: n, ..Rollout::default() };
     let mut running = vec![(0.0f32, 0u32); n];
     for _ in 0..steps {
@@ -101,8 +115,10 @@ pub fn collect(
             (Some(Actions::Continuous(all)), Actions::Continuous(new)) => all.extend(new),
             (all, new) => *all = Some(new),
         }
-        transition.observations.extend_f32(&mut current);
-        transition.final_observations.extend_f32(&mut rollout.final_observations);
+        current = see(&transition.observations);
+        if !transition.final_observations.is_empty() {
+            rollout.final_observations.extend(see(&transition.final_observations));
+        }
         rollout.rewards.extend_from_slice(&transition.rewards);
         rollout.terminated.extend_from_slice(&transition.terminated);
         rollout.truncated.extend_from_slice(&transition.truncated);
@@ -117,6 +133,7 @@ pub fn collect(
         }
     }
     rollout.last_observations = current;
+    rollout.seen = seen;
     Ok(rollout)
 }
 

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::learner::LearnerDistribution;
+use super::normalize::Moments;
 use super::objective::Objective;
 use super::optimiser::Schedule;
 use super::programs::{self, Dimensions, Student, Trained, Update, UpdateRule};
@@ -23,6 +24,8 @@ pub struct Rates {
     pub meta_epochs: u64,
     /// Initial η, where it is not the objective's own.
     pub inner_lr: Option<f32>,
+    /// Bring observations to mean 0 and variance 1.
+    pub normalize_observations: bool,
     /// How gradients become updates.
     pub rule: UpdateRule,
 }
@@ -54,6 +57,10 @@ pub struct Training<'a> {
     pub trained: Trained,
     /// Trained values, first moments, second moments.
     state: Vec<Tensor>,
+    /// Of the observations, where they are normalised.
+    pub observed: Option<Moments>,
+    /// Of discounted sums of rewards.
+    pub rewarded: Moments,
     /// Meta-epochs done.
     pub meta_epoch: u64,
     /// Outer updates done.
@@ -151,6 +158,7 @@ impl<'a> Training<'a> {
         for _ in 0..2 {
             state.extend(trained.shapes.iter().map(|s| device.tensor(&vec![0.0; size(s)], s)));
         }
+        let observed = rates.normalize_observations.then(|| Moments::new(dimensions.observation.size()));
         Ok(Training {
             device,
             parts,
@@ -159,6 +167,8 @@ impl<'a> Training<'a> {
             rates,
             trained,
             state,
+            observed,
+            rewarded: Moments::new(1),
             meta_epoch: 0,
             updates: 0,
             steps: 0,
@@ -261,8 +271,22 @@ impl<'a> Training<'a> {
         rate.next().unwrap_or(f32::NAN)
     }
 
-    /// Everything that is trained, with its moments: name, shape, numbers.
+    /// Everything that is trained, with the optimiser's moments, then what is known of observations and rewards: name,
+    /// shape, numbers.
     pub fn state(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+        let mut state = self.trained_state();
+        let moments = [("observed", self.observed.as_ref()), ("rewarded", Some(&self.rewarded))];
+        for (name, Moments { count, mean, variance }) in
+            moments.into_iter().filter_map(|(n, m)| Some((n, m?)))
+        {
+            state.push((format!("{name}/count"), vec![], vec![*count]));
+            state.push((format!("{name}/mean"), vec![mean.len()], mean.clone()));
+            state.push((format!("{name}/variance"), vec![variance.len()], variance.clone()));
+        }
+        state
+    }
+
+    fn trained_state(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         let prefixes = ["", "first_moment/", "second_moment/"];
         let count = self.trained.names.len();
         self.state
@@ -280,18 +304,28 @@ impl<'a> Training<'a> {
     /// # Errors
     /// A missing tensor, or one of another shape.
     pub fn restore(&mut self, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<()> {
-        let restored: Result<Vec<Tensor>> = self
-            .state()
-            .iter()
-            .map(|(name, shape, _)| match tensors.iter().find(|t| t.0 == *name) {
-                Some((_, found, data)) if found == shape => Ok(self.device.tensor(data, shape)),
-                Some((_, found, _)) => Err(Error::usage(format!(
-                    "checkpoint tensor `{name}` has shape {found:?}, expected {shape:?}"
-                ))),
-                None => Err(Error::usage(format!("the checkpoint has no tensor `{name}`"))),
+        let find = |name: &str, shape: &[usize]| match tensors.iter().find(|t| t.0 == *name) {
+            Some((_, found, data)) if found == shape => Ok(data.clone()),
+            Some((_, found, _)) => Err(Error::usage(format!(
+                "checkpoint tensor `{name}` has shape {found:?}, expected {shape:?}"
+            ))),
+            None => Err(Error::usage(format!("the checkpoint has no tensor `{name}`"))),
+        };
+        let trained = self.trained_state();
+        let restored =
+            trained.iter().map(|(name, shape, _)| Ok(self.device.tensor(&find(name, shape)?, shape)));
+        self.state = restored.collect::<Result<_>>()?;
+        let moments = |name: &str, width: usize| -> Result<Moments> {
+            Ok(Moments {
+                count: find(&format!("{name}/count"), &[])?[0],
+                mean: find(&format!("{name}/mean"), &[width])?,
+                variance: find(&format!("{name}/variance"), &[width])?,
             })
-            .collect();
-        self.state = restored?;
+        };
+        if let Some(observed) = &mut self.observed {
+            *observed = moments("observed", observed.mean.len())?;
+        }
+        self.rewarded = moments("rewarded", 1)?;
         Ok(())
     }
 }

@@ -44,6 +44,8 @@ pub struct DistillConfig {
     pub optimiser: OptimiserConfig,
     /// The reinforcement learning of the outer loop.
     pub ppo: PpoConfig,
+    /// Whether observations and rewards are brought to a common size.
+    pub normalize: NormalizeConfig,
     /// The fixed transitions that an offline objective learns from, in place of reinforcement learning.
     pub offline: OfflineConfig,
     /// How the dataset is scored.
@@ -141,6 +143,18 @@ pub struct PpoConfig {
     pub reward_scale: f64,
 }
 
+/// Normalisation by running moments, which the dataset file carries. None: for continuous actions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NormalizeConfig {
+    /// Observations to mean 0 and variance 1, element by element, within ±10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observations: Option<bool>,
+    /// Rewards divided by the deviation of their discounted sums, for learning (never in reported returns).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewards: Option<bool>,
+}
+
 /// Learning from a fixed set of transitions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -199,6 +213,7 @@ impl Default for DistillConfig {
             },
             optimiser: OptimiserConfig::default(),
             ppo: PpoConfig::default(),
+            normalize: NormalizeConfig::default(),
             offline: OfflineConfig::default(),
             evaluation: EvaluationConfig::default(),
         }
@@ -289,12 +304,13 @@ impl DistillConfig {
         let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
         // Keys that a default leaves out are known too.
         let dataset = DatasetConfig { k: Some(1), inner_lr: Some(1.0) };
+        let normalize = NormalizeConfig { observations: Some(true), rewards: Some(true) };
         let offline = OfflineConfig {
             data: Some(PathBuf::new()),
             sha256: Some(String::new()),
             ..OfflineConfig::default()
         };
-        let complete = DistillConfig { dataset, offline, ..DistillConfig::default() };
+        let complete = DistillConfig { dataset, normalize, offline, ..DistillConfig::default() };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // From the text again: a value of the wrong type is shown in its line.

@@ -10,7 +10,7 @@
 //! | `log_std` | any, as many as policy outputs | the label of a Gaussian policy's log standard deviation |
 //! | `theta.…` | any | further parts of θ that the objective learned |
 //! | `encoder.…` | any | parameters ξ of the learner's encoder |
-//! | `normalizer.…` | any | statistics of the observations: `mean`, `var`, `count` |
+//! | `normalizer.mean`, `.variance`, `.count` | `[observation]`, `[1]` | the moments by which observations are normalised |
 //!
 //! The header's metadata holds `format` = `potstill-dataset`, `potstill`, one JSON value that
 //! [`DatasetInfo`] describes, and `sha256`, a checksum of the rest.

@@ -21,8 +21,8 @@ mod transitions;
 pub use agent::AgentFile;
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
-    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, OfflineConfig, OptimiserConfig,
-    OptimiserKind, Options, PluginConfig, PpoConfig,
+    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, NormalizeConfig, OfflineConfig,
+    OptimiserConfig, OptimiserKind, Options, PluginConfig, PpoConfig,
 };
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part};
 pub use directory::{PluginVersion, RunDirectory, Versions};

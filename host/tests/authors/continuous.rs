@@ -13,7 +13,7 @@ fn the_pendulum_is_learned_and_distilled() {
     // Directly, the policy swings it up: random torques give about -1200, a pendulum at rest below as much.
     author.write(
         "rl.toml",
-        "meta_epochs = 60\n[ppo]\nreward_scale = 0.1\ngamma = 0.95\n\
+        "meta_epochs = 60\n[ppo]\ngamma = 0.95\n\
         [evaluation]\nvalidation_learners = 1\nlearners = 2\nepisodes = 20\n",
     );
     pendulum(&["rl", "examples/pendulum", "--config", "rl.toml", "--out", "rl"]);
@@ -28,7 +28,13 @@ fn the_pendulum_is_learned_and_distilled() {
     assert_eq!(dataset.extra("log_std").unwrap().shape, [1, 1]);
     pendulum(&["train", "run", "--seed", "2", "--out", "agent"]);
     let agent = AgentFile::load(author.path("agent")).unwrap();
-    assert_eq!(agent.parameters.last().map(|p| p.name.as_str()), Some("log_std"));
+    assert!(agent.parameters.iter().any(|p| p.name == "log_std" && p.shape == [1, 1]));
+    // What observations are normalised by travels with both: cosine and sine stay within 1, the speed does not.
+    let variance = &dataset.extra("normalizer.variance").unwrap().data;
+    assert!(variance[..2].iter().all(|v| *v < 1.0) && variance[2] > 1.0, "{variance:?}");
+    assert!(agent.parameters.iter().any(|p| p.name == "normalizer.variance" && p.data == *variance));
+    let config = std::fs::read_to_string(author.path("run/config.toml")).unwrap();
+    assert!(config.contains("[normalize]\nobservations = true\nrewards = true"), "{config}");
     let score = |arguments: &[&str]| {
         pendulum(&[&["eval", "run", "--learners", "2", "--episodes", "2"], arguments].concat())
     };
