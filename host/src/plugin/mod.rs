@@ -25,6 +25,7 @@ mod settings;
 mod source;
 mod text;
 mod trace;
+mod traced;
 mod wasm;
 
 pub use environment::{Actions, Environments, Observations, RenderMode, Transition};

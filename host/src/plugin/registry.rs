@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 use super::builtin::Builtin;
 use super::check::Checked;
 use super::environment::Environments;
-use super::native::{NativeEnvironments, NativeLearners, NativeObjective, NativePlugin};
+use super::native::{NativeEnvironments, NativeObjective, NativePlugin};
 use super::settings::resolve;
 use super::source::{Candidate, scan};
+use super::traced::{TracedLearners, TracedObjective};
 use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
     WasmObjective, hex,
@@ -529,7 +530,8 @@ impl Opened {
                 Ok(Box::new(Checked::new(raw, spec, num_envs)?))
             }
             Code::Native(native) => {
-                let (raw, spec) = NativeEnvironments::make(native.clone(), num_envs, &settings)?;
+                let (raw, spec) = NativeEnvironments::make(native.clone(), num_envs, &settings)
+                    .map_err(|fault| fault.error(&self.plugin))?;
                 Ok(Box::new(Checked::new(raw, spec, num_envs)?))
             }
             _ => Err(self.other_role()),
@@ -543,7 +545,7 @@ impl Opened {
     fn learner(self, settings: &[(String, String)]) -> Result<Box<dyn LearnerDistribution>> {
         let settings = self.resolved(settings)?;
         match self.code {
-            Code::Native(native) => Ok(Box::new(NativeLearners::new(native, settings))),
+            Code::Native(native) => Ok(Box::new(TracedLearners::new(&self.plugin, native, settings))),
             Code::Learner(program) => Ok(Box::new(WasmLearners::new(program, settings))),
             _ => Err(self.other_role()),
         }
@@ -552,7 +554,10 @@ impl Opened {
     fn objective(self, settings: &[(String, String)], task: &Task) -> Result<Box<dyn Objective>> {
         let settings = self.resolved(settings)?;
         match self.code {
-            Code::Native(native) => Ok(Box::new(NativeObjective::new(native, settings, task)?)),
+            Code::Native(native) => {
+                let make = |settings: &[_], task: &_| NativeObjective::make(native, settings, task);
+                Ok(Box::new(TracedObjective::new(&self.plugin, settings, task, make)?))
+            }
             Code::Objective(program) => Ok(Box::new(WasmObjective::new(program, settings, task)?)),
             _ => Err(self.other_role()),
         }
