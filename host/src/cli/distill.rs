@@ -96,6 +96,11 @@ struct Common {
 }
 
 impl Common {
+    /// Whether its configuration file asks to isolate native plugins.
+    fn isolates(&self) -> Result<bool> {
+        self.config.as_ref().map_or(Ok(false), |path| Ok(DistillConfig::load(path)?.isolate))
+    }
+
     fn config(&self, environment: Option<&str>) -> Result<DistillConfig> {
         let mut config = match &self.config {
             Some(path) => DistillConfig::load(path)?,
@@ -131,6 +136,10 @@ impl Common {
 }
 
 impl Distill {
+    pub(super) fn isolates(&self) -> Result<bool> {
+        self.common.isolates()
+    }
+
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let mut config = self.common.config(self.environment.as_deref())?;
         if self.k.is_some() {
@@ -144,6 +153,10 @@ impl Distill {
 }
 
 impl Rl {
+    pub(super) fn isolates(&self) -> Result<bool> {
+        self.common.isolates()
+    }
+
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let mut config = self.common.config(self.environment.as_deref())?;
         // One network is trained: with one learner's episodes in a meta-epoch there is nothing to average.

@@ -266,7 +266,7 @@ impl<R: RawEnvironments> Environments for Checked<R> {
 }
 
 impl Failure {
-    fn into_cause(self) -> String {
+    pub(crate) fn into_cause(self) -> String {
         match self {
             Failure::Refused(cause) => tame(&cause, LONGEST_MESSAGE),
             Failure::Broken(cause) => cause,

@@ -7,7 +7,8 @@
 //!    │        check.rs         Checked: every answer of every environment is checked here, once
 //!    │        trace.rs         the graph that learners and objectives write, every argument checked, once
 //!    │        wasm/            loader: sandboxed components                       ┐ a file for each role,
-//!    │        native/          loader: the C contract, in a library or linked in  ┘ over check and trace
+//!    │        native/          loader: the C contract, in a library or linked in  ┤ over check, trace, traced
+//!    │        isolate/         loader: the C contract, in a process of its own    ┘
 //!    │        builtin.rs       the plugins that are linked in
 //!    ▼        registry.rs      ids → loaders; source.rs finds the files, settings.rs reads the options
 //! ```
@@ -18,6 +19,8 @@
 pub mod builtin;
 mod check;
 pub mod environment;
+#[cfg(unix)]
+mod isolate;
 mod limits;
 mod native;
 mod registry;
@@ -32,3 +35,6 @@ pub use environment::{Actions, Environments, Observations, RenderMode, Transitio
 pub use limits::Limits;
 pub use registry::{Description, Entry, Loader, Registry};
 pub use wasm::{LogLevel, LogSink};
+
+#[cfg(unix)]
+pub(crate) use isolate::serve;

@@ -50,7 +50,7 @@ pub(crate) struct Declared {
 }
 
 /// [`Judged`] in numbers.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RawJudged {
     pub(crate) theta: Vec<u32>,
     pub(crate) fresh: Vec<u32>,
