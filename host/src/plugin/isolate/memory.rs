@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -102,8 +101,6 @@ impl Turn {
 
     /// Watches for a while whether there is more than `seen`.
     pub(super) fn watch(&self, seen: u32) -> bool {
-        static CORES: OnceLock<usize> = OnceLock::new();
-        let cores = *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, Into::into));
         let started = Instant::now();
         loop {
             for _ in 0..64 {
@@ -112,10 +109,11 @@ impl Turn {
                 }
                 std::hint::spin_loop();
             }
-            // On one core the other side waits for it.
-            if cores == 1 || started.elapsed() > WATCH {
+            if started.elapsed() > WATCH {
                 return false;
             }
+            // The other side may be waiting for this very core: whoever wakes another tends to get it as a neighbour.
+            std::thread::yield_now();
         }
     }
 
