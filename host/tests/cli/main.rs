@@ -1,10 +1,15 @@
 //! The program as a user runs it: whole commands, what they print, what they leave on disk.
 mod commands;
 mod interruption;
+#[cfg(unix)]
+mod isolation;
 mod learning;
 mod python;
 mod refusals;
 mod run;
+
+#[path = "../common/c.rs"]
+mod c;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

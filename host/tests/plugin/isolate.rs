@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use potstill::plugin::{Actions, Observations, Registry};
 
+use crate::c::{compile, processes_with};
 use crate::native::hostile;
-use crate::{compile, isolated, registry, settings};
+use crate::{isolated, registry, settings};
 
 /// A folder with the plugin and a manifest that asks for short limits.
 fn with_limits(library: &Path, seconds: f64) -> tempfile::TempDir {
@@ -22,13 +23,6 @@ fn with_limits(library: &Path, seconds: f64) -> tempfile::TempDir {
     folder
 }
 
-/// Processes that host this library, by what the system says of them.
-fn processes_of(library: &Path) -> usize {
-    let listed = Command::new("ps").args(["-eo", "stat=,args="]).output().unwrap();
-    let name = library.to_string_lossy();
-    String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains(&*name)).count()
-}
-
 /// Plays a little: the first error, and that every later call gives the same.
 fn first_error(registry: &Registry) -> String {
     let mut environments = match registry.make_environments("test/native", &[], 1) {
@@ -37,7 +31,12 @@ fn first_error(registry: &Registry) -> String {
     };
     let mut play = || {
         environments.reset(&[1])?;
-        (0..3).try_for_each(|_| environments.step(&Actions::Discrete(vec![0])).map(|_| ()))
+        (0..3).try_for_each(|_| -> potstill::Result<()> {
+            environments.step(&Actions::Discrete(vec![0]))?;
+            // Its process sleeps by now, and has to be woken through the socket.
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(())
+        })
     };
     match (play(), play()) {
         (Err(first), Err(again)) => {
@@ -57,7 +56,7 @@ fn each_death_is_one_clear_error() {
         ("EXITS", "in `step`: its process exited in the middle of the call, with status 0"),
         ("KILLED", "in `step`: its process was ended by signal 9 (killed"),
         ("LEAVES_CHILD", "in `step`: its process was ended by signal 6 (abort)"),
-        ("CLOSES_ALL", "in `step`: its process "),
+        ("CLOSES_ALL", "in `step`: its process was ended: it closed the host's socket"),
         ("WRITES_TO_ALL", "in `step`: its process was ended: it wrote to the host's socket"),
         ("HANGS", "in `step`: no answer within 0.5 s (limit `step-seconds`): its process was ended"),
         ("SEGFAULTS_IN_MAKE", "in `make`: its process was ended by signal 11 (segmentation fault)"),
@@ -72,7 +71,7 @@ fn each_death_is_one_clear_error() {
         let whole = format!("plugin `test/native-v1`, {expected}");
         assert!(error.starts_with(&whole) || error == expected, "{mode}: {error}");
         assert_eq!(error.lines().count(), usize::from(!expected.is_empty()), "{mode}: {error}");
-        assert_eq!(processes_of(folder.path()), 0, "{mode}");
+        assert_eq!(processes_with(folder.path()), 0, "{mode}");
     }
 }
 
@@ -131,7 +130,7 @@ fn an_end_that_takes_too_long_is_cut_short() {
         let started = Instant::now();
         drop(isolated(&[folder.path().to_owned()]).make_environments("test/native", &[], 1).unwrap());
         assert!(started.elapsed() < Duration::from_secs(5), "{mode}");
-        assert_eq!(processes_of(folder.path()), 0, "{mode}");
+        assert_eq!(processes_with(folder.path()), 0, "{mode}");
     }
 }
 

@@ -7,9 +7,10 @@ mod native;
 mod nd_cartpole;
 mod registry;
 
+#[path = "../common/c.rs"]
+mod c;
+
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
 
 use potstill::plugin::Registry;
 
@@ -29,30 +30,4 @@ fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 fn repository(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
-
-/// Compiles C with the system's compiler into a library of its own folder.
-fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
-    compile_with("CC", "cc", source, name, &[&["-std=c11"], flags].concat())
-}
-
-/// Compiles with what the environment variable names, or with `compiler`.
-fn compile_with(variable: &str, compiler: &str, source: &str, name: &str, flags: &[&str]) -> PathBuf {
-    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| tempfile::tempdir().unwrap()).path();
-    let output =
-        folder.join(format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
-    let compiled = Command::new(std::env::var(variable).unwrap_or(compiler.into()))
-        .args(["-Wall", "-Wextra", "-O1", "-shared", "-fPIC"])
-        .args(flags)
-        .arg("-I")
-        .arg(repository("plugin-api/include"))
-        .arg("-o")
-        .arg(&output)
-        .arg(repository(source))
-        .arg("-lm")
-        .output()
-        .unwrap_or_else(|e| panic!("a compiler ({compiler}, or what {variable} names): {e}"));
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    output
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use potstill::plugin::{Actions, RenderMode};
 use potstill_plugin_api::Role;
 
-use crate::{compile, registry, settings};
+use crate::c::compile;
+use crate::{registry, settings};
 
 pub(crate) fn hostile(mode: &str) -> PathBuf {
     compile("tests/hostile-native/plugin.c", mode, &[&format!("-DMODE={mode}")])

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::memory::{FAILED, Layout, Memory, nameless_file};
 use super::message::{self, Description, Next, Reply, Request};
+use super::serve::SOCKET_LOST;
 use crate::plugin::Limits;
 use crate::plugin::check::{Failure, Fault};
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
@@ -278,9 +279,7 @@ impl Process {
                     "its process was ended: it wrote to the host's socket, which is not its own ({error})"
                 )
             }
-            (None, _) if closed => {
-                "its process was ended: it closed the host's socket, which is not its own".into()
-            }
+            (None, _) if closed => CLOSED.into(),
             (None, _) => format!("its process was ended: the socket to it failed ({error})"),
         };
         self.ended = Some(cause.clone());
@@ -328,6 +327,9 @@ impl Drop for Process {
     }
 }
 
+/// What a process did that can no longer be reached.
+const CLOSED: &str = "its process was ended: it closed the host's socket, which is not its own";
+
 /// How a process ended that should not have.
 fn ending(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
@@ -344,6 +346,7 @@ fn ending(status: ExitStatus) -> String {
             };
             format!("its process was ended by signal {signal}{name}")
         }
+        (None, Some(code)) if code == i32::from(SOCKET_LOST) => CLOSED.into(),
         (None, Some(code)) => format!("its process exited in the middle of the call, with status {code}"),
         (None, None) => "its process ended".into(),
     }

@@ -21,6 +21,8 @@ use crate::plugin::traced::{RawLearner, RawLearners, RawObjective};
 
 /// The hidden command.
 pub(super) const COMMAND: &str = "__host-plugin";
+/// Exit status of a process whose socket is of no more use: the plugin has closed it.
+pub(super) const SOCKET_LOST: u8 = 113;
 
 /// Runs the library for the host that started this process, until the host has no more need of it.
 pub(crate) fn serve(library: &Path) -> ExitCode {
@@ -53,9 +55,10 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
         drawn: 0,
         objective: None,
     };
-    // It fails when the host is gone, or the plugin has closed what is not its own: the host knows.
-    let _ = reply(&socket, Ok((description, vec![]))).and_then(|()| served.run());
-    ExitCode::SUCCESS
+    match reply(&socket, Ok((description, vec![]))).and_then(|()| served.run()) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => ExitCode::from(SOCKET_LOST),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Takes the socket and the memory from standard input and output, where the host has put them, and gives the plugin
