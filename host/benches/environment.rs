@@ -35,7 +35,7 @@ fn step(c: &mut Criterion) {
 }
 
 fn plugins(c: &mut Criterion) {
-    let registry = Registry::discover(&[], &[]).expect("a registry");
+    let registry = Registry::discover(&[], &[], None).expect("a registry");
     let mut group = c.benchmark_group("plugins");
     for entry in registry.entries().iter().filter(|entry| entry.loader == Loader::Wasm) {
         let Some(id) = &entry.id else { continue };

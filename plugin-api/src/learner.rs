@@ -1,7 +1,9 @@
+use serde::{Deserialize, Serialize};
+
 use crate::Space;
 
 /// How a parameter starts in a fresh learner. The host draws it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Init {
     /// All this value.
     Constant(f64),

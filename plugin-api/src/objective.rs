@@ -1,7 +1,9 @@
+use serde::{Deserialize, Serialize};
+
 use crate::Space;
 
 /// What an objective is told about the task.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Space of one observation.
     pub observation: Space,
@@ -14,7 +16,7 @@ pub struct Task {
 }
 
 /// How a part of θ starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MetaInit {
     /// All this value.
     Constant(f64),
@@ -25,7 +27,7 @@ pub enum MetaInit {
 }
 
 /// A part of θ, the dataset that is learned.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetaParameter {
     /// Its key in the dataset.
     pub name: String,
@@ -57,7 +59,7 @@ impl MetaParameter {
 }
 
 /// Where the transitions that a loss is computed on come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Data {
     /// The taught learner's own rollouts, with generalised advantage estimates (Schulman et al. 2016).
     #[default]
@@ -70,7 +72,7 @@ pub enum Data {
 }
 
 /// A tensor of the batch, one row for each of its `b` transitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Column {
     /// `[b, …]`.
     Observations,

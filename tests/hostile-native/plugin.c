@@ -1,7 +1,12 @@
-/* Native plugins that break the contract, one for each -DMODE=n. The test compiles them; see host/tests/plugin/native.rs. */
+/* Native plugins that break the contract, one for each -DMODE=n. The tests compile them: host/tests/plugin/native.rs,
+ * and isolate.rs for those that take their process with them. */
+#define _GNU_SOURCE
 #include <math.h>
+#include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "potstill.h"
 
@@ -9,7 +14,10 @@ enum {
     GOOD, WRONG_MAGIC, NEWER_MAJOR, NEWER_MINOR, SHORT_DESCRIPTION, UNKNOWN_ROLE, NO_ID, BAD_UTF8, NO_FUNCTIONS,
     SHORT_TABLE, NULL_STEP, HALF_SNAPSHOT, NULL_DESCRIPTION, NULL_OPTIONS, BAD_OPTION, NO_HANDLE, REFUSES, FAILS,
     UNKNOWN_CODE, NO_WORDS, UNKNOWN_SPACE, NULL_SHAPE, HUGE_SPACE, NAN_REWARD, NAN_OBSERVATION, BAD_FLAG, BOTH_FLAGS,
-    STEP_FAILS, NULL_PICTURE, HUGE_PICTURE, OTHER_ID, ABORTS, SEGFAULTS, HANGS
+    STEP_FAILS, NULL_PICTURE, HUGE_PICTURE, OTHER_ID,
+    /* in `step`, or where the name says so */
+    ABORTS, SEGFAULTS, HANGS, EXITS, OVERFLOWS, KILLED, PRINTS, CLOSES_ALL, WRITES_TO_ALL, LEAVES_CHILD,
+    ABORTS_ON_LOAD, HANGS_ON_LOAD, SEGFAULTS_IN_MAKE, SEGFAULTS_IN_RESET, HANGS_IN_DESTROY, EXITS_IN_DESTROY
 };
 #ifndef MODE
 #define MODE GOOD
@@ -21,13 +29,23 @@ static const char *last_error(void) { return IS(NO_WORDS) ? NULL : "these are my
 static int32_t make(uint32_t n, const potstill_setting *s, uint32_t c, potstill_environments **out) {
     static int one;
     (void)n, (void)s, (void)c;
+    if (IS(SEGFAULTS_IN_MAKE)) *(volatile int *)8 = 1;
     if (IS(REFUSES)) return POTSTILL_REFUSED;
     if (IS(FAILS) || IS(NO_WORDS)) return POTSTILL_FAILED;
     if (IS(UNKNOWN_CODE)) return 77;
     *out = IS(NO_HANDLE) ? NULL : (potstill_environments *)&one;
     return POTSTILL_OK;
 }
-static void destroy(potstill_environments *e) { (void)e; }
+static void hang(void) { for (volatile int i = 0;; i = 0) (void)i; }
+static int overflow(volatile int *below) {
+    volatile int here[4096] = {*below};
+    return overflow(here) + here[1];
+}
+static void destroy(potstill_environments *e) {
+    (void)e;
+    if (IS(HANGS_IN_DESTROY)) hang();
+    if (IS(EXITS_IN_DESTROY)) exit(7);
+}
 
 static int32_t spec(potstill_environments *e, potstill_spec *out) {
     static const uint32_t shape[] = {2}, huge[] = {4000000000u, 4000000000u};
@@ -41,6 +59,7 @@ static int32_t spec(potstill_environments *e, potstill_spec *out) {
 
 static int32_t reset(potstill_environments *e, const uint64_t *seeds, void *o) {
     (void)e, (void)seeds;
+    if (IS(SEGFAULTS_IN_RESET)) *(volatile int *)8 = 1;
     ((float *)o)[0] = ((float *)o)[1] = IS(NAN_OBSERVATION) ? NAN : 0;
     return POTSTILL_OK;
 }
@@ -50,7 +69,15 @@ static int32_t step(potstill_environments *e, const void *a, potstill_transition
     if (IS(STEP_FAILS)) return POTSTILL_FAILED;
     if (IS(ABORTS)) abort();
     if (IS(SEGFAULTS)) *(volatile int *)8 = 1;
-    if (IS(HANGS)) for (volatile int i = 0;; i = 0) (void)i;
+    if (IS(HANGS)) hang();
+    if (IS(EXITS)) exit(0);
+    if (IS(OVERFLOWS)) overflow(&(volatile int){1});
+    if (IS(KILLED)) kill(getpid(), SIGKILL);
+    if (IS(PRINTS)) printf("printed by the plugin\n"), fflush(stdout);
+    if (IS(CLOSES_ALL)) for (int file = 0; file < 1024; file++) close(file);
+    if (IS(WRITES_TO_ALL)) for (int file = 3; file < 1024; file++) (void)!write(file, "garbage", 7);
+    if (IS(LEAVES_CHILD) && fork() == 0) for (;;) pause();
+    if (IS(LEAVES_CHILD)) abort();
     ((float *)t->observations)[0] = ((float *)t->observations)[1] = 0;
     t->rewards[0] = IS(NAN_REWARD) ? NAN : 1;
     t->terminated[0] = IS(BAD_FLAG) ? 7 : IS(BOTH_FLAGS);
@@ -92,5 +119,7 @@ static const potstill_plugin_description description = {
 
 POTSTILL_EXPORT const potstill_plugin_description *potstill_plugin(const potstill_host *host) {
     (void)host;
+    if (IS(ABORTS_ON_LOAD)) abort();
+    if (IS(HANGS_ON_LOAD)) hang();
     return IS(NULL_DESCRIPTION) ? NULL : &description;
 }

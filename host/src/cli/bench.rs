@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use potstill_plugin_api::Role;
 use serde_json::json;
 
 use super::options::threads;
@@ -9,14 +10,17 @@ use crate::distil::Setup;
 use crate::engine::ppmo::Ppmo;
 use crate::error::{Error, Result};
 use crate::execute::Device;
-use crate::plugin::{Actions, Registry};
+use crate::plugin::{Actions, Loader, Registry};
 use crate::run::DistillConfig;
 
 /// Time what Potstill spends its time on, on this machine
 ///
-/// Medians over repetitions. Compare ratios of one run, not figures of two.
+/// Medians over repetitions. Compare ratios of one run, not figures of two. With cart-pole as a native plugin
+/// (--plugin), also what it costs to isolate it.
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill bench --threads 2 --json")]
+#[command(
+    after_help = "Examples:\n  potstill bench --threads 2 --json\n  potstill --plugin libpotstill_nd_cartpole.so bench"
+)]
 pub(super) struct Bench {
     /// CPU threads; 0 for all
     #[arg(long, default_value_t = 0)]
@@ -34,7 +38,7 @@ pub(super) struct Bench {
 
 /// One timing: what, how long, and how often per second where that says more.
 struct Timing {
-    name: &'static str,
+    name: String,
     seconds: f64,
     per_second: Option<f64>,
 }
@@ -64,9 +68,10 @@ impl Bench {
                 (config.ppo.learners, config.ppo.minibatch) = (1, 512);
             },
         )?);
-        for (name, n) in [("environment steps, 64 copies", 64), ("environment steps, 1024 copies", 1024)] {
-            timings.push(environment_steps(registry, name, n)?);
+        for copies in [64, 1024] {
+            timings.push(environment_steps(registry, "environment steps", copies)?);
         }
+        timings.extend(isolation(registry)?);
         if self.json {
             let rows = timings
                 .iter()
@@ -75,7 +80,7 @@ impl Bench {
         }
         for t in &timings {
             let rate = t.per_second.map_or(String::new(), |r| format!("  {:.2} M/s", r / 1e6));
-            say(&format!("{:<70} {:>10.3} ms{rate}", t.name, t.seconds * 1e3))?;
+            say(&format!("{:<70} {:>10.4} ms{rate}", t.name, t.seconds * 1e3))?;
         }
         Ok(())
     }
@@ -102,17 +107,32 @@ impl Bench {
             ppmo.meta_epoch(&mut environments)?;
             times.push(started.elapsed());
         }
-        Ok(Timing { name, seconds: median(&mut times), per_second: None })
+        Ok(Timing { name: name.into(), seconds: median(&mut times), per_second: None })
     }
 }
 
-fn environment_steps(registry: &Registry, name: &'static str, copies: usize) -> Result<Timing> {
+/// The cart-pole's library in this process and in one of its own, where it is a library.
+fn isolation(registry: &Registry) -> Result<Vec<Timing>> {
+    let entry = registry.find(Role::Environment, "nd-cartpole")?;
+    let (Loader::Native, Some(library)) = (entry.loader, &entry.path) else { return Ok(vec![]) };
+    let library = std::slice::from_ref(library);
+    let (here, isolated) =
+        (Registry::of(library, &[])?, Registry::isolated(library, &[], super::this_program()?)?);
+    let mut timings = vec![];
+    for copies in [1, 64, 1024] {
+        timings.push(environment_steps(&here, "environment steps, in this process", copies)?);
+        timings.push(environment_steps(&isolated, "environment steps, isolated", copies)?);
+    }
+    Ok(timings)
+}
+
+fn environment_steps(registry: &Registry, what: &str, copies: usize) -> Result<Timing> {
     let mut environments = registry.make_environments("nd-cartpole", &[], copies)?;
     environments.reset(&(0..copies as u64).collect::<Vec<_>>())?;
     let actions: Vec<Actions> = (0..8u32)
         .map(|i| Actions::Discrete((0..copies as u32).map(|c| (c * 7 + i * 3) / 2 % 2).collect()))
         .collect();
-    let calls = 200_000 / copies;
+    let calls = (200_000 / copies).min(20_000);
     let mut times = vec![];
     for _ in 0..7 {
         let started = Instant::now();
@@ -122,6 +142,8 @@ fn environment_steps(registry: &Registry, name: &'static str, copies: usize) -> 
         times.push(started.elapsed());
     }
     let seconds = median(&mut times) / calls as f64;
+    let plural = if copies == 1 { "copy" } else { "copies" };
+    let name = format!("{what}, {copies} {plural}");
     Ok(Timing { name, seconds, per_second: Some(copies as f64 / seconds) })
 }
 

@@ -109,6 +109,11 @@ struct Common {
 }
 
 impl Common {
+    /// Whether its configuration file asks to isolate native plugins.
+    fn isolates(&self) -> Result<bool> {
+        self.config.as_ref().map_or(Ok(false), |path| Ok(DistillConfig::load(path)?.isolate))
+    }
+
     fn config(&self, environment: Option<&str>) -> Result<DistillConfig> {
         let mut config = match &self.config {
             Some(path) => DistillConfig::load(path)?,
@@ -149,7 +154,7 @@ impl Common {
         if environment.is_none() && self.config.is_none() {
             return say("\nName an environment to see its options too: potstill distill nd-cartpole --help");
         }
-        let registry = Registry::discover(plugins, &[])?;
+        let registry = Registry::discover(plugins, &[], None)?;
         let mut named = vec![(Role::Environment, config.environment.id.as_str(), "--set", String::new())];
         let learners = config.learner.plugins();
         for (id, _) in &learners {
@@ -168,6 +173,10 @@ impl Common {
 impl Distill {
     pub(super) fn help(&self, plugins: &[PathBuf]) -> Result<()> {
         self.common.help(self.environment.as_deref(), plugins)
+    }
+
+    pub(super) fn isolates(&self) -> Result<bool> {
+        self.common.isolates()
     }
 
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
@@ -198,6 +207,10 @@ impl Distill {
 impl Rl {
     pub(super) fn help(&self, plugins: &[PathBuf]) -> Result<()> {
         self.common.help(self.environment.as_deref(), plugins)
+    }
+
+    pub(super) fn isolates(&self) -> Result<bool> {
+        self.common.isolates()
     }
 
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {

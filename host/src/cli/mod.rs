@@ -33,6 +33,9 @@ struct Arguments {
     /// A plugin: a .wasm file, or a folder with a plugin.toml. May be repeated
     #[arg(long = "plugin", value_name = "PATH", global = true)]
     plugins: Vec<PathBuf>,
+    /// Run native plugins in processes of their own: their crash is an error, not the end of potstill
+    #[arg(long, global = true)]
+    isolate: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -52,6 +55,12 @@ enum Command {
     #[command(subcommand)]
     Reproduce(reproduce::Reproduce),
     Bench(bench::Bench),
+    /// The process of an isolated plugin
+    #[cfg(unix)]
+    #[command(name = "__host-plugin", hide = true)]
+    HostPlugin {
+        library: PathBuf,
+    },
 }
 
 /// Runs the program with the process's arguments.
@@ -70,6 +79,10 @@ pub fn main() -> ExitCode {
         }
         std::process::exit(refusal.exit_code())
     });
+    #[cfg(unix)]
+    if let Command::HostPlugin { library } = &arguments.command {
+        return crate::plugin::serve(library);
+    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,11 +107,15 @@ fn help_on_plugins() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let recorded = match &arguments.command {
-        Command::Resume(command) => command.plugins(),
-        _ => vec![],
+    // A run goes on with the plugins it began with, and a configuration may ask to isolate them.
+    let (recorded, isolate) = match &arguments.command {
+        Command::Resume(command) => (command.plugins(), command.isolates()),
+        Command::Distill(command) => (vec![], command.isolates()?),
+        Command::Rl(command) => (vec![], command.isolates()?),
+        _ => (vec![], false),
     };
-    let registry = Registry::discover(&arguments.plugins, &recorded)?;
+    let isolate = if arguments.isolate || isolate { Some(this_program()?) } else { None };
+    let registry = Registry::discover(&arguments.plugins, &recorded, isolate)?;
     match &arguments.command {
         Command::Distill(command) => command.run(&registry),
         Command::Rl(command) => command.run(&registry),
@@ -111,6 +128,17 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Plugin(command) => command.run(&registry),
         Command::Reproduce(command) => command.run(&registry),
         Command::Bench(command) => command.run(&registry),
+        #[cfg(unix)]
+        Command::HostPlugin { .. } => Err(Error::usage("it needs no registry")),
+    }
+}
+
+/// This program, to start it again.
+fn this_program() -> Result<PathBuf> {
+    // The very same, even if another has taken its place in the file system.
+    match cfg!(target_os = "linux") {
+        true => Ok("/proc/self/exe".into()),
+        false => std::env::current_exe().map_err(|e| Error::usage(format!("--isolate: {e}"))),
     }
 }
 

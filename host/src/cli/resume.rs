@@ -37,6 +37,12 @@ impl Resume {
         paths.filter_map(|plugin| plugin.path.filter(|path| path.is_file())).collect()
     }
 
+    /// Whether the run began with isolated plugins.
+    pub(super) fn isolates(&self) -> bool {
+        let config = RunDirectory::inspect(&self.run).and_then(|run| run.config());
+        config.is_ok_and(|config| config.isolate)
+    }
+
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let run = RunDirectory::open(&self.run)?;
         let mut config = run.config()?;

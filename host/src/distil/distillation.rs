@@ -188,22 +188,29 @@ impl Distillation<'_> {
     /// # Errors
     /// [`Error::Interrupted`] after `stop`; an error of a plugin or a file, with the last checkpoint intact.
     pub fn run(mut self, stop: &AtomicBool, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Outcome> {
+        let goes_on = format!("`potstill resume {}` goes on", self.run.path().display());
+        let outcome = self.run_to_the_end(stop, watch, &goes_on);
+        if let Err(Error::Plugin { .. }) = outcome {
+            watch(Progress::Note(&format!("when the plugin is mended, {goes_on} from the last checkpoint")));
+        }
+        outcome
+    }
+
+    fn run_to_the_end(
+        &mut self,
+        stop: &AtomicBool,
+        watch: &mut (dyn FnMut(Progress<'_>) + Send),
+        goes_on: &str,
+    ) -> Result<Outcome> {
         let started = Instant::now();
         let config = &self.prepared.setup.config;
         let total = config.meta_epochs;
-        let goes_on = format!("`potstill resume {}` goes on", self.run.path().display());
         // Before the first meta-epoch too: a killed run always has something to go on from.
         if self.meta_epoch() == 0 {
             self.checkpoint()?;
         }
         while !self.is_done() {
-            let report = match self.prepared.outer.meta_epoch() {
-                Ok(report) => report,
-                Err(error) => {
-                    watch(Progress::Note("the last meta-epoch was lost; resume goes on from the one before"));
-                    return Err(error);
-                }
-            };
+            let report = self.prepared.outer.meta_epoch()?;
             let done = self.meta_epoch();
             let due = done.is_multiple_of(config.evaluation.every);
             if due || done == total {

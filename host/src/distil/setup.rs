@@ -46,6 +46,7 @@ impl<'a> Setup<'a> {
     pub fn new(mut config: DistillConfig, registry: &'a Registry) -> Result<Self> {
         config.validate().map_err(Error::Usage)?;
         let environment = find_environment(registry, &config.environment.id, &config.environment.settings)?;
+        config.isolate = registry.isolates();
         config.environment.id.clone_from(&environment.id);
         config.environment.settings.clone_from(&environment.settings);
         let spec = &environment.spec;

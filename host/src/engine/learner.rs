@@ -2,6 +2,7 @@
 use potstill_plugin_api::{Init, Space};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::random::Stream;
@@ -9,7 +10,7 @@ use crate::error::Result;
 use crate::graph::{Graph, Tensor};
 
 /// A parameter that a learner declared.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
     /// Unique within the learner, e.g. `layers.0.weight`.
     pub name: String,

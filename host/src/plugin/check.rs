@@ -24,6 +24,34 @@ pub(crate) enum Failure {
     Broken(String),
 }
 
+/// A failure, and the function of the contract it happened in.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) function: String,
+    pub(crate) failure: Failure,
+}
+
+impl Failure {
+    pub(crate) fn at(self, function: impl Into<String>) -> Fault {
+        Fault { function: function.into(), failure: self }
+    }
+}
+
+impl Fault {
+    /// As the user reads it.
+    pub(crate) fn error(self, plugin: &str) -> Error {
+        match self.failure {
+            // Options or a task that do not suit it: the user mends that.
+            Failure::Refused(words) if self.function == "make" => {
+                Error::usage(format!("plugin `{plugin}`: {words}"))
+            }
+            Failure::Refused(cause) | Failure::Broken(cause) => {
+                Error::Plugin { plugin: plugin.to_owned(), function: self.function, cause }
+            }
+        }
+    }
+}
+
 /// A [`Transition`] before the checks.
 #[derive(Debug)]
 pub(crate) struct RawTransition {
@@ -238,7 +266,7 @@ impl<R: RawEnvironments> Environments for Checked<R> {
 }
 
 impl Failure {
-    fn into_cause(self) -> String {
+    pub(crate) fn into_cause(self) -> String {
         match self {
             Failure::Refused(cause) => tame(&cause, LONGEST_MESSAGE),
             Failure::Broken(cause) => cause,

@@ -7,7 +7,8 @@
 //!    │        check.rs         Checked: every answer of every environment is checked here, once
 //!    │        trace.rs         the graph that learners and objectives write, every argument checked, once
 //!    │        wasm/            loader: sandboxed components                       ┐ a file for each role,
-//!    │        native/          loader: the C contract, in a library or linked in  ┘ over check and trace
+//!    │        native/          loader: the C contract, in a library or linked in  ┤ over check, trace, traced
+//!    │        isolate/         loader: the C contract, in a process of its own    ┘
 //!    │        builtin.rs       the plugins that are linked in
 //!    ▼        registry.rs      ids → loaders; source.rs finds the files, settings.rs reads the options
 //! ```
@@ -21,6 +22,8 @@ pub mod builtin;
 mod check;
 pub mod environment;
 pub mod install;
+#[cfg(unix)]
+mod isolate;
 mod limits;
 mod native;
 mod registry;
@@ -28,9 +31,13 @@ mod settings;
 mod source;
 mod text;
 mod trace;
+mod traced;
 mod wasm;
 
 pub use environment::{Actions, Environments, Observations, RenderMode, Transition};
 pub use limits::Limits;
 pub use registry::{Description, Entry, Loader, Registry};
 pub use wasm::{LogLevel, LogSink};
+
+#[cfg(unix)]
+pub(crate) use isolate::serve;

@@ -11,11 +11,14 @@ use potstill_plugin_api::{
 use sha2::{Digest, Sha256};
 
 use super::builtin::Builtin;
-use super::check::Checked;
+use super::check::{Checked, Fault};
 use super::environment::Environments;
-use super::native::{NativeEnvironments, NativeLearners, NativeObjective, NativePlugin};
+#[cfg(unix)]
+use super::isolate::{IsolatedEnvironments, IsolatedLearners, IsolatedObjective, IsolatedPlugin};
+use super::native::{NativeEnvironments, NativeObjective, NativePlugin};
 use super::settings::resolve;
 use super::source::{Candidate, scan};
+use super::traced::{TracedLearners, TracedObjective};
 use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
     WasmObjective, hex,
@@ -89,6 +92,8 @@ pub struct Registry {
     sandbox: Arc<Sandbox>,
     log: LogSink,
     prefer_native: bool,
+    /// The `potstill` that runs native plugins in processes of their own; none: they run in this one.
+    isolate: Option<PathBuf>,
 }
 
 impl Registry {
@@ -100,17 +105,20 @@ impl Registry {
     ///
     /// Only a file without manifest is run to learn who it is; everything else is found without running it.
     ///
+    /// With `isolate`, native plugins run in processes of their own: it is the `potstill` that hosts them there, of this
+    /// version.
+    ///
     /// # Errors
-    /// [`Error::Usage`]: a path in `named` does not exist or holds no usable plugin. Elsewhere such a thing becomes a
-    /// rejected [`Entry`], so that one broken plugin does not stop the others.
-    pub fn discover(named: &[PathBuf], recorded: &[PathBuf]) -> Result<Self> {
+    /// [`Error::Usage`]: a path in `named` does not exist or holds no usable plugin; this system cannot isolate.
+    /// Elsewhere such a thing becomes a rejected [`Entry`], so that one broken plugin does not stop the others.
+    pub fn discover(named: &[PathBuf], recorded: &[PathBuf], isolate: Option<PathBuf>) -> Result<Self> {
         let mut searched = recorded.to_vec();
         searched.extend(match env::var_os("POTSTILL_PLUGIN_PATH") {
             Some(paths) => env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect(),
             None => vec![],
         });
         searched.extend(install::folder().filter(|folder| folder.is_dir()));
-        Self::of(named, &searched)
+        Self::search(named, &searched, isolate)
     }
 
     /// As [`Registry::discover`], with `searched` in place of the environment variable and the user's folder.
@@ -118,6 +126,21 @@ impl Registry {
     /// # Errors
     /// As [`Registry::discover`].
     pub fn of(named: &[PathBuf], searched: &[PathBuf]) -> Result<Self> {
+        Self::search(named, searched, None)
+    }
+
+    /// As [`Registry::of`], with native plugins in processes of their own, which `potstill` hosts.
+    ///
+    /// # Errors
+    /// As [`Registry::discover`].
+    pub fn isolated(named: &[PathBuf], searched: &[PathBuf], potstill: PathBuf) -> Result<Self> {
+        Self::search(named, searched, Some(potstill))
+    }
+
+    fn search(named: &[PathBuf], searched: &[PathBuf], isolate: Option<PathBuf>) -> Result<Self> {
+        if isolate.is_some() && !cfg!(unix) {
+            return Err(Error::usage("--isolate: this system cannot; it needs Unix"));
+        }
         let sandbox = Sandbox::new().map_err(|e| Error::usage(format!("the sandbox cannot start: {e}")))?;
         let log: LogSink = Arc::new(|plugin, level, message| {
             if level >= LogLevel::Warn {
@@ -125,8 +148,8 @@ impl Registry {
                 let _ = writeln!(std::io::stderr(), "plugin `{plugin}`: {message}");
             }
         });
-        let mut registry =
-            Registry { entries: vec![], sandbox: Arc::new(sandbox), log, prefer_native: false };
+        let sandbox = Arc::new(sandbox);
+        let mut registry = Registry { entries: vec![], sandbox, log, prefer_native: false, isolate };
         for path in named {
             let before = registry.entries.len();
             registry.add(path);
@@ -156,6 +179,11 @@ impl Registry {
     /// same to the bit; the sandbox costs a microsecond a call.
     pub fn prefer_native(&mut self, native: bool) {
         self.prefer_native = native;
+    }
+
+    /// Whether native plugins run in processes of their own.
+    pub fn isolates(&self) -> bool {
+        self.isolate.is_some()
     }
 
     /// Everything that was found, rejected plugins included, in the order of the search.
@@ -337,16 +365,16 @@ impl Registry {
             }
             (None, None) => {
                 let path = entry.path.as_deref().unwrap_or(Path::new(""));
-                let native = NativePlugin::open(path).map_err(|cause| failed("load", cause))?;
-                if Some(native.role) != entry.role {
+                let opened = self.open_library(path, entry.limits);
+                let (code, role, said) = opened.map_err(|cause| failed("load", cause))?;
+                if Some(role) != entry.role {
                     return mismatch(
                         "role",
-                        &native.role.to_string(),
+                        &role.to_string(),
                         &entry.role.map(|r| r.to_string()).unwrap_or_default(),
                     );
                 }
-                let said = (native.id.clone(), native.version.clone());
-                (Code::Native(native), said)
+                (code, (said.id, said.version))
             }
         };
         if said.0 != plugin {
@@ -356,6 +384,30 @@ impl Registry {
             return mismatch("version", &said.1, &entry.version);
         }
         Ok(Opened { plugin, code, sha256 })
+    }
+
+    /// Opens a shared library, here or in a process of its own, and says who it is.
+    fn open_library(&self, path: &Path, limits: Limits) -> Result<(Code, Role, wasm::Description), String> {
+        let said = |id: &String, version: &String, summary: &String| wasm::Description {
+            id: id.clone(),
+            version: version.clone(),
+            summary: summary.clone(),
+            api_version: potstill_plugin_api::API_VERSION.to_owned(),
+        };
+        match &self.isolate {
+            #[cfg(unix)]
+            Some(potstill) => {
+                let isolated = IsolatedPlugin::open(potstill, path, limits)?;
+                let of = &isolated.description;
+                let (role, said) = (of.role, said(&of.id, &of.version, &of.summary));
+                Ok((Code::Isolated(isolated), role, said))
+            }
+            _ => {
+                let native = NativePlugin::open(path)?;
+                let (role, said) = (native.role, said(&native.id, &native.version, &native.summary));
+                Ok((Code::Native(native), role, said))
+            }
+        }
     }
 
     fn add(&mut self, path: &Path) {
@@ -399,7 +451,7 @@ impl Registry {
             Ok(None) => {
                 entry.sha256 = hex(&Sha256::digest(&wasm));
                 let asked = match entry.loader {
-                    Loader::Native => ask_library(&path),
+                    Loader::Native => self.ask_library(&path),
                     _ => self.ask(&path, &wasm),
                 };
                 match asked {
@@ -438,6 +490,13 @@ impl Registry {
             }
         };
         Ok((role, said?))
+    }
+
+    /// Asks a shared library without manifest who it is.
+    fn ask_library(&self, path: &Path) -> Result<(Role, wasm::Description)> {
+        let name = path.display().to_string();
+        let error = |cause: String| Error::Plugin { plugin: name, function: "load".into(), cause };
+        self.open_library(path, Limits::default()).map(|(_, role, said)| (role, said)).map_err(error)
     }
 
     fn reject_shadowed(&mut self) {
@@ -498,6 +557,8 @@ enum Code {
     Learner(Program<LearnerWorld>),
     Objective(Program<ObjectiveWorld>),
     Native(NativePlugin),
+    #[cfg(unix)]
+    Isolated(IsolatedPlugin),
 }
 
 /// A component about to be loaded.
@@ -525,16 +586,6 @@ fn is_library(path: &Path) -> bool {
     ending.is_some_and(|ending| ["so", "dylib", "dll"].contains(&ending))
 }
 
-/// Asks a shared library without manifest who it is.
-fn ask_library(path: &Path) -> Result<(Role, wasm::Description)> {
-    let error =
-        |cause: String| Error::Plugin { plugin: path.display().to_string(), function: "load".into(), cause };
-    let native = NativePlugin::open(path).map_err(error)?;
-    let api_version = potstill_plugin_api::API_VERSION.to_owned();
-    let NativePlugin { id, version, summary, role, .. } = native;
-    Ok((role, wasm::Description { id, version, summary, api_version }))
-}
-
 impl Opened {
     fn options(&self) -> Result<Vec<OptionSchema>> {
         match &self.code {
@@ -542,6 +593,8 @@ impl Opened {
             Code::Learner(program) => program.options(),
             Code::Objective(program) => program.options(),
             Code::Native(native) => Ok(native.options.clone()),
+            #[cfg(unix)]
+            Code::Isolated(isolated) => Ok(isolated.description.options.clone()),
         }
     }
 
@@ -553,13 +606,19 @@ impl Opened {
             )));
         }
         let settings = resolve(&self.plugin, &self.options()?, settings)?;
-        match &self.code {
+        let wrong = |fault: Fault| fault.error(&self.plugin);
+        match self.code {
             Code::Environment(program) => {
                 let (raw, spec) = program.make(num_envs, &settings)?;
                 Ok(Box::new(Checked::new(raw, spec, num_envs)?))
             }
             Code::Native(native) => {
-                let (raw, spec) = NativeEnvironments::make(native.clone(), num_envs, &settings)?;
+                let (raw, spec) = NativeEnvironments::make(native, num_envs, &settings).map_err(wrong)?;
+                Ok(Box::new(Checked::new(raw, spec, num_envs)?))
+            }
+            #[cfg(unix)]
+            Code::Isolated(isolated) => {
+                let (raw, spec) = IsolatedEnvironments::make(isolated, num_envs, &settings).map_err(wrong)?;
                 Ok(Box::new(Checked::new(raw, spec, num_envs)?))
             }
             _ => Err(self.other_role()),
@@ -573,7 +632,12 @@ impl Opened {
     fn learner(self, settings: &[(String, String)]) -> Result<Box<dyn LearnerDistribution>> {
         let settings = self.resolved(settings)?;
         match self.code {
-            Code::Native(native) => Ok(Box::new(NativeLearners::new(native, settings))),
+            Code::Native(native) => Ok(Box::new(TracedLearners::new(&self.plugin, native, settings))),
+            #[cfg(unix)]
+            Code::Isolated(isolated) => {
+                let learners = IsolatedLearners::new(isolated);
+                Ok(Box::new(TracedLearners::new(&self.plugin, learners, settings)))
+            }
             Code::Learner(program) => Ok(Box::new(WasmLearners::new(program, settings))),
             _ => Err(self.other_role()),
         }
@@ -582,7 +646,15 @@ impl Opened {
     fn objective(self, settings: &[(String, String)], task: &Task) -> Result<Box<dyn Objective>> {
         let settings = self.resolved(settings)?;
         match self.code {
-            Code::Native(native) => Ok(Box::new(NativeObjective::new(native, settings, task)?)),
+            Code::Native(native) => {
+                let make = |settings: &[_], task: &_| NativeObjective::make(native, settings, task);
+                Ok(Box::new(TracedObjective::new(&self.plugin, settings, task, make)?))
+            }
+            #[cfg(unix)]
+            Code::Isolated(isolated) => {
+                let make = |settings: &[_], task: &_| IsolatedObjective::make(isolated, settings, task);
+                Ok(Box::new(TracedObjective::new(&self.plugin, settings, task, make)?))
+            }
             Code::Objective(program) => Ok(Box::new(WasmObjective::new(program, settings, task)?)),
             _ => Err(self.other_role()),
         }

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 
 use potstill_plugin_api::abi::GraphOp;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::objective::Network;
 use crate::error::{Error, Result};
@@ -104,6 +105,37 @@ impl Drop for Call<'_> {
 /// The innermost call's frame; none outside of calls.
 fn current<T>(with: impl FnOnce(&mut Frame) -> T) -> Option<T> {
     FRAMES.with_borrow_mut(|frames| frames.last_mut().map(with))
+}
+
+/// What native code asks while it traces, as the contract's functions of graph and network take it: a value, because
+/// the code may run in another process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Ask {
+    Operation { op: u32, inputs: Vec<u32>, integers: Vec<i64>, numbers: Vec<f64>, place: Option<String> },
+    Shape { tensor: u32 },
+    Gradients { loss: u32, wrt: Vec<u32> },
+    Apply { parameters: Vec<u32>, observations: u32 },
+    LogProbability { outputs: u32, actions: u32 },
+    Entropy { outputs: u32 },
+    Divergence { p: u32, q: u32 },
+}
+
+/// Answers in the call that is under way on this thread: one tensor, or the dimensions or gradients asked for.
+pub(crate) fn answer(ask: Ask) -> Vec<u32> {
+    match ask {
+        Ask::Operation { op, inputs, integers, numbers, place } => {
+            vec![operation(op, &inputs, &integers, &numbers, place)]
+        }
+        Ask::Shape { tensor } => {
+            let shape = shape(tensor).unwrap_or_default();
+            shape.into_iter().map(|d| u32::try_from(d).unwrap_or(u32::MAX)).collect()
+        }
+        Ask::Gradients { loss, wrt } => gradients(loss, &wrt),
+        Ask::Apply { parameters, observations } => vec![network_apply(&parameters, observations)],
+        Ask::LogProbability { outputs, actions } => vec![network_log_probability(outputs, actions)],
+        Ask::Entropy { outputs } => vec![network_entropy(outputs)],
+        Ask::Divergence { p, q } => vec![network_divergence(p, q)],
+    }
 }
 
 /// Adds an operation; 0 after a mistake, which the call keeps.

@@ -28,6 +28,8 @@ pub struct DistillConfig {
     pub device: String,
     /// CPU threads; 0 for as many as there are.
     pub threads: usize,
+    /// Run native plugins in processes of their own, so that their crash is not the run's.
+    pub isolate: bool,
     /// Meta-epochs from one checkpoint to the next; 0 for none but the last.
     pub checkpoint_every: u64,
     /// The environment that is distilled.
@@ -202,6 +204,7 @@ impl Default for DistillConfig {
             encoder_layers: 0,
             device: "cpu".into(),
             threads: 0,
+            isolate: false,
             checkpoint_every: 1,
             environment: EnvironmentConfig::default(),
             dataset: DatasetConfig::default(),

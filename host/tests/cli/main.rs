@@ -2,11 +2,16 @@
 mod commands;
 mod install;
 mod interruption;
+#[cfg(unix)]
+mod isolation;
 mod learning;
 mod offline;
 mod python;
 mod refusals;
 mod run;
+
+#[path = "../common/c.rs"]
+mod c;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! One source, three loaders: an environment, a learner and an objective give the same whoever carries them.
+//! One source, four ways to run it: an environment, a learner and an objective give the same whoever carries them.
 //! `POTSTILL_REBUILT` names a folder with components and libraries that were just built from source.
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
 use potstill::graph::Graph;
-use potstill::plugin::{Actions, Registry};
+use potstill::plugin::{Actions, Registry, RenderMode};
 use potstill_plugin_api::{Role, Space, Task};
 
-use crate::{registry, settings};
+use crate::{isolated, registry, settings};
 
 /// Registries whose `crate_name` comes from each loader there is.
 fn loaders(name: &str) -> Vec<(String, Registry)> {
@@ -24,10 +24,14 @@ fn loaders(name: &str) -> Vec<(String, Registry)> {
         name.replace('-', "_"),
         std::env::consts::DLL_SUFFIX
     );
-    for file in [format!("{name}/{name}.wasm"), library] {
-        let path = folder.join(file);
+    let (component, library) = (folder.join(name).join(format!("{name}.wasm")), folder.join(library));
+    for path in [&component, &library] {
         assert!(path.is_file(), "{} is missing", path.display());
-        found.push((path.extension().unwrap().to_string_lossy().into_owned(), registry(&[path])));
+    }
+    found.push(("component".to_owned(), registry(&[component])));
+    found.push(("library".to_owned(), registry(std::slice::from_ref(&library))));
+    if cfg!(unix) {
+        found.push(("library, isolated".to_owned(), isolated(&[library])));
     }
     found
 }
@@ -42,6 +46,14 @@ fn environments() {
         for i in 0..300u32 {
             let actions = (0..8).map(|c| (c * 5 + i * 3) / 2 % 4).collect();
             seen += &format!("{:?}", carts.step(&Actions::Discrete(actions)).unwrap());
+            if i == 150 {
+                // What was drawn and what follows a snapshot belong to it.
+                let state = carts.snapshot().unwrap().unwrap();
+                seen += &format!("{:?} {state:?}", carts.render(3, RenderMode::Text).unwrap());
+                seen += &format!("{:?}", carts.render(3, RenderMode::Rgb).unwrap());
+                carts.step(&Actions::Discrete(vec![0; 8])).unwrap();
+                carts.restore(&state).unwrap();
+            }
         }
         assert_eq!(*expected.get_or_insert(seen.clone()), seen, "{loader}");
     }

@@ -1,9 +1,14 @@
 //! Plugins from the outside: the built-in cart-pole, hostile guests, the registry.
 mod hostile;
+#[cfg(unix)]
+mod isolate;
 mod loaders;
 mod native;
 mod nd_cartpole;
 mod registry;
+
+#[path = "../common/c.rs"]
+mod c;
 
 use std::path::PathBuf;
 
@@ -12,6 +17,11 @@ use potstill::plugin::Registry;
 /// A registry that sees nothing of this machine but what the test names.
 fn registry(plugins: &[PathBuf]) -> Registry {
     Registry::of(plugins, &[]).unwrap()
+}
+
+/// The same with native plugins in processes of their own.
+fn isolated(plugins: &[PathBuf]) -> Registry {
+    Registry::isolated(plugins, &[], env!("CARGO_BIN_EXE_potstill").into()).unwrap()
 }
 
 fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -1,36 +1,14 @@
 //! Native plugins that break the contract: each ends in one clear error, and the host goes on. Those that take the
 //! process with them need a process of their own.
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::OnceLock;
 
 use potstill::plugin::{Actions, RenderMode};
 use potstill_plugin_api::Role;
 
-use crate::{registry, repository, settings};
+use crate::c::compile;
+use crate::{registry, settings};
 
-/// Compiles C with the system's compiler into a library of its own folder.
-fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
-    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| tempfile::tempdir().unwrap()).path();
-    let output =
-        folder.join(format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
-    let compiled = Command::new(std::env::var("CC").unwrap_or("cc".into()))
-        .args(["-std=c11", "-Wall", "-Wextra", "-O1", "-shared", "-fPIC"])
-        .args(flags)
-        .arg("-I")
-        .arg(repository("plugin-api/include"))
-        .arg("-o")
-        .arg(&output)
-        .arg(repository(source))
-        .arg("-lm")
-        .output()
-        .expect("a C compiler (cc, or what CC names)");
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    output
-}
-
-fn hostile(mode: &str) -> PathBuf {
+pub(crate) fn hostile(mode: &str) -> PathBuf {
     compile("tests/hostile-native/plugin.c", mode, &[&format!("-DMODE={mode}")])
 }
 

@@ -7,9 +7,8 @@ use potstill_plugin_api::abi::{
 };
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, OptionValue, Space};
 
-use super::library::{Handle, NativePlugin};
-use crate::error::Result;
-use crate::plugin::check::{Failure, RawEnvironments, RawTransition as Step};
+use super::library::{Handle, NativePlugin, absent};
+use crate::plugin::check::{Failure, Fault, RawEnvironments, RawTransition as Step};
 use crate::plugin::environment::{Actions, Observations, RenderMode};
 
 fn functions(plugin: &NativePlugin) -> Option<&'static EnvironmentFunctions> {
@@ -52,29 +51,32 @@ impl NativeEnvironments {
         plugin: NativePlugin,
         len: usize,
         settings: &[(String, OptionValue)],
-    ) -> Result<(Self, EnvironmentSpec)> {
-        let Some(functions) = functions(&plugin) else {
-            return Err(plugin.error("make", absent()));
-        };
-        let EnvironmentFunctions { make: Some(make), destroy: Some(destroy), spec: Some(spec), .. } =
-            functions
+    ) -> Result<(Self, EnvironmentSpec), Fault> {
+        let Some(
+            functions @ EnvironmentFunctions {
+                make: Some(make),
+                destroy: Some(destroy),
+                spec: Some(spec),
+                ..
+            },
+        ) = functions(&plugin)
         else {
-            return Err(plugin.error("make", absent()));
+            return Err(absent().at("make"));
         };
         let given = SettingsData::new(settings.iter().map(|(n, v)| (&**n, v)));
         let (mut pointer, raw) = (ptr::null_mut(), given.raw());
         // SAFETY: settings that live through the call, a place for the handle.
         let code = unsafe { make(len as u32, raw.as_ptr(), raw.len() as u32, &mut pointer) };
         let made = plugin.checked(code).and_then(|()| Handle::new(pointer, *destroy));
-        let handle = made.map_err(|failure| plugin.error("make", failure))?;
+        let handle = made.map_err(|failure| failure.at("make"))?;
         let mut raw = RawSpec { struct_size: RawSpec::SIZE, ..RawSpec::zeroed() };
         (raw.reward_threshold, raw.max_return) = (f32::NAN, f32::NAN);
         // SAFETY: a handle of this plugin and a place.
         let code = unsafe { spec(handle.pointer, &mut raw) };
-        plugin.checked(code).map_err(|failure| plugin.error("spec", failure))?;
+        plugin.checked(code).map_err(|failure| failure.at("spec"))?;
         // SAFETY: the contract's: its pointers live as long as the handle; they are copied here.
         let spaces = unsafe { raw.observation.read().and_then(|o| Ok((o, raw.action.read()?))) };
-        let (observation, action) = spaces.map_err(|cause| plugin.error("spec", Failure::Broken(cause)))?;
+        let (observation, action) = spaces.map_err(|cause| Failure::Broken(cause).at("spec"))?;
         let spec = EnvironmentSpec {
             id: plugin.id.clone(),
             summary: plugin.summary.clone(),
@@ -89,6 +91,34 @@ impl NativeEnvironments {
         let size = spec.observation.validate().map_or(0, |()| spec.observation.size());
         let bytes = matches!(spec.observation, Space::Image { .. });
         Ok((NativeEnvironments { plugin, functions, handle, len, size, bytes }, spec))
+    }
+
+    /// Starts an episode in every copy.
+    ///
+    /// # Safety
+    /// `seeds` are as many as there are copies; `observations` has room for an observation of each.
+    pub(crate) unsafe fn reset_into(
+        &mut self,
+        seeds: *const u64,
+        observations: *mut c_void,
+    ) -> Result<(), Failure> {
+        let reset = self.functions.reset.ok_or_else(absent)?;
+        // SAFETY: a handle of this plugin; the caller's promise.
+        self.plugin.checked(unsafe { reset(self.handle.pointer, seeds, observations) })
+    }
+
+    /// One step of every copy.
+    ///
+    /// # Safety
+    /// `actions` are as many as the copies need, of the right kind; the arrays of `out` have room for every copy.
+    pub(crate) unsafe fn step_into(
+        &mut self,
+        actions: *const c_void,
+        out: &mut RawTransition,
+    ) -> Result<(), Failure> {
+        let step = self.functions.step.ok_or_else(absent)?;
+        // SAFETY: a handle of this plugin; the caller's promise.
+        self.plugin.checked(unsafe { step(self.handle.pointer, actions, out) })
     }
 
     /// Room for `rows` observations, in `observations` where they are of the right kind.
@@ -110,22 +140,16 @@ impl NativeEnvironments {
     }
 }
 
-fn absent() -> Failure {
-    Failure::Broken("the function is missing".into())
-}
-
 impl RawEnvironments for NativeEnvironments {
     fn reset(&mut self, seeds: &[u64]) -> Result<Observations, Failure> {
-        let reset = self.functions.reset.ok_or_else(absent)?;
         let mut observations = Observations::Float(vec![]);
         let place = self.room(&mut observations, self.len);
-        // SAFETY: a handle of this plugin, as many seeds as copies, room for all observations.
-        self.plugin.checked(unsafe { reset(self.handle.pointer, seeds.as_ptr(), place) })?;
+        // SAFETY: `check` counted the seeds; there is room for all observations.
+        unsafe { self.reset_into(seeds.as_ptr(), place)? };
         Ok(observations)
     }
 
     fn step(&mut self, actions: &Actions, out: &mut Step) -> Result<(), Failure> {
-        let step = self.functions.step.ok_or_else(absent)?;
         let actions = match actions {
             Actions::Discrete(values) => values.as_ptr().cast(),
             Actions::Continuous(values) => values.as_ptr().cast(),
@@ -142,8 +166,8 @@ impl RawEnvironments for NativeEnvironments {
             truncated: out.truncated.as_mut_ptr(),
             final_observations: self.room(&mut out.final_observations, self.len),
         };
-        // SAFETY: a handle of this plugin, checked actions, arrays with room for every copy.
-        self.plugin.checked(unsafe { step(self.handle.pointer, actions, &mut raw) })?;
+        // SAFETY: `check` counted the actions; the arrays have room for every copy.
+        unsafe { self.step_into(actions, &mut raw)? };
         let ended = out.terminated.iter().zip(&out.truncated).filter(|&(&a, &b)| a != 0 || b != 0).count();
         self.room(&mut out.final_observations, ended);
         Ok(())

@@ -5,15 +5,16 @@ use std::ptr;
 
 use potstill_plugin_api::abi::{Operation, RawGraph, RawNetwork, array, text};
 
-use crate::plugin::trace;
+use crate::plugin::trace::Ask;
+use crate::plugin::traced::Answer;
 
-/// Runs a call of the plugin with the tables it traces through. The call is that of the innermost [`trace::Call`], so
-/// the tables need no context.
-pub(super) fn tables<T>(call: impl FnOnce(&RawGraph, &RawNetwork) -> T) -> T {
+/// Runs a call of the plugin with the tables it traces through; `answer` is their context.
+pub(super) fn tables<T>(mut answer: Answer<'_>, call: impl FnOnce(&RawGraph, &RawNetwork) -> T) -> T {
+    let context: *mut c_void = ptr::from_mut(&mut answer).cast();
     let graph = RawGraph {
         struct_size: RawGraph::SIZE,
         reserved: 0,
-        context: ptr::null_mut(),
+        context,
         operation: Some(operation),
         shape: Some(shape),
         gradients: Some(gradients),
@@ -22,7 +23,7 @@ pub(super) fn tables<T>(call: impl FnOnce(&RawGraph, &RawNetwork) -> T) -> T {
         struct_size: RawNetwork::SIZE,
         reserved: 0,
         graph: &graph,
-        context: ptr::null_mut(),
+        context,
         apply: Some(apply),
         log_probability: Some(log_probability),
         entropy: Some(entropy),
@@ -31,13 +32,20 @@ pub(super) fn tables<T>(call: impl FnOnce(&RawGraph, &RawNetwork) -> T) -> T {
     call(&graph, &network)
 }
 
-/// Runs the host's part of a plugin's call: a panic, a mistake of the host, must not cross into the plugin.
-fn guarded<T>(otherwise: T, call: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or(otherwise)
+/// Asks the host. A panic, a mistake of the host, must not cross into the plugin: no answer then.
+fn ask(context: *mut c_void, ask: impl FnOnce() -> Ask) -> Vec<u32> {
+    // SAFETY: `tables` made the context, which lives through the plugin's call.
+    let answer = unsafe { &mut *context.cast::<Answer<'_>>() };
+    catch_unwind(AssertUnwindSafe(|| answer(ask()))).unwrap_or_default()
 }
 
-unsafe extern "C" fn operation(_: *mut c_void, operation: *const Operation) -> u32 {
-    guarded(0, || {
+/// The tensor in an answer; 0 is none.
+fn tensor(answer: Vec<u32>) -> u32 {
+    answer.first().copied().unwrap_or(0)
+}
+
+unsafe extern "C" fn operation(context: *mut c_void, operation: *const Operation) -> u32 {
+    tensor(ask(context, || {
         // SAFETY: the contract's: an operation whose arrays are as long as it says.
         let (operation, arrays, file) = unsafe {
             let operation = &*operation;
@@ -48,52 +56,55 @@ unsafe extern "C" fn operation(_: *mut c_void, operation: *const Operation) -> u
             );
             (operation, arrays, text(operation.file))
         };
-        // An array that is NULL although it has elements becomes one that is too short.
-        let (inputs, integers, numbers) =
-            (arrays.0.unwrap_or_default(), arrays.1.unwrap_or_default(), arrays.2.unwrap_or_default());
         let place = match (operation.line, file) {
             (1.., Ok(Some(file))) => Some(format!("{file}:{}", operation.line)),
             _ => None,
         };
-        trace::operation(operation.op, inputs, integers, numbers, place)
-    })
-}
-
-unsafe extern "C" fn shape(_: *mut c_void, tensor: u32, out: *mut u32, capacity: u32) -> u32 {
-    guarded(0, || {
-        let shape = trace::shape(tensor).unwrap_or_default();
-        for (i, &d) in shape.iter().take(capacity as usize).enumerate() {
-            // SAFETY: the contract's: room for `capacity` dimensions.
-            unsafe { *out.add(i) = u32::try_from(d).unwrap_or(u32::MAX) };
+        // An array that is NULL although it has elements becomes one that is too short.
+        Ask::Operation {
+            op: operation.op,
+            inputs: arrays.0.unwrap_or_default().to_vec(),
+            integers: arrays.1.unwrap_or_default().to_vec(),
+            numbers: arrays.2.unwrap_or_default().to_vec(),
+            place,
         }
-        shape.len() as u32
-    })
+    }))
 }
 
-unsafe extern "C" fn gradients(_: *mut c_void, loss: u32, wrt: *const u32, count: u32, out: *mut u32) {
-    guarded((), || {
-        // SAFETY: the contract's: an array of `count` tensors.
-        let Ok(wrt) = (unsafe { array(wrt, count) }) else { return };
-        for (i, gradient) in trace::gradients(loss, wrt).into_iter().enumerate() {
-            // SAFETY: the contract's: room for `count` tensors.
-            unsafe { *out.add(i) = gradient };
-        }
-    });
+unsafe extern "C" fn shape(context: *mut c_void, tensor: u32, out: *mut u32, capacity: u32) -> u32 {
+    let shape = ask(context, || Ask::Shape { tensor });
+    for (i, &d) in shape.iter().take(capacity as usize).enumerate() {
+        // SAFETY: the contract's: room for `capacity` dimensions.
+        unsafe { *out.add(i) = d };
+    }
+    shape.len() as u32
 }
 
-unsafe extern "C" fn apply(_: *mut c_void, parameters: *const u32, count: u32, x: u32) -> u32 {
+unsafe extern "C" fn gradients(context: *mut c_void, loss: u32, wrt: *const u32, count: u32, out: *mut u32) {
+    // SAFETY: the contract's: an array of `count` tensors.
+    let Ok(wrt) = (unsafe { array(wrt, count) }) else { return };
+    let mut found = ask(context, || Ask::Gradients { loss, wrt: wrt.to_vec() });
+    found.resize(wrt.len(), 0);
+    for (i, gradient) in found.into_iter().enumerate() {
+        // SAFETY: the contract's: room for `count` tensors.
+        unsafe { *out.add(i) = gradient };
+    }
+}
+
+unsafe extern "C" fn apply(context: *mut c_void, parameters: *const u32, count: u32, x: u32) -> u32 {
     // SAFETY: the contract's: `count` tensors.
-    guarded(0, || trace::network_apply(unsafe { array(parameters, count) }.unwrap_or_default(), x))
+    let parameters = unsafe { array(parameters, count) }.unwrap_or_default().to_vec();
+    tensor(ask(context, || Ask::Apply { parameters, observations: x }))
 }
 
-unsafe extern "C" fn log_probability(_: *mut c_void, outputs: u32, actions: u32) -> u32 {
-    guarded(0, || trace::network_log_probability(outputs, actions))
+unsafe extern "C" fn log_probability(context: *mut c_void, outputs: u32, actions: u32) -> u32 {
+    tensor(ask(context, || Ask::LogProbability { outputs, actions }))
 }
 
-unsafe extern "C" fn entropy(_: *mut c_void, outputs: u32) -> u32 {
-    guarded(0, || trace::network_entropy(outputs))
+unsafe extern "C" fn entropy(context: *mut c_void, outputs: u32) -> u32 {
+    tensor(ask(context, || Ask::Entropy { outputs }))
 }
 
-unsafe extern "C" fn divergence(_: *mut c_void, p: u32, q: u32) -> u32 {
-    guarded(0, || trace::network_divergence(p, q))
+unsafe extern "C" fn divergence(context: *mut c_void, p: u32, q: u32) -> u32 {
+    tensor(ask(context, || Ask::Divergence { p, q }))
 }

@@ -6,16 +6,12 @@ use potstill_plugin_api::abi::{
     InitKind, LearnerFunctions, RawParameter, SettingsData, SpaceData, array, text,
 };
 use potstill_plugin_api::{Init, OptionValue, Space};
-use serde_json::Value;
 
 use super::graph::tables;
-use super::library::{Handle, NativePlugin};
-use crate::engine::learner::{Learner, LearnerDistribution, Parameter};
-use crate::error::Result;
-use crate::graph::{Graph, Tensor};
-use crate::plugin::check::Failure;
-use crate::plugin::settings::to_json;
-use crate::plugin::trace::Call;
+use super::library::{Handle, NativePlugin, absent};
+use crate::engine::learner::Parameter;
+use crate::plugin::check::{Failure, Fault};
+use crate::plugin::traced::{Answer, Drawn, RawLearner, RawLearners};
 
 fn functions(plugin: &NativePlugin) -> Option<&'static LearnerFunctions> {
     plugin.functions(LearnerFunctions::SIZE)
@@ -34,77 +30,49 @@ pub(super) fn missing(plugin: &NativePlugin) -> Option<String> {
     slots.iter().find(|(_, missing)| *missing).map(|(name, _)| format!("it has no function `{name}`"))
 }
 
-/// A distribution of learners from a native plugin.
-pub(crate) struct NativeLearners {
-    plugin: NativePlugin,
-    settings: Vec<(String, OptionValue)>,
-}
-
-impl NativeLearners {
-    pub(crate) fn new(plugin: NativePlugin, settings: Vec<(String, OptionValue)>) -> Self {
-        NativeLearners { plugin, settings }
-    }
-}
-
-impl LearnerDistribution for NativeLearners {
-    fn id(&self) -> &str {
-        &self.plugin.id
-    }
-
-    fn specification(&self) -> Value {
-        to_json(&self.settings)
-    }
-
-    fn draw(&self, observation: &Space, outputs: usize, seed: u64) -> Result<Box<dyn Learner>> {
-        let plugin = self.plugin.clone();
-        let wrong = |function: &str, failure| Err(plugin.error(function, failure));
-        let broken = |function: &str, cause: String| Err(plugin.error(function, Failure::Broken(cause)));
+impl RawLearners for NativePlugin {
+    fn draw(
+        &self,
+        settings: &[(String, OptionValue)],
+        observation: &Space,
+        outputs: usize,
+        seed: u64,
+        answer: Answer<'_>,
+    ) -> Result<(Box<dyn RawLearner>, Drawn), Fault> {
+        let broken = |function: &str, cause: String| Failure::Broken(cause).at(function);
         let Some(LearnerFunctions {
             make: Some(make),
             destroy: Some(destroy),
             name: Some(name),
             parameters: Some(parameters),
             ..
-        }) = functions(&plugin)
+        }) = functions(self)
         else {
-            return broken("make", "its table of functions changed".into());
+            return Err(absent().at("make"));
         };
-        let (space, settings) =
-            (SpaceData::new(observation), SettingsData::new(self.settings.iter().map(|(n, v)| (&**n, v))));
+        let space = SpaceData::new(observation);
+        let settings = SettingsData::new(settings.iter().map(|(n, v)| (&**n, v)));
         let (mut pointer, raw) = (ptr::null_mut(), settings.raw());
         // SAFETY: a space and settings that live through the call, a place for the handle.
         let code =
             unsafe { make(&space.raw(), outputs as u32, raw.as_ptr(), raw.len() as u32, seed, &mut pointer) };
-        let made = plugin.checked(code).and_then(|()| Handle::new(pointer, *destroy));
-        let handle = match made {
-            Ok(handle) => handle,
-            Err(failure) => return wrong("make", failure),
-        };
+        let made = self.checked(code).and_then(|()| Handle::new(pointer, *destroy));
+        let handle = made.map_err(|failure| failure.at("make"))?;
         // SAFETY: the contract's: a text, which is copied at once.
-        let name = match unsafe { text(name(handle.pointer)) } {
-            Ok(Some(name)) => name.to_owned(),
-            Ok(None) => return broken("name", "it has none".into()),
-            Err(cause) => return broken("name", cause),
-        };
-        let graph = Graph::new();
-        let traced = Call::new(&graph, None);
+        let name = unsafe { text(name(handle.pointer)) }
+            .and_then(|name| name.map(str::to_owned).ok_or_else(|| "it has none".into()))
+            .map_err(|cause| broken("name", cause))?;
         let (mut found, mut count) = (ptr::null(), 0);
         // SAFETY: a handle of this plugin, a graph, two places.
-        let code = tables(|graph, _| unsafe { parameters(handle.pointer, graph, &mut found, &mut count) });
-        if let Err(failure) = plugin.checked(code) {
-            return wrong("parameters", failure);
-        }
-        traced.finish(&[], "parameters")?;
+        let code =
+            tables(answer, |graph, _| unsafe { parameters(handle.pointer, graph, &mut found, &mut count) });
+        self.checked(code).map_err(|failure| failure.at("parameters"))?;
         // SAFETY: the contract's: as many parameters as it said, valid until the next call.
-        let read = unsafe { array(found, count) }.and_then(|raw| {
-            raw.iter().map(|raw| unsafe { parameter(raw) }).collect::<Result<Vec<_>, String>>()
-        });
-        match read {
-            Ok(parameters) => {
-                Ok(Box::new(NativeLearner { plugin, handle: Mutex::new(handle), name, parameters }))
-            }
-            Err(cause) => broken("parameters", cause),
-        }
+        let parameters = unsafe { array(found, count) }
+            .and_then(|raw| raw.iter().map(|raw| unsafe { parameter(raw) }).collect::<Result<Vec<_>, _>>())
+            .map_err(|cause| broken("parameters", cause))?;
+        let learner = NativeLearner { plugin: self.clone(), handle: Mutex::new(handle) };
+        Ok((Box::new(learner), Drawn { name, parameters }))
     }
 }
 
@@ -131,42 +99,19 @@ unsafe fn parameter(raw: &RawParameter) -> Result<Parameter, String> {
 struct NativeLearner {
     plugin: NativePlugin,
     handle: Mutex<Handle>,
-    name: String,
-    parameters: Vec<Parameter>,
 }
 
-impl Learner for NativeLearner {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn parameters(&self) -> &[Parameter] {
-        &self.parameters
-    }
-
-    fn forward(&self, parameters: &[Tensor], observations: &Tensor) -> Result<Tensor> {
+impl RawLearner for NativeLearner {
+    fn forward(&self, parameters: &[u32], x: u32, answer: Answer<'_>) -> Result<u32, Failure> {
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        let graph = observations.graph();
         let Some(LearnerFunctions { forward: Some(forward), .. }) = functions(&self.plugin) else {
-            return Err(self
-                .plugin
-                .error("forward", Failure::Broken("its table of functions changed".into())));
+            return Err(absent());
         };
-        graph.scope(format!("learner `{}`", self.plugin.id), || {
-            let traced = Call::new(graph, None);
-            let given = traced.give(parameters);
-            let x = traced.give(std::slice::from_ref(observations))[0];
-            let mut output = 0;
-            // SAFETY: a handle of this plugin, a graph, as many tensors as are said, a place.
-            let code = tables(|graph, _| unsafe {
-                forward(handle.pointer, graph, given.as_ptr(), given.len() as u32, x, &mut output)
-            });
-            let said = self.plugin.checked(code);
-            // A mistake of tracing explains what the plugin says of it.
-            let result =
-                traced.finish(if said.is_ok() { std::slice::from_ref(&output) } else { &[] }, "forward")?;
-            said.map_err(|failure| self.plugin.error("forward", failure))?;
-            Ok(result.into_iter().next().unwrap_or_else(|| observations.clone()))
-        })
+        let mut output = 0;
+        // SAFETY: a handle of this plugin, a graph, as many tensors as are said, a place.
+        let code = tables(answer, |graph, _| unsafe {
+            forward(handle.pointer, graph, parameters.as_ptr(), parameters.len() as u32, x, &mut output)
+        });
+        self.plugin.checked(code).map(|()| output)
     }
 }

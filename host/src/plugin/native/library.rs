@@ -6,7 +6,6 @@ use std::path::Path;
 use potstill_plugin_api::abi::{self, Host, Plugin, RoleKind};
 use potstill_plugin_api::{OptionSchema, Role};
 
-use crate::error::{Error, Result};
 use crate::plugin::check::Failure;
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
 
@@ -160,18 +159,11 @@ impl NativePlugin {
     pub(super) fn checked(&self, code: i32) -> Result<(), Failure> {
         if code == abi::OK { Ok(()) } else { Err(self.failure(code)) }
     }
+}
 
-    /// A failure as the user's error.
-    pub(super) fn error(&self, function: &str, failure: Failure) -> Error {
-        let cause = match failure {
-            // Options or a task that do not suit it: the user mends that.
-            Failure::Refused(words) if function == "make" => {
-                return Error::usage(format!("plugin `{}`: {words}", self.id));
-            }
-            Failure::Refused(cause) | Failure::Broken(cause) => cause,
-        };
-        Error::Plugin { plugin: self.id.clone(), function: function.into(), cause }
-    }
+/// A function that the plugin's table had when it was loaded is gone.
+pub(super) fn absent() -> Failure {
+    Failure::Broken("its table of functions changed".into())
 }
 
 /// What `make` gave, destroyed at the end.

@@ -7,6 +7,5 @@ mod library;
 mod objective;
 
 pub(crate) use environment::NativeEnvironments;
-pub(crate) use learner::NativeLearners;
 pub(crate) use library::NativePlugin;
 pub(crate) use objective::NativeObjective;

@@ -3,20 +3,15 @@ use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
 use potstill_plugin_api::abi::{
-    DataKind, MetaInitKind, ObjectiveFunctions, RawMetaParameter, RawOuter, RawTask, SettingsData, SpaceData,
-    array, text,
+    DataKind, MetaInitKind, ObjectiveFunctions, RawMetaParameter, RawMetric, RawOuter, RawTask, SettingsData,
+    SpaceData, array, text,
 };
 use potstill_plugin_api::{Column, Data, MetaInit, MetaParameter, OptionValue, Task};
-use serde_json::Value;
 
 use super::graph::tables;
-use super::library::{Handle, NativePlugin};
-use crate::engine::objective::{Judged, Network, Objective, Outer};
-use crate::error::Result;
-use crate::graph::Tensor;
-use crate::plugin::check::Failure;
-use crate::plugin::settings::to_json;
-use crate::plugin::trace::Call;
+use super::library::{Handle, NativePlugin, absent};
+use crate::plugin::check::{Failure, Fault};
+use crate::plugin::traced::{Answer, Declared, RawJudged, RawLoss, RawObjective};
 
 fn functions(plugin: &NativePlugin) -> Option<&'static ObjectiveFunctions> {
     plugin.functions(ObjectiveFunctions::SIZE)
@@ -40,11 +35,7 @@ pub(super) fn missing(plugin: &NativePlugin) -> Option<String> {
 /// An objective of a native plugin, for one task.
 pub(crate) struct NativeObjective {
     plugin: NativePlugin,
-    settings: Vec<(String, OptionValue)>,
     handle: Mutex<Handle>,
-    data: Data,
-    theta: Vec<MetaParameter>,
-    columns: Vec<Column>,
 }
 
 impl NativeObjective {
@@ -52,12 +43,12 @@ impl NativeObjective {
     ///
     /// # Errors
     /// The plugin refused or failed, or its answers break the contract.
-    pub(crate) fn new(
+    pub(crate) fn make(
         plugin: NativePlugin,
-        settings: Vec<(String, OptionValue)>,
+        settings: &[(String, OptionValue)],
         task: &Task,
-    ) -> Result<Self> {
-        let broken = |function: &str, cause: String| plugin.error(function, Failure::Broken(cause));
+    ) -> Result<(Self, Declared), Fault> {
+        let broken = |function: &str, cause: String| Failure::Broken(cause).at(function);
         let Some(ObjectiveFunctions {
             make: Some(make),
             destroy: Some(destroy),
@@ -67,7 +58,7 @@ impl NativeObjective {
             ..
         }) = functions(&plugin)
         else {
-            return Err(broken("make", "its table of functions changed".into()));
+            return Err(absent().at("make"));
         };
         let (observation, action) = (SpaceData::new(&task.observation), SpaceData::new(&task.action));
         let raw_task = RawTask {
@@ -85,7 +76,7 @@ impl NativeObjective {
         let handle = plugin
             .checked(code)
             .and_then(|()| Handle::new(pointer, *destroy))
-            .map_err(|failure| plugin.error("make", failure))?;
+            .map_err(|failure| failure.at("make"))?;
         // SAFETY: a handle of this plugin.
         let data = match DataKind::from_number(unsafe { data(handle.pointer) }) {
             Some(DataKind::Rollouts) => Data::Rollouts,
@@ -97,7 +88,7 @@ impl NativeObjective {
         // SAFETY: a handle of this plugin and two places.
         plugin
             .checked(unsafe { meta_parameters(handle.pointer, &mut found, &mut count) })
-            .map_err(|failure| plugin.error("meta_parameters", failure))?;
+            .map_err(|failure| failure.at("meta_parameters"))?;
         // SAFETY: the contract's: as many parts as it said, valid until the next call.
         let theta = unsafe { array(found, count) }
             .and_then(|raw| {
@@ -108,7 +99,7 @@ impl NativeObjective {
         // SAFETY: a handle of this plugin and two places.
         plugin
             .checked(unsafe { columns(handle.pointer, &mut names, &mut count) })
-            .map_err(|failure| plugin.error("columns", failure))?;
+            .map_err(|failure| failure.at("columns"))?;
         // SAFETY: the contract's: as many texts as it said, valid until the next call.
         let columns = unsafe { array(names, count) }
             .and_then(|names| {
@@ -120,7 +111,8 @@ impl NativeObjective {
                 names.iter().map(column).collect::<Result<Vec<_>, String>>()
             })
             .map_err(|cause| broken("columns", cause))?;
-        Ok(NativeObjective { plugin, settings, handle: Mutex::new(handle), data, theta, columns })
+        let objective = NativeObjective { plugin, handle: Mutex::new(handle) };
+        Ok((objective, Declared { data, theta, columns }))
     }
 }
 
@@ -144,37 +136,15 @@ unsafe fn meta_parameter(raw: &RawMetaParameter) -> Result<MetaParameter, String
     })
 }
 
-impl Objective for NativeObjective {
-    fn id(&self) -> &str {
-        &self.plugin.id
-    }
-
-    fn specification(&self) -> Value {
-        to_json(&self.settings)
-    }
-
-    fn data(&self) -> Data {
-        self.data
-    }
-
-    fn theta(&self) -> &[MetaParameter] {
-        &self.theta
-    }
-
-    fn columns(&self) -> &[Column] {
-        &self.columns
-    }
-
-    fn inner(&self, network: &Network<'_>, theta: &[Tensor], fresh: &[Tensor]) -> Result<Vec<Tensor>> {
+impl RawObjective for NativeObjective {
+    fn inner(&self, theta: &[u32], fresh: &[u32], answer: Answer<'_>) -> Result<Vec<u32>, Failure> {
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(ObjectiveFunctions { inner: Some(inner), .. }) = functions(&self.plugin) else {
-            return Err(self.plugin.error("inner", Failure::Broken("its table of functions changed".into())));
+            return Err(absent());
         };
-        let traced = Call::on(theta, fresh, Some(network));
-        let (theta, fresh) = (traced.give(theta), traced.give(fresh));
         let mut taught = vec![0; fresh.len()];
         // SAFETY: a handle of this plugin, a network, arrays as long as they say.
-        let code = tables(|_, network| unsafe {
+        let code = tables(answer, |_, network| unsafe {
             inner(
                 handle.pointer,
                 network,
@@ -185,21 +155,15 @@ impl Objective for NativeObjective {
                 taught.as_mut_ptr(),
             )
         });
-        let said = self.plugin.checked(code);
-        let taught = traced.finish(if said.is_ok() { &taught } else { &[] }, "inner")?;
-        said.map_err(|failure| self.plugin.error("inner", failure))?;
-        Ok(taught)
+        self.plugin.checked(code).map(|()| taught)
     }
 
-    fn outer(&self, network: &Network<'_>, judged: &Judged<'_>) -> Result<Outer> {
+    fn outer(&self, judged: &RawJudged, answer: Answer<'_>) -> Result<RawLoss, Failure> {
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        let broken = |cause: String| self.plugin.error("outer", Failure::Broken(cause));
         let Some(ObjectiveFunctions { outer: Some(outer), .. }) = functions(&self.plugin) else {
-            return Err(broken("its table of functions changed".into()));
+            return Err(absent());
         };
-        let traced = Call::on(judged.theta, judged.columns, Some(network));
-        let (theta, fresh) = (traced.give(judged.theta), traced.give(judged.fresh));
-        let (taught, columns) = (traced.give(judged.taught), traced.give(judged.columns));
+        let RawJudged { theta, fresh, taught, columns } = judged;
         let mut raw = RawOuter {
             struct_size: RawOuter::SIZE,
             theta_count: theta.len() as u32,
@@ -214,22 +178,17 @@ impl Objective for NativeObjective {
             metrics: ptr::null(),
         };
         // SAFETY: a handle of this plugin, a network, arrays as long as they say.
-        let code = tables(|_, network| unsafe { outer(handle.pointer, network, &mut raw) });
-        let said = self.plugin.checked(code);
-        let (mut names, mut numbers) = (vec![], vec![]);
-        if said.is_ok() {
-            numbers.push(raw.loss);
-            // SAFETY: the contract's: as many metrics as it said, valid until the next call.
-            for metric in unsafe { array(raw.metrics, raw.metric_count) }.map_err(broken)? {
+        let code = tables(answer, |_, network| unsafe { outer(handle.pointer, network, &mut raw) });
+        self.plugin.checked(code)?;
+        // SAFETY: the contract's: as many metrics as it said, valid until the next call.
+        let metrics = unsafe { array(raw.metrics, raw.metric_count) }.and_then(|metrics| {
+            let metric = |metric: &RawMetric| {
                 // SAFETY: as above.
-                let name = unsafe { text(metric.name) }.map_err(broken)?;
-                names.push(name.ok_or_else(|| broken("a metric has no name".into()))?.to_owned());
-                numbers.push(metric.value);
-            }
-        }
-        let mut tensors = traced.finish(&numbers, "outer")?.into_iter();
-        said.map_err(|failure| self.plugin.error("outer", failure))?;
-        let loss = tensors.next().ok_or_else(|| broken("it gave no loss".into()))?;
-        Ok(Outer { loss, metrics: names.into_iter().zip(tensors).collect() })
+                let name = unsafe { text(metric.name)? }.ok_or("a metric has no name")?;
+                Ok((name.to_owned(), metric.value))
+            };
+            metrics.iter().map(metric).collect::<Result<Vec<_>, String>>()
+        });
+        Ok(RawLoss { loss: raw.loss, metrics: metrics.map_err(Failure::Broken)? })
     }
 }

@@ -1,0 +1,273 @@
+//! The plugin's process: what the hidden command runs.
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{ExitCode, exit};
+
+use potstill_plugin_api::Frame;
+use potstill_plugin_api::abi::RawTransition;
+use serde::Serialize;
+
+use super::memory::{DONE, FAILED, Memory, Part, RESET};
+use super::message::{self, Description, Next, Picture, Reply, Request};
+use crate::plugin::check::{Failure, Fault, RawEnvironments};
+use crate::plugin::environment::RenderMode;
+use crate::plugin::native::{NativeEnvironments, NativeObjective, NativePlugin};
+use crate::plugin::trace::Ask;
+use crate::plugin::traced::{RawLearner, RawLearners, RawObjective};
+
+/// The hidden command.
+pub(super) const COMMAND: &str = "__host-plugin";
+/// Exit status of a process whose socket is of no more use: the plugin has closed it.
+pub(super) const SOCKET_LOST: u8 = 113;
+
+/// Runs the library for the host that started this process, until the host has no more need of it.
+pub(crate) fn serve(library: &Path) -> ExitCode {
+    let Ok((socket, memory)) = take_over() else {
+        eprintln!("error: `{COMMAND}` is how potstill starts itself for --isolate; it is of no use by hand");
+        return ExitCode::from(2);
+    };
+    end_with_the_host(socket.as_raw_fd());
+    let plugin = match NativePlugin::open(library) {
+        Ok(plugin) => plugin,
+        Err(cause) => {
+            let _ = reply::<()>(&socket, Err(Failure::Broken(cause).at("load")));
+            return ExitCode::FAILURE;
+        }
+    };
+    let description = Description {
+        id: plugin.id.clone(),
+        version: plugin.version.clone(),
+        summary: plugin.summary.clone(),
+        role: plugin.role,
+        options: plugin.options.clone(),
+    };
+    let mut served = Served {
+        plugin,
+        socket: &socket,
+        file: memory,
+        memory: None,
+        environments: None,
+        learners: BTreeMap::new(),
+        drawn: 0,
+        objective: None,
+    };
+    match reply(&socket, Ok((description, vec![]))).and_then(|()| served.run()) {
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => ExitCode::from(SOCKET_LOST),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// Takes the socket and the memory from standard input and output, where the host has put them, and gives the plugin
+/// ordinary ones: nothing to read, and standard error to write to.
+fn take_over() -> io::Result<(UnixStream, File)> {
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // Only a socket has one.
+    socket.peer_addr()?;
+    let memory = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let nothing = OpenOptions::new().read(true).open("/dev/null")?;
+    for (from, to) in [(nothing.as_raw_fd(), 0), (2, 1)] {
+        // SAFETY: both are open.
+        if unsafe { libc::dup2(from, to) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok((socket, memory))
+}
+
+/// Ends this process as soon as the host is no more, whatever the plugin is doing. (Linux could send a signal instead,
+/// but sends it when the *thread* that started this process ends.)
+fn end_with_the_host(socket: RawFd) {
+    std::thread::spawn(move || {
+        loop {
+            let mut hung_up = libc::pollfd { fd: socket, events: 0, revents: 0 };
+            // SAFETY: one structure, and its number.
+            let found = unsafe { libc::poll(&mut hung_up, 1, -1) };
+            if found > 0 {
+                // SAFETY: ends the process. What the plugin wants done at an ordinary exit could take for ever.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    });
+}
+
+/// Writes the reply to a call.
+fn reply<T: Serialize>(socket: &UnixStream, result: Result<(T, Vec<u8>), Fault>) -> io::Result<()> {
+    match result {
+        Ok((value, body)) => message::write(socket, &Reply::Done(value), &body),
+        Err(Fault { function, failure }) => {
+            let (refused, words) = match failure {
+                Failure::Refused(words) => (true, words),
+                Failure::Broken(words) => (false, words),
+            };
+            message::write(socket, &Reply::<()>::Failed { function, refused, words }, &[])
+        }
+    }
+}
+
+/// What this process runs.
+struct Served<'a> {
+    plugin: NativePlugin,
+    socket: &'a UnixStream,
+    file: File,
+    memory: Option<Memory>,
+    environments: Option<NativeEnvironments>,
+    /// By their numbers.
+    learners: BTreeMap<u32, Box<dyn RawLearner>>,
+    /// How many there have been.
+    drawn: u32,
+    objective: Option<NativeObjective>,
+}
+
+impl Served<'_> {
+    /// Does what the host asks for until it hangs up.
+    fn run(&mut self) -> io::Result<()> {
+        loop {
+            let control = self.memory.as_ref().map(Memory::control);
+            // Every exchange is answered before the next comes: what is unanswered is new.
+            let seen = control.map_or(0, |control| control.reply.count());
+            let awake = control.is_some_and(|c| c.request.watch(seen) || !c.request.lie_down(seen));
+            let next = if awake { Next::Wake } else { message::read(self.socket)? };
+            match next {
+                Next::Wake => self.exchange()?,
+                Next::Message(request, body) => {
+                    if let Some(control) = control {
+                        control.request.rise();
+                    }
+                    self.answer(request, &body)?;
+                }
+            }
+        }
+    }
+
+    /// `reset` or `step`, in the shared memory.
+    fn exchange(&mut self) -> io::Result<()> {
+        let (Some(memory), Some(environments)) = (&self.memory, &mut self.environments) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let control = memory.control();
+        let (input, observations) = (memory.part(Part::Input), memory.part(Part::Observations));
+        let (function, done) = if control.request.what() == RESET {
+            // SAFETY: the host has laid out a seed for each copy, and room for an observation of each.
+            ("reset", unsafe { environments.reset_into(input.cast(), observations.cast()) })
+        } else {
+            let mut out = RawTransition {
+                struct_size: RawTransition::SIZE,
+                reserved: 0,
+                observations: observations.cast(),
+                rewards: memory.part(Part::Rewards).cast(),
+                terminated: memory.part(Part::Terminated),
+                truncated: memory.part(Part::Truncated),
+                final_observations: memory.part(Part::FinalObservations).cast(),
+            };
+            // SAFETY: the host has laid out the actions of all copies, and room for what they give.
+            ("step", unsafe { environments.step_into(input.cast(), &mut out) })
+        };
+        let what = if done.is_ok() { DONE } else { FAILED };
+        if control.reply.hand_over(what) {
+            io::Write::write_all(&mut &*self.socket, &[message::WAKE])?;
+        }
+        done.or_else(|failure| reply::<()>(self.socket, Err(failure.at(function))))
+    }
+
+    fn answer(&mut self, request: Request, body: &[u8]) -> io::Result<()> {
+        let socket = self.socket;
+        let mut ask = |ask: Ask| asked(socket, ask).unwrap_or_else(|_| exit(1));
+        match request {
+            Request::Make { copies, settings } => {
+                let made = NativeEnvironments::make(self.plugin.clone(), copies, &settings);
+                let (environments, spec) = match made {
+                    Ok(made) => made,
+                    Err(fault) => return reply::<()>(socket, Err(fault)),
+                };
+                self.environments = Some(environments);
+                reply(socket, Ok((spec, vec![])))
+            }
+            Request::Share(layout) => {
+                let mapped = Memory::map(&self.file, layout).map(|memory| self.memory = Some(memory));
+                let mapped = mapped.map_err(|e| Failure::Broken(format!("no shared memory: {e}")));
+                reply_at(socket, "make", mapped)
+            }
+            Request::Render { index, text } => {
+                let mode = if text { RenderMode::Text } else { RenderMode::Rgb };
+                let drawn = self.environments().and_then(|e| e.render(index, mode));
+                let drawn = drawn.map(|frame| match frame {
+                    Frame::Rgb { width, height, pixels } => (Picture::Rgb { width, height }, pixels),
+                    Frame::Text(text) => (Picture::Text(text), vec![]),
+                });
+                reply(socket, drawn.map_err(|failure| failure.at("render")))
+            }
+            Request::Snapshot => {
+                let taken = self.environments().and_then(RawEnvironments::snapshot);
+                let taken = taken.map(|bytes| (bytes.is_some(), bytes.unwrap_or_default()));
+                reply(socket, taken.map_err(|failure| failure.at("snapshot")))
+            }
+            Request::Restore => {
+                let done = self.environments().and_then(|e| e.restore(body));
+                reply_at(socket, "restore", done)
+            }
+            Request::Draw { settings, observation, outputs, seed } => {
+                let drawn = self.plugin.draw(&settings, &observation, outputs, seed, &mut ask);
+                let (learner, drawn) = match drawn {
+                    Ok(drawn) => drawn,
+                    Err(fault) => return reply::<()>(socket, Err(fault)),
+                };
+                self.drawn += 1;
+                self.learners.insert(self.drawn, learner);
+                reply(socket, Ok(((self.drawn, drawn), vec![])))
+            }
+            Request::Forward { learner, parameters, x } => {
+                let learner = self.learners.get(&learner).ok_or_else(unknown);
+                reply_at(socket, "forward", learner.and_then(|l| l.forward(&parameters, x, &mut ask)))
+            }
+            Request::Forget { learner } => {
+                self.learners.remove(&learner);
+                reply_at(socket, "destroy", Ok(()))
+            }
+            Request::Begin { settings, task } => {
+                let made = NativeObjective::make(self.plugin.clone(), &settings, &task);
+                let (objective, declared) = match made {
+                    Ok(made) => made,
+                    Err(fault) => return reply::<()>(socket, Err(fault)),
+                };
+                self.objective = Some(objective);
+                reply(socket, Ok((declared, vec![])))
+            }
+            Request::Inner { theta, fresh } => {
+                let objective = self.objective.as_ref().ok_or_else(unknown);
+                reply_at(socket, "inner", objective.and_then(|o| o.inner(&theta, &fresh, &mut ask)))
+            }
+            Request::Outer(judged) => {
+                let objective = self.objective.as_ref().ok_or_else(unknown);
+                reply_at(socket, "outer", objective.and_then(|o| o.outer(&judged, &mut ask)))
+            }
+            Request::Answer(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn environments(&mut self) -> Result<&mut NativeEnvironments, Failure> {
+        self.environments.as_mut().ok_or_else(unknown)
+    }
+}
+
+/// [`reply`] to a call of one function that gives no bytes.
+fn reply_at<T: Serialize>(socket: &UnixStream, function: &str, result: Result<T, Failure>) -> io::Result<()> {
+    reply(socket, result.map(|value| (value, vec![])).map_err(|failure| failure.at(function)))
+}
+
+/// The host calls only what it has made.
+fn unknown() -> Failure {
+    Failure::Broken("the host called what it has not made".into())
+}
+
+/// The host's answer to a question of the plugin.
+fn asked(socket: &UnixStream, ask: Ask) -> io::Result<Vec<u32>> {
+    message::write(socket, &Reply::<()>::Ask(ask), &[])?;
+    match message::read(socket)? {
+        Next::Message(Request::Answer(numbers), _) => Ok(numbers),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}

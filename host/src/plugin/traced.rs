@@ -1,0 +1,213 @@
+//! Learners and objectives of native code: the host's side of their calls, wherever the code runs. The code answers in
+//! numbers; what they stand for, and whether they stand for anything, is found here.
+use std::sync::Arc;
+
+use potstill_plugin_api::{Column, Data, MetaParameter, OptionValue, Space, Task};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::check::{Failure, Fault};
+use super::settings::to_json;
+use super::trace::{self, Ask, Call};
+use crate::engine::learner::{Learner, LearnerDistribution, Parameter};
+use crate::engine::objective::{Judged, Network, Objective, Outer};
+use crate::error::Result;
+use crate::graph::{Graph, Tensor};
+
+/// Answers what the code asks while it traces.
+pub(crate) type Answer<'a> = &'a mut dyn FnMut(Ask) -> Vec<u32>;
+
+/// What a learner says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Drawn {
+    pub(crate) name: String,
+    pub(crate) parameters: Vec<Parameter>,
+}
+
+/// A distribution of learners.
+pub(crate) trait RawLearners: Send + Sync {
+    fn draw(
+        &self,
+        settings: &[(String, OptionValue)],
+        observation: &Space,
+        outputs: usize,
+        seed: u64,
+        answer: Answer<'_>,
+    ) -> Result<(Box<dyn RawLearner>, Drawn), Fault>;
+}
+
+/// A learner.
+pub(crate) trait RawLearner: Send + Sync {
+    fn forward(&self, parameters: &[u32], x: u32, answer: Answer<'_>) -> Result<u32, Failure>;
+}
+
+/// What an objective says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Declared {
+    pub(crate) data: Data,
+    pub(crate) theta: Vec<MetaParameter>,
+    pub(crate) columns: Vec<Column>,
+}
+
+/// [`Judged`] in numbers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RawJudged {
+    pub(crate) theta: Vec<u32>,
+    pub(crate) fresh: Vec<u32>,
+    pub(crate) taught: Vec<u32>,
+    pub(crate) columns: Vec<u32>,
+}
+
+/// [`Outer`] in numbers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RawLoss {
+    pub(crate) loss: u32,
+    pub(crate) metrics: Vec<(String, u32)>,
+}
+
+/// An objective for one task.
+pub(crate) trait RawObjective: Send + Sync {
+    fn inner(&self, theta: &[u32], fresh: &[u32], answer: Answer<'_>) -> Result<Vec<u32>, Failure>;
+    fn outer(&self, judged: &RawJudged, answer: Answer<'_>) -> Result<RawLoss, Failure>;
+}
+
+/// [`LearnerDistribution`] from [`RawLearners`].
+pub(crate) struct TracedLearners<R> {
+    id: Arc<str>,
+    raw: R,
+    settings: Vec<(String, OptionValue)>,
+}
+
+impl<R: RawLearners> TracedLearners<R> {
+    pub(crate) fn new(id: &str, raw: R, settings: Vec<(String, OptionValue)>) -> Self {
+        TracedLearners { id: id.into(), raw, settings }
+    }
+}
+
+impl<R: RawLearners> LearnerDistribution for TracedLearners<R> {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn specification(&self) -> Value {
+        to_json(&self.settings)
+    }
+
+    fn draw(&self, observation: &Space, outputs: usize, seed: u64) -> Result<Box<dyn Learner>> {
+        // `parameters` may try things on a graph; only its mistakes matter.
+        let call = Call::new(&Graph::new(), None);
+        let drawn = self.raw.draw(&self.settings, observation, outputs, seed, &mut trace::answer);
+        let (raw, Drawn { name, parameters }) = drawn.map_err(|fault| fault.error(&self.id))?;
+        call.finish(&[], "parameters")?;
+        Ok(Box::new(TracedLearner { id: self.id.clone(), raw, name, parameters }))
+    }
+}
+
+struct TracedLearner {
+    id: Arc<str>,
+    raw: Box<dyn RawLearner>,
+    name: String,
+    parameters: Vec<Parameter>,
+}
+
+impl Learner for TracedLearner {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn forward(&self, parameters: &[Tensor], observations: &Tensor) -> Result<Tensor> {
+        let graph = observations.graph();
+        graph.scope(format!("learner `{}`", self.id), || {
+            let call = Call::new(graph, None);
+            let given = call.give(parameters);
+            let x = call.give(std::slice::from_ref(observations))[0];
+            let said = self.raw.forward(&given, x, &mut trace::answer);
+            // A mistake of tracing explains what the plugin says of it.
+            let result =
+                call.finish(said.as_ref().map(std::slice::from_ref).unwrap_or_default(), "forward")?;
+            said.map_err(|failure| failure.at("forward").error(&self.id))?;
+            Ok(result.into_iter().next().unwrap_or_else(|| observations.clone()))
+        })
+    }
+}
+
+/// [`Objective`] from [`RawObjective`].
+pub(crate) struct TracedObjective<R> {
+    id: String,
+    raw: R,
+    settings: Vec<(String, OptionValue)>,
+    declared: Declared,
+}
+
+impl<R: RawObjective> TracedObjective<R> {
+    /// Makes it by `make`, with `settings` for `task`.
+    ///
+    /// # Errors
+    /// Those of `make`: the plugin refused or failed, or its answers break the contract.
+    pub(crate) fn new(
+        id: &str,
+        settings: Vec<(String, OptionValue)>,
+        task: &Task,
+        make: impl FnOnce(&[(String, OptionValue)], &Task) -> Result<(R, Declared), Fault>,
+    ) -> Result<Self> {
+        let (raw, declared) = make(&settings, task).map_err(|fault| fault.error(id))?;
+        Ok(TracedObjective { id: id.to_owned(), raw, settings, declared })
+    }
+}
+
+impl<R: RawObjective> Objective for TracedObjective<R> {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn specification(&self) -> Value {
+        to_json(&self.settings)
+    }
+
+    fn data(&self) -> Data {
+        self.declared.data
+    }
+
+    fn theta(&self) -> &[MetaParameter] {
+        &self.declared.theta
+    }
+
+    fn columns(&self) -> &[Column] {
+        &self.declared.columns
+    }
+
+    fn inner(&self, network: &Network<'_>, theta: &[Tensor], fresh: &[Tensor]) -> Result<Vec<Tensor>> {
+        let call = Call::on(theta, fresh, Some(network));
+        let (theta, fresh) = (call.give(theta), call.give(fresh));
+        let said = self.raw.inner(&theta, &fresh, &mut trace::answer);
+        let taught = call.finish(said.as_deref().unwrap_or_default(), "inner")?;
+        said.map_err(|failure| failure.at("inner").error(&self.id))?;
+        Ok(taught)
+    }
+
+    fn outer(&self, network: &Network<'_>, judged: &Judged<'_>) -> Result<Outer> {
+        let call = Call::on(judged.theta, judged.columns, Some(network));
+        let given = RawJudged {
+            theta: call.give(judged.theta),
+            fresh: call.give(judged.fresh),
+            taught: call.give(judged.taught),
+            columns: call.give(judged.columns),
+        };
+        let said = self.raw.outer(&given, &mut trace::answer);
+        let numbers: Vec<u32> = said
+            .iter()
+            .flat_map(|given| {
+                std::iter::once(given.loss).chain(given.metrics.iter().map(|(_, value)| *value))
+            })
+            .collect();
+        let mut tensors = call.finish(&numbers, "outer")?.into_iter();
+        let RawLoss { metrics, .. } = said.map_err(|failure| failure.at("outer").error(&self.id))?;
+        let broken = || Failure::Broken("it gave no loss".into()).at("outer").error(&self.id);
+        let loss = tensors.next().ok_or_else(broken)?;
+        Ok(Outer { loss, metrics: metrics.into_iter().map(|(name, _)| name).zip(tensors).collect() })
+    }
+}

@@ -1,0 +1,96 @@
+//! `--isolate`: a native plugin crashes, and the run is as good as if it had not.
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::c::{compile, processes_with};
+use crate::{Outcome, Place, SMALL, list, newest_checkpoint, read, text};
+
+const SOURCE: &str = "tests/hostile-native/crashing_car.c";
+const ISOLATED: [&str; 4] = ["--plugin", "plugin/libcar.so", "acme/mountain-car", "--isolate"];
+
+/// Puts the plugin that crashes in its step `crash`, 0 for never, where all runs of this place find it.
+fn put(place: &Place, crash: u32) {
+    let library = compile(SOURCE, &format!("car_{crash}"), &[&format!("-DCRASH={crash}")]);
+    std::fs::create_dir_all(place.path("plugin")).unwrap();
+    std::fs::copy(library, place.path("plugin/libcar.so")).unwrap();
+}
+
+/// The library's path as the processes that host it have it in their command lines.
+fn library(place: &Place) -> std::path::PathBuf {
+    place.path("plugin/libcar.so").canonicalize().unwrap()
+}
+
+#[test]
+fn a_crash_in_the_middle_costs_one_meta_epoch() {
+    let place = Place::new();
+    put(&place, 0);
+    let whole = Outcome::of(&place.distil("whole", &ISOLATED));
+    whole.assert_same(&Outcome::of(&place.distil("in-process", &ISOLATED[..3])));
+
+    put(&place, 80);
+    let begin = [&["distill", "--config", "small.toml", "--out", "run"], &ISOLATED[..]].concat();
+    let said = place.run(&begin);
+    let crashed = "error: plugin `acme/mountain-car-v1`, in `step`: its process was ended by signal 11 (segmentation fault)";
+    said.refused(1, crashed);
+    let goes_on = "when the plugin is mended, `potstill resume run` goes on from the last checkpoint";
+    assert!(said.err.contains(goes_on), "{}", said.err);
+    // 32 steps are a meta-epoch.
+    let run = place.path("run");
+    assert!(newest_checkpoint(&run).ends_with("checkpoint-00000002.safetensors"));
+    assert!(String::from_utf8(read(run.join("config.toml"))).unwrap().contains("isolate = true"));
+    assert_eq!(processes_with(&library(&place)), 0);
+
+    // Again, without a word of isolation: the run remembers it.
+    place.refused(&["resume", "run"], 1, crashed);
+    put(&place, 0);
+    place.refused(&["resume", "run"], 2, "plugin `acme/mountain-car-v1` is not the file this run began with");
+    place.ok(&["resume", "run", "--changed-plugin"]);
+    whole.assert_same(&Outcome::of(&run));
+    for arguments in [&["eval", "run", "--learners", "2", "--episodes", "2"][..], &["play", "run", "--quiet"]]
+    {
+        let arguments = [arguments, &["--plugin", "plugin/libcar.so", "--isolate"]].concat();
+        place.ok(&arguments);
+    }
+    place.ok(&["train", "run", "--plugin", "plugin/libcar.so", "--isolate"]);
+    assert_eq!(processes_with(&library(&place)), 0);
+}
+
+#[test]
+fn what_a_plugin_prints_is_no_result() {
+    let place = Place::new();
+    put(&place, 0);
+    place.write("isolated.toml", format!("isolate = true\n{SMALL}"));
+    let begin =
+        [&["distill", "--config", "isolated.toml", "--out", "run", "--json"], &ISOLATED[..3]].concat();
+    let said = place.run(&begin);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(serde_json::from_str::<Value>(&said.out).is_ok(), "{}", said.out);
+    assert!(said.err.contains("brumm"), "{}", said.err);
+}
+
+#[test]
+fn the_plugin_dies_with_the_host() {
+    let place = Place::new();
+    put(&place, 0);
+    place.write("long.toml", SMALL.replace("meta_epochs = 8", "meta_epochs = 100000"));
+    let begin = [&["distill", "--config", "long.toml", "--out", "run"], &ISOLATED[..]].concat();
+    let mut child = place.command(&begin).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let library = library(&place);
+    let wait_for = |what: &str, holds: &dyn Fn() -> bool| {
+        let started = Instant::now();
+        while !holds() {
+            assert!(started.elapsed() < Duration::from_secs(60), "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let begun = |folder: &Path| folder.is_dir() && list(folder).len() > 1;
+    wait_for("no checkpoint", &|| begun(&place.path("run/checkpoints")));
+    // The host's own command line names the library as it was typed.
+    assert!(processes_with(&library) >= 2, "{}", text(&library));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for("it lives", &|| processes_with(&library) == 0);
+}

@@ -1,0 +1,176 @@
+//! Native plugins in processes of their own: whatever takes such a process down is one clear error here, and nothing of
+//! it is left behind.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use potstill::plugin::{Actions, Observations, Registry};
+
+use crate::c::{compile, processes_with};
+use crate::native::hostile;
+use crate::{isolated, registry, settings};
+
+/// A folder with the plugin and a manifest that asks for short limits.
+fn with_limits(library: &Path, seconds: f64) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    std::fs::copy(library, folder.path().join(format!("{prefix}it{suffix}"))).unwrap();
+    let manifest = format!(
+        "id = \"test/native-v1\"\nrole = \"environment\"\nversion = \"0.1.0\"\napi = \"0.1\"\nsummary = \"s\"\n\
+         licence = \"MIT\"\nlibrary = \"it\"\n[limits]\nstep-seconds = {seconds}\nstart-seconds = {seconds}\n"
+    );
+    std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
+    folder
+}
+
+/// Plays a little: the first error, and that every later call gives the same.
+fn first_error(registry: &Registry) -> String {
+    let mut environments = match registry.make_environments("test/native", &[], 1) {
+        Ok(environments) => environments,
+        Err(error) => return error.to_string(),
+    };
+    let mut play = || {
+        environments.reset(&[1])?;
+        (0..3).try_for_each(|_| -> potstill::Result<()> {
+            environments.step(&Actions::Discrete(vec![0]))?;
+            // Its process sleeps by now, and has to be woken through the socket.
+            std::thread::sleep(Duration::from_millis(20));
+            Ok(())
+        })
+    };
+    match (play(), play()) {
+        (Err(first), Err(again)) => {
+            assert_eq!(first.to_string(), again.to_string());
+            first.to_string()
+        }
+        _ => String::new(),
+    }
+}
+
+#[test]
+fn each_death_is_one_clear_error() {
+    for (mode, expected) in [
+        ("ABORTS", "in `step`: its process was ended by signal 6 (abort)"),
+        ("SEGFAULTS", "in `step`: its process was ended by signal 11 (segmentation fault)"),
+        ("OVERFLOWS", "in `step`: its process was ended by signal"),
+        ("EXITS", "in `step`: its process exited in the middle of the call, with status 0"),
+        ("KILLED", "in `step`: its process was ended by signal 9 (killed"),
+        ("LEAVES_CHILD", "in `step`: its process was ended by signal 6 (abort)"),
+        ("CLOSES_ALL", "in `step`: its process was ended: it closed the host's socket"),
+        ("WRITES_TO_ALL", "in `step`: its process was ended: it wrote to the host's socket"),
+        ("HANGS", "in `step`: no answer within 0.5 s (limit `step-seconds`): its process was ended"),
+        ("SEGFAULTS_IN_MAKE", "in `make`: its process was ended by signal 11 (segmentation fault)"),
+        ("SEGFAULTS_IN_RESET", "in `reset`: its process was ended by signal 11 (segmentation fault)"),
+        ("ABORTS_ON_LOAD", "in `load`: its process was ended by signal 6 (abort)"),
+        ("HANGS_ON_LOAD", "in `load`: no answer within 0.5 s (limit `start-seconds`): its process was ended"),
+        ("PRINTS", ""),
+        ("GOOD", ""),
+    ] {
+        let folder = with_limits(&hostile(mode), 0.5);
+        let error = first_error(&isolated(&[folder.path().to_owned()]));
+        let whole = format!("plugin `test/native-v1`, {expected}");
+        assert!(error.starts_with(&whole) || error == expected, "{mode}: {error}");
+        assert_eq!(error.lines().count(), usize::from(!expected.is_empty()), "{mode}: {error}");
+        assert_eq!(processes_with(folder.path()), 0, "{mode}");
+    }
+}
+
+/// What a plugin says in the contract's words arrives as it would without the process between.
+#[test]
+fn each_breach_is_the_error_it_is_in_this_process() {
+    for mode in [
+        "WRONG_MAGIC",
+        "NEWER_MAJOR",
+        "SHORT_TABLE",
+        "NULL_STEP",
+        "BAD_UTF8",
+        "BAD_OPTION",
+        "NO_HANDLE",
+        "REFUSES",
+        "FAILS",
+        "UNKNOWN_CODE",
+        "NO_WORDS",
+        "UNKNOWN_SPACE",
+        "HUGE_SPACE",
+        "NAN_REWARD",
+        "NAN_OBSERVATION",
+        "BAD_FLAG",
+        "BOTH_FLAGS",
+        "STEP_FAILS",
+    ] {
+        let library = hostile(mode);
+        let error = |registry: Result<Registry, _>| {
+            registry.map_or_else(|e: potstill::Error| e.to_string(), |r| first_error(&r))
+        };
+        let program = env!("CARGO_BIN_EXE_potstill").into();
+        let there = error(Registry::isolated(std::slice::from_ref(&library), &[], program));
+        let here = error(Registry::of(&[library], &[]));
+        assert!(!here.is_empty() && here == there, "{mode}: {here} / {there}");
+    }
+}
+
+#[test]
+fn somebody_kills_the_process() {
+    let library = hostile("GOOD");
+    let folder = with_limits(&library, 5.0);
+    let registry = isolated(&[folder.path().to_owned()]);
+    let mut environments = registry.make_environments("test/native", &[], 1).unwrap();
+    environments.reset(&[1]).unwrap();
+    environments.step(&Actions::Discrete(vec![0])).unwrap();
+    let killed = Command::new("pkill").arg("-KILL").arg("-f").arg(folder.path()).status().unwrap();
+    assert!(killed.success());
+    let error = environments.step(&Actions::Discrete(vec![0])).unwrap_err().to_string();
+    assert!(error.contains("in `step`: its process was ended by signal 9"), "{error}");
+}
+
+#[test]
+fn an_end_that_takes_too_long_is_cut_short() {
+    for mode in ["HANGS_IN_DESTROY", "EXITS_IN_DESTROY", "GOOD"] {
+        let folder = with_limits(&hostile(mode), 0.5);
+        let started = Instant::now();
+        drop(isolated(&[folder.path().to_owned()]).make_environments("test/native", &[], 1).unwrap());
+        assert!(started.elapsed() < Duration::from_secs(5), "{mode}");
+        assert_eq!(processes_with(folder.path()), 0, "{mode}");
+    }
+}
+
+#[test]
+fn the_mountain_car_plays_alike() {
+    let library = compile("examples/mountain-car/mountain_car.c", "mountain_car", &[]);
+    let play = |registry: Registry| {
+        let force = settings(&[("force", "0.002")]);
+        let mut cars = registry.make_environments("acme/mountain-car", &force, 3).unwrap();
+        let mut seen = format!("{:?}", cars.spec());
+        seen += &format!("{:?}", cars.reset(&[1, 2, 3]).unwrap());
+        for i in 0..450u32 {
+            seen += &format!("{:?}", cars.step(&Actions::Discrete(vec![i / 10 % 3, 1, i % 3])).unwrap());
+        }
+        seen
+    };
+    assert_eq!(play(registry(std::slice::from_ref(&library))), play(isolated(&[library])));
+}
+
+/// Environments move between threads and outlive the one that made them.
+#[test]
+fn the_thread_that_made_it_may_end() {
+    let library = compile("examples/mountain-car/mountain_car.c", "mountain_car_thread", &[]);
+    let make = move || isolated(&[library]).make_environments("acme/mountain-car", &[], 2).unwrap();
+    let mut cars = std::thread::spawn(make).join().unwrap();
+    let Observations::Float(start) = cars.reset(&[1, 2]).unwrap() else { panic!("bytes") };
+    assert_eq!(start.len(), 4);
+    std::thread::sleep(Duration::from_millis(50));
+    cars.step(&Actions::Discrete(vec![0, 1])).unwrap();
+}
+
+#[test]
+fn a_program_that_is_none() {
+    let library = hostile("GOOD");
+    let error = |program: &str| {
+        let plugins: Vec<PathBuf> = vec![library.clone()];
+        Registry::isolated(&plugins, &[], program.into()).err().unwrap().to_string()
+    };
+    assert!(
+        error("/nowhere/potstill").contains("its process cannot be started (/nowhere/potstill: No such file")
+    );
+    assert!(error("/bin/false").contains("its process exited in the middle of the call, with status 1"));
+}
