@@ -260,11 +260,21 @@ impl<'a> Ppmo<'a> {
         let d = &self.dimensions;
         let learner = self.distribution.draw(&d.observation, d.outputs(), seed)?;
         let key = learner.name().to_owned();
-        if let Entry::Vacant(place) = self.programs.entry(key.clone()) {
-            let student = Student::new(learner, &self.dimensions)?;
-            let teach = programs::teach(&student, self.objective, &self.dimensions)?;
-            let act = programs::act(&student, &self.dimensions, rows)?;
-            place.insert(Programs { student, teach, act, updates: HashMap::new() });
+        match self.programs.entry(key.clone()) {
+            Entry::Vacant(place) => {
+                let student = Student::new(learner, &self.dimensions)?;
+                let teach = programs::teach(&student, self.objective, &self.dimensions)?;
+                let act = programs::act(&student, &self.dimensions, rows)?;
+                place.insert(Programs { student, teach, act, updates: HashMap::new() });
+            }
+            Entry::Occupied(known) if known.get().student.parameters() != learner.parameters() => {
+                return Err(Error::Plugin {
+                    plugin: self.distribution.id().to_owned(),
+                    function: "name".into(),
+                    cause: format!("it called two architectures of other parameters `{key}`"),
+                });
+            }
+            Entry::Occupied(_) => {}
         }
         Ok(key)
     }

@@ -6,9 +6,9 @@ use super::objective::{Judged, Network, Objective, merge};
 use super::optimiser::{Adam, clip_by_norm};
 use super::policy::Policy;
 use super::random::stream;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::execute::{Device, Plan, Tensor as Numbers};
-use crate::graph::{Graph, Tensor, grad};
+use crate::graph::{DType, Graph, Tensor, grad};
 
 /// Sizes that all programs share.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,7 @@ impl Student {
     /// # Errors
     /// The learner's mistakes.
     pub fn new(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
-        learner::check(&*learner, &d.observation, d.outputs())?;
+        learner::check(&*learner, &d.observation)?;
         let taught = learner.parameters().iter().map(|p| p.layer >= d.encoder_layers).collect();
         Ok(Student { learner, taught })
     }
@@ -71,7 +71,7 @@ impl Student {
     /// # Errors
     /// The learner's mistakes.
     pub fn critic(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
-        learner::check(&*learner, &d.observation, 1)?;
+        learner::check(&*learner, &d.observation)?;
         let taught = vec![true; learner.parameters().len()];
         Ok(Student { learner, taught })
     }
@@ -206,12 +206,34 @@ fn inner(
     let taught = graph.scope(format!("objective `{}`, inner rule", objective.id()), || {
         objective.inner(&student.network(encoder, d), theta, fresh)
     })?;
-    let shapes = |tensors: &[Tensor]| tensors.iter().map(Tensor::shape).collect::<Vec<_>>();
-    if shapes(&taught) != shapes(fresh) {
-        graph.fail("inner", format!("parameters {:?}", shapes(fresh)), format!("{:?}", shapes(&taught)));
-    }
     graph.check()?;
+    check_taught(&taught, fresh).map_err(|cause| wrong(objective, "inner", cause))?;
     Ok(taught)
+}
+
+/// Checks that an inner rule gave as many parameters as it got, shaped alike.
+fn check_taught(taught: &[Tensor], fresh: &[Tensor]) -> Result<(), String> {
+    if taught.len() != fresh.len() {
+        return Err(format!("it gave {} parameters, expected {}", taught.len(), fresh.len()));
+    }
+    for (i, (taught, fresh)) in taught.iter().zip(fresh).enumerate() {
+        let (got, expected) = ((taught.shape(), taught.dtype()), (fresh.shape(), fresh.dtype()));
+        if got != expected {
+            let (got, expected) = (described(got), described(expected));
+            return Err(format!("it gave {got} for parameter {i}, expected {expected}"));
+        }
+    }
+    Ok(())
+}
+
+fn described((shape, dtype): (Vec<usize>, DType)) -> String {
+    let what = if dtype == DType::Int { "indices" } else { "a tensor" };
+    format!("{what} of shape {shape:?}")
+}
+
+/// What an objective did wrong, beyond the graph's own rules.
+fn wrong(objective: &dyn Objective, function: &str, cause: String) -> Error {
+    Error::Plugin { plugin: objective.id().to_owned(), function: function.into(), cause }
 }
 
 /// What a policy does for `rows` observations: inputs all parameters, observations; outputs `[rows, outputs]`, those of a
@@ -310,15 +332,11 @@ pub fn update(
         objective.outer(&student.network(encoder, d), &judged)
     })?;
     for (name, tensor) in outer.metrics.iter().map(|(n, t)| (n.as_str(), t)).chain([("loss", &outer.loss)]) {
-        if !tensor.shape().is_empty() {
-            graph.fail(
-                format!("objective `{}`", objective.id()),
-                format!("a scalar `{name}`"),
-                format!("{:?}", tensor.shape()),
-            );
+        if !tensor.shape().is_empty() || tensor.dtype() != DType::Float {
+            let got = described((tensor.shape(), tensor.dtype()));
+            return Err(wrong(objective, "outer", format!("`{name}` is {got}, expected a scalar")));
         }
     }
-    graph.check()?;
     let errors = critic.learner.forward(of_critic, &observations)? - &returns;
     let value_loss = errors.square().mean() * 0.5;
 

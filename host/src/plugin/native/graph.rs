@@ -33,7 +33,10 @@ pub(super) fn tables<T>(call: impl FnOnce(&RawGraph, &RawNetwork) -> T) -> T {
 
 /// Runs the host's part of a plugin's call: a panic, a mistake of the host, must not cross into the plugin.
 fn guarded<T>(otherwise: T, call: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or(otherwise)
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        trace::panicked(&*panic);
+        otherwise
+    })
 }
 
 unsafe extern "C" fn operation(_: *mut c_void, operation: *const Operation) -> u32 {

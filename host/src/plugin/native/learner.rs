@@ -14,8 +14,9 @@ use crate::engine::learner::{Learner, LearnerDistribution, Parameter};
 use crate::error::Result;
 use crate::graph::{Graph, Tensor};
 use crate::plugin::check::Failure;
+use crate::plugin::declared::{check_learner, check_outputs};
 use crate::plugin::settings::to_json;
-use crate::plugin::trace::Call;
+use crate::plugin::trace::{Call, scope};
 
 fn functions(plugin: &NativePlugin) -> Option<&'static LearnerFunctions> {
     plugin.functions(LearnerFunctions::SIZE)
@@ -87,24 +88,27 @@ impl LearnerDistribution for NativeLearners {
             Err(cause) => return broken("name", cause),
         };
         let graph = Graph::new();
-        let traced = Call::new(&graph, None);
         let (mut found, mut count) = (ptr::null(), 0);
-        // SAFETY: a handle of this plugin, a graph, two places.
-        let code = tables(|graph, _| unsafe { parameters(handle.pointer, graph, &mut found, &mut count) });
-        if let Err(failure) = plugin.checked(code) {
-            return wrong("parameters", failure);
-        }
-        traced.finish(&[], "parameters")?;
+        graph.scope(scope(&plugin.id, "parameters"), || {
+            let traced = Call::new(&graph, None);
+            // SAFETY: a handle of this plugin, a graph, two places.
+            let code =
+                tables(|graph, _| unsafe { parameters(handle.pointer, graph, &mut found, &mut count) });
+            let said = plugin.checked(code).map_err(|failure| plugin.error("parameters", failure));
+            traced.finish(said.map(|()| vec![]), "parameters")
+        })?;
         // SAFETY: the contract's: as many parameters as it said, valid until the next call.
         let read = unsafe { array(found, count) }.and_then(|raw| {
             raw.iter().map(|raw| unsafe { parameter(raw) }).collect::<Result<Vec<_>, String>>()
         });
-        match read {
-            Ok(parameters) => {
-                Ok(Box::new(NativeLearner { plugin, handle: Mutex::new(handle), name, parameters }))
-            }
-            Err(cause) => broken("parameters", cause),
+        let parameters = match read {
+            Ok(parameters) => parameters,
+            Err(cause) => return broken("parameters", cause),
+        };
+        if let Err((function, cause)) = check_learner(&name, &parameters) {
+            return broken(function, cause);
         }
+        Ok(Box::new(NativeLearner { plugin, handle: Mutex::new(handle), name, parameters, outputs }))
     }
 }
 
@@ -133,6 +137,7 @@ struct NativeLearner {
     handle: Mutex<Handle>,
     name: String,
     parameters: Vec<Parameter>,
+    outputs: usize,
 }
 
 impl Learner for NativeLearner {
@@ -152,7 +157,7 @@ impl Learner for NativeLearner {
                 .plugin
                 .error("forward", Failure::Broken("its table of functions changed".into())));
         };
-        graph.scope(format!("learner `{}`", self.plugin.id), || {
+        graph.scope(scope(&self.plugin.id, "forward"), || {
             let traced = Call::new(graph, None);
             let given = traced.give(parameters);
             let x = traced.give(std::slice::from_ref(observations))[0];
@@ -161,12 +166,13 @@ impl Learner for NativeLearner {
             let code = tables(|graph, _| unsafe {
                 forward(handle.pointer, graph, given.as_ptr(), given.len() as u32, x, &mut output)
             });
-            let said = self.plugin.checked(code);
-            // A mistake of tracing explains what the plugin says of it.
-            let result =
-                traced.finish(if said.is_ok() { std::slice::from_ref(&output) } else { &[] }, "forward")?;
-            said.map_err(|failure| self.plugin.error("forward", failure))?;
-            Ok(result.into_iter().next().unwrap_or_else(|| observations.clone()))
+            let said = self.plugin.checked(code).map(|()| vec![output]);
+            let said = said.map_err(|failure| self.plugin.error("forward", failure));
+            let result = traced.finish(said, "forward")?;
+            let result = result.into_iter().next().unwrap_or_else(|| observations.clone());
+            check_outputs(&result, observations, self.outputs)
+                .map_err(|cause| self.plugin.error("forward", Failure::Broken(cause)))?;
+            Ok(result)
         })
     }
 }

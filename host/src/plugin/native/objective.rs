@@ -185,10 +185,8 @@ impl Objective for NativeObjective {
                 taught.as_mut_ptr(),
             )
         });
-        let said = self.plugin.checked(code);
-        let taught = traced.finish(if said.is_ok() { &taught } else { &[] }, "inner")?;
-        said.map_err(|failure| self.plugin.error("inner", failure))?;
-        Ok(taught)
+        let said = self.plugin.checked(code).map(|()| taught);
+        traced.finish(said.map_err(|failure| self.plugin.error("inner", failure)), "inner")
     }
 
     fn outer(&self, network: &Network<'_>, judged: &Judged<'_>) -> Result<Outer> {
@@ -215,21 +213,16 @@ impl Objective for NativeObjective {
         };
         // SAFETY: a handle of this plugin, a network, arrays as long as they say.
         let code = tables(|_, network| unsafe { outer(handle.pointer, network, &mut raw) });
-        let said = self.plugin.checked(code);
-        let (mut names, mut numbers) = (vec![], vec![]);
-        if said.is_ok() {
-            numbers.push(raw.loss);
+        let said = self.plugin.checked(code).map_err(|failure| self.plugin.error("outer", failure));
+        let said = said.and_then(|()| {
             // SAFETY: the contract's: as many metrics as it said, valid until the next call.
-            for metric in unsafe { array(raw.metrics, raw.metric_count) }.map_err(broken)? {
-                // SAFETY: as above.
-                let name = unsafe { text(metric.name) }.map_err(broken)?;
-                names.push(name.ok_or_else(|| broken("a metric has no name".into()))?.to_owned());
-                numbers.push(metric.value);
-            }
-        }
-        let mut tensors = traced.finish(&numbers, "outer")?.into_iter();
-        said.map_err(|failure| self.plugin.error("outer", failure))?;
-        let loss = tensors.next().ok_or_else(|| broken("it gave no loss".into()))?;
-        Ok(Outer { loss, metrics: names.into_iter().zip(tensors).collect() })
+            let metrics = unsafe { array(raw.metrics, raw.metric_count) }.map_err(broken)?.iter();
+            // SAFETY: as above.
+            let named =
+                metrics.map(|metric| Ok((unsafe { text(metric.name) }.map_err(broken)?, metric.value)));
+            let owned = |(name, value): (Option<&str>, u32)| (name.unwrap_or_default().to_owned(), value);
+            Ok((raw.loss, named.map(|metric| metric.map(owned)).collect::<Result<_>>()?))
+        });
+        traced.finish_outer(said, broken)
     }
 }
