@@ -9,7 +9,7 @@ enum {
     GOOD, WRONG_MAGIC, NEWER_MAJOR, NEWER_MINOR, SHORT_DESCRIPTION, UNKNOWN_ROLE, NO_ID, BAD_UTF8, NO_FUNCTIONS,
     SHORT_TABLE, NULL_STEP, HALF_SNAPSHOT, NULL_DESCRIPTION, NULL_OPTIONS, BAD_OPTION, NO_HANDLE, REFUSES, FAILS,
     UNKNOWN_CODE, NO_WORDS, UNKNOWN_SPACE, NULL_SHAPE, HUGE_SPACE, NAN_REWARD, NAN_OBSERVATION, BAD_FLAG, BOTH_FLAGS,
-    STEP_FAILS, NULL_PICTURE, HUGE_PICTURE, OTHER_ID, ABORTS, SEGFAULTS, HANGS
+    STEP_FAILS, NULL_PICTURE, HUGE_PICTURE, OTHER_ID, ABORTS, SEGFAULTS, HANGS, SHARES, DIES_AT_ONCE
 };
 #ifndef MODE
 #define MODE GOOD
@@ -52,7 +52,9 @@ static int32_t step(potstill_environments *e, const void *a, potstill_transition
     if (IS(SEGFAULTS)) *(volatile int *)8 = 1;
     if (IS(HANGS)) for (volatile int i = 0;; i = 0) (void)i;
     ((float *)t->observations)[0] = ((float *)t->observations)[1] = 0;
-    t->rewards[0] = IS(NAN_REWARD) ? NAN : 1;
+    /* What all instances share, they do not keep apart. */
+    static float steps;
+    t->rewards[0] = IS(NAN_REWARD) ? NAN : IS(SHARES) ? steps++ : 1;
     t->terminated[0] = IS(BAD_FLAG) ? 7 : IS(BOTH_FLAGS);
     t->truncated[0] = IS(BOTH_FLAGS);
     return POTSTILL_OK;
@@ -92,5 +94,6 @@ static const potstill_plugin_description description = {
 
 POTSTILL_EXPORT const potstill_plugin_description *potstill_plugin(const potstill_host *host) {
     (void)host;
+    if (IS(DIES_AT_ONCE)) abort();
     return IS(NULL_DESCRIPTION) ? NULL : &description;
 }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::plugin::Registry;
 
 mod build;
+mod check;
 mod new;
 
 /// See which plugins there are, and make your own
@@ -20,6 +21,7 @@ pub(super) enum Plugin {
     Info(Info),
     New(new::New),
     Build(build::Build),
+    Check(check::Check),
 }
 
 /// List every plugin: id, role, loader, version, where it lies, why it cannot be used
@@ -54,6 +56,7 @@ impl Plugin {
             Plugin::Info(info) => info.run(registry),
             Plugin::New(new) => new.run(),
             Plugin::Build(build) => build.run(),
+            Plugin::Check(check) => check.run(registry),
         }
     }
 }

@@ -2,7 +2,7 @@
 use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
 
 use super::learner::{self, Learner, Parameter};
-use super::objective::{Judged, Network, Objective, merge};
+use super::objective::{Judged, Network, Objective, Outer, merge};
 use super::optimiser::{Adam, clip_by_norm};
 use super::policy::Policy;
 use super::random::stream;
@@ -95,7 +95,7 @@ impl Student {
         Network { learner: &*self.learner, taught: &self.taught, encoder, policy: d.policy }
     }
 
-    fn inputs(&self, graph: &Graph) -> Vec<Tensor> {
+    pub(crate) fn inputs(&self, graph: &Graph) -> Vec<Tensor> {
         self.parameters().iter().map(|p| graph.input(format!("learner/{}", p.name), &p.shape)).collect()
     }
 
@@ -168,7 +168,7 @@ pub fn initial(part: &MetaParameter, seed: u64) -> Vec<f32> {
 }
 
 /// θ as an objective reads it, from what is trained.
-fn theta(objective: &dyn Objective, trained: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn theta(objective: &dyn Objective, trained: &[Tensor]) -> Vec<Tensor> {
     let value = |(part, tensor): (&MetaParameter, &Tensor)| {
         let tensor = if part.learned { tensor.clone() } else { tensor.stop_gradient() };
         if part.positive { tensor.exp() } else { tensor }
@@ -192,7 +192,7 @@ pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Re
 }
 
 /// The inner rule, its answer checked.
-fn inner(
+pub(crate) fn inner(
     student: &Student,
     objective: &dyn Objective,
     theta: &[Tensor],
@@ -278,6 +278,72 @@ pub struct Update {
 /// Scalar inputs of [`Update`]: learning rates of θ with ξ and of the critic, Adam's two corrections.
 pub const SCALARS: [&str; 4] = ["lr", "critic_lr", "correction1", "correction2"];
 
+/// The inputs of a graph that a minibatch fills: observations, actions, log-probabilities, advantages, returns, and, where
+/// the objective reads them, the outputs and the values.
+pub(crate) struct Batch {
+    observations: Tensor,
+    returns: Tensor,
+    /// What the objective reads, in its order.
+    pub(crate) columns: Vec<Tensor>,
+}
+
+impl Batch {
+    pub(crate) fn trace(graph: &Graph, objective: &dyn Objective, d: &Dimensions, rows: usize) -> Self {
+        let observations = graph.rows("observation", &d.batch(rows));
+        let column = |name: &str, width: usize| graph.rows(name, &[rows, width]);
+        let actions = match d.policy {
+            Policy::Categorical(n) => graph.indices_below(n, "action", &[rows, 1]),
+            Policy::Gaussian(n) => column("action", n),
+        };
+        let log_probs = column("log_prob", 1);
+        let advantages = column("advantage", 1);
+        let returns = column("return", 1);
+        let reads = |wanted: Column| objective.columns().contains(&wanted);
+        let outputs = reads(Column::Outputs).then(|| column("outputs", d.outputs()));
+        let estimates = reads(Column::Values).then(|| column("value", 1));
+        let columns = objective
+            .columns()
+            .iter()
+            .filter_map(|wanted| match wanted {
+                Column::Observations => Some(&observations),
+                Column::Actions => Some(&actions),
+                Column::LogProbs => Some(&log_probs),
+                Column::Advantages => Some(&advantages),
+                Column::Returns => Some(&returns),
+                Column::Outputs => outputs.as_ref(),
+                Column::Values => estimates.as_ref(),
+            })
+            .cloned()
+            .collect();
+        Batch { observations, returns, columns }
+    }
+}
+
+/// The outer loss, its answer checked.
+pub(crate) fn outer(
+    student: &Student,
+    objective: &dyn Objective,
+    judged: &Judged<'_>,
+    encoder: &[Tensor],
+    d: &Dimensions,
+) -> Result<Outer> {
+    let Some(first) = judged.theta.first() else {
+        return Err(wrong(objective, "meta-parameters", "theta is empty".into()));
+    };
+    let graph = first.graph().clone();
+    let outer = graph.scope(format!("objective `{}`, outer loss", objective.id()), || {
+        objective.outer(&student.network(encoder, d), judged)
+    })?;
+    graph.check()?;
+    for (name, tensor) in outer.metrics.iter().map(|(n, t)| (n.as_str(), t)).chain([("loss", &outer.loss)]) {
+        if !tensor.shape().is_empty() || tensor.dtype() != DType::Float {
+            let got = described((tensor.shape(), tensor.dtype()));
+            return Err(wrong(objective, "outer", format!("`{name}` is {got}, expected a scalar")));
+        }
+    }
+    Ok(outer)
+}
+
 /// Traces and compiles an [`Update`] for minibatches of `rows`.
 pub fn update(
     student: &Student,
@@ -296,48 +362,15 @@ pub fn update(
     let (values, first, second) = (named(""), named("first_moment/"), named("second_moment/"));
     let fresh = student.inputs(&graph);
     let scalars = SCALARS.map(|name| graph.input(name, &[]));
-    let observations = graph.rows("observation", &d.batch(rows));
-    let column = |name: &str, width: usize| graph.rows(name, &[rows, width]);
-    let actions = match d.policy {
-        Policy::Categorical(n) => graph.indices_below(n, "action", &[rows, 1]),
-        Policy::Gaussian(n) => column("action", n),
-    };
-    let log_probs = column("log_prob", 1);
-    let advantages = column("advantage", 1);
-    let returns = column("return", 1);
-    let reads = |wanted: Column| objective.columns().contains(&wanted);
-    let outputs = reads(Column::Outputs).then(|| column("outputs", d.outputs()));
-    let estimates = reads(Column::Values).then(|| column("value", 1));
-    let columns: Vec<Tensor> = objective
-        .columns()
-        .iter()
-        .filter_map(|wanted| match wanted {
-            Column::Observations => Some(&observations),
-            Column::Actions => Some(&actions),
-            Column::LogProbs => Some(&log_probs),
-            Column::Advantages => Some(&advantages),
-            Column::Returns => Some(&returns),
-            Column::Outputs => outputs.as_ref(),
-            Column::Values => estimates.as_ref(),
-        })
-        .cloned()
-        .collect();
+    let batch = Batch::trace(&graph, objective, d, rows);
 
     let (of_theta, of_critic) = values.split_at(trained.of_theta);
     let (theta, encoder) = (theta(objective, of_theta), &of_theta[trained.theta..]);
     let fresh = student.taught(&fresh);
     let taught = inner(student, objective, &theta, encoder, &fresh, d)?;
-    let outer = graph.scope(format!("objective `{}`, outer loss", objective.id()), || {
-        let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &columns };
-        objective.outer(&student.network(encoder, d), &judged)
-    })?;
-    for (name, tensor) in outer.metrics.iter().map(|(n, t)| (n.as_str(), t)).chain([("loss", &outer.loss)]) {
-        if !tensor.shape().is_empty() || tensor.dtype() != DType::Float {
-            let got = described((tensor.shape(), tensor.dtype()));
-            return Err(wrong(objective, "outer", format!("`{name}` is {got}, expected a scalar")));
-        }
-    }
-    let errors = critic.learner.forward(of_critic, &observations)? - &returns;
+    let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &batch.columns };
+    let outer = outer(student, objective, &judged, encoder, d)?;
+    let errors = critic.learner.forward(of_critic, &batch.observations)? - &batch.returns;
     let value_loss = errors.square().mean() * 0.5;
 
     let theta_gradients = grad(&outer.loss, of_theta);

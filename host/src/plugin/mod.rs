@@ -31,5 +31,6 @@ mod wasm;
 
 pub use environment::{Actions, Environments, Observations, RenderMode, Transition};
 pub use limits::Limits;
+pub(crate) use registry::is_library;
 pub use registry::{Description, Entry, Loader, Registry};
 pub use wasm::{LogLevel, LogSink};

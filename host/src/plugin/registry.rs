@@ -488,7 +488,7 @@ impl Loading<'_> {
 }
 
 /// Whether `path` is a shared library, by its ending.
-fn is_library(path: &Path) -> bool {
+pub(crate) fn is_library(path: &Path) -> bool {
     let ending = path.extension().and_then(std::ffi::OsStr::to_str);
     ending.is_some_and(|ending| ["so", "dylib", "dll"].contains(&ending))
 }

@@ -10,7 +10,7 @@ use potstill_plugin_api::Role;
 use crate::{registry, repository, settings};
 
 /// Compiles C with the system's compiler into a library of its own folder.
-fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
+pub(crate) fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| tempfile::tempdir().unwrap()).path();
     let output =
@@ -30,7 +30,7 @@ fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
     output
 }
 
-fn hostile(mode: &str) -> PathBuf {
+pub(crate) fn hostile(mode: &str) -> PathBuf {
     compile("tests/hostile-native/plugin.c", mode, &[&format!("-DMODE={mode}")])
 }
 
