@@ -6,7 +6,6 @@
 mod misbehave;
 mod walk;
 
-use std::cell::Cell;
 use std::hint::black_box;
 
 use misbehave::{hoard, recurse, spin, tirade};
@@ -23,9 +22,6 @@ struct Copies {
     mode: String,
     /// For the modes that are well formed and wrong.
     walk: Option<Walk>,
-    /// What option `number` says: the steps after which mode `later` fails.
-    number: i64,
-    steps: Cell<i64>,
 }
 
 export!(Hostile);
@@ -60,7 +56,6 @@ const MODES: &[&str] = &[
     "render-short",
     "restore-trap",
     "log-flood",
-    "later",
     "picky",
     "touchy",
 ];
@@ -163,9 +158,8 @@ impl GuestEnvironments for Copies {
             "touchy" if number == 1_000_000 => core::arch::wasm32::unreachable(),
             _ => {}
         }
-        let walk = walk::MODES.contains(&mode.as_str()).then(|| Walk::new(num_envs, &mode));
-        let (n, steps) = (num_envs as usize, Cell::new(0));
-        Ok(Environments::new(Copies { n, mode, walk, number, steps }))
+        let walk = walk::MODES.contains(&mode.as_str()).then(|| Walk::new(num_envs, &mode, number));
+        Ok(Environments::new(Copies { n: num_envs as usize, mode, walk }))
     }
 
     fn spec(&self) -> Spec {
@@ -201,10 +195,8 @@ impl GuestEnvironments for Copies {
             return Ok(walk.step(actions));
         }
         let n = self.n;
-        self.steps.set(self.steps.get() + 1);
         let mut out = transition(n);
         match self.mode.as_str() {
-            "later" if self.steps.get() > self.number => core::arch::wasm32::unreachable(),
             "step-loop" => spin(),
             "step-memory" => hoard(),
             "step-panic" => panic!("index {n} of a thing of three"),

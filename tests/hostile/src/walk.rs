@@ -1,5 +1,5 @@
 //! A random walk that keeps the contract, or breaks it quietly: every answer is well formed, and wrong.
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use crate::exports::potstill::plugin::environment::*;
 use crate::potstill::plugin::types;
@@ -19,6 +19,9 @@ struct Walker {
 
 pub struct Walk {
     mode: String,
+    /// Steps after which `walk-later` fails, and those that were taken.
+    last: i64,
+    steps: Cell<i64>,
     walkers: RefCell<Vec<Walker>>,
 }
 
@@ -40,6 +43,7 @@ pub const MODES: &[&str] = &[
     "walk-render-trap",
     "walk-spec-drifts",
     "walk-fragile",
+    "walk-later",
 ];
 
 impl Walker {
@@ -56,8 +60,9 @@ impl Walker {
 }
 
 impl Walk {
-    pub fn new(n: u32, mode: &str) -> Self {
-        Walk { mode: mode.into(), walkers: RefCell::new(vec![Walker::default(); n as usize]) }
+    pub fn new(n: u32, mode: &str, last: i64) -> Self {
+        let walkers = RefCell::new(vec![Walker::default(); n as usize]);
+        Walk { mode: mode.into(), last, steps: Cell::new(0), walkers }
     }
 
     fn is(&self, mode: &str) -> bool {
@@ -100,6 +105,10 @@ impl Walk {
     }
 
     pub fn step(&self, actions: &[u32]) -> Transition {
+        self.steps.set(self.steps.get() + 1);
+        if self.is("walk-later") && self.steps.get() > self.last {
+            panic!("the floor gives way after {} steps", self.last)
+        }
         let mut walkers = self.walkers.borrow_mut();
         let crowd = if self.is("walk-crowded") { walkers.len() as i16 } else { 0 };
         let mut out = Transition {

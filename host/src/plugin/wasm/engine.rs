@@ -1,13 +1,13 @@
-use std::borrow::Cow;
 use std::thread;
 use std::time::Duration;
 
 use potstill_plugin_api::Role;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, Module};
+use wasmtime::{Config, Engine};
 
 use super::cache::Cache;
+use super::encode::encode;
 
 /// The engine that every sandboxed plugin of a registry shares.
 pub(crate) struct Sandbox {
@@ -70,7 +70,7 @@ impl Sandbox {
                 return Ok(component);
             }
         }
-        let component = Component::new(&self.engine, self.encode(wasm)?)
+        let component = Component::new(&self.engine, encode(&self.engine, wasm)?)
             .map_err(|e| format!("does not compile: {e:#}"))?;
         if let Some(cache) = &self.cache
             && let Ok(code) = component.serialize()
@@ -78,21 +78,6 @@ impl Sandbox {
             cache.put(&hash, &code);
         }
         Ok(component)
-    }
-
-    /// `wasm` as a component.
-    fn encode<'a>(&self, wasm: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
-        if wasm.starts_with(&COMPONENT) {
-            return Ok(wasm.into());
-        }
-        if !wasm.starts_with(&CORE_MODULE) {
-            return Err("is not WebAssembly".into());
-        }
-        // The encoder takes it for granted that sections end within the file.
-        Module::validate(&self.engine, wasm).map_err(|e| format!("is damaged: {e:#}"))?;
-        let encoder = wit_component::ComponentEncoder::default().validate(true).module(wasm);
-        let component = encoder.and_then(|mut encoder| encoder.encode());
-        component.map(Into::into).map_err(|e| format!("is not a Potstill plugin: {e:#}"))
     }
 }
 
@@ -109,6 +94,3 @@ pub(crate) fn role_of(component: &Component) -> Result<Role, String> {
         })
         .ok_or("exports no role of a Potstill plugin".into())
 }
-
-const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
-const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";

@@ -196,6 +196,13 @@ impl Call {
 fn cause(error: &wasmtime::Error, state: &State, call: Call) -> String {
     let limits = &state.limits;
     let trap = error.downcast_ref::<Trap>();
+    // Not the plugin's fault. wasmtime's words: the system's error does not come along as such.
+    if trap.is_none() && format!("{error:#}").contains("mmap failed") {
+        return format!(
+            "this machine has no memory for the sandbox ({error:#}): each instance reserves 4 GiB of addresses; raise the \
+             limit (`ulimit -v`) or run fewer programs at once"
+        );
+    }
     // What the host itself refused says why.
     if let Some(refused) = error.downcast_ref::<Refused>() {
         return refused.0.clone();

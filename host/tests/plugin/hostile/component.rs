@@ -100,6 +100,27 @@ fn files_that_are_no_such_plugin() {
     }
 }
 
+/// The contract's metadata is a custom section, which no validation of WebAssembly looks into.
+#[test]
+fn damaged_metadata_is_one_error_or_harmless() {
+    let module = hostile();
+    let section = module.windows(14).position(|w| w == b"component-type").unwrap();
+    let mut refused = 0;
+    for i in 0..100 {
+        let mut damaged = module.clone();
+        let at = section + i * (module.len() - section) / 100;
+        damaged[at] ^= 1 << (i % 8);
+        match load(&damaged) {
+            Ok(()) => {}
+            Err(error) => {
+                refused += 1;
+                assert!(error.to_string().contains(ID), "{at}: {error}");
+            }
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
 /// A core module whose memory starts with `pages` pages of 64 KiB.
 fn with_memory(module: &[u8], pages: u64) -> Vec<u8> {
     const MEMORY: u8 = 5;
