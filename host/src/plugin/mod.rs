@@ -33,4 +33,5 @@ pub use environment::{Actions, Environments, Observations, RenderMode, Transitio
 pub use limits::Limits;
 pub(crate) use registry::is_library;
 pub use registry::{Description, Entry, Loader, Registry};
+pub(crate) use settings::resolve;
 pub use wasm::{LogLevel, LogSink};

@@ -261,6 +261,11 @@ fn native_plugins() {
     // Not even loading it is left to this process.
     let (code, dies) = report(&[hostile("DIES_AT_ONCE").to_str().unwrap()]);
     assert_eq!((code, dies.findings.len(), dies.findings[0].name.as_str()), (Some(1), 1, "description"));
-    let (code, _, err) = run(&[car.to_str().unwrap(), "--set", "forc=1"]);
-    assert!(code == Some(1), "{err}");
+    for (arguments, expected) in [
+        (["--set", "forc=1"], "has no option `forc`. Did you mean `force`?"),
+        (["--only", "spaces"], "environment plugins have no check `spaces`."),
+    ] {
+        let (code, out, err) = run(&[&[car.to_str().unwrap()], &arguments[..]].concat());
+        assert!(code == Some(2) && out.is_empty() && err.contains(expected), "{err}");
+    }
 }

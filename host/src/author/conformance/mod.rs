@@ -24,7 +24,7 @@ use std::time::Instant;
 use potstill_plugin_api::Role;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, did_you_mean};
 use crate::plugin::{Environments, Registry};
 
 /// The plugin that is checked.
@@ -150,6 +150,19 @@ pub fn checks(role: Role) -> Vec<&'static Check> {
         Role::Objective => objective::CHECKS,
     };
     description::CHECKS.iter().chain(own).collect()
+}
+
+/// Those of them that `only` names, all when it names none.
+///
+/// # Errors
+/// [`Error::Usage`]: there is no such check for this role.
+pub fn select(role: Role, only: &[String]) -> Result<Vec<&'static Check>> {
+    let all = checks(role);
+    if let Some(name) = only.iter().find(|name| !all.iter().any(|check| check.name == **name)) {
+        let known = did_you_mean(name, all.iter().map(|check| check.name));
+        return Err(Error::usage(format!("{role} plugins have no check `{name}`.{known}")));
+    }
+    Ok(all.into_iter().filter(|c| only.is_empty() || only.iter().any(|name| name == c.name)).collect())
 }
 
 /// The check whether a plugin can be opened at all: without it there are no others.

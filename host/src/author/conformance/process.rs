@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{FIRST, Finding, Report, Verdict, checks, rejected};
+use super::{FIRST, Finding, Report, Verdict, rejected, select};
 use crate::error::{Error, IoContext, Result};
 
 /// Checks the library at `path`, `only` these checks unless that is empty, by running `command` once for each with
@@ -30,9 +30,7 @@ pub fn check(
     };
     let Some(role) = report.role.filter(|_| report.count(Verdict::Failed) == 0) else { return Ok(report) };
     let first = report.findings.pop();
-    for check in
-        checks(role).into_iter().filter(|check| only.is_empty() || only.iter().any(|n| n == check.name))
-    {
+    for check in select(role, only)? {
         if check.name == FIRST {
             report.findings.extend(first.clone());
             continue;

@@ -6,13 +6,11 @@ use clap::Args;
 use potstill_plugin_api::Role;
 use serde_json::json;
 
-use crate::author::conformance::{
-    Check as One, Finding, Report, Subject, Verdict, checks, process, rejected,
-};
+use crate::author::conformance::{Finding, Report, Subject, Verdict, process, rejected, select};
 use crate::cli::options::pair;
 use crate::cli::{print_json, say};
-use crate::error::{Error, IoContext, Result, did_you_mean};
-use crate::plugin::{Entry, Loader, Registry};
+use crate::error::{Error, IoContext, Result};
+use crate::plugin::{Entry, Loader, Registry, resolve};
 
 /// Check that a plugin keeps the contract, and what learning takes for granted
 ///
@@ -73,25 +71,15 @@ impl Check {
             (None, None) => vec![rejected("it says nothing of its role")],
             (Some(role), None) => {
                 let subject = Subject { registry, id: id.clone(), role, settings: self.set.clone() };
-                self.wanted(role)?.into_iter().map(|check| check.run(&subject)).collect()
+                // A typing mistake is the user's, not the plugin's.
+                if let Ok(options) = registry.options(role, &subject.id) {
+                    resolve(&subject.id, &options, &self.set)?;
+                }
+                select(role, &self.only)?.into_iter().map(|check| check.run(&subject)).collect()
             }
         };
         let (loader, path) = (entry.loader.to_string(), entry.path.clone());
         Ok(Report { id, role: entry.role, loader, path, findings })
-    }
-
-    fn wanted(&self, role: Role) -> Result<Vec<&'static One>> {
-        let all = checks(role);
-        for name in &self.only {
-            if !all.iter().any(|check| check.name == name) {
-                let known = did_you_mean(name, all.iter().map(|check| check.name));
-                return Err(Error::usage(format!("{role} plugins have no check `{name}`.{known}")));
-            }
-        }
-        Ok(all
-            .into_iter()
-            .filter(|c| self.only.is_empty() || self.only.iter().any(|n| n == c.name))
-            .collect())
     }
 
     fn in_processes(&self, library: &Path) -> Result<Report> {
