@@ -47,6 +47,9 @@ pub enum Error {
         /// What is missing, and what to do.
         what: String,
     },
+    /// What was asked for was done, and its answer is no.
+    #[error("{0}")]
+    Failed(String),
     /// The user asked to stop (Ctrl-C); the state is on disk.
     #[error("interrupted{0}")]
     Interrupted(String),

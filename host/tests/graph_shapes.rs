@@ -378,3 +378,32 @@ proptest! {
         }
     }
 }
+
+/// Each tensor may be, all of them at once may not.
+#[test]
+fn a_plan_that_no_machine_can_hold_is_refused() {
+    let graph = Graph::new();
+    let x = graph.input("x", &[1 << 16, 1]);
+    let y = graph.input("y", &[1, 1 << 16]);
+    let many: Vec<_> = (0..3).map(|i| (&x + i as f64).matmul(&y)).collect();
+    Plan::compile(&graph, &[many[0].sum()]).expect("16 GiB");
+    let together = many[1..].iter().map(|m| m.matmul(&many[0]).sum()).reduce(|a, b| a + b).unwrap();
+    let error = Plan::compile(&graph, &[together]).unwrap_err().to_string();
+    assert!(error.contains("at most 32 GiB of intermediate results at once, got 64 GiB"), "{error}");
+}
+
+/// As large as a graph can be: every step of compiling it is quick enough.
+#[test]
+fn the_largest_graphs_compile() {
+    let long = |x: &Tensor| (0..19_000).fold(x.clone(), |x, _| x.tanh());
+    let wide = |x: &Tensor| {
+        let all: Vec<Tensor> = (0..3_800).map(|i| (x * f64::from(i)).tanh()).collect();
+        all.into_iter().reduce(|a, b| a + b).unwrap()
+    };
+    for (name, trace) in [("long", &long as &dyn Fn(&Tensor) -> Tensor), ("wide", &wide)] {
+        let graph = Graph::new();
+        let y = trace(&graph.rows("x", &[7, 3]));
+        let plan = Plan::compile(&graph, &[y]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(graph.len() > 18_000 && !plan.is_empty(), "{name}: {} nodes", graph.len());
+    }
+}

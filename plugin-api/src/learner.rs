@@ -16,14 +16,14 @@ pub enum Init {
 }
 
 impl Init {
-    /// Normal with standard deviation `gain·√(2/(inputs + outputs))` (Glorot & Bengio 2010).
+    /// Normal with standard deviation `|gain|·√(2/(inputs + outputs))` (Glorot & Bengio 2010).
     pub fn xavier_normal(gain: f64, inputs: usize, outputs: usize) -> Self {
-        Init::Normal(gain * (2.0 / (inputs + outputs) as f64).sqrt())
+        Init::Normal(gain.abs() * (2.0 / (inputs + outputs) as f64).sqrt())
     }
 
     /// Uniform with the same standard deviation.
     pub fn xavier_uniform(gain: f64, inputs: usize, outputs: usize) -> Self {
-        Init::Uniform(gain * (6.0 / (inputs + outputs) as f64).sqrt())
+        Init::Uniform(gain.abs() * (6.0 / (inputs + outputs) as f64).sqrt())
     }
 }
 

@@ -17,7 +17,7 @@ enum {
     STEP_FAILS, NULL_PICTURE, HUGE_PICTURE, OTHER_ID,
     /* in `step`, or where the name says so */
     ABORTS, SEGFAULTS, HANGS, EXITS, OVERFLOWS, KILLED, PRINTS, CLOSES_ALL, WRITES_TO_ALL, LEAVES_CHILD,
-    ABORTS_ON_LOAD, HANGS_ON_LOAD, SEGFAULTS_IN_MAKE, SEGFAULTS_IN_RESET, HANGS_IN_DESTROY, EXITS_IN_DESTROY
+    ABORTS_ON_LOAD, HANGS_ON_LOAD, SEGFAULTS_IN_MAKE, SEGFAULTS_IN_RESET, HANGS_IN_DESTROY, EXITS_IN_DESTROY, SHARES, DIES_AT_ONCE
 };
 #ifndef MODE
 #define MODE GOOD
@@ -79,7 +79,9 @@ static int32_t step(potstill_environments *e, const void *a, potstill_transition
     if (IS(LEAVES_CHILD) && fork() == 0) for (;;) pause();
     if (IS(LEAVES_CHILD)) abort();
     ((float *)t->observations)[0] = ((float *)t->observations)[1] = 0;
-    t->rewards[0] = IS(NAN_REWARD) ? NAN : 1;
+    /* What all instances share, they do not keep apart. */
+    static float steps;
+    t->rewards[0] = IS(NAN_REWARD) ? NAN : IS(SHARES) ? steps++ : 1;
     t->terminated[0] = IS(BAD_FLAG) ? 7 : IS(BOTH_FLAGS);
     t->truncated[0] = IS(BOTH_FLAGS);
     return POTSTILL_OK;
@@ -121,5 +123,6 @@ POTSTILL_EXPORT const potstill_plugin_description *potstill_plugin(const potstil
     (void)host;
     if (IS(ABORTS_ON_LOAD)) abort();
     if (IS(HANGS_ON_LOAD)) hang();
+    if (IS(DIES_AT_ONCE)) abort();
     return IS(NULL_DESCRIPTION) ? NULL : &description;
 }

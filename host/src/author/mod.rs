@@ -1,8 +1,9 @@
-//! What the author of a plugin uses: [`template`] starts a plugin, [`build`] makes its component.
+//! What the author of a plugin uses: [`template`] starts a plugin, [`build`] makes its component, [`conformance`] checks it.
 //!
-//! Both carry the SDKs for C and Python inside the program: a plugin's folder gets a copy of its own, which goes on
+//! The first two carry the SDKs for C and Python inside the program: a plugin's folder gets a copy of its own, which goes on
 //! building whatever happens to the program, and a folder without one takes the program's.
 pub mod build;
+pub mod conformance;
 mod rust;
 mod sdk;
 pub mod template;

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::plugin::Registry;
 
 mod build;
+mod check;
 mod install;
 mod new;
 
@@ -23,6 +24,7 @@ pub(super) enum Plugin {
     Build(build::Build),
     Install(install::Install),
     Remove(install::Remove),
+    Check(check::Check),
 }
 
 /// List every plugin: id, role, loader, version, where it lies, why it cannot be used
@@ -59,6 +61,7 @@ impl Plugin {
             Plugin::Build(build) => build.run(),
             Plugin::Install(install) => install.run(),
             Plugin::Remove(remove) => remove.run(registry),
+            Plugin::Check(check) => check.run(registry),
         }
     }
 }

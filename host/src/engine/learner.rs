@@ -29,15 +29,25 @@ impl Parameter {
         self.shape.iter().product()
     }
 
-    /// Fresh values, row-major.
-    pub fn sample(&self, stream: &mut Stream) -> Vec<f32> {
-        // A linear weight is [in, out]; a convolution's first axis counts its outputs.
-        let (rows, columns) = match self.shape[..] {
+    /// As a matrix: a linear weight is `[in, out]`; a convolution's first axis counts its outputs.
+    fn matrix(&self) -> (usize, usize) {
+        match self.shape[..] {
             [] => (1, 1),
             [n] => (n, 1),
             [rows, columns] => (rows, columns),
             [first, ..] => (first, self.size() / first.max(1)),
-        };
+        }
+    }
+
+    /// How many vectors have to be made orthogonal for it to start.
+    pub(crate) fn orthogonal_vectors(&self) -> usize {
+        let (rows, columns) = self.matrix();
+        if matches!(self.init, Init::Orthogonal(_)) { rows.min(columns) } else { 0 }
+    }
+
+    /// Fresh values, row-major.
+    pub fn sample(&self, stream: &mut Stream) -> Vec<f32> {
+        let (rows, columns) = self.matrix();
         let normal = |stream: &mut Stream| -> f32 { StandardNormal.sample(stream) };
         match self.init {
             Init::Constant(value) => vec![value as f32; self.size()],
@@ -103,7 +113,7 @@ pub trait Learner: Send + Sync {
     fn parameters(&self) -> &[Parameter];
 
     /// `observations` `[batch, …]` to `[batch, outputs]`: logits of a discrete policy, the mean of a
-    /// continuous one, a critic's value.
+    /// continuous one, a critic's value. A result of another shape is a mistake of tracing.
     ///
     /// # Errors
     /// The plugin failed. Mistakes of tracing are the graph's.
@@ -125,33 +135,17 @@ pub trait LearnerDistribution: Send + Sync {
     fn specification(&self) -> Value;
 }
 
-/// Checks what a learner declares, and that it traces as it says, whoever made it.
+/// Traces a learner by itself, on one observation, so that its mistakes are found before it meets anything else.
 ///
 /// # Errors
-/// Says what is wrong.
-pub fn check(learner: &dyn Learner, observation: &Space, outputs: usize) -> Result<()> {
+/// The learner's.
+pub fn check(learner: &dyn Learner, observation: &Space) -> Result<()> {
     let graph = Graph::new();
-    let parameters = learner.parameters();
-    for (i, p) in parameters.iter().enumerate() {
-        if parameters[..i].iter().any(|earlier| earlier.name == p.name) {
-            graph.fail("learner", "parameters with names of their own", format!("`{}` twice", p.name));
-        }
-        let finite = match p.init {
-            Init::Constant(v) | Init::Orthogonal(v) => v.is_finite(),
-            Init::Uniform(v) | Init::Normal(v) => v.is_finite() && v >= 0.0,
-        };
-        if !finite {
-            graph.fail("learner", "a finite initialiser", format!("{:?} of `{}`", p.init, p.name));
-        }
-    }
     let batch: Vec<usize> = std::iter::once(1).chain(observation.shape()).collect();
     let observations = graph.rows("observation", &batch);
-    let inputs: Vec<Tensor> = parameters.iter().map(|p| graph.input(&*p.name, &p.shape)).collect();
-    graph.check()?;
-    let result = learner.forward(&inputs, &observations)?;
-    if result.shape() != [1, outputs] {
-        graph.fail("learner", format!("an output of [batch, {outputs}]"), format!("{:?}", result.shape()));
-    }
+    let parameters = learner.parameters().iter();
+    let inputs: Vec<Tensor> = parameters.map(|p| graph.input(&*p.name, &p.shape)).collect();
+    learner.forward(&inputs, &observations)?;
     Ok(graph.check()?)
 }
 

@@ -2,13 +2,13 @@
 use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
 
 use super::learner::{self, Learner, Parameter};
-use super::objective::{Judged, Network, Objective, merge};
+use super::objective::{Judged, Network, Objective, Outer, merge};
 use super::optimiser::{Optimiser, clip_by_norm};
 use super::policy::{Gaussian, LOG_STD, Policy};
 use super::random::stream;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::execute::{Device, Plan, Tensor as Numbers};
-use crate::graph::{Graph, Tensor, grad};
+use crate::graph::{DType, Graph, Tensor, grad};
 
 /// Sizes that all programs share.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +66,7 @@ impl Student {
     /// # Errors
     /// The learner's mistakes.
     pub fn new(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
-        learner::check(&*learner, &d.observation, d.network_outputs())?;
+        learner::check(&*learner, &d.observation)?;
         let learner = match d.policy {
             Policy::Categorical(_) => learner,
             Policy::Gaussian(n) => Box::new(Gaussian::new(learner, n)),
@@ -80,7 +80,7 @@ impl Student {
     /// # Errors
     /// The learner's mistakes.
     pub fn critic(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
-        learner::check(&*learner, &d.observation, 1)?;
+        learner::check(&*learner, &d.observation)?;
         let taught = vec![true; learner.parameters().len()];
         Ok(Student { learner, taught })
     }
@@ -104,7 +104,7 @@ impl Student {
         Network { learner: &*self.learner, taught: &self.taught, encoder, policy: d.policy }
     }
 
-    fn inputs(&self, graph: &Graph) -> Vec<Tensor> {
+    pub(crate) fn inputs(&self, graph: &Graph) -> Vec<Tensor> {
         self.parameters().iter().map(|p| graph.input(format!("learner/{}", p.name), &p.shape)).collect()
     }
 
@@ -199,7 +199,7 @@ pub fn saved_theta(objective: &dyn Objective, d: &Dimensions) -> Vec<MetaParamet
 }
 
 /// θ as an objective reads it, from what is trained.
-fn theta(objective: &dyn Objective, trained: &[Tensor], d: &Dimensions) -> Vec<Tensor> {
+pub(crate) fn theta(objective: &dyn Objective, trained: &[Tensor], d: &Dimensions) -> Vec<Tensor> {
     let value = |(part, tensor): (&MetaParameter, &Tensor)| {
         let tensor = if part.learned { tensor.clone() } else { tensor.stop_gradient() };
         if part.positive { tensor.exp() } else { tensor }
@@ -231,7 +231,7 @@ pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Re
 }
 
 /// The inner rule, its answer checked.
-fn inner(
+pub(crate) fn inner(
     student: &Student,
     objective: &dyn Objective,
     theta: &[Tensor],
@@ -245,12 +245,34 @@ fn inner(
     let taught = graph.scope(format!("objective `{}`, inner rule", objective.id()), || {
         objective.inner(&student.network(encoder, d), theta, fresh)
     })?;
-    let shapes = |tensors: &[Tensor]| tensors.iter().map(Tensor::shape).collect::<Vec<_>>();
-    if shapes(&taught) != shapes(fresh) {
-        graph.fail("inner", format!("parameters {:?}", shapes(fresh)), format!("{:?}", shapes(&taught)));
-    }
     graph.check()?;
+    check_taught(&taught, fresh).map_err(|cause| wrong(objective, "inner", cause))?;
     Ok(taught)
+}
+
+/// Checks that an inner rule gave as many parameters as it got, shaped alike.
+fn check_taught(taught: &[Tensor], fresh: &[Tensor]) -> Result<(), String> {
+    if taught.len() != fresh.len() {
+        return Err(format!("it gave {} parameters, expected {}", taught.len(), fresh.len()));
+    }
+    for (i, (taught, fresh)) in taught.iter().zip(fresh).enumerate() {
+        let (got, expected) = ((taught.shape(), taught.dtype()), (fresh.shape(), fresh.dtype()));
+        if got != expected {
+            let (got, expected) = (described(got), described(expected));
+            return Err(format!("it gave {got} for parameter {i}, expected {expected}"));
+        }
+    }
+    Ok(())
+}
+
+fn described((shape, dtype): (Vec<usize>, DType)) -> String {
+    let what = if dtype == DType::Int { "indices" } else { "a tensor" };
+    format!("{what} of shape {shape:?}")
+}
+
+/// What an objective did wrong, beyond the graph's own rules.
+fn wrong(objective: &dyn Objective, function: &str, cause: String) -> Error {
+    Error::Plugin { plugin: objective.id().to_owned(), function: function.into(), cause }
 }
 
 /// What a policy does for `rows` observations: inputs all parameters, observations; outputs `[rows, outputs]`, those of a
@@ -296,6 +318,83 @@ pub struct Update {
 /// Scalar inputs of [`Update`]: learning rates of θ with ξ and of the critic, Adam's two corrections.
 pub const SCALARS: [&str; 4] = ["lr", "critic_lr", "correction1", "correction2"];
 
+/// The inputs of a graph that a batch fills: observations and actions; of rollouts also log-probabilities, advantages,
+/// returns, and, where the objective reads them, the outputs and the values.
+pub(crate) struct Batch {
+    observations: Tensor,
+    /// Of rollouts.
+    returns: Option<Tensor>,
+    /// What the objective reads, in its order.
+    pub(crate) columns: Vec<Tensor>,
+}
+
+impl Batch {
+    /// # Errors
+    /// The objective reads of offline data what only rollouts have.
+    pub(crate) fn trace(
+        graph: &Graph,
+        objective: &dyn Objective,
+        d: &Dimensions,
+        rows: usize,
+        of_rollouts: bool,
+    ) -> Result<Self> {
+        let column = |name: &str, width: usize| graph.rows(name, &[rows, width]);
+        let observations = graph.rows("observation", &d.batch(rows));
+        let actions = match d.policy {
+            Policy::Categorical(n) => graph.indices_below(n, "action", &[rows, 1]),
+            Policy::Gaussian(n) => column("action", n),
+        };
+        let mut batch = vec![(Column::Observations, observations.clone()), (Column::Actions, actions)];
+        let mut returns = None;
+        if of_rollouts {
+            batch.push((Column::LogProbs, column("log_prob", 1)));
+            batch.push((Column::Advantages, column("advantage", 1)));
+            returns = Some(column("return", 1));
+            batch.extend(returns.iter().map(|returns| (Column::Returns, returns.clone())));
+            let further = [(Column::Outputs, "outputs", d.outputs()), (Column::Values, "value", 1)];
+            for (wanted, name, width) in further {
+                if objective.columns().contains(&wanted) {
+                    batch.push((wanted, column(name, width)));
+                }
+            }
+        }
+        let find = |wanted: &Column| match batch.iter().find(|(column, _)| column == wanted) {
+            Some((_, tensor)) => Ok(tensor.clone()),
+            None => {
+                let what = format!("offline data have no `{}`, only observations and actions", wanted.name());
+                Err(wrong(objective, "columns", what))
+            }
+        };
+        let columns = objective.columns().iter().map(find).collect::<Result<_>>()?;
+        Ok(Batch { observations, returns, columns })
+    }
+}
+
+/// The outer loss, its answer checked.
+pub(crate) fn outer(
+    student: &Student,
+    objective: &dyn Objective,
+    judged: &Judged<'_>,
+    encoder: &[Tensor],
+    d: &Dimensions,
+) -> Result<Outer> {
+    let Some(first) = judged.theta.first() else {
+        return Err(wrong(objective, "meta-parameters", "theta is empty".into()));
+    };
+    let graph = first.graph().clone();
+    let outer = graph.scope(format!("objective `{}`, outer loss", objective.id()), || {
+        objective.outer(&student.network(encoder, d), judged)
+    })?;
+    graph.check()?;
+    for (name, tensor) in outer.metrics.iter().map(|(n, t)| (n.as_str(), t)).chain([("loss", &outer.loss)]) {
+        if !tensor.shape().is_empty() || tensor.dtype() != DType::Float {
+            let got = described((tensor.shape(), tensor.dtype()));
+            return Err(wrong(objective, "outer", format!("`{name}` is {got}, expected a scalar")));
+        }
+    }
+    Ok(outer)
+}
+
 /// Traces and compiles an [`Update`] for minibatches of `rows`: of rollouts where there is a critic, else of offline
 /// data.
 pub fn update<'a>(
@@ -316,41 +415,18 @@ pub fn update<'a>(
     let (values, first, second) = (named(""), named("first_moment/"), named("second_moment/"));
     let fresh = student.inputs(&graph);
     let scalars = SCALARS.map(|name| graph.input(name, &[]));
-    let batch = batch(&graph, objective, d, rows, critic.is_some());
-    let column = |wanted: &Column| match batch.iter().find(|(column, _)| column == wanted) {
-        Some((_, tensor)) => tensor.clone(),
-        None => {
-            let has = "a column of offline data: observations, actions";
-            graph.fail(format!("objective `{}`", objective.id()), has, format!("`{}`", wanted.name()));
-            graph.constant(f64::NAN)
-        }
-    };
-    let columns: Vec<Tensor> = objective.columns().iter().map(column).collect();
-    graph.check()?;
+    let batch = Batch::trace(&graph, objective, d, rows, critic.is_some())?;
 
     let (of_theta, of_critic) = values.split_at(trained.of_theta);
     let (theta, encoder) = (theta(objective, of_theta, d), &of_theta[trained.theta..]);
     let fresh = student.taught(&fresh);
     let taught = inner(student, objective, &theta, encoder, &fresh, d)?;
-    let outer = graph.scope(format!("objective `{}`, outer loss", objective.id()), || {
-        let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &columns };
-        objective.outer(&student.network(encoder, d), &judged)
-    })?;
-    for (name, tensor) in outer.metrics.iter().map(|(n, t)| (n.as_str(), t)).chain([("loss", &outer.loss)]) {
-        if !tensor.shape().is_empty() {
-            graph.fail(
-                format!("objective `{}`", objective.id()),
-                format!("a scalar `{name}`"),
-                format!("{:?}", tensor.shape()),
-            );
-        }
-    }
-    graph.check()?;
+    let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &batch.columns };
+    let outer = outer(student, objective, &judged, encoder, d)?;
     let mut metrics: Vec<(String, Tensor)> = vec![];
     let mut groups = vec![grad(&outer.loss, of_theta)];
-    if let Some(critic) = critic {
-        let errors =
-            critic.learner.forward(of_critic, &column(&Column::Observations))? - column(&Column::Returns);
+    if let (Some(critic), Some(returns)) = (critic, &batch.returns) {
+        let errors = critic.learner.forward(of_critic, &batch.observations)? - returns;
         let value_loss = errors.square().mean() * 0.5;
         groups.push(grad(&(&value_loss * rule.value_coefficient), of_critic));
         metrics.push(("value_loss".into(), value_loss));
@@ -384,35 +460,6 @@ pub fn update<'a>(
     let (metrics, measured): (Vec<String>, Vec<Tensor>) = metrics.into_iter().unzip();
     let outputs: Vec<Tensor> = new.into_iter().flatten().chain(measured).collect();
     Ok(Update { plan: Plan::compile(&graph, &outputs)?, metrics })
-}
-
-/// The batch's inputs, in order.
-fn batch(
-    graph: &Graph,
-    objective: &dyn Objective,
-    d: &Dimensions,
-    rows: usize,
-    of_rollouts: bool,
-) -> Vec<(Column, Tensor)> {
-    let column = |name: &str, width: usize| graph.rows(name, &[rows, width]);
-    let observations = graph.rows("observation", &d.batch(rows));
-    let actions = match d.policy {
-        Policy::Categorical(n) => graph.indices_below(n, "action", &[rows, 1]),
-        Policy::Gaussian(n) => column("action", n),
-    };
-    let mut batch = vec![(Column::Observations, observations), (Column::Actions, actions)];
-    if of_rollouts {
-        batch.push((Column::LogProbs, column("log_prob", 1)));
-        batch.push((Column::Advantages, column("advantage", 1)));
-        batch.push((Column::Returns, column("return", 1)));
-        for (wanted, name, width) in [(Column::Outputs, "outputs", d.outputs()), (Column::Values, "value", 1)]
-        {
-            if objective.columns().contains(&wanted) {
-                batch.push((wanted, column(name, width)));
-            }
-        }
-    }
-    batch
 }
 
 /// Fresh parameters on `device`.

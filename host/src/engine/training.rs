@@ -183,6 +183,14 @@ impl<'a> Training<'a> {
             learner.draw(&d.observation, d.network_outputs(), derived(self.seed, "architecture", number))?;
         let architecture = drawn.name().to_owned();
         let programs = match self.programs.entry(architecture.clone()) {
+            // A student may have a parameter more, its deviations.
+            Entry::Occupied(known) if !known.get().student.parameters().starts_with(drawn.parameters()) => {
+                return Err(Error::Plugin {
+                    plugin: learner.id().to_owned(),
+                    function: "name".into(),
+                    cause: format!("it called two architectures of other parameters `{architecture}`"),
+                });
+            }
             Entry::Occupied(programs) => programs.into_mut(),
             Entry::Vacant(place) => {
                 let student = Student::new(drawn, d)?;

@@ -70,10 +70,15 @@ pub struct Plan {
     pub(super) output_shapes: Vec<Vec<usize>>,
     pub(super) constants: Vec<(Slot, Constant)>,
     pub(super) slots: usize,
+    /// Elements of intermediate results that are held at once, at most.
+    most_elements: usize,
     /// Rows of the batch, and how they are split.
     pub(super) rows: usize,
     pub(super) shards: usize,
 }
+
+/// Elements of intermediate results beyond which a plan is refused (32 GiB of `f32`).
+const MAX_ELEMENTS: usize = 1 << 33;
 
 /// Rows of one shard: a 64-wide hidden layer of a shard fits a core's second-level cache.
 const SHARD_ROWS: usize = 256;
@@ -104,7 +109,7 @@ impl Plan {
     /// Compiles what `outputs` need. The plan's inputs are the graph's, in order, used or not.
     ///
     /// # Errors
-    /// The graph's first error, if tracing left one; an output of another graph.
+    /// The graph's first error, if tracing left one; an output of another graph; results that no machine holds.
     #[track_caller]
     pub fn compile(graph: &Graph, outputs: &[Tensor]) -> Result<Plan, GraphError> {
         if outputs.iter().any(|t| !Rc::ptr_eq(&t.graph().0, &graph.0)) {
@@ -122,7 +127,13 @@ impl Plan {
                 (1, planned.unwrap_or_default())
             }
         };
-        Ok(schedule(graph, nodes, output_nodes, rows, shards))
+        let plan = schedule(graph, nodes, output_nodes, rows, shards);
+        if plan.most_elements > MAX_ELEMENTS {
+            let got = format!("{} GiB", plan.most_elements >> 28);
+            graph.fail("compile", "at most 32 GiB of intermediate results at once", got);
+            graph.check()?;
+        }
+        Ok(plan)
     }
 
     /// Number of steps: fused groups and primitives.
@@ -348,6 +359,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         output_shapes: outputs.iter().map(|&o| nodes[o].node.shape.clone()).collect(),
         constants: vec![],
         slots: nodes.len(),
+        most_elements: 0,
         rows,
         shards,
     };
@@ -413,8 +425,24 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         stage.heavy = stage.split.iter().map(|step| work(step, &nodes)).sum::<usize>() > WORTH_A_THREAD;
     }
     free_after_last_use(&mut plan, &nodes, &is_output);
+    plan.most_elements = most_elements(&plan, &nodes);
     number_slots(&mut plan);
     plan
+}
+
+/// Elements that are held at once, at most, if all shards run together.
+fn most_elements(plan: &Plan, nodes: &[Planned]) -> usize {
+    let size = |slots: &[Slot]| {
+        let made = slots.iter().filter(|&&slot| !matches!(nodes[slot].node.op, Op::Input(_)));
+        made.map(|&slot| nodes[slot].node.size()).fold(0, usize::saturating_add)
+    };
+    let (mut held, mut most) = (0usize, 0);
+    for step in plan.stages.iter().flat_map(|stage| stage.whole.iter().chain(&stage.split)) {
+        held = held.saturating_add(size(&step.outputs));
+        most = most.max(held);
+        held = held.saturating_sub(size(&step.free));
+    }
+    most
 }
 
 /// Operations below which waking a thread costs more than it saves: some tens of microseconds.
@@ -508,7 +536,7 @@ fn waits_for_itself(
             Some(unit) => {
                 for &m in unit {
                     seen[m] = true;
-                    pending.extend(nodes[m].inputs.iter().filter(|input| !unit.contains(input)));
+                    pending.extend(nodes[m].inputs.iter().filter(|&&input| group[input] != group[i]));
                 }
             }
             None => pending.extend(&nodes[i].inputs),

@@ -69,7 +69,11 @@ pub struct GraphError {
 }
 
 /// Nodes beyond which a graph is refused: a runaway plugin, not a learner.
-const MAX_NODES: usize = 20_000;
+pub(crate) const MAX_NODES: usize = 20_000;
+/// Operands of all nodes together, which bounds the memory and the time that nodes of many operands take.
+const MAX_OPERANDS: usize = 20 * MAX_NODES;
+/// Axes beyond which a tensor is refused.
+pub(crate) const MAX_RANK: usize = 16;
 /// Elements beyond which one tensor is refused (16 GiB of `f32`).
 const MAX_ELEMENTS: usize = 1 << 32;
 /// Elements beyond which the arrays that a graph holds are refused.
@@ -81,6 +85,7 @@ pub(crate) struct Store {
     pub(crate) inputs: Vec<InputInfo>,
     interned: HashMap<Node, NodeId>,
     scopes: Vec<String>,
+    operands: usize,
     array_elements: usize,
     /// Where the tracing code is, when that is not this program's source.
     place: Option<String>,
@@ -301,6 +306,7 @@ impl Store {
                 s => format!(", in {s}"),
             };
             let location = self.place.clone().unwrap_or_else(|| format!("{file}:{}", location.line()));
+            let (expected, got) = (cut(expected), cut(got));
             self.error = Some(GraphError { op, expected, got, location, scope });
         }
     }
@@ -311,6 +317,7 @@ impl Store {
             return id;
         }
         let id = self.nodes.len();
+        self.operands += node.inputs.len();
         self.nodes.push(node.clone());
         self.interned.insert(node, id);
         id
@@ -375,6 +382,10 @@ impl Store {
 
     fn push(&mut self, op: Op, inputs: &[NodeId], target: &[usize]) -> Result<NodeId, Mismatch> {
         self.room()?;
+        if self.operands + inputs.len() > MAX_OPERANDS {
+            let got = (self.operands + inputs.len()).to_string();
+            return Err((format!("at most {MAX_OPERANDS} operands of all operations"), got));
+        }
         small(target)?;
         let (shape, dtype) = self.infer(&op, inputs, target)?;
         small(&shape)?;
@@ -528,7 +539,7 @@ impl Store {
                         format!("{:?}", shape(1)),
                     ));
                 }
-                let [oh, ow] = fit(w, [h, wd])?;
+                let [oh, ow] = fit(w, [n, c, h, wd])?;
                 vec![n, o, oh, ow]
             }
             Op::Conv2dInput(w) => {
@@ -556,7 +567,7 @@ impl Store {
             Op::AvgPool2d(w) => {
                 float(0)?;
                 let [n, c, h, wd] = rank4(0)?;
-                let [oh, ow] = fit(w, [h, wd])?;
+                let [oh, ow] = fit(w, [n, c, h, wd])?;
                 vec![n, c, oh, ow]
             }
             Op::AvgPool2dInput(w) => {
@@ -580,7 +591,7 @@ impl Store {
                         format!("{:?}", w.padding),
                     ));
                 }
-                let [oh, ow] = fit(w, [h, wd])?;
+                let [oh, ow] = fit(w, [n, c, h, wd])?;
                 return Ok((vec![n, c, oh, ow], DType::Int));
             }
             Op::Gather { axis } => {
@@ -621,12 +632,15 @@ impl Store {
 
     /// One more than the largest index that a node may hold, where that is known.
     fn below(&self, index: NodeId) -> Option<usize> {
-        let node = &self.nodes[index];
+        let mut node = &self.nodes[index];
+        // A plugin decides how long the chain is: no recursion.
+        while matches!(node.op, Op::Broadcast | Op::Reshape | Op::Permute(_)) {
+            node = &self.nodes[node.inputs[0]];
+        }
         match &node.op {
             Op::Input(i) => self.inputs[*i].below,
             Op::Values(values) => values.iter().map(|v| v.get() as usize + 1).max(),
             Op::MaxPool2dIndex(_) => Some(self.nodes[node.inputs[0]].shape[2..].iter().product()),
-            Op::Broadcast | Op::Reshape | Op::Permute(_) => self.below(node.inputs[0]),
             _ => None,
         }
     }
@@ -789,11 +803,23 @@ impl Store {
     }
 }
 
-/// Whether a tensor of `shape` may be.
+/// Whether a tensor of `shape` may be. No product of its dimensions overflows, not even beside one that is 0.
 fn small(shape: &[usize]) -> Result<(), Mismatch> {
-    match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
+    if shape.len() > MAX_RANK {
+        return Err((format!("at most {MAX_RANK} axes"), shape.len().to_string()));
+    }
+    match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1))) {
         Some(n) if n <= MAX_ELEMENTS => Ok(()),
         _ => Err((format!("at most {MAX_ELEMENTS} elements"), format!("shape {shape:?}"))),
+    }
+}
+
+/// What a plugin's numbers look like in an error: they may be many.
+fn cut(text: String) -> String {
+    const LONGEST: usize = 300;
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
     }
 }
 
@@ -809,10 +835,14 @@ fn four(shape: &[usize]) -> Mismatch {
     ("a tensor [N, C, H, W]".into(), format!("{shape:?}"))
 }
 
-fn fit(window: &Window, size: [usize; 2]) -> Result<[usize; 2], Mismatch> {
-    window.output(size).ok_or_else(|| {
-        (format!("an input of at least {:?} with stride ≥ 1", window.kernel), format!("{size:?}"))
-    })
+/// Height and width of what `window` makes of `[N, C, H, W]`, whose padded copy has to be small too.
+fn fit(window: &Window, [n, c, height, width]: [usize; 4]) -> Result<[usize; 2], Mismatch> {
+    let output = window.output([height, width]).ok_or_else(|| {
+        (format!("an input of at least {:?} with stride ≥ 1", window.kernel), format!("[{height}, {width}]"))
+    })?;
+    let padded = |size: usize, padding: usize| size.saturating_add(padding.saturating_mul(2));
+    small(&[n, c, padded(height, window.padding[0]), padded(width, window.padding[1])])?;
+    Ok(output)
 }
 
 fn fold_unary(unary: Unary, x: f64) -> Option<f64> {

@@ -1,7 +1,7 @@
 //! Reverse-mode differentiation, by adding nodes: the result can be differentiated again.
 use std::collections::HashMap;
 
-use super::build::{DType, NodeId};
+use super::build::{DType, Node, NodeId};
 use super::op::{Binary, Op, Reduction, Unary};
 use super::tensor::Tensor;
 
@@ -51,10 +51,14 @@ pub fn grad(output: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
         let Some(gradient) = gradients.get(&id).cloned() else { continue };
         let node = graph.node(id);
         for (position, &input) in node.inputs.iter().enumerate() {
+            // A graph that is full takes no more: the rest would only cost time.
+            if graph.check().is_err() {
+                break;
+            }
             if !needed[input] {
                 continue;
             }
-            let Some(part) = pull_back(&graph.handle(id), position, &gradient) else { continue };
+            let Some(part) = pull_back(&graph.handle(id), &node, position, &gradient) else { continue };
             let total = match gradients.get(&input) {
                 Some(sum) => sum + part,
                 None => part,
@@ -66,10 +70,9 @@ pub fn grad(output: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
     wrt.iter().map(|t| gradients.get(&t.id()).cloned().unwrap_or_else(|| zeros(t))).collect()
 }
 
-/// What the gradient of `y` contributes to the gradient of its input number `position`.
-fn pull_back(y: &Tensor, position: usize, gradient: &Tensor) -> Option<Tensor> {
+/// What the gradient of `y`, which is `node`, contributes to the gradient of its input number `position`.
+fn pull_back(y: &Tensor, node: &Node, position: usize, gradient: &Tensor) -> Option<Tensor> {
     let graph = y.graph();
-    let node = graph.node(y.id());
     let input = |i: usize| graph.handle(node.inputs[i]);
     let (x, g) = (input(position), gradient);
     let shape = x.shape();
@@ -144,7 +147,8 @@ fn pull_back(y: &Tensor, position: usize, gradient: &Tensor) -> Option<Tensor> {
         Op::Slice { axis, start } => push(Op::Pad { axis: *axis, start: *start }, &[g], &shape),
         Op::Pad { axis, start } => push(Op::Slice { axis: *axis, start: *start }, &[g], &shape),
         Op::Concat { axis } => {
-            let start = (0..position).map(|i| input(i).shape()[*axis]).sum();
+            let before = &node.inputs[..position];
+            let start = before.iter().map(|&i| graph.0.borrow().nodes[i].shape[*axis]).sum();
             push(Op::Slice { axis: *axis, start }, &[g], &shape)
         }
         Op::Reduce { reduction: Reduction::Sum, .. } => g.broadcast_to(&shape),

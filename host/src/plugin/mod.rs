@@ -5,6 +5,7 @@
 //! ```text
 //! engine      environment.rs   trait Environments: what a role can do, in the engine's types
 //!    │        check.rs         Checked: every answer of every environment is checked here, once
+//!    │        declared.rs      the same for what learners and objectives say of themselves
 //!    │        trace.rs         the graph that learners and objectives write, every argument checked, once
 //!    │        wasm/            loader: sandboxed components                       ┐ a file for each role,
 //!    │        native/          loader: the C contract, in a library or linked in  ┤ over check, trace, traced
@@ -20,6 +21,7 @@
 
 pub mod builtin;
 mod check;
+mod declared;
 pub mod environment;
 pub mod install;
 #[cfg(unix)]
@@ -36,7 +38,9 @@ mod wasm;
 
 pub use environment::{Actions, Environments, Observations, RenderMode, Transition};
 pub use limits::Limits;
+pub(crate) use registry::is_library;
 pub use registry::{Description, Entry, Loader, Registry};
+pub(crate) use settings::resolve;
 pub use wasm::{LogLevel, LogSink};
 
 #[cfg(unix)]

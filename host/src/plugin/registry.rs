@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use potstill_plugin_api::{
-    EnvironmentSpec, LimitWishes, MetaInit, OptionSchema, OptionValue, PluginId, Role, Task,
-    check_api_version,
+    EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Role, Task, check_api_version,
 };
 use sha2::{Digest, Sha256};
 
 use super::builtin::Builtin;
 use super::check::{Checked, Fault};
+use super::declared::check_objective;
 use super::environment::Environments;
 #[cfg(unix)]
 use super::isolate::{IsolatedEnvironments, IsolatedLearners, IsolatedObjective, IsolatedPlugin};
@@ -266,10 +266,8 @@ impl Registry {
     ) -> Result<Box<dyn Objective>> {
         let opened = self.open(self.find(Role::Objective, id)?)?;
         let objective = opened.objective(settings, task)?;
-        check_theta(&*objective, task).map_err(|cause| Error::Plugin {
-            plugin: objective.id().to_owned(),
-            function: "meta-parameters".into(),
-            cause,
+        check_objective(objective.theta(), objective.columns(), task).map_err(|(function, cause)| {
+            Error::Plugin { plugin: objective.id().to_owned(), function: function.into(), cause }
         })?;
         Ok(objective)
     }
@@ -581,7 +579,7 @@ impl Loading<'_> {
 }
 
 /// Whether `path` is a shared library, by its ending.
-fn is_library(path: &Path) -> bool {
+pub(crate) fn is_library(path: &Path) -> bool {
     let ending = path.extension().and_then(std::ffi::OsStr::to_str);
     ending.is_some_and(|ending| ["so", "dylib", "dll"].contains(&ending))
 }
@@ -668,41 +666,4 @@ impl Opened {
     fn error(&self, function: &str, cause: String) -> Error {
         Error::Plugin { plugin: self.plugin.clone(), function: function.into(), cause }
     }
-}
-
-/// Checks θ as an objective declares it, whoever made it.
-fn check_theta(objective: &dyn Objective, task: &Task) -> Result<(), String> {
-    let theta = objective.theta();
-    for (i, part) in theta.iter().enumerate() {
-        let name = &part.name;
-        if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') || name.is_empty() {
-            return Err(format!("a part of theta is called `{}`", name.escape_default()));
-        }
-        if theta[..i].iter().any(|earlier| earlier.name == *name) {
-            return Err(format!("theta has two parts `{name}`"));
-        }
-        let size = part.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        if size.is_none_or(|n| n == 0 || n > 1 << 28) {
-            return Err(format!("part `{name}` of theta has the shape {:?}", part.shape));
-        }
-        let starts = match part.init {
-            MetaInit::Constant(v) => v.is_finite() && (!part.positive || v > 0.0),
-            MetaInit::Normal(v) => v.is_finite() && v >= 0.0 && !part.positive,
-            MetaInit::Labels => !part.positive,
-        };
-        if !starts {
-            return Err(format!("part `{name}` of theta cannot start as {:?}", part.init));
-        }
-    }
-    let x: Vec<usize> = std::iter::once(task.instances).chain(task.observation.shape()).collect();
-    for (name, shape) in [("x", x), ("y", vec![task.instances, task.outputs]), ("inner_lr", vec![])] {
-        match theta.iter().find(|part| part.name == name) {
-            Some(part) if part.shape == shape => {}
-            Some(part) => {
-                return Err(format!("`{name}` of theta has the shape {:?}, expected {shape:?}", part.shape));
-            }
-            None => return Err(format!("theta has no `{name}`")),
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,10 @@
 use potstill_plugin_api::{OptionKind, OptionSchema, OptionValue};
 
+use super::text::{LONGEST_MESSAGE, tame};
 use crate::error::{Error, Result, did_you_mean};
+
+const MOST_OPTIONS: usize = 256;
+const MOST_CHOICES: usize = 256;
 
 /// Reads the user's `NAME=VALUE` settings by the plugin's options; those not set get their defaults. Every option
 /// comes once, in the plugin's order.
@@ -46,30 +50,41 @@ pub(crate) fn to_json(settings: &[(String, OptionValue)]) -> serde_json::Value {
 /// # Errors
 /// Says which option breaks the contract.
 pub(crate) fn check_options(options: &[OptionSchema]) -> Result<(), String> {
+    if options.len() > MOST_OPTIONS {
+        return Err(format!("{} options, expected at most {MOST_OPTIONS}", options.len()));
+    }
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     for (i, option) in options.iter().enumerate() {
         let name = option.name.as_str();
         if name.is_empty() || name.len() > 64 || !name.chars().all(word) {
-            return Err(format!(
-                "option {i} has the name `{}`, which no user can type",
-                name.escape_default()
-            ));
+            return Err(format!("option {i} has the name `{}`, which no user can type", tame(name, 64)));
         }
         let choices = match &option.kind {
             OptionKind::Text { choices } => choices.as_slice(),
             _ => &[],
         };
-        if choices.iter().chain([&option.help]).any(|text| text.chars().any(char::is_control)) {
-            return Err(format!("option `{name}` has control characters in its texts"));
+        if choices.len() > MOST_CHOICES {
+            return Err(format!(
+                "option `{name}` has {} choices, expected at most {MOST_CHOICES}",
+                choices.len()
+            ));
+        }
+        for text in choices.iter().chain([&option.help]) {
+            if text.chars().nth(LONGEST_MESSAGE).is_some() || text.chars().any(char::is_control) {
+                return Err(format!("option `{name}` has control characters in its texts, or too many"));
+            }
+        }
+        if let OptionKind::Number { min, max } = option.kind
+            && !(min.is_finite() && max.is_finite())
+        {
+            return Err(format!("option `{name}` ranges from {min} to {max}, expected finite limits"));
         }
         if options[..i].iter().any(|earlier| earlier.name == name) {
             return Err(format!("option `{name}` is declared twice"));
         }
         if !option.accepts(&option.default) {
-            return Err(format!(
-                "the default `{}` of option `{name}` is not one of its values",
-                option.default
-            ));
+            let default = tame(&option.default.to_string(), 64);
+            return Err(format!("the default `{default}` of option `{name}` is not one of its values"));
         }
     }
     Ok(())

@@ -2,14 +2,20 @@
 //!
 //! A [`Call`] stands for one call of a plugin, on the thread that makes it. Inside an objective's call the learner may be
 //! called, which may be a plugin itself: calls nest, and each knows its own tensors only.
+use std::any::Any;
 use std::cell::RefCell;
 
 use potstill_plugin_api::abi::GraphOp;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::objective::Network;
+use super::declared::check_metrics;
+use crate::engine::learner::Parameter;
+use crate::engine::objective::{Network, Outer};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Tensor, grad};
+use crate::graph::{Graph, MAX_NODES, MAX_RANK, Tensor, grad};
+
+/// Tensors that one call may be given: each takes memory, even where the graph has it already.
+const MAX_TENSORS: usize = 5 * MAX_NODES;
 
 thread_local! {
     /// The calls that are under way on this thread, the innermost last.
@@ -28,6 +34,10 @@ struct Frame {
 
 impl Frame {
     fn give(&mut self, tensor: Tensor) -> u32 {
+        if self.tensors.len() == MAX_TENSORS {
+            self.graph.fail("operation", format!("at most {MAX_TENSORS} tensors in a call"), "one more");
+            return 0;
+        }
         self.tensors.push(tensor);
         self.tensors.len() as u32
     }
@@ -41,11 +51,15 @@ impl Frame {
         if self.graph.check().is_err() || self.error.is_some() {
             return None;
         }
-        let tensors: Option<Vec<Tensor>> = numbers.iter().map(|&n| self.take(n)).collect();
-        if tensors.is_none() {
-            self.graph.fail(op, "tensors of this call", format!("numbers {numbers:?}"));
+        if numbers.len() > MAX_NODES {
+            self.graph.fail(op, format!("at most {MAX_NODES} tensors"), numbers.len().to_string());
+            return None;
         }
-        tensors
+        if let Some(number) = numbers.iter().find(|&&n| self.take(n).is_none()) {
+            self.graph.fail(op, "tensors of this call", format!("number {number}"));
+            return None;
+        }
+        Some(numbers.iter().filter_map(|&n| self.take(n)).collect())
     }
 
     /// Hands out `tensor`, 0 if making it was a mistake.
@@ -61,6 +75,7 @@ impl<'a> Call<'a> {
     /// Begins a call that adds to `graph`.
     pub(crate) fn new(graph: &Graph, network: Option<&'a Network<'a>>) -> Self {
         let network = network.map(|network| std::ptr::from_ref(network).cast());
+        graph.place(somewhere());
         let frame = Frame { graph: graph.clone(), tensors: vec![], network, error: None };
         FRAMES.with_borrow_mut(|frames| frames.push(frame));
         Call(std::marker::PhantomData)
@@ -78,28 +93,67 @@ impl<'a> Call<'a> {
         given.unwrap_or_default()
     }
 
-    /// Ends the call: what `numbers` of it stand for.
+    /// Ends the call: what the numbers that the plugin `said` stand for.
     ///
     /// # Errors
-    /// The first mistake of the call; a number that means nothing.
-    pub(crate) fn finish(self, numbers: &[u32], what: &str) -> Result<Vec<Tensor>> {
+    /// The first mistake of the call, which explains whatever the plugin says of it; then what it says; a number that
+    /// means nothing.
+    pub(crate) fn finish(self, said: Result<Vec<u32>>, what: &str) -> Result<Vec<Tensor>> {
+        let numbers = said.as_deref().unwrap_or_default();
         let tensors = current(|frame| frame.take_all(numbers, what)).flatten();
-        let ended = current(|frame| (frame.error.take(), frame.graph.clone()));
-        match ended {
-            Some((Some(error), _)) => Err(error),
-            Some((None, graph)) => {
-                graph.check()?;
-                Ok(tensors.unwrap_or_default())
-            }
-            None => Ok(vec![]),
+        if let Some((error, graph)) = current(|frame| (frame.error.take(), frame.graph.clone())) {
+            error.map_or(Ok(()), Err)?;
+            graph.check()?;
         }
+        said?;
+        Ok(tensors.unwrap_or_default())
+    }
+
+    /// Ends a call of an objective's `outer`, which `said` the loss and the metrics by name. `wrong` makes an error of
+    /// what the plugin did wrong.
+    ///
+    /// # Errors
+    /// As [`Call::finish`]; names that no metric can have.
+    pub(crate) fn finish_outer(
+        self,
+        said: Result<(u32, Vec<(String, u32)>)>,
+        wrong: impl Fn(String) -> Error,
+    ) -> Result<Outer> {
+        let mut names = vec![];
+        let said = said.and_then(|(loss, metrics)| {
+            check_metrics(metrics.iter().map(|(name, _)| &**name)).map_err(&wrong)?;
+            let mut numbers = vec![loss];
+            for (name, number) in metrics {
+                names.push(name);
+                numbers.push(number);
+            }
+            Ok(numbers)
+        });
+        let mut tensors = self.finish(said, "outer")?.into_iter();
+        let loss = tensors.next().ok_or_else(|| wrong("it gave no loss".into()))?;
+        Ok(Outer { loss, metrics: names.into_iter().zip(tensors).collect() })
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        FRAMES.with_borrow_mut(Vec::pop);
+        let ended = FRAMES.with_borrow_mut(Vec::pop);
+        // Back to the call around it, or to the host's own code.
+        let outer = current(|_| somewhere()).flatten();
+        if let Some(frame) = ended {
+            frame.graph.place(outer);
+        }
     }
+}
+
+/// The scope of a learner's call in the graph, for errors.
+pub(crate) fn scope(learner: &str, function: &str) -> String {
+    format!("learner `{learner}`, {function}")
+}
+
+/// Where a plugin is that does not say so: the graph's scopes tell which plugin, and what it was asked for.
+fn somewhere() -> Option<String> {
+    Some("the plugin's code".into())
 }
 
 /// The innermost call's frame; none outside of calls.
@@ -147,13 +201,23 @@ pub(crate) fn operation(
     place: Option<String>,
 ) -> u32 {
     let added = current(|frame| {
-        frame.graph.place(place);
+        if place.is_some() {
+            frame.graph.place(place);
+        }
         let Some(op) = GraphOp::from_number(op) else {
             frame.graph.fail("operation", "one of this host's operations", format!("number {op}"));
             return 0;
         };
         let name = format!("{op:?}").to_lowercase();
         let Some(inputs) = frame.take_all(inputs, &name) else { return 0 };
+        if integers.len() > MAX_RANK {
+            frame.graph.fail(name, format!("at most {MAX_RANK} integers"), integers.len().to_string());
+            return 0;
+        }
+        if numbers.iter().any(|number| number.is_nan()) {
+            frame.graph.fail(name, "numbers", "NaN");
+            return 0;
+        }
         match apply(&frame.graph, op, &inputs, integers, numbers) {
             Ok(tensor) => frame.made(tensor),
             Err((expected, got)) => {
@@ -163,7 +227,7 @@ pub(crate) fn operation(
         }
     });
     // Whatever fails next is not at this place.
-    current(|frame| frame.graph.place(None));
+    current(|frame| frame.graph.place(somewhere()));
     added.unwrap_or(0)
 }
 
@@ -186,18 +250,28 @@ pub(crate) fn gradients(loss: u32, wrt: &[u32]) -> Vec<u32> {
 pub(crate) fn network_apply(parameters: &[u32], observations: u32) -> u32 {
     let numbers: Vec<u32> = parameters.iter().copied().chain([observations]).collect();
     with_network("apply", &numbers, |network, tensors| {
-        let expected = network.taught.iter().filter(|taught| **taught).count();
-        match tensors.split_last() {
-            Some((observations, parameters)) if parameters.len() == expected => {
-                network.apply(parameters, observations)
-            }
-            Some((observations, parameters)) => {
-                let got = parameters.len().to_string();
-                observations.graph().fail("apply", format!("{expected} parameters"), got);
-                Ok(observations.clone())
-            }
-            None => Err(Error::usage("no observations")),
+        let Some((observations, parameters)) = tensors.split_last() else {
+            return Err(Error::usage("no observations"));
+        };
+        let graph = observations.graph();
+        let declared = network.learner.parameters().iter().zip(network.taught);
+        let expected: Vec<&Parameter> = declared.filter(|(_, taught)| **taught).map(|(p, _)| p).collect();
+        if parameters.len() != expected.len() {
+            graph.fail("apply", format!("{} parameters", expected.len()), parameters.len().to_string());
+            return Ok(observations.clone());
         }
+        // A learner that goes on after a mistake may stumble over what the mistake left.
+        for (tensor, p) in parameters.iter().zip(expected) {
+            if tensor.shape() != p.shape {
+                graph.fail(
+                    "apply",
+                    format!("`{}` of {:?}", p.name, p.shape),
+                    format!("{:?}", tensor.shape()),
+                );
+                return Ok(observations.clone());
+            }
+        }
+        network.apply(parameters, observations)
     })
 }
 
@@ -252,6 +326,16 @@ pub(crate) fn mistake() -> String {
         (None, Ok(())) => "a tensor of another call".into(),
     });
     words.unwrap_or_else(|| "tensors exist only while the host traces a learner or an objective".into())
+}
+
+/// Ends the call under way with a fault of the host's, which no plugin should be blamed for.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    let words = words.unwrap_or("no message");
+    current(|frame| {
+        let fault = format!("internal fault of potstill while a plugin traced: {words}. Please report it");
+        frame.error.get_or_insert(Error::usage(fault));
+    });
 }
 
 /// What was expected, and what there was.
@@ -389,4 +473,72 @@ fn apply(
         G::StopGradient => one(0)?.stop_gradient(),
         G::Variable => one(0)?.variable(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn any_integer() -> impl Strategy<Value = i64> {
+        prop_oneof![
+            4 => -3i64..6,
+            1 => prop::sample::select(vec![i64::MIN, i64::MIN + 1, i64::MAX, 1 << 31, 1 << 32, 1 << 33, -1 << 32]),
+        ]
+    }
+
+    fn any_number() -> impl Strategy<Value = f64> {
+        prop::sample::select(vec![0.0, 1.0, 2.0, -1.0, 0.5, 3.0, 4e9, f64::MAX, f64::INFINITY, f64::NAN])
+    }
+
+    /// An operation by number, its inputs as positions among the tensors there are, its integers and numbers.
+    fn any_operation() -> impl Strategy<Value = (u32, Vec<u32>, Vec<i64>, Vec<f64>)> {
+        let inputs = prop::collection::vec(0u32..40, 0..4);
+        (
+            0u32..130,
+            inputs,
+            prop::collection::vec(any_integer(), 0..5),
+            prop::collection::vec(any_number(), 0..7),
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Whatever numbers a plugin sends, the call ends with a graph or with one mistake.
+        #[test]
+        fn no_numbers_make_the_host_panic(operations in prop::collection::vec(any_operation(), 1..60)) {
+            let fresh = || {
+                let graph = Graph::new();
+                let given = [
+                    graph.input("scalar", &[]),
+                    graph.input("vector", &[3]),
+                    graph.input("matrix", &[2, 3]),
+                    graph.rows("image", &[2, 3, 5, 4]),
+                    graph.int_rows("index", &[2, 1]),
+                    graph.input("nothing", &[0, 3]),
+                ];
+                let call = Call::new(&graph, None);
+                (call.give(&given).len() as u32, call, graph)
+            };
+            let (mut made, mut call, mut graph) = fresh();
+            for (op, inputs, integers, numbers) in operations {
+                let inputs: Vec<u32> = inputs.iter().map(|i| i % (made + 2)).collect();
+                let result = operation(op, &inputs, &integers, &numbers, None);
+                let differentiated = result > 0 && shape(result).is_some_and(|s| s.is_empty());
+                if differentiated {
+                    made += gradients(result, &[1, 2, 3, 4]).len() as u32;
+                }
+                made += u32::from(result > 0);
+                // After a mistake nothing more is added: begin again.
+                if let Err(error) = graph.check() {
+                    prop_assert_eq!(operation(12, &[1], &[], &[], None), 0);
+                    prop_assert!(error.to_string().chars().count() < 1200, "{}", error);
+                    drop(call);
+                    (made, call, graph) = fresh();
+                }
+            }
+        }
+    }
 }

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::check::{Failure, Fault};
+use super::declared::{check_learner, check_outputs};
 use super::settings::to_json;
-use super::trace::{self, Ask, Call};
+use super::trace::{self, Ask, Call, scope};
 use crate::engine::learner::{Learner, LearnerDistribution, Parameter};
 use crate::engine::objective::{Judged, Network, Objective, Outer};
 use crate::error::Result;
@@ -95,11 +96,17 @@ impl<R: RawLearners> LearnerDistribution for TracedLearners<R> {
 
     fn draw(&self, observation: &Space, outputs: usize, seed: u64) -> Result<Box<dyn Learner>> {
         // `parameters` may try things on a graph; only its mistakes matter.
-        let call = Call::new(&Graph::new(), None);
-        let drawn = self.raw.draw(&self.settings, observation, outputs, seed, &mut trace::answer);
-        let (raw, Drawn { name, parameters }) = drawn.map_err(|fault| fault.error(&self.id))?;
-        call.finish(&[], "parameters")?;
-        Ok(Box::new(TracedLearner { id: self.id.clone(), raw, name, parameters }))
+        let graph = Graph::new();
+        graph.scope(scope(&self.id, "parameters"), || {
+            let call = Call::new(&graph, None);
+            let drawn = self.raw.draw(&self.settings, observation, outputs, seed, &mut trace::answer);
+            let (raw, Drawn { name, parameters }) = drawn.map_err(|fault| fault.error(&self.id))?;
+            call.finish(Ok(vec![]), "parameters")?;
+            check_learner(&name, &parameters)
+                .map_err(|(function, cause)| Failure::Broken(cause).at(function).error(&self.id))?;
+            let learner = TracedLearner { id: self.id.clone(), raw, name, parameters, outputs };
+            Ok(Box::new(learner) as Box<dyn Learner>)
+        })
     }
 }
 
@@ -108,6 +115,7 @@ struct TracedLearner {
     raw: Box<dyn RawLearner>,
     name: String,
     parameters: Vec<Parameter>,
+    outputs: usize,
 }
 
 impl Learner for TracedLearner {
@@ -121,16 +129,17 @@ impl Learner for TracedLearner {
 
     fn forward(&self, parameters: &[Tensor], observations: &Tensor) -> Result<Tensor> {
         let graph = observations.graph();
-        graph.scope(format!("learner `{}`", self.id), || {
+        graph.scope(scope(&self.id, "forward"), || {
             let call = Call::new(graph, None);
             let given = call.give(parameters);
             let x = call.give(std::slice::from_ref(observations))[0];
             let said = self.raw.forward(&given, x, &mut trace::answer);
-            // A mistake of tracing explains what the plugin says of it.
-            let result =
-                call.finish(said.as_ref().map(std::slice::from_ref).unwrap_or_default(), "forward")?;
-            said.map_err(|failure| failure.at("forward").error(&self.id))?;
-            Ok(result.into_iter().next().unwrap_or_else(|| observations.clone()))
+            let error = |failure: Failure| failure.at("forward").error(&self.id);
+            let result = call.finish(said.map(|output| vec![output]).map_err(error), "forward")?;
+            let result = result.into_iter().next().unwrap_or_else(|| observations.clone());
+            check_outputs(&result, observations, self.outputs)
+                .map_err(|cause| error(Failure::Broken(cause)))?;
+            Ok(result)
         })
     }
 }
@@ -184,9 +193,7 @@ impl<R: RawObjective> Objective for TracedObjective<R> {
         let call = Call::on(theta, fresh, Some(network));
         let (theta, fresh) = (call.give(theta), call.give(fresh));
         let said = self.raw.inner(&theta, &fresh, &mut trace::answer);
-        let taught = call.finish(said.as_deref().unwrap_or_default(), "inner")?;
-        said.map_err(|failure| failure.at("inner").error(&self.id))?;
-        Ok(taught)
+        call.finish(said.map_err(|failure| failure.at("inner").error(&self.id)), "inner")
     }
 
     fn outer(&self, network: &Network<'_>, judged: &Judged<'_>) -> Result<Outer> {
@@ -198,16 +205,8 @@ impl<R: RawObjective> Objective for TracedObjective<R> {
             columns: call.give(judged.columns),
         };
         let said = self.raw.outer(&given, &mut trace::answer);
-        let numbers: Vec<u32> = said
-            .iter()
-            .flat_map(|given| {
-                std::iter::once(given.loss).chain(given.metrics.iter().map(|(_, value)| *value))
-            })
-            .collect();
-        let mut tensors = call.finish(&numbers, "outer")?.into_iter();
-        let RawLoss { metrics, .. } = said.map_err(|failure| failure.at("outer").error(&self.id))?;
-        let broken = || Failure::Broken("it gave no loss".into()).at("outer").error(&self.id);
-        let loss = tensors.next().ok_or_else(broken)?;
-        Ok(Outer { loss, metrics: metrics.into_iter().map(|(name, _)| name).zip(tensors).collect() })
+        let error = |failure: Failure| failure.at("outer").error(&self.id);
+        let said = said.map(|RawLoss { loss, metrics }| (loss, metrics)).map_err(error);
+        call.finish_outer(said, |cause| error(Failure::Broken(cause)))
     }
 }

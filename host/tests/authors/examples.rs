@@ -26,6 +26,7 @@ fn pendulum_swings_as_gymnasiums() {
     if !author.build(&repository("examples/pendulum"), "built") {
         return;
     }
+    author.ok(&["plugin", "check", "built"]);
     let said = author.ok(&["--plugin", "built", "plugin", "info", "examples/pendulum"]);
     for expected in ["Box([1], -2..2)", "Box([3], ", "step limit   200"] {
         assert!(said.contains(expected), "{expected}: {said}");
@@ -70,6 +71,7 @@ fn grid_world_has_walls_and_is_distilled() {
     if !author.build(&repository("examples/grid-world"), "built") {
         return;
     }
+    author.ok(&["plugin", "check", "built"]);
     let registry = author.registry("built");
     let size = [("size".to_owned(), "3".to_owned())];
     let mut grid = registry.make_environments("examples/grid-world", &size, 1).unwrap();
@@ -100,6 +102,7 @@ fn masked_cartpole_is_the_built_in_one_with_less_to_see() {
     if !author.build(&repository("examples/masked-cartpole"), "built") {
         return;
     }
+    author.ok(&["plugin", "check", "built"]);
     let mut masked = author.registry("built").make_environments("examples/masked-cartpole", &[], 32).unwrap();
     let mut whole = Registry::of(&[], &[]).unwrap().make_environments("nd-cartpole-v1", &[], 32).unwrap();
     let mask = |observations: &Observations| -> Vec<f32> {

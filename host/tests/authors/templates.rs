@@ -29,6 +29,7 @@ fn walk_through(language: &str, test: &[&str]) {
         return;
     }
     plays_as_the_rust_template_does(&author);
+    author.ok(&["plugin", "check", "built"]);
     author.distil("built", "acme/walk");
 }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, Place, SMALL, Said, list, newest_checkpoint, read};
+use crate::{Outcome, Place, SMALL, Said, list, newest_checkpoint, read, repository, text};
 
 /// Long enough to be hit in the middle.
 fn longer(checkpoint_every: u64) -> String {
@@ -236,4 +236,55 @@ fn takes_no_directory_that_is_not_its_own() {
     }
     place.refused(&["resume", "thesis"], 1, "thesis: no run directory: it has no config.toml");
     place.refused(&["resume", "nowhere"], 1, "nowhere: No such file or directory");
+}
+
+/// A plugin that goes bad in the middle takes the run with it, and nothing of what was done.
+#[test]
+fn a_plugin_that_fails_leaves_the_last_checkpoint() {
+    let place = Place::new();
+    let plugin = repository("tests/hostile");
+    let begin = |number: &str, out: &str| {
+        let arguments = [
+            &[
+                "--plugin",
+                text(&plugin),
+                "distill",
+                "test/hostile-v1",
+                "--config",
+                "small.toml",
+                "--out",
+                out,
+            ][..],
+            &["--set", "mode=walk-later", "--set", number],
+        ];
+        place.run(&arguments.concat())
+    };
+    let said = begin("number=1000000", "whole");
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    // Each of 8 meta-epochs takes 32 steps, and the final scores at most 160 in an instance of their own.
+    let said = begin("number=170", "failing");
+    let cause = "plugin `test/hostile-v1`, in `step`: panicked: the floor gives way after 170 steps";
+    said.refused(1, cause);
+    let (whole, run) = (place.path("whole"), place.path("failing"));
+    assert_eq!(newest_checkpoint(&run), run.join("checkpoints/checkpoint-00000005.safetensors"));
+    assert_no_litter(&run);
+    // Another 170 steps reach the end.
+    place.ok(&["resume", "failing"]);
+    let (whole, resumed) = (Outcome::of(&whole), Outcome::of(&run));
+    assert_eq!(whole.metrics, resumed.metrics);
+    assert!(whole.checkpoint == resumed.checkpoint, "the checkpoints differ");
+}
+
+/// A learner that is fine in the first meta-epoch and another under the same name later.
+#[test]
+fn a_learner_that_changes_leaves_the_last_checkpoint() {
+    let place = Place::new();
+    let plugin = repository("tests/hostile-learner");
+    let begin =
+        ["--plugin", text(&plugin), "distill", "nd-cartpole", "--config", "small.toml", "--out", "run"];
+    let learner = ["--learner", "test/hostile-learner-v1", "--learner-set", "mode=lying-name"];
+    let said = place.run(&[&begin[..], &learner].concat());
+    said.refused(1, "plugin `test/hostile-learner-v1`, in `name`: it called two architectures of other parameters `linear`");
+    newest_checkpoint(&place.path("run"));
+    assert_no_litter(&place.path("run"));
 }

@@ -1,128 +1,67 @@
-//! A plugin that misbehaves in every way: each ends in one error that names plugin, function and cause, and the host
+//! Plugins that misbehave in every way: each ends in one error that names plugin, function and cause, and the host
 //! goes on.
-use potstill::plugin::{Actions, Environments, Registry, RenderMode};
+mod component;
+mod environment;
+mod learner;
+mod objective;
+
+use potstill::engine::objective::Objective;
+use potstill::engine::optimiser::Adam;
+use potstill::engine::policy::Policy;
+use potstill::engine::programs::{Dimensions, Student, Update, UpdateRule, act, teach, update};
+use potstill::plugin::Registry;
+use potstill_plugin_api::{Space, Task};
 
 use crate::{registry, repository, settings};
 
-fn hostile() -> Registry {
-    registry(&[repository("tests/hostile")])
+/// A registry with one of the hostile guests.
+fn guest(folder: &str) -> Registry {
+    registry(&[repository("tests").join(folder)])
 }
 
-fn make(r: &Registry, mode: &str) -> potstill::Result<Box<dyn Environments>> {
-    r.make_environments("test/hostile-v1", &settings(&[("mode", mode)]), 8)
+fn dimensions() -> Dimensions {
+    Dimensions { k: 3, observation: Space::unbounded([4]), policy: Policy::Categorical(2), encoder_layers: 0 }
 }
 
-fn step(environments: &mut dyn Environments) -> Result<(), String> {
-    environments.step(&Actions::Discrete(vec![0; 8])).map(|_| ()).map_err(|e| e.to_string())
+/// A learner of `registry`, drawn and tried.
+fn student(registry: &Registry, id: &str, options: &[(&str, &str)]) -> potstill::Result<Student> {
+    let (learners, d) = (registry.learner(id, &settings(options))?, dimensions());
+    Student::new(learners.draw(&d.observation, d.outputs(), 1)?, &d)
 }
 
-#[test]
-fn every_broken_step_is_one_clear_error_for_good() {
-    let r = hostile();
-    for (mode, cause) in [
-        ("step-loop", "endless loop: no answer within 0.3 s (limit `step-seconds`)"),
-        ("step-memory", "memory limit of 32 MiB reached (limit `memory-mib`)"),
-        ("step-panic", "panicked: "),
-        ("step-trap", "crashed: wasm `unreachable` instruction executed"),
-        ("step-recursion", "stack overflow: its calls nest deeper than 512 KiB"),
-        ("step-locals", "crashed: access outside its memory (its own stack overflowed, or"),
-        ("step-error", "the wind has died"),
-        ("step-huge-error", "all work and no play"),
-        ("short-observations", "returned 12 observation values, expected 8 environments × 4 = 32"),
-        ("short-rewards", "returned 1 reward values, expected 8"),
-        ("nan-observation", "observation 3 of environment 7 is NaN"),
-        ("infinite-reward", "the reward of environment 1 is inf"),
-        ("wrong-flag", "`terminated` of environment 0 is 7, expected 0 or 1"),
-        ("both-flags", "environment 0 is both terminated and truncated"),
-        ("too-many-finals", "returned 4 final observation values, expected 0 ended episodes × 4 = 0"),
-        ("too-few-finals", "returned 0 final observation values, expected 1 ended episodes × 4 = 4"),
-        ("byte-observations", "returned bytes as observations, expected the numbers of Box([4], -inf..inf)"),
-    ] {
-        let mut environments = make(&r, mode).unwrap();
-        environments.reset(&[0; 8]).unwrap();
-        let error = step(&mut *environments).unwrap_err();
-        assert!(
-            error.starts_with(&format!("plugin `test/hostile-v1`, in `step`: {cause}")),
-            "{mode}: {error}"
-        );
-        assert!(error.len() < 1200, "{mode}: {} bytes", error.len());
-        assert_eq!(step(&mut *environments).unwrap_err(), error, "{mode}: the same error for good");
-        assert_eq!(environments.reset(&[0; 8]).unwrap_err().to_string(), error);
-        assert_eq!(environments.snapshot().unwrap_err().to_string(), error);
-
-        let mut others = make(&r, "none").unwrap();
-        others.reset(&[0; 8]).unwrap();
-        step(&mut *others).unwrap();
-    }
+fn objective(
+    registry: &Registry,
+    id: &str,
+    options: &[(&str, &str)],
+) -> potstill::Result<Box<dyn Objective>> {
+    let d = dimensions();
+    let (outputs, observation) = (d.outputs(), d.observation);
+    let task = Task { observation, action: Space::Discrete { n: outputs }, instances: d.k, outputs };
+    registry.objective(id, &settings(options), &task)
 }
 
-#[test]
-fn a_panic_brings_its_message() {
-    let r = hostile();
-    let mut environments = make(&r, "step-panic").unwrap();
-    environments.reset(&[0; 8]).unwrap();
-    let error = step(&mut *environments).unwrap_err();
-    assert!(error.contains("index 8 of a thing of three"), "{error}");
+/// All that is traced in a meta-epoch.
+fn trace(student: &Student, objective: &dyn Objective) -> potstill::Result<Update> {
+    let d = dimensions();
+    let mlp = registry(&[]).learner("mlp", &settings(&[("width", "8")]))?;
+    let critic = Student::critic(mlp.draw(&d.observation, 1, 0)?, &d)?;
+    let rule = UpdateRule {
+        adam: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 },
+        max_grad_norm: 0.5,
+        joint_norm: false,
+        value_coefficient: 0.5,
+    };
+    teach(student, objective, &d)?;
+    act(student, &d, 5)?;
+    update(student, &critic, objective, &rule, &d, 7)
 }
 
-#[test]
-fn making_one_may_fail() {
-    let r = hostile();
-    for (mode, function, cause) in [
-        ("make-trap", "make", "crashed: wasm `unreachable`"),
-        ("make-loop", "make", "endless loop: no answer within 1 s (limit `start-seconds`)"),
-        ("spec-overflow", "spec", "the observation space is wrong: "),
-        ("spec-nan-bound", "spec", "the observation space is wrong: `low` has a NaN"),
-        ("spec-empty", "spec", "the observation space is wrong: shape [4, 0] has an empty dimension"),
-    ] {
-        let Err(error) = make(&r, mode) else { panic!("{mode}") };
-        let error = error.to_string();
-        assert!(
-            error.starts_with(&format!("plugin `test/hostile-v1`, in `{function}`: {cause}")),
-            "{mode}: {error}"
-        );
-    }
-    // What it refuses in words, the user mends.
-    let error = make(&r, "make-error").err().unwrap().to_string();
-    assert_eq!(error, "plugin `test/hostile-v1`: the moon is in the wrong phase");
-}
-
-#[test]
-fn the_other_functions_are_watched_too() {
-    let r = hostile();
-    let error = make(&r, "reset-short").unwrap().reset(&[0; 8]).unwrap_err().to_string();
-    assert!(
-        error.ends_with("in `reset`: returned 28 observation values, expected 8 environments × 4 = 32"),
-        "{error}"
-    );
-
-    let mut environments = make(&r, "render-error").unwrap();
-    environments.reset(&[0; 8]).unwrap();
-    let error = environments.render(0, RenderMode::Rgb).unwrap_err().to_string();
-    assert!(error.ends_with("in `render`: nothing to draw"), "{error}");
-    step(&mut *environments).expect("a refusal is no failure");
-
-    let error = make(&r, "render-short").unwrap().render(0, RenderMode::Rgb).unwrap_err().to_string();
-    assert!(error.contains("in `render`: drew 100 × 4294967295 pixels"), "{error}");
-
-    assert_eq!(make(&r, "none").unwrap().snapshot().unwrap(), None);
-    let mut environments = make(&r, "restore-trap").unwrap();
-    let error = environments.restore(b"x").unwrap_err().to_string();
-    assert!(error.contains("in `restore`: crashed"), "{error}");
-    assert_eq!(environments.reset(&[0; 8]).unwrap_err().to_string(), error);
-}
-
-#[test]
-fn a_flood_of_messages_is_cut() {
-    use std::sync::{Arc, Mutex};
-    let mut r = hostile();
-    let seen = Arc::new(Mutex::new(vec![]));
-    let sink = seen.clone();
-    r.on_log(Arc::new(move |plugin, _, message| sink.lock().unwrap().push(format!("{plugin}: {message}"))));
-    let mut environments = make(&r, "log-flood").unwrap();
-    environments.reset(&[0; 8]).unwrap();
-    step(&mut *environments).unwrap();
-    let seen = seen.lock().unwrap();
-    assert_eq!(seen.len(), 20);
-    assert_eq!(seen[0], "test/hostile-v1: flood 0\u{fffd}[31m");
+/// Checks the one error that a `mode` of the guest `id` ends in.
+#[track_caller]
+fn assert_told<T>(id: &str, mode: &str, result: potstill::Result<T>, cause: &str) {
+    let Err(error) = result else { panic!("{mode} was not noticed") };
+    let error = error.to_string();
+    assert!(error.contains(&format!("`{id}`")) && error.contains(cause), "{mode}: expected {cause}: {error}");
+    assert!(error.chars().count() < 1200, "{mode}: {} characters", error.chars().count());
+    assert!(!error.chars().any(|c| c.is_control() && c != '\n'), "{mode}: {error:?}");
 }

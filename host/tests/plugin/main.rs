@@ -1,4 +1,5 @@
 //! Plugins from the outside: the built-in cart-pole, hostile guests, the registry.
+mod conformance;
 mod hostile;
 #[cfg(unix)]
 mod isolate;

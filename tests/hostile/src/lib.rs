@@ -3,7 +3,13 @@
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, unreachable_pub)]
 
+mod misbehave;
+mod walk;
+
 use std::hint::black_box;
+
+use misbehave::{hoard, recurse, spin, tirade};
+use walk::Walk;
 
 wit_bindgen::generate!({ path: "../../plugin-api/wit", world: "environment-plugin" });
 
@@ -14,6 +20,8 @@ struct Hostile;
 struct Copies {
     n: usize,
     mode: String,
+    /// For the modes that are well formed and wrong.
+    walk: Option<Walk>,
 }
 
 export!(Hostile);
@@ -48,27 +56,68 @@ const MODES: &[&str] = &[
     "render-short",
     "restore-trap",
     "log-flood",
+    "picky",
+    "touchy",
 ];
+
+/// Ends with a letter that tests change in the component's bytes, to misbehave where no option reaches.
+#[used]
+static SWITCH: [u8; 17] = *b"potstill-switch=0";
+
+fn switch() -> u8 {
+    black_box(&SWITCH)[16]
+}
+
+/// Called when the component is instantiated.
+#[unsafe(no_mangle)]
+pub extern "C" fn _initialize() {
+    match switch() {
+        b'l' => spin(),
+        b't' => core::arch::wasm32::unreachable(),
+        b'm' => hoard(),
+        _ => {}
+    }
+}
 
 impl Guest for Hostile {
     type Environments = Copies;
 
     fn describe() -> types::Description {
+        let text = |text: &str| if switch() == b'h' { tirade() } else { text.into() };
         types::Description {
-            id: "test/hostile-v1".into(),
-            version: "0.1.0".into(),
-            summary: "Misbehaves.".into(),
-            api_version: "0.1".into(),
+            id: text("test/hostile-v1"),
+            version: text("0.1.0"),
+            summary: text("Misbehaves."),
+            api_version: text("0.1"),
         }
     }
 
     fn options() -> Vec<OptionSchema> {
-        vec![OptionSchema {
+        let modes = MODES.iter().chain(walk::MODES).map(|mode| (*mode).into()).collect();
+        let mode = OptionSchema {
             name: "mode".into(),
             help: "How to misbehave.".into(),
-            kind: types::OptionKind::Text(MODES.iter().map(|mode| (*mode).into()).collect()),
+            kind: types::OptionKind::Text(modes),
             default: types::OptionValue::Text("none".into()),
-        }]
+        };
+        let number = OptionSchema {
+            name: "number".into(),
+            help: "When to.".into(),
+            kind: types::OptionKind::Integer(types::IntegerRange { min: 0, max: 1_000_000 }),
+            default: types::OptionValue::Integer(100),
+        };
+        let range = |min, max| types::OptionKind::Number(types::NumberRange { min, max });
+        match switch() {
+            b'o' => (0..20_000).map(|i| OptionSchema { name: i.to_string(), ..number.clone() }).collect(),
+            b'n' => vec![OptionSchema { name: tirade(), ..number }],
+            b'e' => vec![OptionSchema { help: tirade(), ..number }],
+            b'i' => vec![OptionSchema {
+                kind: range(f64::NEG_INFINITY, f64::INFINITY),
+                default: types::OptionValue::Number(0.0),
+                ..number
+            }],
+            _ => vec![mode, number],
+        }
     }
 }
 
@@ -80,19 +129,6 @@ fn transition(n: usize) -> Transition {
         truncated: vec![0; n],
         final_observations: Observations::Float(vec![]),
     }
-}
-
-fn spin() -> ! {
-    let mut x = 1u64;
-    loop {
-        x = black_box(x.wrapping_mul(3));
-    }
-}
-
-/// Fills the machine's stack.
-#[inline(never)]
-fn recurse(depth: u64) -> u64 {
-    if depth == 0 { 0 } else { recurse(depth.wrapping_mul(3) | 1).wrapping_mul(depth) ^ 3 }
 }
 
 /// Fills the stack that a Rust program keeps in its linear memory, before the machine's.
@@ -107,19 +143,29 @@ impl GuestEnvironments for Copies {
         std::panic::set_hook(Box::new(|panic| {
             log::write(log::Level::Error, panic.payload_as_str().unwrap_or_default())
         }));
-        let mode = match settings.into_iter().next().map(|s| s.value) {
-            Some(types::OptionValue::Text(mode)) => mode,
-            _ => "none".into(),
+        let mut settings = settings.into_iter().map(|s| s.value);
+        let (mode, number) = match (settings.next(), settings.next()) {
+            (Some(types::OptionValue::Text(mode)), Some(types::OptionValue::Integer(number))) => {
+                (mode, number)
+            }
+            _ => panic!("not the settings that were declared"),
         };
         match mode.as_str() {
             "make-trap" => core::arch::wasm32::unreachable(),
             "make-loop" => spin(),
             "make-error" => return Err("the moon is in the wrong phase".into()),
-            _ => Ok(Environments::new(Copies { n: num_envs as usize, mode })),
+            "picky" if number == 1_000_000 => return Err("that many are too many".into()),
+            "touchy" if number == 1_000_000 => core::arch::wasm32::unreachable(),
+            _ => {}
         }
+        let walk = walk::MODES.contains(&mode.as_str()).then(|| Walk::new(num_envs, &mode, number));
+        Ok(Environments::new(Copies { n: num_envs as usize, mode, walk }))
     }
 
     fn spec(&self) -> Spec {
+        if let Some(walk) = &self.walk {
+            return walk.spec();
+        }
         let shape = match self.mode.as_str() {
             "spec-overflow" => vec![u32::MAX; 8],
             "spec-empty" => vec![4, 0],
@@ -136,28 +182,29 @@ impl GuestEnvironments for Copies {
         }
     }
 
-    fn reset(&self, _: Vec<u64>) -> Result<Observations, String> {
+    fn reset(&self, seeds: Vec<u64>) -> Result<Observations, String> {
+        if let Some(walk) = &self.walk {
+            return Ok(walk.reset(&seeds));
+        }
         let n = if self.mode == "reset-short" { self.n - 1 } else { self.n };
         Ok(Observations::Float(vec![0.0; 4 * n]))
     }
 
-    fn step(&self, _: Actions) -> Result<Transition, String> {
+    fn step(&self, actions: Actions) -> Result<Transition, String> {
+        if let (Some(walk), Actions::Discrete(actions)) = (&self.walk, &actions) {
+            return Ok(walk.step(actions));
+        }
         let n = self.n;
         let mut out = transition(n);
         match self.mode.as_str() {
             "step-loop" => spin(),
-            "step-memory" => {
-                let mut all = vec![];
-                loop {
-                    all.push(black_box(vec![1u8; 1 << 20]));
-                }
-            }
+            "step-memory" => hoard(),
             "step-panic" => panic!("index {n} of a thing of three"),
             "step-trap" => core::arch::wasm32::unreachable(),
             "step-recursion" => out.rewards[0] = recurse(n as u64) as f32,
             "step-locals" => out.rewards[0] = recurse_with_locals(1) as f32,
             "step-error" => return Err("the wind has died".into()),
-            "step-huge-error" => return Err("all work and no play\n".repeat(1 << 18)),
+            "step-huge-error" => return Err(tirade()),
             "short-observations" => out.observations = Observations::Float(vec![0.5; 12]),
             "short-rewards" => out.rewards.truncate(1),
             "nan-observation" => {
@@ -184,7 +231,10 @@ impl GuestEnvironments for Copies {
         Ok(out)
     }
 
-    fn render(&self, _: u32, _: RenderMode) -> Result<Frame, String> {
+    fn render(&self, index: u32, mode: RenderMode) -> Result<Frame, String> {
+        if let Some(walk) = &self.walk {
+            return walk.render(index, mode);
+        }
         match self.mode.as_str() {
             "render-short" => Ok(Frame::Rgb(Picture { width: 100, height: u32::MAX, pixels: vec![0; 30] })),
             _ => Err("nothing to draw".into()),
@@ -192,10 +242,16 @@ impl GuestEnvironments for Copies {
     }
 
     fn snapshot(&self) -> Option<Vec<u8>> {
-        (self.mode != "none").then(Vec::new)
+        match &self.walk {
+            Some(walk) => Some(walk.snapshot()),
+            None => (self.mode != "none").then(Vec::new),
+        }
     }
 
-    fn restore(&self, _: Vec<u8>) -> Result<(), String> {
+    fn restore(&self, state: Vec<u8>) -> Result<(), String> {
+        if let Some(walk) = &self.walk {
+            return walk.restore(&state);
+        }
         match self.mode.as_str() {
             "restore-trap" => core::arch::wasm32::unreachable(),
             _ => Err("not a state of mine".into()),

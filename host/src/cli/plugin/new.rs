@@ -40,6 +40,7 @@ impl New {
         say(&format!("{} lies in {folder}; its README.md says the rest", made.id))?;
         say(&format!("test     cd {folder} && {test}"))?;
         say(&format!("build    potstill plugin build {folder}"))?;
+        say(&format!("check    potstill plugin check {folder}"))?;
         say(&format!("distil   potstill --plugin {folder} distill {}", made.id.base()))
     }
 }

@@ -5,7 +5,7 @@ use std::ptr;
 
 use potstill_plugin_api::abi::{Operation, RawGraph, RawNetwork, array, text};
 
-use crate::plugin::trace::Ask;
+use crate::plugin::trace::{self, Ask};
 use crate::plugin::traced::Answer;
 
 /// Runs a call of the plugin with the tables it traces through; `answer` is their context.
@@ -36,7 +36,10 @@ pub(super) fn tables<T>(mut answer: Answer<'_>, call: impl FnOnce(&RawGraph, &Ra
 fn ask(context: *mut c_void, ask: impl FnOnce() -> Ask) -> Vec<u32> {
     // SAFETY: `tables` made the context, which lives through the plugin's call.
     let answer = unsafe { &mut *context.cast::<Answer<'_>>() };
-    catch_unwind(AssertUnwindSafe(|| answer(ask()))).unwrap_or_default()
+    catch_unwind(AssertUnwindSafe(|| answer(ask()))).unwrap_or_else(|panic| {
+        trace::panicked(&*panic);
+        vec![]
+    })
 }
 
 /// The tensor in an answer; 0 is none.

@@ -7,6 +7,7 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use super::cache::Cache;
+use super::encode::encode;
 
 /// The engine that every sandboxed plugin of a registry shares.
 pub(crate) struct Sandbox {
@@ -69,8 +70,8 @@ impl Sandbox {
                 return Ok(component);
             }
         }
-        let component =
-            Component::new(&self.engine, encode(wasm)?).map_err(|e| format!("does not compile: {e:#}"))?;
+        let component = Component::new(&self.engine, encode(&self.engine, wasm)?)
+            .map_err(|e| format!("does not compile: {e:#}"))?;
         if let Some(cache) = &self.cache
             && let Ok(code) = component.serialize()
         {
@@ -92,19 +93,4 @@ pub(crate) fn role_of(component: &Component) -> Result<Role, String> {
             component.get_export_index(None, format!("potstill:plugin/{role}@{version}.0")).is_some()
         })
         .ok_or("exports no role of a Potstill plugin".into())
-}
-
-const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
-const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
-
-fn encode(wasm: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, String> {
-    if wasm.starts_with(&COMPONENT) {
-        return Ok(wasm.into());
-    }
-    if !wasm.starts_with(&CORE_MODULE) {
-        return Err("is not WebAssembly".into());
-    }
-    let encoder = wit_component::ComponentEncoder::default().validate(true).module(wasm);
-    let component = encoder.and_then(|mut encoder| encoder.encode());
-    component.map(Into::into).map_err(|e| format!("is not a Potstill plugin: {e:#}"))
 }

@@ -14,6 +14,7 @@ use super::state::State;
 use crate::engine::learner::{Learner, LearnerDistribution, Parameter};
 use crate::error::Result;
 use crate::graph::{Graph, Tensor};
+use crate::plugin::declared::{check_learner, check_outputs};
 use crate::plugin::settings::to_json;
 use crate::plugin::trace;
 
@@ -90,11 +91,14 @@ impl LearnerDistribution for WasmLearners {
             .call(Call::Start, |exports, store| architectures(exports).call_name(store, handle))
             .map_err(|cause| wrong("name", cause))?;
         let graph = Graph::new();
-        let call = trace::Call::new(&graph, None);
-        let said = instance
-            .call(Call::Start, |exports, store| architectures(exports).call_parameters(store, handle));
-        call.finish(&[], "parameters")?;
-        let parameters = said.map_err(|cause| wrong("parameters", cause))?.into_iter().map(|p| Parameter {
+        let said = graph.scope(trace::scope(&program.plugin, "parameters"), || {
+            let call = trace::Call::new(&graph, None);
+            let said = instance
+                .call(Call::Start, |exports, store| architectures(exports).call_parameters(store, handle));
+            call.finish(Ok(vec![]), "parameters")?;
+            said.map_err(|cause| wrong("parameters", cause))
+        })?;
+        let parameters = said.into_iter().map(|p| Parameter {
             name: p.name,
             shape: p.shape.into_iter().map(|d| d as usize).collect(),
             init: match p.init {
@@ -105,9 +109,10 @@ impl LearnerDistribution for WasmLearners {
             },
             layer: p.layer as usize,
         });
-        let parameters = parameters.collect();
-        let program = program.clone();
-        Ok(Box::new(WasmLearner { program, instance: Mutex::new((instance, handle)), name, parameters }))
+        let parameters: Vec<Parameter> = parameters.collect();
+        check_learner(&name, &parameters).map_err(|(function, cause)| wrong(function, cause))?;
+        let (program, instance) = (program.clone(), Mutex::new((instance, handle)));
+        Ok(Box::new(WasmLearner { program, instance, name, parameters, outputs }))
     }
 }
 
@@ -116,6 +121,7 @@ struct WasmLearner {
     instance: Mutex<(Instance<LearnerWorld>, ResourceAny)>,
     name: String,
     parameters: Vec<Parameter>,
+    outputs: usize,
 }
 
 impl Learner for WasmLearner {
@@ -131,17 +137,18 @@ impl Learner for WasmLearner {
         let mut guard = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
         let (instance, handle) = &mut *guard;
         let graph = observations.graph();
-        graph.scope(format!("learner `{}`", self.program.plugin), || {
+        graph.scope(trace::scope(&self.program.plugin, "forward"), || {
             let call = trace::Call::new(graph, None);
             let (given, x) = (call.give(parameters), call.give(std::slice::from_ref(observations))[0]);
             let said = instance.call(Call::Step, |exports, store| {
                 architectures(exports).call_forward(store, *handle, &given, x)
             });
-            // A mistake of tracing explains the trap that it is.
-            let result =
-                call.finish(said.as_ref().map(std::slice::from_ref).unwrap_or_default(), "forward")?;
-            said.map_err(|cause| self.program.error("forward", cause))?;
-            Ok(result.into_iter().next().unwrap_or_else(|| observations.clone()))
+            let said = said.map(|output| vec![output]).map_err(|cause| self.program.error("forward", cause));
+            let result = call.finish(said, "forward")?;
+            let result = result.into_iter().next().unwrap_or_else(|| observations.clone());
+            check_outputs(&result, observations, self.outputs)
+                .map_err(|cause| self.program.error("forward", cause))?;
+            Ok(result)
         })
     }
 }

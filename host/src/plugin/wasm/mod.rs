@@ -9,6 +9,7 @@
 
 mod cache;
 mod contract;
+mod encode;
 mod engine;
 mod environment;
 mod learner;

@@ -154,9 +154,7 @@ impl Objective for WasmObjective {
         let (theta, fresh) = (call.give(theta), call.give(fresh));
         let said = instance
             .call(Call::Step, |exports, store| instances(exports).call_inner(store, *handle, &theta, &fresh));
-        let taught = call.finish(said.as_deref().unwrap_or_default(), "inner")?;
-        said.map_err(|cause| self.program.error("inner", cause))?;
-        Ok(taught)
+        call.finish(said.map_err(|cause| self.program.error("inner", cause)), "inner")
     }
 
     fn outer(&self, network: &Network<'_>, judged: &Judged<'_>) -> Result<Outer> {
@@ -171,16 +169,9 @@ impl Objective for WasmObjective {
         };
         let said =
             instance.call(Call::Step, |exports, store| instances(exports).call_outer(store, *handle, &raw));
-        let (mut names, mut numbers) = (vec![], vec![]);
-        if let Ok(outcome) = &said {
-            numbers.push(outcome.loss);
-            numbers.extend(outcome.metrics.iter().map(|metric| metric.value));
-            names.extend(outcome.metrics.iter().map(|metric| metric.name.clone()));
-        }
-        let mut tensors = call.finish(&numbers, "outer")?.into_iter();
-        said.map_err(|cause| self.program.error("outer", cause))?;
-        let none = || self.program.error("outer", "it gave no loss".into());
-        let loss = tensors.next().ok_or_else(none)?;
-        Ok(Outer { loss, metrics: names.into_iter().zip(tensors).collect() })
+        let said = said.map_err(|cause| self.program.error("outer", cause)).map(|outcome| {
+            (outcome.loss, outcome.metrics.into_iter().map(|metric| (metric.name, metric.value)).collect())
+        });
+        call.finish_outer(said, |cause| self.program.error("outer", cause))
     }
 }

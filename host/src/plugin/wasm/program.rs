@@ -90,7 +90,7 @@ impl<W: World> Program<W> {
         store.set_hostcall_fuel(ANSWER_BYTES);
         store.set_epoch_deadline(Sandbox::ticks(self.limits.start_seconds));
         match W::instantiate(&self.pre, &mut store) {
-            Ok(exports) => Ok(Instance { store, exports }),
+            Ok(exports) => Ok(Instance { store, exports, broken: None }),
             // wasmtime's words for exports of other types than this contract's; it has no kind of error for them.
             Err(error) if format!("{error:#}").contains("failed to convert function") => {
                 let what = "was built against another state of the contract; build it again";
@@ -110,7 +110,14 @@ impl<W: World> Program<W> {
     /// [`Error::Plugin`]: it failed.
     pub(crate) fn describe(&self) -> Result<types::Description> {
         let mut instance = self.start()?;
-        instance.call(Call::Start, W::describe).map_err(|cause| self.error("describe", cause))
+        let said = instance.call(Call::Start, W::describe).map_err(|cause| self.error("describe", cause))?;
+        for text in [&said.id, &said.version, &said.summary, &said.api_version] {
+            if text.chars().nth(LONGEST_MESSAGE).is_some() {
+                let cause = format!("`{}` is too long for a description", tame(text, 40));
+                return Err(self.error("describe", cause));
+            }
+        }
+        Ok(said)
     }
 
     /// The options it accepts, checked.
@@ -144,6 +151,8 @@ impl<W: World> Program<W> {
 pub(super) struct Instance<W: World> {
     pub(super) store: Store<State>,
     exports: W::Exports,
+    /// Why no call can be made any more: after a trap its memory may be half-written.
+    broken: Option<String>,
 }
 
 /// Which of the time limits holds.
@@ -154,17 +163,23 @@ pub(super) enum Call {
 }
 
 impl<W: World> Instance<W> {
-    /// Calls an export within its time; an error is the cause in plain words.
+    /// Calls an export within its time; an error is the cause in plain words, for this call and all that follow.
     pub(super) fn call<T>(
         &mut self,
         call: Call,
         function: impl FnOnce(&W::Exports, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, String> {
+        if let Some(cause) = &self.broken {
+            return Err(cause.clone());
+        }
         let state = self.store.data_mut();
         state.begin_call();
         let ticks = Sandbox::ticks(call.seconds(&state.limits));
         self.store.set_epoch_deadline(ticks);
-        function(&self.exports, &mut self.store).map_err(|error| cause(&error, self.store.data(), call))
+        function(&self.exports, &mut self.store).map_err(|error| {
+            let cause = cause(&error, self.store.data(), call);
+            self.broken.insert(cause).clone()
+        })
     }
 }
 
@@ -181,6 +196,13 @@ impl Call {
 fn cause(error: &wasmtime::Error, state: &State, call: Call) -> String {
     let limits = &state.limits;
     let trap = error.downcast_ref::<Trap>();
+    // Not the plugin's fault. wasmtime's words: the system's error does not come along as such.
+    if trap.is_none() && format!("{error:#}").contains("mmap failed") {
+        return format!(
+            "this machine has no memory for the sandbox ({error:#}): each instance reserves 4 GiB of addresses; raise the \
+             limit (`ulimit -v`) or run fewer programs at once"
+        );
+    }
     // What the host itself refused says why.
     if let Some(refused) = error.downcast_ref::<Refused>() {
         return refused.0.clone();

@@ -1,8 +1,9 @@
 //! The entry point of a native plugin, and what all roles share.
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 use potstill_plugin_api::OptionSchema;
 use potstill_plugin_api::abi::{self, OptionsData, Plugin, RoleKind, Setting};
@@ -57,6 +58,9 @@ impl Described {
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
+    /// Whether this thread runs a call of the host, and where that call panicked.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    static PANICKED_AT: RefCell<String> = RefCell::default();
 }
 
 extern "C" fn last_error() -> *const c_char {
@@ -65,7 +69,11 @@ extern "C" fn last_error() -> *const c_char {
 
 /// Runs a call of the host: its error and its panic become words for [`last_error`].
 pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
-    let (code, message) = match catch_unwind(AssertUnwindSafe(call)) {
+    report_panics();
+    let around = GUARDED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(around);
+    let (code, message) = match done {
         Ok(Ok(())) => return abi::OK,
         Ok(Err(message)) => (abi::REFUSED, message),
         Err(panic) => (abi::FAILED, panic_message(&*panic)),
@@ -74,10 +82,23 @@ pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
     code
 }
 
+/// A panic in a call of the host is that call's answer, and no message on standard error.
+fn report_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |panic| match (GUARDED.get(), panic.location()) {
+            (false, _) => before(panic),
+            (true, Some(place)) => PANICKED_AT.set(format!(" ({}:{})", place.file(), place.line())),
+            (true, None) => PANICKED_AT.set(String::new()),
+        }));
+    });
+}
+
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let message =
         panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    format!("it panicked: {}", message.unwrap_or("no message"))
+    format!("it panicked: {}{}", message.unwrap_or("no message"), PANICKED_AT.take())
 }
 
 /// # Safety

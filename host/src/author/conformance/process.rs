@@ -1,0 +1,100 @@
+//! A native plugin's checks, each in a process of its own: one that crashes or hangs is that check's failure.
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{FIRST, Finding, Report, Verdict, rejected, select};
+use crate::error::{Error, IoContext, Result};
+
+/// Checks the library at `path`, `only` these checks unless that is empty, by running `command` once for each with
+/// `--only NAME` added. It must print the [`Report`] of that check as JSON. One that takes `longest` is ended, the one
+/// way there is to end native code.
+///
+/// # Errors
+/// No process can be started; what the first one refused.
+pub fn check(
+    path: &Path,
+    only: &[String],
+    longest: Duration,
+    command: impl Fn() -> Command,
+) -> Result<Report> {
+    // Not even this process loads the library: the first check says what role it has.
+    let mut report = match run(&mut command(), FIRST, longest)? {
+        Ok(report) => report,
+        Err(crash) => {
+            let findings = vec![rejected(&crash)];
+            let (id, loader) = (String::new(), "native".into());
+            return Ok(Report { id, role: None, loader, path: Some(path.to_owned()), findings });
+        }
+    };
+    let Some(role) = report.role.filter(|_| report.count(Verdict::Failed) == 0) else { return Ok(report) };
+    let first = report.findings.pop();
+    for check in select(role, only)? {
+        if check.name == FIRST {
+            report.findings.extend(first.clone());
+            continue;
+        }
+        let started = Instant::now();
+        report.findings.extend(match run(&mut command(), check.name, longest)? {
+            Ok(one) => one.findings,
+            Err(crash) => vec![Finding {
+                name: check.name.into(),
+                about: check.about.into(),
+                verdict: Verdict::Failed,
+                cause: Some(crash),
+                notes: vec![],
+                seconds: started.elapsed().as_secs_f64(),
+            }],
+        });
+    }
+    Ok(report)
+}
+
+/// Runs one check; how its process ended where it gave no report.
+fn run(command: &mut Command, name: &str, longest: Duration) -> Result<Result<Report, String>> {
+    // Files, because nobody reads a pipe while this waits.
+    let folder = tempfile::tempdir().at(std::env::temp_dir())?;
+    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
+    command.args(["--only", name]).stdin(Stdio::null());
+    command.stdout(File::create(&out).at(&out)?).stderr(File::create(&err).at(&err)?);
+    let mut child = command.spawn().at(command.get_program())?;
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().at(command.get_program())? {
+            break status;
+        }
+        if started.elapsed() > longest {
+            // It may have ended this moment.
+            let _ = child.kill();
+            child.wait().at(command.get_program())?;
+            return Ok(Err(format!("no answer within {} s", longest.as_secs_f64())));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let text = std::fs::read_to_string(&out).at(&out)?;
+    if let Ok(report) = serde_json::from_str(&text) {
+        return Ok(Ok(report));
+    }
+    if status.code() == Some(2) {
+        let said = std::fs::read_to_string(&err).at(&err)?;
+        return Err(Error::usage(said.trim_start_matches("error: ").trim_end()));
+    }
+    Ok(Err(format!("its process {}", ended(status))))
+}
+
+#[cfg(unix)]
+fn ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match status.signal() {
+        Some(11) => "crashed: segmentation fault".into(),
+        Some(6) => "was aborted".into(),
+        Some(signal) => format!("was ended by signal {signal}"),
+        None => format!("ended by itself, with {status}"),
+    }
+}
+
+#[cfg(not(unix))]
+fn ended(status: ExitStatus) -> String {
+    format!("ended with {status}")
+}

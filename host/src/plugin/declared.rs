@@ -1,0 +1,170 @@
+//! What learners and objectives declare, checked once, whoever loaded them: names that files and terminals can hold, sizes
+//! that a machine can.
+use std::collections::HashSet;
+
+use potstill_plugin_api::{Column, Init, MetaInit, MetaParameter, Task};
+
+use super::text::{LONGEST_MESSAGE, tame};
+use crate::engine::learner::Parameter;
+use crate::graph::{DType, MAX_RANK, Tensor};
+
+/// Parameters of a learner, parts of θ, metrics.
+const MOST: usize = 4096;
+/// Numbers in all of a learner's parameters, or in all of θ: 1 GiB.
+const MOST_NUMBERS: usize = 1 << 28;
+/// Characters of a name.
+const LONGEST_NAME: usize = 200;
+/// Multiplications that drawing an orthogonal matrix may take: half a minute.
+const MOST_STEPS: usize = 1 << 36;
+
+/// Checks what an architecture says of itself.
+///
+/// # Errors
+/// The function whose answer is wrong, and what is wrong with it.
+pub(crate) fn check_learner(name: &str, parameters: &[Parameter]) -> Result<(), (&'static str, String)> {
+    check_name("the architecture", name).map_err(|cause| ("name", cause))?;
+    check_parameters(parameters).map_err(|cause| ("parameters", cause))
+}
+
+fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
+    check_names("parameters", "a parameter", parameters.iter().map(|p| &*p.name))?;
+    check_sizes("parameter", parameters.iter().map(|p| (&*p.name, &*p.shape)))?;
+    for p in parameters {
+        let sane = match p.init {
+            Init::Constant(v) | Init::Orthogonal(v) => v.is_finite(),
+            Init::Uniform(v) | Init::Normal(v) => v.is_finite() && v >= 0.0,
+        };
+        if !sane {
+            return Err(format!("parameter `{}` cannot start as {:?}", p.name, p.init));
+        }
+        // Each of the short side's vectors is made orthogonal to those before it.
+        let (short, numbers) = (p.orthogonal_vectors(), p.size());
+        if numbers.checked_mul(short).is_none_or(|steps| steps > MOST_STEPS) {
+            let shape = &p.shape;
+            return Err(format!("parameter `{}` {shape:?} is too large to be drawn orthogonal", p.name));
+        }
+    }
+    Ok(())
+}
+
+/// Checks what a learner traced.
+///
+/// # Errors
+/// Says what it should be.
+pub(crate) fn check_outputs(result: &Tensor, observations: &Tensor, outputs: usize) -> Result<(), String> {
+    let expected = [observations.shape().first().copied().unwrap_or(1), outputs];
+    match (result.dtype(), result.shape()) {
+        (DType::Float, shape) if shape == expected => Ok(()),
+        (DType::Float, shape) => Err(format!("it gave outputs {shape:?}, expected {expected:?}")),
+        (DType::Int, _) => Err("it gave indices, expected numbers".into()),
+    }
+}
+
+/// Checks θ and the columns as an objective declares them.
+///
+/// # Errors
+/// The function whose answer is wrong, and what is wrong with it.
+pub(crate) fn check_objective(
+    theta: &[MetaParameter],
+    columns: &[Column],
+    task: &Task,
+) -> Result<(), (&'static str, String)> {
+    if let Some(i) = (0..columns.len()).find(|&i| columns[..i].contains(&columns[i])) {
+        return Err(("columns", format!("`{}` comes twice", columns[i].name())));
+    }
+    check_theta(theta, task).map_err(|cause| ("meta-parameters", cause))
+}
+
+fn check_theta(theta: &[MetaParameter], task: &Task) -> Result<(), String> {
+    check_names("parts of theta", "a part of theta", theta.iter().map(|part| &*part.name))?;
+    check_sizes("part", theta.iter().map(|part| (&*part.name, &*part.shape)))?;
+    for part in theta {
+        let name = &part.name;
+        if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Err(format!("a part of theta is called `{name}`; expected letters, digits and `_`"));
+        }
+        let starts = match part.init {
+            MetaInit::Constant(v) => v.is_finite() && (!part.positive || v > 0.0),
+            MetaInit::Normal(v) => v.is_finite() && v >= 0.0 && !part.positive,
+            MetaInit::Labels => !part.positive,
+        };
+        if !starts {
+            return Err(format!("part `{name}` of theta cannot start as {:?}", part.init));
+        }
+    }
+    let x: Vec<usize> = std::iter::once(task.instances).chain(task.observation.shape()).collect();
+    for (name, shape) in [("x", x), ("y", vec![task.instances, task.outputs]), ("inner_lr", vec![])] {
+        match theta.iter().find(|part| part.name == name) {
+            Some(part) if part.shape == shape => {}
+            Some(part) => {
+                return Err(format!("`{name}` of theta has the shape {:?}, expected {shape:?}", part.shape));
+            }
+            None => return Err(format!("theta has no `{name}`")),
+        }
+    }
+    Ok(())
+}
+
+/// Metrics that the engine logs itself.
+const OF_THE_HOST: [&str; 2] = ["value_loss", "grad_norm"];
+
+/// Checks the names of an objective's metrics.
+///
+/// # Errors
+/// Says which is wrong.
+pub(crate) fn check_metrics<'a>(names: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), String> {
+    check_names("metrics", "a metric", names.clone())?;
+    match names.into_iter().find(|name| OF_THE_HOST.contains(name)) {
+        Some(name) => Err(format!("the metric `{name}` is the host's; choose another name")),
+        None => Ok(()),
+    }
+}
+
+/// The names of `several`, each of which is `one`: not too many, fit to be read, no two alike.
+fn check_names<'a>(
+    several: &str,
+    one: &str,
+    names: impl ExactSizeIterator<Item = &'a str>,
+) -> Result<(), String> {
+    if names.len() > MOST {
+        return Err(format!("{} {several}, expected at most {MOST}", names.len()));
+    }
+    let mut seen = HashSet::new();
+    for name in names {
+        check_name(one, name)?;
+        if !seen.insert(name) {
+            return Err(format!("{one} called `{name}` comes twice"));
+        }
+    }
+    Ok(())
+}
+
+fn check_name(one: &str, name: &str) -> Result<(), String> {
+    let length = name.chars().take(LONGEST_NAME + 1).count();
+    if length == 0 || length > LONGEST_NAME || name.chars().any(char::is_control) {
+        let shown = tame(name, 40);
+        return Err(format!("{one} is called `{shown}`; expected 1 to {LONGEST_NAME} printable characters"));
+    }
+    Ok(())
+}
+
+fn check_sizes<'a>(one: &str, parts: impl Iterator<Item = (&'a str, &'a [usize])>) -> Result<(), String> {
+    let mut total = 0usize;
+    for (name, shape) in parts {
+        let wrong = |what: String| {
+            Err(tame(&format!("{one} `{name}` has the shape {shape:?}, {what}"), LONGEST_MESSAGE))
+        };
+        if shape.len() > MAX_RANK {
+            return wrong(format!("expected at most {MAX_RANK} axes"));
+        }
+        match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
+            Some(0) => return wrong("which holds nothing".into()),
+            Some(size) if size <= MOST_NUMBERS => total += size,
+            _ => return wrong(format!("expected at most {MOST_NUMBERS} numbers")),
+        }
+    }
+    match total <= MOST_NUMBERS {
+        true => Ok(()),
+        false => Err(format!("{total} numbers in all, expected at most {MOST_NUMBERS}")),
+    }
+}
