@@ -27,10 +27,6 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
         let what = "names a shared library, which its own build tools make; `plugin build` makes components";
         return Err(Error::file(path, what));
     };
-    if language != Language::Rust && manifest.role != Role::Environment {
-        let what = format!("a plugin in {} can only be an environment so far", language.name());
-        return Err(Error::file(path, what));
-    }
     let place = out.unwrap_or(&folder);
     std::fs::create_dir_all(place).at(place)?;
     let place = place.canonicalize().at(place)?;
@@ -43,7 +39,7 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
             std::fs::copy(&module, &fresh).at(&module)?;
         }
         Language::C => c(&folder, &fresh)?,
-        Language::Python => python(&folder, &fresh)?,
+        Language::Python => python(&folder, manifest.role, &fresh)?,
     }
     let component = place.join(wasm);
     std::fs::rename(&fresh, &component).at(&component)?;
@@ -129,7 +125,7 @@ fn c(folder: &Path, component: &Path) -> Result<()> {
     run(&mut command, folder).map(drop)
 }
 
-fn python(folder: &Path, component: &Path) -> Result<()> {
+fn python(folder: &Path, role: Role, component: &Path) -> Result<()> {
     let candidates =
         [in_venv(folder, "componentize-py"), "componentize-py".into()].map(|program| vec![program]);
     let tool = find(candidates, &["--version"]).ok_or_else(|| {
@@ -138,16 +134,17 @@ fn python(folder: &Path, component: &Path) -> Result<()> {
              python3 -m venv .venv && .venv/bin/pip install componentize-py        (in the plugin's folder)",
         )
     })?;
-    for name in ["environment.py", "potstill_component.py", "wit_world.py"] {
-        if folder.join(name).exists() {
+    let place = Place::of(Language::Python, folder)?;
+    let sdk = place.sdk();
+    for entry in std::fs::read_dir(sdk.join("component")).at(&sdk)? {
+        let name = entry.at(&sdk)?.file_name();
+        if folder.join(&name).exists() {
             return Err(Error::file(folder.join(name), "the component has a module of this name; rename it"));
         }
     }
-    let place = Place::of(Language::Python, folder)?;
-    let sdk = place.sdk();
     let mut command = command(&tool);
     // Folders of modules, first come first served: the component's, the author's, the SDK's where it is not the author's.
-    command.current_dir(folder).arg("-q").arg("-d").arg(sdk.join("wit")).args(["-w", "environment-plugin"]);
+    command.current_dir(folder).arg("-q").arg("-d").arg(sdk.join("wit")).arg("-w").arg(format!("{role}-plugin"));
     command.args(["componentize", "--stub-wasi", "-p"]).arg(sdk.join("component")).arg("-p").arg(folder);
     command.arg("-p").arg(place.path()).arg("-o").arg(component).arg("potstill_component");
     run(&mut command, folder).map(drop)

@@ -19,11 +19,28 @@ const C: &[Carried] = carried!("sdk/c":
 const PYTHON: &[Carried] = carried!("sdk/python/potstill_sdk":
     "__init__.py"
     "environment.py"
+    "export.py"
+    "graph.py"
+    "learner.py"
+    "loss.py"
+    "objective.py"
+    "options.py"
     "rng.py"
+    "spaces.py"
+    "testing.py"
     "component/environment.py"
+    "component/learner.py"
+    "component/objective.py"
     "component/potstill_component.py"
+    "component/potstill_contract.py"
 );
-const CONTRACT: &[Carried] = carried!("plugin-api": "wit/types.wit" "wit/environment.wit");
+const CONTRACT: &[Carried] = carried!("plugin-api":
+    "wit/types.wit"
+    "wit/environment.wit"
+    "wit/graph.wit"
+    "wit/learner.wit"
+    "wit/objective.wit"
+);
 
 /// Writes the SDK of a language into `folder/potstill_sdk`. Rust's is a crate, which cargo brings.
 pub(super) fn write(language: Language, folder: &Path) -> Result<()> {

@@ -55,7 +55,11 @@ unsafe extern "C" fn operation(_: *mut c_void, operation: *const Operation) -> u
             (1.., Ok(Some(file))) => Some(format!("{file}:{}", operation.line)),
             _ => None,
         };
-        trace::operation(operation.op, inputs, integers, numbers, place)
+        trace::at(place);
+        let made = trace::operation(operation.op, inputs, integers, numbers);
+        // The other functions of this contract do not say where they are called.
+        trace::at(None);
+        made
     })
 }
 
