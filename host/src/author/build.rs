@@ -38,7 +38,7 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
             let module = rust::build(&folder)?;
             std::fs::copy(&module, &fresh).at(&module)?;
         }
-        Language::C => c(&folder, &fresh)?,
+        Language::C => c(&folder, manifest.role, &fresh)?,
         Language::Python => python(&folder, manifest.role, &fresh)?,
     }
     let component = place.join(wasm);
@@ -90,7 +90,7 @@ const C_FLAGS: [&str; 6] = [
     "-Wl,--strip-debug",
 ];
 
-fn c(folder: &Path, component: &Path) -> Result<()> {
+fn c(folder: &Path, role: Role, component: &Path) -> Result<()> {
     let module = |python: PathBuf| vec![python, "-m".into(), "ziglang".into()];
     let zig = [
         module(in_venv(folder, "python")),
@@ -114,14 +114,23 @@ fn c(folder: &Path, component: &Path) -> Result<()> {
     })?;
     let place = Place::of(Language::C, folder)?;
     let sdk = place.sdk();
-    let bindings = sdk.join("bindings");
+    let bindings = sdk.join("bindings").join(role.to_string());
     let mut command = command(&compiler);
-    command.current_dir(folder).args(C_FLAGS).arg("-I").arg(&sdk).args(sources(folder)?);
-    command.arg("-o").arg(component);
-    command.args(["potstill_environment.c", "potstill_component.c"].map(|file| sdk.join(file)));
-    command.args(
-        ["environment_plugin.c", "environment_plugin_component_type.o"].map(|file| bindings.join(file)),
-    );
+    command.current_dir(folder).args(C_FLAGS).arg("-I").arg(&sdk).arg("-I").arg(&bindings);
+    command.args(sources(folder)?).arg("-o").arg(component);
+    let parts: &[&str] = match role {
+        Role::Environment => &["common", "environment"],
+        Role::Learner => &["common", "graph", "learner"],
+        Role::Objective => &["common", "graph", "objective"],
+    };
+    for part in parts {
+        command.arg(sdk.join(format!("potstill_{part}.c")));
+    }
+    // The graph's side of the host belongs to the two roles that have one.
+    for part in ["shared"].iter().chain(&parts[1..]) {
+        command.arg(sdk.join("component").join(format!("{part}.c")));
+    }
+    command.args(["plugin.c", "plugin_component_type.o"].map(|file| bindings.join(file)));
     run(&mut command, folder).map(drop)
 }
 

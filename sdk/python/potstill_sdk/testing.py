@@ -187,7 +187,7 @@ def _infer(op, shapes, integers, numbers):
     if op == 80:
         y = shapes[1]
         _check(min(len(x), len(y)) >= 2 and x[-1] == y[-2], "matmul", "[..., m, k] x [..., k, n]", shapes)
-        return _broadcast([x[:-2], y[:-2]]) + [x[-2], y[-1]] if len(x) > 2 or len(y) > 2 else [x[0], y[1]]
+        return [*_broadcast([x[:-2], y[:-2]]), x[-2], y[-1]]
     if op == 81:
         w = shapes[1]
         _check(len(w) == 4 and w[2] == w[3] and len(x) == 4 and w[1] == x[1], "conv2d", "[N, C, H, W], [O, C, k, k]", shapes)
