@@ -179,4 +179,10 @@ potstill_shape potstill_graph_shape(potstill_tensor x);
 void potstill_graph_gradients(potstill_tensor loss, const potstill_tensor *wrt, size_t count,
                               potstill_tensor *gradients);
 
+/* Who knows the learner that an objective teaches: likewise. */
+potstill_tensor potstill_network_apply(const potstill_tensor *parameters, size_t count, potstill_tensor x);
+potstill_tensor potstill_network_log_probability(potstill_tensor outputs, potstill_tensor actions);
+potstill_tensor potstill_network_entropy(potstill_tensor outputs);
+potstill_tensor potstill_network_divergence(potstill_tensor p, potstill_tensor q);
+
 #endif

@@ -162,10 +162,4 @@ void potstill_objective_inner(const potstill_instance *instance, const potstill_
 potstill_tensor potstill_objective_outer(const potstill_instance *instance, const potstill_tensor *theta,
                                          potstill_outer *outer);
 
-/* Who knows the learner: Potstill in a component, potstill_testing.c in tests. */
-potstill_tensor potstill_network_apply(const potstill_tensor *parameters, size_t count, potstill_tensor x);
-potstill_tensor potstill_network_log_probability(potstill_tensor outputs, potstill_tensor actions);
-potstill_tensor potstill_network_entropy(potstill_tensor outputs);
-potstill_tensor potstill_network_divergence(potstill_tensor p, potstill_tensor q);
-
 #endif

@@ -82,6 +82,7 @@ class Tracer:
 class TracedLearner(NamedTuple):
     """What a learner described."""
 
+    name: str
     parameters: Sequence[Parameter]
     output: List[int]
     """Shape of its output."""
@@ -97,7 +98,7 @@ def trace_learner(learner, shape: LearnerShape, batch=5, seed=0, **options) -> T
         output = drawn.forward(parameters, tracer.tensor([batch, *shape.observation.shape])).shape
     expected = [batch, shape.outputs]
     _check(output == expected, "forward", expected, output)
-    return TracedLearner(declared, output)
+    return TracedLearner(drawn.name(), declared, output)
 
 
 class TracedObjective(NamedTuple):

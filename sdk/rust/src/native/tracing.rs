@@ -16,12 +16,12 @@ thread_local! {
 }
 
 /// Traces into `graph` as long as it lives.
-pub(super) struct Tracing(*const RawGraph);
+pub(crate) struct Tracing(*const RawGraph);
 
 impl Tracing {
     /// # Safety
     /// `graph` is null or valid as long as the value lives.
-    pub(super) unsafe fn into(graph: *const RawGraph) -> Self {
+    pub(crate) unsafe fn into(graph: *const RawGraph) -> Self {
         Tracing(CURRENT.replace(graph))
     }
 }
@@ -93,7 +93,7 @@ pub struct Network(*const RawNetwork);
 impl Network {
     /// # Safety
     /// `network` is valid as long as the value lives.
-    pub(super) unsafe fn of(network: *const RawNetwork) -> Self {
+    pub(crate) unsafe fn of(network: *const RawNetwork) -> Self {
         Network(network)
     }
 
