@@ -43,7 +43,7 @@ pub fn trace_learner<L: Learner>(
     options: &[(&str, OptionValue)],
     seed: u64,
 ) -> Result<TracedLearner, String> {
-    let learner = L::draw(shape, &filled(L::options(), options), &mut Rng::seeded(seed))?;
+    let learner = L::draw(shape, &filled(L::options(), options)?, &mut Rng::seeded(seed))?;
     let tracer = Tracer::default();
     let batch = |rows: usize| [&[rows], &shape.observation.shape()[..]].concat();
     let mut parameters = Parameters::declare();
@@ -73,7 +73,7 @@ pub fn trace_objective<O: Objective>(
     options: &[(&str, OptionValue)],
     parameters: &[&[usize]],
 ) -> Result<TracedObjective, String> {
-    let objective = O::new(task, &filled(O::options(), options))?;
+    let objective = O::new(task, &filled(O::options(), options)?)?;
     let tracer = Tracer { learner: (parameters.len(), task.outputs), ..Tracer::default() };
     let parts: Vec<_> = objective.theta(task).into_iter().map(|part| (part.name, part.shape)).collect();
     let x = [&[task.instances], &task.observation.shape()[..]].concat();
@@ -110,9 +110,18 @@ pub fn trace_objective<O: Objective>(
     Ok(TracedObjective { theta: parts, metrics: outcome.metrics.into_iter().map(|(name, _)| name).collect() })
 }
 
-fn filled(schemas: Vec<OptionSchema>, options: &[(&str, OptionValue)]) -> Options {
-    let defaults = schemas.into_iter().map(|option| (option.name, option.default));
-    defaults.chain(options.iter().map(|(name, value)| (name.to_string(), value.clone()))).collect()
+/// # Errors
+/// One of `options` is not declared.
+fn filled(schemas: Vec<OptionSchema>, options: &[(&str, OptionValue)]) -> Result<Options, String> {
+    if let Some((name, _)) = options.iter().find(|(name, _)| schemas.iter().all(|known| known.name != *name))
+    {
+        return Err(format!("there is no option `{name}`"));
+    }
+    let value = |schema: OptionSchema| {
+        let given = options.iter().find(|(name, _)| *name == schema.name);
+        (schema.name, given.map_or(schema.default, |(_, value)| value.clone()))
+    };
+    Ok(schemas.into_iter().map(value).collect())
 }
 
 /// Numbers in one action.
