@@ -55,12 +55,14 @@ potstill_tensor potstill_clipped_surrogate(potstill_outer *outer, potstill_tenso
     potstill_tensor policy_loss = potstill_neg(potstill_mean(potstill_min(potstill_mul(ratio, advantages), clipped)));
     potstill_tensor entropy = potstill_mean(potstill_entropy(outputs));
     potstill_tensor off = potstill_sub(ratio, potstill_constant(1));
+    potstill_tensor clip_fraction = potstill_mean(potstill_less(potstill_constant(clip), potstill_abs(off)));
+    potstill_tensor loss = potstill_sub(policy_loss, potstill_mul_number(entropy, entropy_weight));
     potstill_metric(outer, "policy_loss", policy_loss);
     potstill_metric(outer, "entropy", entropy);
     /* Schulman's low-variance estimator: E[(r - 1) - log r]. */
     potstill_metric(outer, "approx_kl", potstill_mean(potstill_sub(off, log_ratio)));
-    potstill_metric(outer, "clip_fraction", potstill_mean(potstill_less(potstill_constant(clip), potstill_abs(off))));
-    return potstill_sub(policy_loss, potstill_mul_number(entropy, entropy_weight));
+    potstill_metric(outer, "clip_fraction", clip_fraction);
+    return loss;
 }
 
 potstill_tensor potstill_cross_entropy(potstill_tensor outputs, potstill_tensor labels) {

@@ -21,8 +21,8 @@ fn folders_that_hold_no_plugin() {
         "there is nothing to build here; expected Cargo.toml (Rust), plugin.py (Python), or C files",
     );
     author.write("walk/plugin.py", "");
-    author.write("walk/plugin.toml", &manifest.replace("\"environment\"", "\"learner\""));
-    author.refused(&build, "a plugin in python can only be an environment so far");
+    author.write("walk/plugin.toml", &manifest.replace("wasm = \"grid-world.wasm\"", "library = \"walk\""));
+    author.refused(&build, "Python makes no shared library; write `wasm = ");
 }
 
 /// Neither the compiler nor the Python of this machine is found, so what to install is said.

@@ -25,7 +25,8 @@ static potstill_tensor outer(const void *self, potstill_outer *outer) {
     potstill_tensor entropy = potstill_mean(potstill_entropy(outputs));
     potstill_metric(outer, "policy_loss", policy_loss);
     potstill_metric(outer, "entropy", entropy);
-    return potstill_sub(policy_loss, potstill_mul_number(entropy, ((const actor_critic *)self)->entropy));
+    double weight = ((const actor_critic *)self)->entropy;
+    return potstill_sub(policy_loss, potstill_mul_number(entropy, weight));
 }
 
 const potstill_objective potstill_plugin = {
