@@ -20,7 +20,7 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
     let path = folder.join(MANIFEST);
     let text = std::fs::read_to_string(&path).at(&path)?;
     let manifest = Manifest::parse(&text).map_err(|e| Error::file(&path, e))?;
-    let language = language(&folder)?;
+    let language = language(&folder, manifest.wasm.is_some())?;
     let place = out.unwrap_or(&folder);
     std::fs::create_dir_all(place).at(place)?;
     let place = place.canonicalize().at(place)?;
@@ -49,13 +49,14 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
     Ok(made)
 }
 
-/// What the folder is written in: `Cargo.toml` is Rust, `plugin.py` is Python, C files are C.
-fn language(folder: &Path) -> Result<Language> {
+/// What the folder is written in: `Cargo.toml` is Rust, `plugin.py` is Python, C files are C; C++ makes libraries only.
+fn language(folder: &Path, component: bool) -> Result<Language> {
+    let endings = if component { &["c"][..] } else { &c::LIBRARY_ENDINGS };
     if folder.join("Cargo.toml").is_file() {
         Ok(Language::Rust)
     } else if folder.join("plugin.py").is_file() {
         Ok(Language::Python)
-    } else if !c::sources(folder, &c::LIBRARY_ENDINGS)?.is_empty() {
+    } else if !c::sources(folder, endings)?.is_empty() {
         Ok(Language::C)
     } else {
         let what =

@@ -99,3 +99,18 @@ fn pythons_exceptions_reach_the_user() {
     let expected = "in `step`: panicked: IndexError: list index out of range (plugin.py:";
     assert!(error.contains(expected), "{error}");
 }
+
+#[test]
+fn python_that_is_not_what_its_manifest_says() {
+    let author = Author::new();
+    author.ok(&["plugin", "new", "acme/walk", "--lang", "python", "--role", "objective"]);
+    author.replace("walk/plugin.toml", "\"objective\"", "\"learner\"");
+    let said = author.potstill(&["plugin", "build", "walk"]);
+    if said.err.contains("here; install") {
+        return crate::missing(&said.err);
+    }
+    let expected = "plugin.py exports the objective, plugin.toml says the role is learner";
+    assert!(!said.ok && said.err.contains(expected), "{}", said.err);
+    author.write("walk/learner.py", "");
+    author.refused(&["plugin", "build", "walk"], "the component has a module of this name; rename it");
+}

@@ -7,6 +7,7 @@
 mod corridor;
 mod examples;
 mod faults;
+mod libraries;
 mod random;
 mod roles;
 mod templates;

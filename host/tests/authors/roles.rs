@@ -131,6 +131,11 @@ fn every_operation_passes_the_sdks_tracers() {
     arguments.extend(["every_operation.c", "test.c", "-o", &program].map(String::from));
     run("cc", &arguments.iter().map(String::as_str).collect::<Vec<_>>(), folder("c"));
     run(&program, &[], folder("c"));
+    for mistake in 1..=16 {
+        let output = author.command(&program).arg(mistake.to_string()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.starts_with("test.c:"), "mistake {mistake}: {said}");
+    }
 }
 
 /// Where in the author's source a mistake was made.
@@ -163,11 +168,11 @@ fn a_mistake_names_file_and_line() {
         ),
         (
             "learner",
-            "python",
-            "plugin.py",
-            "linear(\"output\", hidden",
-            "linear(\"output\", hidden.slice(2, 0, 1)",
-            "plugin.py:30",
+            "c",
+            "learner.c",
+            "\"output\", h,",
+            "\"output\", potstill_slice(h, 2, 0, 1),",
+            "learner.c:38",
         ),
     ] {
         let author = Author::new();

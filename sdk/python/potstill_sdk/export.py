@@ -23,7 +23,7 @@ def exported(role):
     if _exported is None:
         raise RuntimeError(f"plugin.py exports nothing; end it with export_{role}(...)")
     if _exported[0] != role:
-        raise RuntimeError(f"plugin.py exports an {_exported[0]}, plugin.toml says the role is {role}")
+        raise RuntimeError(f"plugin.py exports the {_exported[0]}, plugin.toml says the role is {role}")
     return _exported[1]
 
 

@@ -90,11 +90,14 @@ impl LearnerDistribution for NativeLearners {
         let traced = Call::new(&graph, None);
         let (mut found, mut count) = (ptr::null(), 0);
         // SAFETY: a handle of this plugin, a graph, two places.
-        let code = tables(|graph, _| unsafe { parameters(handle.pointer, graph, &mut found, &mut count) });
+        let code = graph.scope(format!("learner `{}`", plugin.id), || {
+            tables(|graph, _| unsafe { parameters(handle.pointer, graph, &mut found, &mut count) })
+        });
+        // A mistake of tracing explains the failure that may follow it.
+        traced.finish(&[], "parameters")?;
         if let Err(failure) = plugin.checked(code) {
             return wrong("parameters", failure);
         }
-        traced.finish(&[], "parameters")?;
         // SAFETY: the contract's: as many parameters as it said, valid until the next call.
         let read = unsafe { array(found, count) }.and_then(|raw| {
             raw.iter().map(|raw| unsafe { parameter(raw) }).collect::<Result<Vec<_>, String>>()

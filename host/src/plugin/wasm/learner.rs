@@ -91,8 +91,9 @@ impl LearnerDistribution for WasmLearners {
             .map_err(|cause| wrong("name", cause))?;
         let graph = Graph::new();
         let call = trace::Call::new(&graph, None);
-        let said = instance
-            .call(Call::Start, |exports, store| architectures(exports).call_parameters(store, handle));
+        let said = graph.scope(format!("learner `{}`", program.plugin), || {
+            instance.call(Call::Start, |exports, store| architectures(exports).call_parameters(store, handle))
+        });
         call.finish(&[], "parameters")?;
         let parameters = said.map_err(|cause| wrong("parameters", cause))?.into_iter().map(|p| Parameter {
             name: p.name,

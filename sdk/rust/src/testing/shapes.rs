@@ -153,3 +153,36 @@ pub(super) fn infer(op: GraphOp, shapes: &[&[usize]], integers: &[i64], keep: bo
         _ => x.to_vec(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_says_what_was_expected() {
+        use GraphOp as G;
+        let (square, row, picture) = (&[2, 3][..], &[3][..], &[1, 2, 5, 5][..]);
+        for (op, shapes, integers, expected) in [
+            (G::Add, &[square, &[2, 2]][..], &[][..], "shapes that broadcast"),
+            (G::Reshape, &[square], &[4, 2], "as many elements as [4, 2] has"),
+            (G::Reshape, &[square], &[-6], "a length of 0 or more, got -6"),
+            (G::Sum, &[square], &[2], "an axis of [2, 3], got 2"),
+            (G::Softmax, &[row], &[-2], "an axis of [3], got -2"),
+            (G::Matmul, &[square, square], &[], "[…, m, k] × […, k, n]"),
+            (G::Matmul, &[square, row], &[], "[…, m, k] × […, k, n]"),
+            (G::Conv2d, &[picture, &[4, 3, 3, 3]], &[1, 0], "[N, C, H, W], [O, C, k, k]"),
+            (G::Conv2d, &[picture, &[4, 2, 7, 7]], &[1, 0], "a window of 7 that fits"),
+            (G::AveragePool, &[picture], &[2, 0, 0], "a stride of 1 or more"),
+            (G::MaximumPool, &[square], &[2, 2, 0], "[N, C, H, W]"),
+            (G::Gather, &[square, row], &[1], "an index for [2, 3]"),
+            (G::ScatterAdd, &[square, &[2, 2]], &[1, 5], "an index for [2, 3]"),
+            (G::Permute, &[square], &[0, 0], "each axis of [2, 3] once"),
+            (G::Broadcast, &[square], &[3], "a shape that broadcasts to [3]"),
+            (G::Slice, &[square], &[1, 2, 2], "a range of axis 1 of [2, 3]"),
+            (G::Concat, &[square, row], &[0], "tensors equal but in axis 0"),
+        ] {
+            let error = infer(op, shapes, integers, false).unwrap_err();
+            assert!(error.contains(expected), "{op:?}: {error}");
+        }
+    }
+}
