@@ -31,13 +31,8 @@ pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<(
     }
     let mut command = command(&tool);
     // Folders of modules, first come first served: the component's, the author's, the SDK's where it is not the author's.
-    command
-        .current_dir(folder)
-        .arg("-q")
-        .arg("-d")
-        .arg(sdk.join("wit"))
-        .arg("-w")
-        .arg(format!("{role}-plugin"));
+    let world = format!("{role}-plugin");
+    command.current_dir(folder).args(["-q", "-d"]).arg(sdk.join("wit")).args(["-w", &world]);
     command.args(["componentize", "--stub-wasi", "-p"]).arg(sdk.join("component")).arg("-p").arg(folder);
     command.arg("-p").arg(place.path()).arg("-o").arg(component).arg("potstill_component");
     run(&mut command, folder).map(drop)

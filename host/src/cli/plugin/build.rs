@@ -32,10 +32,11 @@ impl Build {
             return Err(Error::file(file, "is not found again"));
         };
         let id = entry.id.as_ref().map(ToString::to_string).unwrap_or_default();
-        match entry.role {
-            Some(role @ (Role::Learner | Role::Objective)) => drop(registry.options(role, &id)?),
-            _ => drop(registry.describe(&id, &[]).map_err(with_hint)?),
-        }
+        let loaded = match entry.role {
+            Some(role @ (Role::Learner | Role::Objective)) => registry.options(role, &id).map(drop),
+            _ => registry.describe(&id, &[]).map(drop),
+        };
+        loaded.map_err(with_hint)?;
         let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
         if self.json {
             return print_json(&json!({ "id": id, "path": file, "bytes": bytes, "sha256": entry.sha256 }));
