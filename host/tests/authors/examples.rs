@@ -3,7 +3,7 @@ use potstill::plugin::{Actions, Observations, Registry, RenderMode};
 use potstill_plugin_api::{Frame, Space};
 use serde::Deserialize;
 
-use crate::roles::traced;
+use crate::roles::{Traced, traced};
 use crate::{Author, missing, play, repository};
 
 fn floats(observations: &Observations) -> &[f32] {
@@ -156,7 +156,7 @@ fn gated_mlp_is_drawn_and_learns_cartpole() {
     let most = [("most-layers", "5".to_owned()), ("width", "7".to_owned())];
     let mut depths = [0; 6];
     for seed in 0..40 {
-        let (name, parameters, graph) =
+        let Traced { name, parameters, graph } =
             traced(&registry, "examples/gated-mlp", &most, &Space::unbounded([4]), seed);
         let depth: usize = name.strip_suffix(" layers of 7").unwrap().parse().unwrap();
         depths[depth] += 1;

@@ -9,28 +9,36 @@ use potstill_plugin_api::{Init, Space, Task};
 
 use crate::{Author, missing, repository};
 
-/// What a learner of `registry` is, drawn for `observation` with `seed`: its name, what its parameters are and how they
-/// start, and its graph on 9 rows. Names of parameters are left out.
+/// What a learner is, on 9 rows. Names of parameters are left out.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Traced {
+    pub(crate) name: String,
+    /// Shape, initialisation, layer.
+    pub(crate) parameters: Vec<(Vec<usize>, Init, usize)>,
+    pub(crate) graph: String,
+}
+
+/// A learner of `registry`, drawn for `observation` with `seed`.
 pub(crate) fn traced(
     registry: &Registry,
     id: &str,
     settings: &[(&str, String)],
     observation: &Space,
     seed: u64,
-) -> (String, Vec<(Vec<usize>, Init, usize)>, String) {
+) -> Traced {
     let settings: Vec<_> = settings.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     let learner = registry.learner(id, &settings).unwrap().draw(observation, 3, seed).unwrap();
     let graph = Graph::new();
-    let inputs: Vec<_> = learner
-        .parameters()
-        .iter()
-        .enumerate()
-        .map(|(i, p)| graph.input(format!("p{i}"), &p.shape))
-        .collect();
+    let declared = learner.parameters();
+    let inputs: Vec<_> =
+        declared.iter().enumerate().map(|(i, p)| graph.input(format!("p{i}"), &p.shape)).collect();
     let x = graph.rows("x", &[&[9], &observation.shape()[..]].concat());
     let output = learner.forward(&inputs, &x).unwrap();
-    let parameters = learner.parameters().iter().map(|p| (p.shape.clone(), p.init, p.layer)).collect();
-    (learner.name().to_owned(), parameters, graph.to_text(&[output]))
+    Traced {
+        name: learner.name().to_owned(),
+        parameters: declared.iter().map(|p| (p.shape.clone(), p.init, p.layer)).collect(),
+        graph: graph.to_text(&[output]),
+    }
 }
 
 /// What a whole update with an objective is; equal plans give equal meta-gradients, at equal speed.
@@ -93,7 +101,7 @@ fn every_operation_is_one_in_every_language() {
     };
     let expected = traced("rust").expect("Rust is here");
     // More than one operation a line.
-    assert!(expected.2.lines().count() > 100, "{}", expected.2);
+    assert!(expected.graph.lines().count() > 100, "{}", expected.graph);
     for language in ["c", "python"] {
         if let Some(seen) = traced(language) {
             assert_eq!(seen, expected, "{language}");

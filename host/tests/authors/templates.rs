@@ -48,12 +48,12 @@ fn draws_perceptrons(author: &Author) {
     let pixels = Space::Image { shape: vec![2, 3, 4] };
     for observation in [Space::unbounded([5]), pixels] {
         for seed in 0..5 {
-            let (name, parameters, graph) = traced(&registry, "acme/walk", &[], &observation, seed);
+            let drawn = traced(&registry, "acme/walk", &[], &observation, seed);
             let width = (64 + Rng::seeded(seed).below(65)).to_string();
-            assert_eq!(name, format!("{width} wide"));
+            assert_eq!(drawn.name, format!("{width} wide"));
             let mlp = [("width", width), ("depth", "1".into())];
-            let (_, expected, text) = traced(&registry, "mlp", &mlp, &observation, seed);
-            assert_eq!((parameters, graph), (expected, text));
+            let mlp = traced(&registry, "mlp", &mlp, &observation, seed);
+            assert_eq!((drawn.parameters, drawn.graph), (mlp.parameters, mlp.graph));
         }
     }
     let settings = [("least", "9"), ("most", "8")].map(|(name, value)| (name.to_owned(), value.to_owned()));

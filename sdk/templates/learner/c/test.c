@@ -11,7 +11,10 @@ static const potstill_learner_shape shape = {
 };
 
 static potstill_architecture *drawn(int64_t least, int64_t most, uint64_t seed, const char **error) {
-    potstill_setting settings[] = {{"least", {.integer = least}}, {"most", {.integer = most}}};
+    potstill_setting settings[] = {
+        {.name = "least", .value.integer = least},
+        {.name = "most", .value.integer = most},
+    };
     return potstill_draw(&shape, settings, 2, seed, error);
 }
 
@@ -20,7 +23,12 @@ static void declares_its_parameters(void) {
         const char *name;
         uint32_t rank;
         int64_t size[2];
-    } expected[] = {{"hidden.weight", 2, {6, 8}}, {"hidden.bias", 1, {8}}, {"output.weight", 2, {8, 4}}, {"output.bias", 1, {4}}};
+    } expected[] = {
+        {"hidden.weight", 2, {6, 8}},
+        {"hidden.bias", 1, {8}},
+        {"output.weight", 2, {8, 4}},
+        {"output.bias", 1, {4}},
+    };
     const char *error;
     potstill_architecture *perceptron = drawn(8, 8, 1, &error);
     size_t count;
