@@ -1,7 +1,7 @@
 /* Gymnasium's MountainCar-v0 (Moore 1990) as a native plugin in plain C:
  *
- *     cc -O2 -shared -fPIC -I ../../plugin-api/include -o libmountain_car.so mountain_car.c -lm
- *     potstill --plugin . distill acme/mountain-car
+ *     potstill plugin build examples/mountain-car
+ *     potstill --plugin examples/mountain-car distill acme/mountain-car
  */
 #include <math.h>
 #include <stdlib.h>

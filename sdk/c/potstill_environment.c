@@ -1,80 +1,8 @@
-/* N copies of an environment, and their random streams. The counterpart of the Rust SDK's vectorised.rs and rng.rs. */
+/* N copies of an environment. The counterpart of the Rust SDK's vectorised.rs. */
 #include "potstill_environment.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- Random numbers -------------------------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-potstill_rng potstill_seeded(uint64_t seed) {
-    potstill_rng rng = {mix(seed ^ 0x5851f42d4c957f2du)};
-    return rng;
-}
-
-uint64_t potstill_next(potstill_rng *rng) {
-    rng->state += 0x9e3779b97f4a7c15u;
-    return mix(rng->state);
-}
-
-double potstill_uniform(potstill_rng *rng) {
-    return (double)(potstill_next(rng) >> 11) * (1.0 / 9007199254740992.0);
-}
-
-double potstill_uniform_in(potstill_rng *rng, double low, double high) {
-    return low + (high - low) * potstill_uniform(rng);
-}
-
-/* The upper half of a 128-bit product, by hand: not every compiler for WebAssembly brings 128-bit arithmetic. */
-static uint64_t multiply_high(uint64_t a, uint64_t b) {
-    uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
-    uint64_t middle = a1 * b0 + (a0 * b0 >> 32);
-    return a1 * b1 + (middle >> 32) + ((a0 * b1 + (uint32_t)middle) >> 32);
-}
-
-uint64_t potstill_below(potstill_rng *rng, uint64_t n) {
-    uint64_t rest = n ? (0 - n) % n : 0;
-    for (;;) {
-        uint64_t bits = potstill_next(rng);
-        if (bits * n >= rest) return multiply_high(bits, n);
-    }
-}
-
-/* ---- Spaces ---------------------------------------------------------------------------------------------------- */
-
-potstill_space potstill_box(uint32_t size, float low, float high) {
-    potstill_space space = {.kind = POTSTILL_BOX, .rank = 1, .shape = {size}, .bounds = 1};
-    space.same_low = low;
-    space.same_high = high;
-    return space;
-}
-
-potstill_space potstill_box_of(uint32_t size, const float *low, const float *high) {
-    potstill_space space = {.kind = POTSTILL_BOX, .rank = 1, .shape = {size}, .bounds = size};
-    space.low = low;
-    space.high = high;
-    return space;
-}
-
-potstill_space potstill_discrete(uint32_t n) {
-    potstill_space space = {.kind = POTSTILL_DISCRETE, .n = n};
-    return space;
-}
-
-potstill_space potstill_multi_discrete(uint32_t size, const uint32_t *nvec) {
-    potstill_space space = {.kind = POTSTILL_MULTI_DISCRETE, .rank = 1, .shape = {size}, .nvec = nvec};
-    return space;
-}
-
-potstill_space potstill_image(uint32_t channels, uint32_t height, uint32_t width) {
-    potstill_space space = {.kind = POTSTILL_IMAGE, .rank = 3, .shape = {channels, height, width}};
-    return space;
-}
 
 /* Scalars in one sample. */
 static size_t size_of(const potstill_space *space) {
@@ -83,58 +11,17 @@ static size_t size_of(const potstill_space *space) {
     return size;
 }
 
-/* ---- Options --------------------------------------------------------------------------------------------------- */
-
-struct potstill_options {
-    const potstill_option *declared;
-    potstill_value *values;
-};
-
-static potstill_value option(const potstill_options *options, const char *name, potstill_option_kind kind) {
-    for (size_t i = 0; options->declared && options->declared[i].name; i++)
-        if (options->declared[i].kind == kind && strcmp(options->declared[i].name, name) == 0)
-            return options->values[i];
-    potstill_fail("the plugin reads an option that it does not declare with this type");
-}
-
-int64_t potstill_integer(const potstill_options *options, const char *name) {
-    return option(options, name, POTSTILL_INTEGER).integer;
-}
-
-double potstill_number(const potstill_options *options, const char *name) {
-    return option(options, name, POTSTILL_NUMBER).number;
-}
-
-bool potstill_boolean(const potstill_options *options, const char *name) {
-    return option(options, name, POTSTILL_BOOLEAN).boolean;
-}
-
-const char *potstill_text(const potstill_options *options, const char *name) {
-    return option(options, name, POTSTILL_TEXT).text;
-}
-
-/* ---- Copies ---------------------------------------------------------------------------------------------------- */
-
 struct potstill_copies {
     uint32_t n;
     potstill_spec spec;
     size_t size, bytes, components;
-    potstill_options options;
-    /* Texts of the options, which the caller's settings need not outlive. */
-    char **texts;
-    size_t num_options;
+    potstill_options *options;
     unsigned char *selves;
     uint32_t made;
     potstill_rng *rngs;
     uint32_t *steps;
     unsigned char *finals;
 };
-
-static void *allocate(size_t count, size_t size) {
-    void *block = calloc(count ? count : 1, size ? size : 1);
-    if (!block) potstill_fail("out of memory");
-    return block;
-}
 
 static void *self_of(const potstill_copies *copies, uint32_t i) {
     return copies->selves + potstill_plugin.size * i;
@@ -146,35 +33,14 @@ static potstill_observation row_of(void *observations, size_t bytes, size_t i) {
     return row;
 }
 
-static void read_options(potstill_copies *copies, const potstill_setting *settings, size_t count) {
-    const potstill_option *declared = potstill_plugin.options;
-    size_t num = 0;
-    while (declared && declared[num].name) num++;
-    copies->num_options = num;
-    copies->options.declared = declared;
-    copies->options.values = allocate(num, sizeof(potstill_value));
-    copies->texts = allocate(num, sizeof(char *));
-    for (size_t i = 0; i < num; i++) {
-        potstill_value value = declared[i].fallback;
-        for (size_t j = 0; j < count; j++)
-            if (strcmp(settings[j].name, declared[i].name) == 0) value = settings[j].value;
-        if (declared[i].kind == POTSTILL_TEXT) {
-            size_t length = strlen(value.text) + 1;
-            copies->texts[i] = allocate(length, 1);
-            value.text = memcpy(copies->texts[i], value.text, length);
-        }
-        copies->options.values[i] = value;
-    }
-}
-
 potstill_copies *potstill_make(uint32_t num_envs, const potstill_setting *settings, size_t count, const char **error) {
-    potstill_copies *copies = allocate(1, sizeof *copies);
+    potstill_copies *copies = potstill_allocate(1, sizeof *copies);
     *error = num_envs ? NULL : "at least one environment is needed";
     copies->n = num_envs;
-    read_options(copies, settings, count);
-    copies->selves = allocate(num_envs, potstill_plugin.size);
+    copies->options = potstill_options_of(potstill_plugin.options, settings, count);
+    copies->selves = potstill_allocate(num_envs, potstill_plugin.size);
     while (!*error && copies->made < num_envs)
-        *error = potstill_plugin.init(self_of(copies, copies->made++), &copies->options);
+        *error = potstill_plugin.init(self_of(copies, copies->made++), copies->options);
     if (*error) {
         potstill_drop(copies);
         return NULL;
@@ -183,17 +49,15 @@ potstill_copies *potstill_make(uint32_t num_envs, const potstill_setting *settin
     copies->size = size_of(&copies->spec.observation);
     copies->bytes = copies->size * (copies->spec.observation.kind == POTSTILL_IMAGE ? 1 : sizeof(float));
     copies->components = size_of(&copies->spec.action);
-    copies->rngs = allocate(num_envs, sizeof(potstill_rng));
-    copies->steps = allocate(num_envs, sizeof(uint32_t));
-    copies->finals = allocate(num_envs, copies->bytes);
+    copies->rngs = potstill_allocate(num_envs, sizeof(potstill_rng));
+    copies->steps = potstill_allocate(num_envs, sizeof(uint32_t));
+    copies->finals = potstill_allocate(num_envs, copies->bytes);
     return copies;
 }
 
 void potstill_drop(potstill_copies *copies) {
     for (uint32_t i = 0; potstill_plugin.drop && i < copies->made; i++) potstill_plugin.drop(self_of(copies, i));
-    for (size_t i = 0; i < copies->num_options; i++) free(copies->texts[i]);
-    free(copies->texts);
-    free(copies->options.values);
+    potstill_options_drop(copies->options);
     free(copies->selves);
     free(copies->rngs);
     free(copies->steps);
@@ -274,7 +138,7 @@ uint8_t *potstill_snapshot(const potstill_copies *copies, size_t *length) {
     size_t rngs = copies->n * sizeof(potstill_rng), steps = copies->n * sizeof(uint32_t);
     size_t selves = copies->n * potstill_plugin.size;
     *length = sizeof head + rngs + steps + selves;
-    uint8_t *state = allocate(*length, 1), *at = state;
+    uint8_t *state = potstill_allocate(*length, 1), *at = state;
     memcpy(at, &head, sizeof head);
     memcpy(at += sizeof head, copies->rngs, rngs);
     memcpy(at += rngs, copies->steps, steps);

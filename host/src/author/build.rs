@@ -1,17 +1,15 @@
-//! Makes a plugin's component from its folder, with the toolchain that is there.
+//! Makes a plugin's component or shared library from its folder, with the toolchain that is there.
 use std::path::{Path, PathBuf};
 
-use potstill_plugin_api::{Manifest, Role};
+use potstill_plugin_api::Manifest;
 
-use super::sdk::Place;
-use super::tool::{command, find, in_venv, run};
-use super::{Language, rust};
+use super::{Language, c, python, rust};
 use crate::error::{Error, IoContext, Result};
 
 const MANIFEST: &str = "plugin.toml";
 
-/// Compiles the plugin in `folder` and puts the component that its `plugin.toml` names into `out`, or beside the
-/// manifest; gives the component's path. Nothing of it is run.
+/// Compiles the plugin in `folder` and puts the component or the shared library that its `plugin.toml` names into `out`, or
+/// beside the manifest; gives the file's path. Nothing of it is run.
 ///
 /// # Errors
 /// [`Error::File`]: the manifest is wrong, the folder holds no source, or the source does not compile.
@@ -22,133 +20,47 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
     let path = folder.join(MANIFEST);
     let text = std::fs::read_to_string(&path).at(&path)?;
     let manifest = Manifest::parse(&text).map_err(|e| Error::file(&path, e))?;
-    let language = language(&folder)?;
-    let Some(wasm) = &manifest.wasm else {
-        let what = "names a shared library, which its own build tools make; `plugin build` makes components";
-        return Err(Error::file(path, what));
-    };
-    if language != Language::Rust && manifest.role != Role::Environment {
-        let what = format!("a plugin in {} can only be an environment so far", language.name());
-        return Err(Error::file(path, what));
-    }
+    let language = language(&folder, manifest.wasm.is_some())?;
     let place = out.unwrap_or(&folder);
     std::fs::create_dir_all(place).at(place)?;
     let place = place.canonicalize().at(place)?;
-    // A component is replaced by a whole one or not at all.
+    // A file is replaced by a whole one or not at all; a library that is in use keeps its old one.
     let scratch = tempfile::tempdir_in(&place).at(&place)?;
-    let fresh = scratch.path().join(wasm);
-    match language {
-        Language::Rust => {
-            let module = rust::build(&folder)?;
-            std::fs::copy(&module, &fresh).at(&module)?;
+    let fresh = scratch.path().join(manifest.file());
+    match (language, manifest.wasm.is_some()) {
+        (Language::Rust, wasm) => {
+            let made = if wasm { rust::component(&folder)? } else { rust::library(&folder)? };
+            std::fs::copy(&made, &fresh).at(&made)?;
         }
-        Language::C => c(&folder, &fresh)?,
-        Language::Python => python(&folder, &fresh)?,
+        (Language::C, true) => c::component(&folder, manifest.role, &fresh)?,
+        (Language::C, false) => c::library(&folder, scratch.path(), &fresh)?,
+        (Language::Python, true) => python::component(&folder, manifest.role, &fresh)?,
+        (Language::Python, false) => {
+            let what = "Python makes no shared library; write `wasm = \"NAME.wasm\"` instead of `library`";
+            return Err(Error::file(path, what));
+        }
     }
-    let component = place.join(wasm);
-    std::fs::rename(&fresh, &component).at(&component)?;
+    let made = place.join(manifest.file());
+    std::fs::rename(&fresh, &made).at(&made)?;
     if let Some(out) = out {
         let copy = out.join(MANIFEST);
         std::fs::write(&copy, text).at(copy)?;
     }
-    Ok(component)
+    Ok(made)
 }
 
-/// What the folder is written in: `Cargo.toml` is Rust, `plugin.py` is Python, `*.c` is C.
-fn language(folder: &Path) -> Result<Language> {
+/// What the folder is written in: `Cargo.toml` is Rust, `plugin.py` is Python, C files are C; C++ makes libraries only.
+fn language(folder: &Path, component: bool) -> Result<Language> {
+    let endings = if component { &["c"][..] } else { &c::LIBRARY_ENDINGS };
     if folder.join("Cargo.toml").is_file() {
         Ok(Language::Rust)
     } else if folder.join("plugin.py").is_file() {
         Ok(Language::Python)
-    } else if !sources(folder)?.is_empty() {
+    } else if !c::sources(folder, endings)?.is_empty() {
         Ok(Language::C)
     } else {
         let what =
             "there is nothing to build here; expected Cargo.toml (Rust), plugin.py (Python), or C files";
         Err(Error::file(folder, what))
     }
-}
-
-/// The C files of a plugin, its tests left out.
-fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut sources: Vec<PathBuf> = vec![];
-    for entry in std::fs::read_dir(folder).at(folder)? {
-        let path = entry.at(folder)?.path();
-        let is_test = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("test"));
-        if path.extension().is_some_and(|e| e == "c") && !is_test {
-            sources.push(path);
-        }
-    }
-    sources.sort();
-    Ok(sources)
-}
-
-/// No contraction to fused multiply-add, so that native tests and the component round alike. WASI's library is there for
-/// `malloc` and `sin`: whatever of it needs an operating system does not load.
-const C_FLAGS: [&str; 6] = [
-    "--target=wasm32-wasi",
-    "-mexec-model=reactor",
-    "-std=c11",
-    "-O3",
-    "-ffp-contract=off",
-    "-Wl,--strip-debug",
-];
-
-fn c(folder: &Path, component: &Path) -> Result<()> {
-    let module = |python: PathBuf| vec![python, "-m".into(), "ziglang".into()];
-    let zig = [
-        module(in_venv(folder, "python")),
-        vec!["zig".into()],
-        module("python3".into()),
-        module("python".into()),
-    ];
-    let zig = find(zig, &["version"]).map(|mut words| {
-        words.push("cc".into());
-        words
-    });
-    // Only a clang with WASI's headers will do.
-    let probe = ["--target=wasm32-wasi", "-fsyntax-only", "-include", "stdlib.h", "-x", "c", "-"];
-    let clang = || find([vec!["clang".into()]], &probe);
-    let compiler = zig.or_else(clang).ok_or_else(|| {
-        Error::usage(
-            "there is no C compiler for WebAssembly here; install one:\n    \
-             python3 -m venv .venv && .venv/bin/pip install ziglang        (in the plugin's folder)\n    \
-             apt-get install clang lld wasi-libc libclang-rt-dev-wasm32        (Debian)",
-        )
-    })?;
-    let place = Place::of(Language::C, folder)?;
-    let sdk = place.sdk();
-    let bindings = sdk.join("bindings");
-    let mut command = command(&compiler);
-    command.current_dir(folder).args(C_FLAGS).arg("-I").arg(&sdk).args(sources(folder)?);
-    command.arg("-o").arg(component);
-    command.args(["potstill_environment.c", "potstill_component.c"].map(|file| sdk.join(file)));
-    command.args(
-        ["environment_plugin.c", "environment_plugin_component_type.o"].map(|file| bindings.join(file)),
-    );
-    run(&mut command, folder).map(drop)
-}
-
-fn python(folder: &Path, component: &Path) -> Result<()> {
-    let candidates =
-        [in_venv(folder, "componentize-py"), "componentize-py".into()].map(|program| vec![program]);
-    let tool = find(candidates, &["--version"]).ok_or_else(|| {
-        Error::usage(
-            "componentize-py, which turns Python into a component, is not here; install it:\n    \
-             python3 -m venv .venv && .venv/bin/pip install componentize-py        (in the plugin's folder)",
-        )
-    })?;
-    for name in ["environment.py", "potstill_component.py", "wit_world.py"] {
-        if folder.join(name).exists() {
-            return Err(Error::file(folder.join(name), "the component has a module of this name; rename it"));
-        }
-    }
-    let place = Place::of(Language::Python, folder)?;
-    let sdk = place.sdk();
-    let mut command = command(&tool);
-    // Folders of modules, first come first served: the component's, the author's, the SDK's where it is not the author's.
-    command.current_dir(folder).arg("-q").arg("-d").arg(sdk.join("wit")).args(["-w", "environment-plugin"]);
-    command.args(["componentize", "--stub-wasi", "-p"]).arg(sdk.join("component")).arg("-p").arg(folder);
-    command.arg("-p").arg(place.path()).arg("-o").arg(component).arg("potstill_component");
-    run(&mut command, folder).map(drop)
 }

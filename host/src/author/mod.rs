@@ -1,9 +1,12 @@
-//! What the author of a plugin uses: [`template`] starts a plugin, [`build`] makes its component, [`conformance`] checks it.
+//! What the author of a plugin uses: [`template`] starts a plugin, [`build`] makes its component or shared library,
+//! [`conformance`] checks it.
 //!
 //! The first two carry the SDKs for C and Python inside the program: a plugin's folder gets a copy of its own, which goes on
 //! building whatever happens to the program, and a folder without one takes the program's.
 pub mod build;
+mod c;
 pub mod conformance;
+mod python;
 mod rust;
 mod sdk;
 pub mod template;

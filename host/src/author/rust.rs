@@ -1,4 +1,5 @@
-//! Builds a plugin crate for WebAssembly with the toolchain that is there.
+//! Builds a plugin crate, for WebAssembly with the toolchain that is there, or as a shared library.
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,16 +36,14 @@ struct Toolchain {
 ///
 /// # Errors
 /// There is no toolchain, with what to install; the crate does not compile; it is no `cdylib`.
-pub(super) fn build(folder: &Path) -> Result<PathBuf> {
+pub(super) fn component(folder: &Path) -> Result<PathBuf> {
     let toolchain = Toolchain::find(folder)?;
     let cargo = || {
         let mut command = Command::new(&toolchain.cargo);
         command.current_dir(folder).envs(toolchain.environment.iter().cloned());
         command
     };
-    let about = run(cargo().args(["metadata", "--no-deps", "--format-version", "1"]), folder)?;
-    let about: Metadata =
-        serde_json::from_str(&about).map_err(|e| Error::file(folder, format!("cargo metadata: {e}")))?;
+    let about = Metadata::of(&mut cargo(), folder)?;
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home = cargo_home.or_else(|| Some(dirs::home_dir()?.join(".cargo"))).unwrap_or_default();
     let mut flags: Vec<String> =
@@ -66,20 +65,43 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
         .arg(about.target_directory.join("plugins").join(toolchain.name))
         .args(PROFILE.iter().flat_map(|line| ["--config", line]))
         .args(toolchain.arguments);
-    let said = run(&mut command, folder)?;
+    artefact(&run(&mut command, folder)?, folder, "wasm")
+}
+
+/// The crate's shared library for this machine, with its feature `dylib` where it has one.
+///
+/// # Errors
+/// The crate does not compile; it is no `cdylib`.
+pub(super) fn library(folder: &Path) -> Result<PathBuf> {
+    let cargo = || {
+        let mut command = Command::new("cargo");
+        command.current_dir(folder);
+        command
+    };
     let manifest = folder.join("Cargo.toml");
-    // The last artefact is the crate itself.
+    let mut packages = Metadata::of(&mut cargo(), folder)?.packages.into_iter();
+    let package = packages.find(|package| package.manifest_path == manifest);
+    let mut command = cargo();
+    command.args(["build", "--release", "--lib", "--message-format=json-render-diagnostics"]);
+    if package.is_some_and(|package| package.features.contains_key("dylib")) {
+        command.args(["--features", "dylib"]);
+    }
+    artefact(&run(&mut command, folder)?, folder, std::env::consts::DLL_EXTENSION)
+}
+
+/// The file with this ending that cargo, as it `said`, made of the crate itself.
+fn artefact(said: &str, folder: &Path, ending: &str) -> Result<PathBuf> {
+    let manifest = folder.join("Cargo.toml");
     let artefact = said
         .lines()
         .filter_map(|line| serde_json::from_str::<Artefact>(line).ok())
         .filter(|artefact| artefact.manifest_path == manifest)
         .flat_map(|artefact| artefact.filenames)
-        .rfind(|path| path.extension().is_some_and(|e| e == "wasm"));
+        .rfind(|path| path.extension().is_some_and(|e| e == ending));
     artefact.ok_or_else(|| {
-        Error::file(
-            manifest,
-            "the crate makes no .wasm; add `crate-type = [\"cdylib\", \"rlib\"]` to `[lib]`",
-        )
+        let what =
+            format!("the crate makes no .{ending}; add `crate-type = [\"cdylib\", \"rlib\"]` to `[lib]`");
+        Error::file(manifest, what)
     })
 }
 
@@ -87,6 +109,20 @@ pub(super) fn build(folder: &Path) -> Result<PathBuf> {
 struct Metadata {
     workspace_root: PathBuf,
     target_directory: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    manifest_path: PathBuf,
+    features: HashMap<String, Vec<String>>,
+}
+
+impl Metadata {
+    fn of(cargo: &mut Command, folder: &Path) -> Result<Self> {
+        let about = run(cargo.args(["metadata", "--no-deps", "--format-version", "1"]), folder)?;
+        serde_json::from_str(&about).map_err(|e| Error::file(folder, format!("cargo metadata: {e}")))
+    }
 }
 
 #[derive(Deserialize)]

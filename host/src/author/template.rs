@@ -34,6 +34,42 @@ const TEMPLATES: &[Template] = &[
         files: carried!("sdk/templates/environment/python":
             ".gitignore" "README.md" "plugin.py" "plugin.toml" "test_plugin.py"),
     },
+    Template {
+        role: "learner",
+        language: Language::Rust,
+        files: carried!("sdk/templates/learner/rust":
+            ".gitignore" "Cargo.toml" "README.md" "plugin.toml" "src/lib.rs"),
+    },
+    Template {
+        role: "learner",
+        language: Language::C,
+        files: carried!("sdk/templates/learner/c":
+            ".gitignore" "Makefile" "README.md" "learner.c" "plugin.toml" "test.c"),
+    },
+    Template {
+        role: "learner",
+        language: Language::Python,
+        files: carried!("sdk/templates/learner/python":
+            ".gitignore" "README.md" "plugin.py" "plugin.toml" "test_plugin.py"),
+    },
+    Template {
+        role: "objective",
+        language: Language::Rust,
+        files: carried!("sdk/templates/objective/rust":
+            ".gitignore" "Cargo.toml" "README.md" "plugin.toml" "src/lib.rs"),
+    },
+    Template {
+        role: "objective",
+        language: Language::C,
+        files: carried!("sdk/templates/objective/c":
+            ".gitignore" "Makefile" "README.md" "objective.c" "plugin.toml" "test.c"),
+    },
+    Template {
+        role: "objective",
+        language: Language::Python,
+        files: carried!("sdk/templates/objective/python":
+            ".gitignore" "README.md" "plugin.py" "plugin.toml" "test_plugin.py"),
+    },
 ];
 
 /// The roles that there are templates for.

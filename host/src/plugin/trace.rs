@@ -28,6 +28,8 @@ struct Frame {
     tensors: Vec<Tensor>,
     /// The network of an objective's call, which outlives its [`Call`].
     network: Option<*const Network<'static>>,
+    /// Where in the plugin's source it is, as far as the plugin says.
+    place: Option<String>,
     /// An error of the host during the call: of a learner that an objective applied, say.
     error: Option<Error>,
 }
@@ -76,7 +78,7 @@ impl<'a> Call<'a> {
     pub(crate) fn new(graph: &Graph, network: Option<&'a Network<'a>>) -> Self {
         let network = network.map(|network| std::ptr::from_ref(network).cast());
         graph.place(somewhere());
-        let frame = Frame { graph: graph.clone(), tensors: vec![], network, error: None };
+        let frame = Frame { graph: graph.clone(), tensors: vec![], network, place: None, error: None };
         FRAMES.with_borrow_mut(|frames| frames.push(frame));
         Call(std::marker::PhantomData)
     }
@@ -178,7 +180,11 @@ pub(crate) enum Ask {
 pub(crate) fn answer(ask: Ask) -> Vec<u32> {
     match ask {
         Ask::Operation { op, inputs, integers, numbers, place } => {
-            vec![operation(op, &inputs, &integers, &numbers, place)]
+            at(place);
+            let made = operation(op, &inputs, &integers, &numbers);
+            // The other functions of the C contract do not say where they are called.
+            at(None);
+            vec![made]
         }
         Ask::Shape { tensor } => {
             let shape = shape(tensor).unwrap_or_default();
@@ -192,18 +198,25 @@ pub(crate) fn answer(ask: Ask) -> Vec<u32> {
     }
 }
 
+/// As [`current`], for what may be a mistake of the plugin at the place where it is.
+fn tracing<T>(with: impl FnOnce(&mut Frame) -> T) -> Option<T> {
+    current(|frame| {
+        frame.graph.place(frame.place.clone().or_else(somewhere));
+        let made = with(frame);
+        // Whatever fails next is not at this place.
+        frame.graph.place(somewhere());
+        made
+    })
+}
+
+/// The plugin is at this place of its source until it says otherwise.
+pub(crate) fn at(place: Option<String>) {
+    current(|frame| frame.place = place);
+}
+
 /// Adds an operation; 0 after a mistake, which the call keeps.
-pub(crate) fn operation(
-    op: u32,
-    inputs: &[u32],
-    integers: &[i64],
-    numbers: &[f64],
-    place: Option<String>,
-) -> u32 {
-    let added = current(|frame| {
-        if place.is_some() {
-            frame.graph.place(place);
-        }
+pub(crate) fn operation(op: u32, inputs: &[u32], integers: &[i64], numbers: &[f64]) -> u32 {
+    let added = tracing(|frame| {
         let Some(op) = GraphOp::from_number(op) else {
             frame.graph.fail("operation", "one of this host's operations", format!("number {op}"));
             return 0;
@@ -226,19 +239,17 @@ pub(crate) fn operation(
             }
         }
     });
-    // Whatever fails next is not at this place.
-    current(|frame| frame.graph.place(somewhere()));
     added.unwrap_or(0)
 }
 
 /// Dimensions of a tensor; none after a mistake.
 pub(crate) fn shape(tensor: u32) -> Option<Vec<usize>> {
-    current(|frame| Some(frame.take_all(&[tensor], "shape")?[0].shape())).flatten()
+    tracing(|frame| Some(frame.take_all(&[tensor], "shape")?[0].shape())).flatten()
 }
 
 /// Gradients, 0 for each after a mistake.
 pub(crate) fn gradients(loss: u32, wrt: &[u32]) -> Vec<u32> {
-    let made = current(|frame| {
+    let made = tracing(|frame| {
         let (loss, inputs) = (frame.take_all(&[loss], "grad")?, frame.take_all(wrt, "grad")?);
         let gradients = grad(&loss[0], &inputs);
         Some(gradients.into_iter().map(|tensor| frame.made(tensor)).collect())
@@ -298,7 +309,7 @@ fn with_network(
     numbers: &[u32],
     compute: impl FnOnce(&Network<'_>, &[Tensor]) -> Result<Tensor>,
 ) -> u32 {
-    let given = current(|frame| {
+    let given = tracing(|frame| {
         let network = frame.network;
         if network.is_none() {
             frame.graph.fail(what, "an objective's call", "a learner's");
@@ -306,9 +317,10 @@ fn with_network(
         Some((network?, frame.take_all(numbers, what)?))
     });
     let Some((network, tensors)) = given.flatten() else { return 0 };
+    current(|frame| frame.graph.place(frame.place.clone()));
     // SAFETY: `Call::new` borrowed it for as long as the frame is there.
     let result = compute(unsafe { &*network }, &tensors);
-    let number = current(|frame| match result {
+    let number = tracing(|frame| match result {
         Ok(tensor) => frame.made(tensor),
         Err(error) => {
             frame.error.get_or_insert(error);

@@ -3,6 +3,7 @@ use potstill::plugin::{Actions, Observations, Registry, RenderMode};
 use potstill_plugin_api::{Frame, Space};
 use serde::Deserialize;
 
+use crate::roles::{Traced, traced};
 use crate::{Author, missing, play, repository};
 
 fn floats(observations: &Observations) -> &[f32] {
@@ -93,7 +94,7 @@ fn grid_world_has_walls_and_is_distilled() {
     assert!(step.terminated[0]);
     state[end] = 1;
     assert!(grid.restore(&state).unwrap_err().to_string().contains("this cell is a wall"));
-    author.distil("built", "examples/grid-world");
+    author.distil("built", "examples/grid-world", &[]);
 }
 
 #[test]
@@ -116,5 +117,55 @@ fn masked_cartpole_is_the_built_in_one_with_less_to_see() {
         ends += seen.final_observations.len();
     }
     assert!(ends > 1000, "{ends}");
-    author.distil("built", "examples/masked-cartpole");
+    author.distil("built", "examples/masked-cartpole", &[]);
+}
+
+/// What 100 meta-epochs of the smallest cart-pole reach; an untaught agent gets 22.
+fn learns(author: &Author, flags: &[&str]) {
+    let distil = [
+        "--plugin",
+        "built",
+        "distill",
+        "nd-cartpole",
+        "--meta-epochs",
+        "100",
+        "--seed",
+        "1",
+        "--out",
+        "run",
+    ];
+    author.ok(&[&distil, flags].concat());
+    let said =
+        author.ok(&["--plugin", "built", "eval", "run", "--learners", "10", "--episodes", "10", "--json"]);
+    let scores: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(scores["mean_return"].as_f64().unwrap() > 150.0, "{said}");
+}
+
+#[test]
+fn cispo_learns_cartpole() {
+    let author = Author::new();
+    if author.build(&repository("examples/cispo"), "built") {
+        learns(&author, &["--objective", "examples/cispo"]);
+    }
+}
+
+#[test]
+fn gated_mlp_is_drawn_and_learns_cartpole() {
+    let author = Author::new();
+    if !author.build(&repository("examples/gated-mlp"), "built") {
+        return;
+    }
+    let registry = author.registry("built");
+    let most = [("most-layers", "5".to_owned()), ("width", "7".to_owned())];
+    let mut depths = [0; 6];
+    for seed in 0..40 {
+        let Traced { name, parameters, graph } =
+            traced(&registry, "examples/gated-mlp", &most, &Space::unbounded([4]), seed);
+        let depth: usize = name.strip_suffix(" layers of 7").unwrap().parse().unwrap();
+        depths[depth] += 1;
+        assert_eq!(parameters.len(), 4 * depth + 2);
+        assert_eq!(graph.matches("sigmoid").count(), depth, "{graph}");
+    }
+    assert!(depths[2..].iter().all(|&count| count > 0) && depths[..2] == [0, 0], "{depths:?}");
+    learns(&author, &["--learner", "examples/gated-mlp"]);
 }

@@ -21,8 +21,8 @@ fn folders_that_hold_no_plugin() {
         "there is nothing to build here; expected Cargo.toml (Rust), plugin.py (Python), or C files",
     );
     author.write("walk/plugin.py", "");
-    author.write("walk/plugin.toml", &manifest.replace("\"environment\"", "\"learner\""));
-    author.refused(&build, "a plugin in python can only be an environment so far");
+    author.write("walk/plugin.toml", &manifest.replace("wasm = \"grid-world.wasm\"", "library = \"walk\""));
+    author.refused(&build, "Python makes no shared library; write `wasm = ");
 }
 
 /// Neither the compiler nor the Python of this machine is found, so what to install is said.
@@ -98,4 +98,19 @@ fn pythons_exceptions_reach_the_user() {
     let error = environments.step(&Actions::Discrete(vec![0, 1])).unwrap_err().to_string();
     let expected = "in `step`: panicked: IndexError: list index out of range (plugin.py:";
     assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn python_that_is_not_what_its_manifest_says() {
+    let author = Author::new();
+    author.ok(&["plugin", "new", "acme/walk", "--lang", "python", "--role", "objective"]);
+    author.replace("walk/plugin.toml", "\"objective\"", "\"learner\"");
+    let said = author.potstill(&["plugin", "build", "walk"]);
+    if said.err.contains("here; install") {
+        return crate::missing(&said.err);
+    }
+    let expected = "plugin.py exports the objective, plugin.toml says the role is learner";
+    assert!(!said.ok && said.err.contains(expected), "{}", said.err);
+    author.write("walk/learner.py", "");
+    author.refused(&["plugin", "build", "walk"], "the component has a module of this name; rename it");
 }

@@ -8,7 +8,9 @@ mod continuous;
 mod corridor;
 mod examples;
 mod faults;
+mod libraries;
 mod random;
+mod roles;
 mod templates;
 
 use std::path::{Path, PathBuf};
@@ -117,10 +119,11 @@ impl Author {
         Registry::of(&[self.path(plugin)], &[]).unwrap()
     }
 
-    /// Distils for a few meta-epochs and scores the dataset.
+    /// Distils `environment` for a few meta-epochs and scores the dataset.
     #[track_caller]
-    fn distil(&self, plugin: &str, id: &str) {
-        self.ok(&["--plugin", plugin, "distill", id, "--config", "small.toml", "--out", "run"]);
+    fn distil(&self, plugin: &str, environment: &str, more: &[&str]) {
+        let distil = ["--plugin", plugin, "distill", environment, "--config", "small.toml", "--out", "run"];
+        self.ok(&[&distil, more].concat());
         let said =
             self.ok(&["--plugin", plugin, "eval", "run", "--learners", "2", "--episodes", "2", "--json"]);
         let scores: serde_json::Value = serde_json::from_str(&said).unwrap();

@@ -55,8 +55,7 @@ fn python() {
 fn c() {
     let author = Author::new();
     let program = format!(
-        "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include \"potstill_environment.h\"\n\
-         const potstill_environment potstill_plugin;\n\
+        "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include \"potstill_common.h\"\n\
          void potstill_fail(const char *message) {{ puts(message); abort(); }}\n\
          static void bits(double x) {{ uint64_t b; memcpy(&b, &x, 8); printf(\"%llu\\n\", (unsigned long long)b); }}\n\
          static void whole(uint64_t x) {{ printf(\"%llu\\n\", (unsigned long long)x); }}\n\
@@ -79,7 +78,7 @@ fn c() {
     let flags =
         ["-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-o", "numbers", "numbers.c"];
     let mut compile = author.command("cc");
-    compile.args(flags).arg(sdk.join("potstill_environment.c")).arg("-I").arg(sdk);
+    compile.args(flags).arg(sdk.join("potstill_common.c")).arg("-I").arg(sdk);
     match compile.output() {
         Ok(output) => {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,19 +1,21 @@
 //! Every template as `plugin new` leaves it: its own tests, the component, what that plays, a distillation.
 use potstill::plugin::{Observations, RenderMode};
-use potstill_plugin_api::Frame;
+use potstill_plugin_api::{Frame, Space};
+use potstill_sdk::Rng;
 use potstill_sdk::testing::Copies;
 
+use crate::roles::{planned, traced};
 use crate::{Author, corridor, go_on, missing, play, repository};
 
 const COPIES: usize = 16;
 const STEPS: usize = 300;
 
-/// From an empty folder to a dataset; `test` is the command of the template's own tests.
+/// From an empty folder to a dataset, through the template's own tests; `is_right` looks at what was built.
 #[track_caller]
-fn walk_through(language: &str, test: &[&str]) {
+fn walk_through(role: &str, language: &str, is_right: fn(&Author)) {
     let author = Author::new();
     let sdk = repository("sdk/rust");
-    let mut new = vec!["plugin", "new", "acme/walk", "--lang", language];
+    let mut new = vec!["plugin", "new", "acme/walk", "--role", role, "--lang", language];
     if language == "rust" {
         new.extend(["--sdk", sdk.to_str().unwrap()]);
     }
@@ -21,6 +23,11 @@ fn walk_through(language: &str, test: &[&str]) {
     assert!(said.starts_with("acme/walk-v1 lies in walk;"), "{said}");
     author.refused(&new, "walk: exists and is not an empty folder; move it away");
 
+    let test: &[&str] = match language {
+        "rust" => &["cargo", "test", "--quiet"],
+        "c" => &["make", "test"],
+        _ => &["python3", "-m", "unittest"],
+    };
     match author.command(test[0]).args(&test[1..]).current_dir(author.path("walk")).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
         Err(e) => missing(&format!("{}: {e}", test[0])),
@@ -28,9 +35,42 @@ fn walk_through(language: &str, test: &[&str]) {
     if !author.build(&author.path("walk"), "built") {
         return;
     }
-    plays_as_the_rust_template_does(&author);
+    is_right(&author);
     author.ok(&["plugin", "check", "built"]);
-    author.distil("built", "acme/walk");
+    match role {
+        "environment" => author.distil("built", "acme/walk", &[]),
+        role => author.distil("built", "nd-cartpole", &[&format!("--{role}"), "acme/walk"]),
+    }
+}
+
+/// The widths are those that Rust's random stream draws, and the network is the built-in one of that width.
+fn draws_perceptrons(author: &Author) {
+    let registry = author.registry("built");
+    let pixels = Space::Image { shape: vec![2, 3, 4] };
+    for observation in [Space::unbounded([5]), pixels] {
+        for seed in 0..5 {
+            let drawn = traced(&registry, "acme/walk", &[], &observation, seed);
+            let width = (64 + Rng::seeded(seed).below(65)).to_string();
+            assert_eq!(drawn.name, format!("{width} wide"));
+            let mlp = [("width", width), ("depth", "1".into())];
+            let mlp = traced(&registry, "mlp", &mlp, &observation, seed);
+            assert_eq!((drawn.parameters, drawn.graph), (mlp.parameters, mlp.graph));
+        }
+    }
+    let settings = [("least", "9"), ("most", "8")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let refused = registry.learner("acme/walk", &settings).unwrap().draw(&Space::unbounded([5]), 2, 1);
+    let error = refused.err().unwrap().to_string();
+    assert!(
+        error.contains("plugin `acme/walk-v1`: `least` is ") && error.contains("above `most`"),
+        "{error}"
+    );
+}
+
+fn is_the_built_in_actor_critic(author: &Author) {
+    let registry = author.registry("built");
+    for settings in [&[][..], &[("entropy", "0.3")]] {
+        assert_eq!(planned(&registry, "acme/walk", settings), planned(&registry, "a2c", settings));
+    }
 }
 
 fn plays_as_the_rust_template_does(author: &Author) {
@@ -59,7 +99,7 @@ fn native(length: i64) -> Vec<potstill::plugin::Transition> {
     let options = [("length".to_owned(), length.into())].into_iter().collect();
     let mut copies = Copies::<corridor::Corridor>::new(COPIES, &options).unwrap();
     copies.reset(&(0..COPIES as u64).collect::<Vec<_>>()).unwrap();
-    let mut rng = potstill_sdk::Rng::seeded(9);
+    let mut rng = Rng::seeded(9);
     let mut step = || {
         let actions: Vec<u32> = (0..COPIES).map(|_| rng.below(2) as u32).collect();
         let out = copies.step(potstill_sdk::Actions::Discrete(&actions)).unwrap();
@@ -76,18 +116,48 @@ fn native(length: i64) -> Vec<potstill::plugin::Transition> {
 }
 
 #[test]
-fn rust() {
-    walk_through("rust", &["cargo", "test", "--quiet"]);
+fn environment_in_rust() {
+    walk_through("environment", "rust", plays_as_the_rust_template_does);
 }
 
 #[test]
-fn c() {
-    walk_through("c", &["make", "test"]);
+fn environment_in_c() {
+    walk_through("environment", "c", plays_as_the_rust_template_does);
 }
 
 #[test]
-fn python() {
-    walk_through("python", &["python3", "-m", "unittest"]);
+fn environment_in_python() {
+    walk_through("environment", "python", plays_as_the_rust_template_does);
+}
+
+#[test]
+fn learner_in_rust() {
+    walk_through("learner", "rust", draws_perceptrons);
+}
+
+#[test]
+fn learner_in_c() {
+    walk_through("learner", "c", draws_perceptrons);
+}
+
+#[test]
+fn learner_in_python() {
+    walk_through("learner", "python", draws_perceptrons);
+}
+
+#[test]
+fn objective_in_rust() {
+    walk_through("objective", "rust", is_the_built_in_actor_critic);
+}
+
+#[test]
+fn objective_in_c() {
+    walk_through("objective", "c", is_the_built_in_actor_critic);
+}
+
+#[test]
+fn objective_in_python() {
+    walk_through("objective", "python", is_the_built_in_actor_critic);
 }
 
 #[test]

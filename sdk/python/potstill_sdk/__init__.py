@@ -1,41 +1,63 @@
 """What the author of a Potstill plugin writes against, in Python. Plain Python: no package is needed to test with it."""
 
-from .environment import (
-    Boolean,
-    Box,
-    Discrete,
-    Environment,
-    Image,
-    Integer,
-    InvalidOptions,
-    MultiDiscrete,
-    Number,
-    Option,
-    Picture,
-    Spec,
-    Step,
-    Text,
-    Vectorised,
-    export_environment,
+from . import loss
+from .environment import Environment, Picture, Spec, Step, Vectorised
+from .export import export_environment, export_learner, export_objective
+from .graph import Tensor, grad
+from .learner import Init, Learner, LearnerShape, Parameters
+from .objective import (
+    Batch,
+    Data,
+    MetaInit,
+    MetaParameter,
+    Network,
+    Objective,
+    Outcome,
+    Outer,
+    Task,
+    Theta,
+    default_theta,
 )
+from .options import Boolean, Integer, InvalidOptions, Number, Option, Text
 from .rng import Rng
+from .spaces import Box, Discrete, Image, MultiDiscrete
 
 __all__ = [
+    "Batch",
     "Boolean",
     "Box",
+    "Data",
     "Discrete",
     "Environment",
     "Image",
+    "Init",
     "Integer",
     "InvalidOptions",
+    "Learner",
+    "LearnerShape",
+    "MetaInit",
+    "MetaParameter",
     "MultiDiscrete",
+    "Network",
     "Number",
+    "Objective",
     "Option",
+    "Outcome",
+    "Outer",
+    "Parameters",
     "Picture",
     "Rng",
     "Spec",
     "Step",
+    "Task",
+    "Tensor",
     "Text",
+    "Theta",
     "Vectorised",
+    "default_theta",
     "export_environment",
+    "export_learner",
+    "export_objective",
+    "grad",
+    "loss",
 ]

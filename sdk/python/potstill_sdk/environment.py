@@ -15,93 +15,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple, Optional, Sequence, Union
 
+from .options import Option, as_keywords
 from .rng import Rng
-
-
-# ---- Spaces -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Box:
-    """Real numbers. Bounds: one for all elements, or one per element; infinite where there is none."""
-
-    shape: Sequence[int]
-    low: Union[float, Sequence[float]]
-    high: Union[float, Sequence[float]]
-
-
-@dataclass(frozen=True)
-class Discrete:
-    """An integer in `0..n`."""
-
-    n: int
-
-
-@dataclass(frozen=True)
-class MultiDiscrete:
-    """One integer in `0..n` for every entry."""
-
-    nvec: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Image:
-    """Bytes, e.g. of shape `(4, 84, 84)`."""
-
-    shape: Sequence[int]
-
-
-Space = Union[Box, Discrete, MultiDiscrete, Image]
-
-
-# ---- Options ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Integer:
-    """A whole number, limits inclusive."""
-
-    min: int
-    max: int
-
-
-@dataclass(frozen=True)
-class Number:
-    """A finite number, limits inclusive."""
-
-    min: float
-    max: float
-
-
-@dataclass(frozen=True)
-class Boolean:
-    """`true` or `false`."""
-
-
-@dataclass(frozen=True)
-class Text:
-    """One of `choices`, or any text when there are none."""
-
-    choices: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option that the plugin accepts: `--set NAME=VALUE`. The host checks the value against `kind`."""
-
-    name: str
-    """Lower case, digits and dashes. Reaches `__init__` as a keyword, with `_` for `-`."""
-    help: str
-    """One sentence."""
-    kind: Union[Integer, Number, Boolean, Text]
-    default: Union[int, float, bool, str]
-
-
-class InvalidOptions(Exception):
-    """Raised by `__init__`: the options do not go together, in words for the user. Each by itself has been checked."""
-
-
-# ---- One environment --------------------------------------------------------------------------------------------
+from .spaces import Box, Discrete, Image, MultiDiscrete
 
 
 @dataclass(frozen=True)
@@ -177,22 +93,6 @@ class Environment:
         raise ValueError("this environment has no snapshots")
 
 
-_exported = None
-
-
-def export_environment(environment):
-    """Makes the module's plugin provide this `Environment`. Once per plugin."""
-    global _exported
-    _exported = environment
-
-
-def exported():
-    """What `export_environment` was called with."""
-    if _exported is None:
-        raise RuntimeError("plugin.py does not call export_environment(YourEnvironment)")
-    return _exported
-
-
 # ---- N copies: what the component is made of, and what tests step ------------------------------------------------
 
 
@@ -215,8 +115,7 @@ class Vectorised:
     """N copies of an environment, with `settings` and otherwise the default options."""
 
     def __init__(self, environment, num_envs, settings=None):
-        options = {option.name: option.default for option in environment.OPTIONS} | (settings or {})
-        keywords = {name.replace("-", "_"): value for name, value in options.items()}
+        keywords = as_keywords(environment, settings or {})
         self.copies = [environment(**keywords) for _ in range(num_envs)]
         self.spec = self.copies[0].spec()
         self.rngs = [Rng(0) for _ in self.copies]

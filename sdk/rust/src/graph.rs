@@ -34,8 +34,9 @@ fn axes(axes: &[isize]) -> Vec<i64> {
 
 /// Gradients of the scalar `loss` with respect to each of `wrt` (tensors that the host gave, or a
 /// [`Tensor::variable`]), shaped like them; zeros where it does not depend on one. They are nodes like any other: gradients of gradients are written the same way.
+#[track_caller]
 pub fn grad(loss: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
-    host::gradients(loss, wrt).into_iter().map(Tensor).collect()
+    host::gradients(loss, wrt, Location::caller()).into_iter().map(Tensor).collect()
 }
 
 macro_rules! elementwise {

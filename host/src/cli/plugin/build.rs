@@ -8,14 +8,14 @@ use crate::cli::{print_json, say};
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 
-/// Make a plugin's component from its folder (Rust, C or Python), and load it
+/// Make a plugin's component or shared library from its folder (Rust, C or Python), and load it
 #[derive(Args)]
 #[command(after_help = "Example:\n  potstill plugin build corridor")]
 pub(in crate::cli) struct Build {
     /// The folder with plugin.toml and the source
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Put the component and plugin.toml here and leave the folder as it is
+    /// Put the file and plugin.toml here and leave the folder as it is
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Print as JSON
@@ -25,23 +25,21 @@ pub(in crate::cli) struct Build {
 
 impl Build {
     pub(super) fn run(&self) -> Result<()> {
-        let component = build(&self.folder, self.out.as_deref())?;
-        let registry = Registry::of(&[component.parent().unwrap_or(Path::new(".")).to_owned()], &[])?;
+        let file = build(&self.folder, self.out.as_deref())?;
+        let registry = Registry::of(&[file.parent().unwrap_or(Path::new(".")).to_owned()], &[])?;
         let [entry, ..] = registry.entries() else {
-            return Err(Error::file(component, "is not found again"));
+            return Err(Error::file(file, "is not found again"));
         };
         let id = entry.id.as_ref().map(ToString::to_string).unwrap_or_default();
         registry.try_out(entry).map_err(with_hint)?;
-        let bytes = std::fs::metadata(&component).map_or(0, |meta| meta.len());
+        let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
         if self.json {
-            return print_json(
-                &json!({ "id": id, "path": component, "bytes": bytes, "sha256": entry.sha256 }),
-            );
+            return print_json(&json!({ "id": id, "path": file, "bytes": bytes, "sha256": entry.sha256 }));
         }
-        let shown = self.out.as_ref().unwrap_or(&self.folder).join(component.file_name().unwrap_or_default());
+        let shown = self.out.as_ref().unwrap_or(&self.folder).join(file.file_name().unwrap_or_default());
         for (name, value) in [
             ("id", id),
-            ("component", shown.display().to_string()),
+            ("file", shown.display().to_string()),
             ("size", format!("{bytes} bytes")),
             ("sha256", entry.sha256.clone()),
         ] {

@@ -9,7 +9,9 @@ use crate::error::Result;
 
 /// Start a plugin of your own: a folder that builds, passes its tests and can be distilled as it is
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill plugin new acme/corridor --lang python")]
+#[command(
+    after_help = "Examples:\n  potstill plugin new acme/corridor --lang python\n  potstill plugin new acme/loss --role objective --lang python"
+)]
 pub(in crate::cli) struct New {
     /// `name` or `namespace/name`; the folder is called `name`
     name: String,
@@ -41,6 +43,10 @@ impl New {
         say(&format!("test     cd {folder} && {test}"))?;
         say(&format!("build    potstill plugin build {folder}"))?;
         say(&format!("check    potstill plugin check {folder}"))?;
-        say(&format!("distil   potstill --plugin {folder} distill {}", made.id.base()))
+        let distil = match self.role.as_str() {
+            "environment" => made.id.base().to_owned(),
+            role => format!("nd-cartpole --{role} {}", made.id.base()),
+        };
+        say(&format!("distil   potstill --plugin {folder} distill {distil}"))
     }
 }

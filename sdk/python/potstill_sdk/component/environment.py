@@ -1,46 +1,10 @@
 """The component's resource: N copies of the exported environment."""
 
-import functools
-
 from componentize_py_types import Err
-from potstill_sdk import Box, Discrete, Image, InvalidOptions, MultiDiscrete, Vectorised
-from potstill_sdk.environment import exported
+from potstill_contract import guarded, to_contract
+from potstill_sdk import InvalidOptions, Vectorised
+from potstill_sdk.export import exported
 from wit_world.exports import environment as role
-from wit_world.imports import log, types
-
-
-def guarded(function):
-    """An exception that is no answer ends the plugin, which carries no message: send it ahead."""
-
-    @functools.wraps(function)
-    def call(*arguments):
-        try:
-            return function(*arguments)
-        except Err:
-            raise
-        except BaseException as error:
-            # By hand: `traceback` reads the source, and there are no files.
-            place = error.__traceback__
-            while place.tb_next:
-                place = place.tb_next
-            file = place.tb_frame.f_code.co_filename.rpartition("/")[2]
-            log.write(log.Level.ERROR, f"{type(error).__name__}: {error} ({file}:{place.tb_lineno})")
-            raise
-
-    return call
-
-
-def _space(space):
-    if isinstance(space, Box):
-        low, high = ([b] if isinstance(b, (int, float)) else list(b) for b in (space.low, space.high))
-        return types.Space_Box(types.BoxSpace(list(space.shape), low, high))
-    if isinstance(space, Discrete):
-        return types.Space_Discrete(space.n)
-    if isinstance(space, MultiDiscrete):
-        return types.Space_MultiDiscrete(list(space.nvec))
-    if isinstance(space, Image):
-        return types.Space_Image(list(space.shape))
-    raise TypeError(f"{space!r} is not a space")
 
 
 class Environments(role.Environments):
@@ -54,7 +18,7 @@ class Environments(role.Environments):
     @guarded
     def make(cls, num_envs, settings):
         try:
-            return cls(Vectorised(exported(), num_envs, {s.name: s.value.value for s in settings}))
+            return cls(Vectorised(exported("environment"), num_envs, {s.name: s.value.value for s in settings}))
         except InvalidOptions as error:
             raise Err(str(error)) from None
 
@@ -62,8 +26,8 @@ class Environments(role.Environments):
     def spec(self):
         s = self.copies.spec
         return role.Spec(
-            _space(s.observation),
-            _space(s.action),
+            to_contract(s.observation),
+            to_contract(s.action),
             s.max_episode_steps,
             s.reward_threshold,
             s.max_return,

@@ -16,12 +16,12 @@ thread_local! {
 }
 
 /// Traces into `graph` as long as it lives.
-pub(super) struct Tracing(*const RawGraph);
+pub(crate) struct Tracing(*const RawGraph);
 
 impl Tracing {
     /// # Safety
     /// `graph` is null or valid as long as the value lives.
-    pub(super) unsafe fn into(graph: *const RawGraph) -> Self {
+    pub(crate) unsafe fn into(graph: *const RawGraph) -> Self {
         Tracing(CURRENT.replace(graph))
     }
 }
@@ -75,7 +75,7 @@ pub(crate) fn shape(tensor: &Tensor) -> Vec<usize> {
     dimensions.iter().take(rank).map(|&d| d as usize).collect()
 }
 
-pub(crate) fn gradients(loss: &Tensor, wrt: &[Tensor]) -> Vec<Handle> {
+pub(crate) fn gradients(loss: &Tensor, wrt: &[Tensor], _: &Location<'_>) -> Vec<Handle> {
     let graph = graph();
     let wrt: Vec<u32> = wrt.iter().map(|t| t.0).collect();
     let mut out = vec![0; wrt.len()];
@@ -93,7 +93,7 @@ pub struct Network(*const RawNetwork);
 impl Network {
     /// # Safety
     /// `network` is valid as long as the value lives.
-    pub(super) unsafe fn of(network: *const RawNetwork) -> Self {
+    pub(crate) unsafe fn of(network: *const RawNetwork) -> Self {
         Network(network)
     }
 

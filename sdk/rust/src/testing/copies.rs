@@ -1,4 +1,4 @@
-//! Native copies of an environment, for its author's tests: what the host does with a component, without the host.
+//! Native copies of an environment.
 use crate::vectorised::Vectorised;
 use crate::{Actions, Environment, Frame, Options, RenderMode, Transition};
 

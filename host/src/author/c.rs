@@ -1,0 +1,135 @@
+//! Builds a plugin in C: a component with the SDK, or a shared library against `potstill.h` in C or C++.
+use std::path::{Path, PathBuf};
+
+use potstill_plugin_api::Role;
+
+use super::sdk::Place;
+use super::tool::{ask, command, find, in_venv, run};
+use super::{Carried, Language, carried};
+use crate::error::{Error, IoContext, Result};
+
+/// What a shared library may be written in: C, and C++.
+pub(super) const LIBRARY_ENDINGS: [&str; 4] = ["c", "cc", "cpp", "cxx"];
+const HEADER: &[Carried] = carried!("plugin-api/include": "potstill.h");
+
+/// The files of a plugin with these endings, its tests left out, in the order of their names.
+pub(super) fn sources(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut sources: Vec<PathBuf> = vec![];
+    for entry in std::fs::read_dir(folder).at(folder)? {
+        let path = entry.at(folder)?.path();
+        let is_test = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("test"));
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        if ending.is_some_and(|ending| endings.contains(&ending)) && !is_test {
+            sources.push(path);
+        }
+    }
+    sources.sort();
+    Ok(sources)
+}
+
+/// No contraction to fused multiply-add, so that native tests and the component round alike. WASI's library is there for
+/// `malloc` and `sin`: whatever of it needs an operating system does not load.
+const C_FLAGS: [&str; 6] = [
+    "--target=wasm32-wasi",
+    "-mexec-model=reactor",
+    "-std=c11",
+    "-O3",
+    "-ffp-contract=off",
+    "-Wl,--strip-debug",
+];
+
+/// Compiles and links a component with zig's or another compiler for WebAssembly.
+///
+/// # Errors
+/// There is none, with what to install; the source does not compile.
+pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<()> {
+    let module = |python: PathBuf| vec![python, "-m".into(), "ziglang".into()];
+    let zig = [
+        module(in_venv(folder, "python")),
+        vec!["zig".into()],
+        module("python3".into()),
+        module("python".into()),
+    ];
+    let zig = find(zig, &["version"]).map(|mut words| {
+        words.push("cc".into());
+        words
+    });
+    // Only a clang with WASI's headers will do.
+    let probe = ["--target=wasm32-wasi", "-fsyntax-only", "-include", "stdlib.h", "-x", "c", "-"];
+    let clang = || find([vec!["clang".into()]], &probe);
+    let compiler = zig.or_else(clang).ok_or_else(|| {
+        Error::usage(
+            "there is no C compiler for WebAssembly here; install one:\n    \
+             python3 -m venv .venv && .venv/bin/pip install ziglang        (in the plugin's folder)\n    \
+             apt-get install clang lld wasi-libc libclang-rt-dev-wasm32        (Debian)",
+        )
+    })?;
+    let place = Place::of(Language::C, folder)?;
+    let sdk = place.sdk();
+    let bindings = sdk.join("bindings").join(role.to_string());
+    let mut command = command(&compiler);
+    command.current_dir(folder).args(C_FLAGS).arg("-I").arg(&sdk).arg("-I").arg(&bindings);
+    command.args(sources(folder, &["c"])?).arg("-o").arg(component);
+    let parts: &[&str] = match role {
+        Role::Environment => &["common", "environment"],
+        Role::Learner => &["common", "graph", "learner"],
+        Role::Objective => &["common", "graph", "objective"],
+    };
+    for part in parts {
+        command.arg(sdk.join(format!("potstill_{part}.c")));
+    }
+    // The graph's side of the host belongs to the two roles that have one.
+    for part in ["shared"].iter().chain(&parts[1..]) {
+        command.arg(sdk.join("component").join(format!("{part}.c")));
+    }
+    command.args(["plugin.c", "plugin_component_type.o"].map(|file| bindings.join(file)));
+    run(&mut command, folder).map(drop)
+}
+
+/// Compiles C and C++ with the system's compilers, which `CC` and `CXX` may name, with `CFLAGS` or `CXXFLAGS`, and links
+/// with `LDFLAGS`. Objects go to `scratch`.
+///
+/// # Errors
+/// There is no compiler; the source does not compile.
+pub(super) fn library(folder: &Path, scratch: &Path, library: &Path) -> Result<()> {
+    super::write(scratch, HEADER, Into::into)?;
+    let compiler = |plus: bool| {
+        let (variable, usual, flags) = if plus { ("CXX", "c++", "CXXFLAGS") } else { ("CC", "cc", "CFLAGS") };
+        let mut words = words(variable);
+        if words.is_empty() {
+            words.push(usual.into());
+        }
+        if ask(command(&words).arg("--version")).is_none() {
+            let name = words[0].display();
+            return Err(Error::usage(format!(
+                "there is no compiler `{name}` here; install one, or name one in {variable}:\n    \
+                 apt-get install build-essential        (Debian)"
+            )));
+        }
+        Ok((words, self::words(flags)))
+    };
+    let mut objects = vec![];
+    let mut linker = vec![];
+    for (i, source) in sources(folder, &LIBRARY_ENDINGS)?.into_iter().enumerate() {
+        let plus = source.extension().is_some_and(|ending| ending != "c");
+        let (words, flags) = compiler(plus)?;
+        let object = scratch.join(format!("{i}.o"));
+        let mut command = command(&words);
+        command.current_dir(folder).args(["-O2", "-fPIC", "-ffp-contract=off", "-c"]).args(flags);
+        command.arg("-I").arg(scratch).arg(source).arg("-o").arg(&object);
+        run(&mut command, folder)?;
+        objects.push(object);
+        if plus || linker.is_empty() {
+            linker = words;
+        }
+    }
+    let mut command = command(&linker);
+    command.current_dir(folder).arg("-shared").args(objects).arg("-o").arg(library);
+    command.args(words("LDFLAGS")).arg("-lm");
+    run(&mut command, folder).map(drop)
+}
+
+/// What a variable of the environment holds, by spaces.
+fn words(variable: &str) -> Vec<PathBuf> {
+    std::env::var(variable).unwrap_or_default().split_whitespace().map(PathBuf::from).collect()
+}

@@ -1,0 +1,39 @@
+//! Builds a plugin in Python.
+use std::path::Path;
+
+use potstill_plugin_api::Role;
+
+use super::Language;
+use super::sdk::Place;
+use super::tool::{command, find, in_venv, run};
+use crate::error::{Error, IoContext, Result};
+
+/// Turns `plugin.py` into a component with componentize-py.
+///
+/// # Errors
+/// It is not there, with how to get it; it fails; a module has a name that the component needs.
+pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<()> {
+    let candidates =
+        [in_venv(folder, "componentize-py"), "componentize-py".into()].map(|program| vec![program]);
+    let tool = find(candidates, &["--version"]).ok_or_else(|| {
+        Error::usage(
+            "componentize-py, which turns Python into a component, is not here; install it:\n    \
+             python3 -m venv .venv && .venv/bin/pip install componentize-py        (in the plugin's folder)",
+        )
+    })?;
+    let place = Place::of(Language::Python, folder)?;
+    let sdk = place.sdk();
+    for entry in std::fs::read_dir(sdk.join("component")).at(&sdk)? {
+        let name = entry.at(&sdk)?.file_name();
+        if folder.join(&name).exists() {
+            return Err(Error::file(folder.join(name), "the component has a module of this name; rename it"));
+        }
+    }
+    let mut command = command(&tool);
+    // Folders of modules, first come first served: the component's, the author's, the SDK's where it is not the author's.
+    let world = format!("{role}-plugin");
+    command.current_dir(folder).args(["-q", "-d"]).arg(sdk.join("wit")).args(["-w", &world]);
+    command.args(["componentize", "--stub-wasi", "-p"]).arg(sdk.join("component")).arg("-p").arg(folder);
+    command.arg("-p").arg(place.path()).arg("-o").arg(component).arg("potstill_component");
+    run(&mut command, folder).map(drop)
+}

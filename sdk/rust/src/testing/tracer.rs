@@ -1,0 +1,283 @@
+//! A graph that knows shapes and nothing else, behind the C contract that shared libraries have.
+use std::cell::RefCell;
+use std::ffi::{CStr, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr;
+
+use potstill_plugin_api::abi::{GraphOp, Operation, RawGraph, RawNetwork, array};
+use potstill_plugin_api::{OptionSchema, Space};
+
+use super::shapes::infer;
+use crate::learner::Parameters;
+use crate::native::tracing::{Network, Tracing};
+use crate::{
+    Column, Learner, LearnerShape, Objective, OptionValue, Options, Outer, Rng, Task, Tensor, Theta,
+};
+
+/// What a learner described.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracedLearner {
+    /// What tells it from others of the distribution.
+    pub name: String,
+    /// Names and shapes of its parameters, in their order.
+    pub parameters: Vec<(String, Vec<usize>)>,
+    /// Shape of its output for a batch of 5.
+    pub output: Vec<usize>,
+}
+
+/// What an objective described.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TracedObjective {
+    /// Names and shapes of the parts of θ.
+    pub theta: Vec<(String, Vec<usize>)>,
+    /// Names of what is logged.
+    pub metrics: Vec<&'static str>,
+}
+
+/// Draws a learner for `shape` with `seed`, with `options` and otherwise the defaults, and traces it on a batch of 5.
+///
+/// # Errors
+/// The learner refuses; a mistake of tracing, with its place; an output that is not `[5, outputs]`.
+pub fn trace_learner<L: Learner>(
+    shape: &LearnerShape,
+    options: &[(&str, OptionValue)],
+    seed: u64,
+) -> Result<TracedLearner, String> {
+    let learner = L::draw(shape, &filled(L::options(), options)?, &mut Rng::seeded(seed))?;
+    let tracer = Tracer::default();
+    let batch = |rows: usize| [&[rows], &shape.observation.shape()[..]].concat();
+    let mut parameters = Parameters::declare();
+    tracer.run(|_| learner.forward(&mut parameters, &Tensor::full(0.0, &batch(1))))?;
+    let declared = parameters.declared;
+    let dimensions = |shape: &[u32]| shape.iter().map(|&d| d as usize).collect::<Vec<usize>>();
+    let values = declared.iter().map(|p| tracer.tensor(&dimensions(&p.shape))).collect();
+    let mut parameters = Parameters::give(declared.clone(), values);
+    let x = tracer.tensor(&batch(5));
+    let output = tracer.run(|_| learner.forward(&mut parameters, &x).shape())?;
+    if let Some(error) = parameters.error {
+        return Err(error);
+    }
+    check("forward", &output, &[5, shape.outputs])?;
+    let parameters = declared.iter().map(|p| (p.name.clone(), dimensions(&p.shape))).collect();
+    Ok(TracedLearner { name: learner.name(), parameters, output })
+}
+
+/// Makes an objective for `task`, with `options` and otherwise the defaults, and traces inner rule and outer loss, on a
+/// batch of 16, for a learner with `parameters` of these shapes.
+///
+/// # Errors
+/// The objective refuses; a mistake of tracing, with its place; parts of θ, taught parameters or a loss of other shapes
+/// than the contract's.
+pub fn trace_objective<O: Objective>(
+    task: &Task,
+    options: &[(&str, OptionValue)],
+    parameters: &[&[usize]],
+) -> Result<TracedObjective, String> {
+    let objective = O::new(task, &filled(O::options(), options)?)?;
+    let tracer = Tracer { learner: (parameters.len(), task.outputs), ..Tracer::default() };
+    let parts: Vec<_> = objective.theta(task).into_iter().map(|part| (part.name, part.shape)).collect();
+    let x = [&[task.instances], &task.observation.shape()[..]].concat();
+    for (name, expected) in [("x", &x[..]), ("y", &[task.instances, task.outputs]), ("inner_lr", &[])] {
+        match parts.iter().find(|(part, _)| part == name) {
+            Some((_, shape)) => check(name, shape, expected)?,
+            None => return Err(format!("theta has no `{name}`")),
+        }
+    }
+    let theta = Theta(parts.iter().map(|(name, shape)| (name.clone(), tracer.tensor(shape))).collect());
+    let fresh: Vec<Tensor> = parameters.iter().map(|shape| tracer.tensor(shape)).collect();
+    let taught = tracer.run(|network| objective.inner(&theta, network, &fresh))?;
+    let shapes: Vec<_> = taught.iter().map(|t| tracer.shape(t.0)).collect();
+    if shapes != parameters {
+        return Err(format!("inner: expected {parameters:?}, got {shapes:?}"));
+    }
+    let columns = objective.columns().into_iter().map(|column| {
+        let row = match column {
+            Column::Observations => task.observation.shape(),
+            Column::Actions => vec![actions(&task.action)],
+            Column::Outputs => vec![task.outputs],
+            _ => vec![1],
+        };
+        (column, tracer.tensor(&[&[16], &row[..]].concat()))
+    });
+    let columns = columns.collect();
+    let (theta, fresh, taught) = (&theta, &fresh[..], &taught[..]);
+    let outcome = tracer.run(|network| objective.outer(&Outer { theta, network, fresh, taught, columns }))?;
+    for (name, value) in
+        [("loss", &outcome.loss)].into_iter().chain(outcome.metrics.iter().map(|(n, v)| (*n, v)))
+    {
+        check(name, &tracer.shape(value.0), &[])?;
+    }
+    Ok(TracedObjective { theta: parts, metrics: outcome.metrics.into_iter().map(|(name, _)| name).collect() })
+}
+
+/// # Errors
+/// One of `options` is not declared.
+fn filled(schemas: Vec<OptionSchema>, options: &[(&str, OptionValue)]) -> Result<Options, String> {
+    if let Some((name, _)) = options.iter().find(|(name, _)| schemas.iter().all(|known| known.name != *name))
+    {
+        return Err(format!("there is no option `{name}`"));
+    }
+    let value = |schema: OptionSchema| {
+        let given = options.iter().find(|(name, _)| *name == schema.name);
+        (schema.name, given.map_or(schema.default, |(_, value)| value.clone()))
+    };
+    Ok(schemas.into_iter().map(value).collect())
+}
+
+/// Numbers in one action.
+fn actions(space: &Space) -> usize {
+    match space {
+        Space::Discrete { .. } => 1,
+        Space::MultiDiscrete { nvec } => nvec.len(),
+        Space::Box { shape, .. } | Space::Image { shape } => shape.iter().product(),
+    }
+}
+
+fn check(what: &str, got: &[usize], expected: &[usize]) -> Result<(), String> {
+    if got == expected { Ok(()) } else { Err(format!("{what}: expected {expected:?}, got {got:?}")) }
+}
+
+/// Shapes of tensors, whose numbers count from 1, and the first mistake.
+#[derive(Default)]
+struct Tracer {
+    shapes: RefCell<Vec<Vec<usize>>>,
+    mistake: RefCell<Option<String>>,
+    /// How many parameters the learner has, and how many outputs.
+    learner: (usize, usize),
+}
+
+impl Tracer {
+    fn tensor(&self, shape: &[usize]) -> Tensor {
+        Tensor(self.add(shape.to_vec()))
+    }
+
+    fn add(&self, shape: Vec<usize>) -> u32 {
+        let mut shapes = self.shapes.borrow_mut();
+        shapes.push(shape);
+        shapes.len() as u32
+    }
+
+    /// Empty after a mistake, as with the host.
+    fn shape(&self, tensor: u32) -> Vec<usize> {
+        let shapes = self.shapes.borrow();
+        (tensor as usize).checked_sub(1).and_then(|i| shapes.get(i).cloned()).unwrap_or_default()
+    }
+
+    fn made(&self, what: &str, shape: Result<Vec<usize>, String>) -> u32 {
+        match shape {
+            _ if self.mistake.borrow().is_some() => 0,
+            Ok(shape) => self.add(shape),
+            Err(error) => {
+                *self.mistake.borrow_mut() = Some(format!("{what}: {error}"));
+                0
+            }
+        }
+    }
+
+    /// Runs what traces into this.
+    fn run<T>(&self, trace: impl FnOnce(&Network) -> T) -> Result<T, String> {
+        let context = ptr::from_ref(self).cast_mut().cast();
+        let graph = RawGraph {
+            struct_size: RawGraph::SIZE,
+            reserved: 0,
+            context,
+            operation: Some(operation),
+            shape: Some(shape),
+            gradients: Some(gradients),
+        };
+        let network = RawNetwork {
+            struct_size: RawNetwork::SIZE,
+            reserved: 0,
+            graph: &graph,
+            context,
+            apply: Some(apply),
+            log_probability: Some(of_two),
+            entropy: Some(of_one),
+            divergence: Some(of_two),
+        };
+        // SAFETY: both live to the end of this function, where what traces has ended.
+        let traced = catch_unwind(AssertUnwindSafe(|| unsafe {
+            let _tracing = Tracing::into(&graph);
+            trace(&Network::of(&network))
+        }));
+        // A mistake explains a panic that follows it.
+        match (self.mistake.borrow().clone(), traced) {
+            (Some(mistake), _) => Err(mistake),
+            (None, Ok(traced)) => Ok(traced),
+            (None, Err(panic)) => resume_unwind(panic),
+        }
+    }
+}
+
+/// # Safety
+/// `context` is that of [`Tracer::run`].
+unsafe fn tracer<'a>(context: *mut c_void) -> &'a Tracer {
+    // SAFETY: the caller's promise.
+    unsafe { &*context.cast::<Tracer>() }
+}
+
+unsafe extern "C" fn operation(context: *mut c_void, operation: *const Operation) -> u32 {
+    // SAFETY: the SDK's own calls, see `native/tracing.rs`: arrays as long as the counts say, a text that ends.
+    let (tracer, o, inputs, integers, numbers, file) = unsafe {
+        let o = &*operation;
+        let (inputs, integers) = (array(o.inputs, o.input_count), array(o.integers, o.integer_count));
+        (tracer(context), o, inputs, integers, array(o.numbers, o.number_count), CStr::from_ptr(o.file))
+    };
+    let shapes: Vec<_> = inputs.unwrap_or_default().iter().map(|&t| tracer.shape(t)).collect();
+    let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
+    let keep = numbers.unwrap_or_default().first().is_some_and(|&n| n != 0.0);
+    let Some(op) = GraphOp::from_number(o.op) else { return 0 };
+    let what = format!("{}:{}: {op:?}", file.to_string_lossy(), o.line);
+    // After a mistake there are tensors without a shape.
+    let no_mistake = tracer.mistake.borrow().is_none();
+    if no_mistake { tracer.made(&what, infer(op, &shapes, integers.unwrap_or_default(), keep)) } else { 0 }
+}
+
+unsafe extern "C" fn shape(context: *mut c_void, tensor: u32, out: *mut u32, capacity: u32) -> u32 {
+    // SAFETY: a tracer.
+    let shape = unsafe { self::tracer(context) }.shape(tensor);
+    for (i, &d) in shape.iter().take(capacity as usize).enumerate() {
+        // SAFETY: there is room for `capacity` dimensions.
+        unsafe { *out.add(i) = d as u32 };
+    }
+    shape.len() as u32
+}
+
+unsafe extern "C" fn gradients(context: *mut c_void, loss: u32, wrt: *const u32, count: u32, out: *mut u32) {
+    // SAFETY: a tracer, two arrays of `count` tensors.
+    let (tracer, wrt) = unsafe { (tracer(context), array(wrt, count).unwrap_or_default()) };
+    let loss = check("loss", &tracer.shape(loss), &[]);
+    for (i, &t) in wrt.iter().enumerate() {
+        let made = tracer.made("grad", loss.clone().map(|()| tracer.shape(t)));
+        // SAFETY: room for `count` tensors.
+        unsafe { *out.add(i) = made };
+    }
+}
+
+unsafe extern "C" fn apply(context: *mut c_void, _: *const u32, count: u32, x: u32) -> u32 {
+    // SAFETY: a tracer.
+    let tracer = unsafe { tracer(context) };
+    let (parameters, outputs) = tracer.learner;
+    let rows = tracer.shape(x).first().copied().unwrap_or(1);
+    let shape = match count as usize == parameters {
+        true => Ok(vec![rows, outputs]),
+        false => Err(format!("expected {parameters} parameters, got {count}")),
+    };
+    tracer.made("apply", shape)
+}
+
+unsafe extern "C" fn of_one(context: *mut c_void, outputs: u32) -> u32 {
+    // SAFETY: a tracer.
+    unsafe { of_two(context, outputs, outputs) }
+}
+
+unsafe extern "C" fn of_two(context: *mut c_void, a: u32, b: u32) -> u32 {
+    // SAFETY: a tracer.
+    let tracer = unsafe { tracer(context) };
+    let (a, b) = (tracer.shape(a), tracer.shape(b));
+    let shape = match (a.first(), b.first()) {
+        (Some(rows), Some(others)) if rows == others => Ok(vec![*rows, 1]),
+        _ => Err(format!("expected as many rows, got {a:?} and {b:?}")),
+    };
+    tracer.made("policy", shape)
+}
