@@ -152,15 +152,15 @@ fn seeds(subject: &Subject<'_>) -> Outcome {
 
 fn bounds(subject: &Subject<'_>) -> Outcome {
     let mut environments = subject.environments(4)?;
-    let all = played_long(&mut *environments)?;
-    let Space::Box { low, high, .. } = &environments.spec().observation else {
+    let Space::Box { low, high, .. } = environments.spec().observation.clone() else {
         return Err(Stop::Skipped("any byte is a pixel".into()));
     };
+    let all = played_long(&mut *environments)?;
     let outside = |observation: &Observations| {
         let values = numbers(observation);
         let at = |bounds: &[f32], i: usize| bounds[i % bounds.len()];
-        let i = (0..values.len()).find(|&i| !(at(low, i)..=at(high, i)).contains(&values[i]))?;
-        Some(format!("observation {i} is {}, declared from {} to {}", values[i], at(low, i), at(high, i)))
+        let i = (0..values.len()).find(|&i| !(at(&low, i)..=at(&high, i)).contains(&values[i]))?;
+        Some(format!("observation {i} is {}, declared from {} to {}", values[i], at(&low, i), at(&high, i)))
     };
     for (copy, trajectory) in all.iter().enumerate() {
         let later = trajectory.moments.iter().enumerate().flat_map(|(step, moment)| {
