@@ -346,7 +346,7 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) {
     let words = words.unwrap_or("no message");
     current(|frame| {
         let fault = format!("internal fault of potstill while a plugin traced: {words}. Please report it");
-        frame.error.get_or_insert(Error::usage(fault));
+        frame.error.get_or_insert(Error::Failed(fault));
     });
 }
 

@@ -152,15 +152,15 @@ fn seeds(subject: &Subject<'_>) -> Outcome {
 
 fn bounds(subject: &Subject<'_>) -> Outcome {
     let mut environments = subject.environments(4)?;
-    let all = played_long(&mut *environments)?;
-    let Space::Box { low, high, .. } = &environments.spec().observation else {
+    let Space::Box { low, high, .. } = environments.spec().observation.clone() else {
         return Err(Stop::Skipped("any byte is a pixel".into()));
     };
+    let all = played_long(&mut *environments)?;
     let outside = |observation: &Observations| {
         let values = numbers(observation);
         let at = |bounds: &[f32], i: usize| bounds[i % bounds.len()];
-        let i = (0..values.len()).find(|&i| !(at(low, i)..=at(high, i)).contains(&values[i]))?;
-        Some(format!("observation {i} is {}, declared from {} to {}", values[i], at(low, i), at(high, i)))
+        let i = (0..values.len()).find(|&i| !(at(&low, i)..=at(&high, i)).contains(&values[i]))?;
+        Some(format!("observation {i} is {}, declared from {} to {}", values[i], at(&low, i), at(&high, i)))
     };
     for (copy, trajectory) in all.iter().enumerate() {
         let later = trajectory.moments.iter().enumerate().flat_map(|(step, moment)| {
@@ -175,22 +175,29 @@ fn bounds(subject: &Subject<'_>) -> Outcome {
     Ok(vec![])
 }
 
-/// Length, return, and how it ended, of every episode that did.
-fn episodes(all: &[Trajectory]) -> Vec<(u32, f64, bool)> {
+/// An episode, or what was seen of it.
+#[derive(Clone, Copy, Default)]
+struct Episode {
+    length: u32,
+    total: f64,
+    ended: bool,
+    truncated: bool,
+}
+
+fn episodes(all: &[Trajectory]) -> Vec<Episode> {
     let mut episodes = vec![];
     for trajectory in all {
-        let (mut length, mut total) = (0, 0.0);
+        let mut episode = Episode::default();
         for moment in &trajectory.moments {
-            (length, total) = (length + 1, total + f64::from(moment.reward));
+            episode.length += 1;
+            episode.total += f64::from(moment.reward);
             if moment.last.is_some() {
-                episodes.push((length, total, moment.truncated));
-                (length, total) = (0, 0.0);
+                episodes.push(Episode { ended: true, truncated: moment.truncated, ..episode });
+                episode = Episode::default();
             }
         }
-        // The one that was under way.
-        if length > 0 {
-            episodes.push((length, total, false));
-        }
+        // The one that is under way.
+        episodes.push(episode);
     }
     episodes
 }
@@ -201,19 +208,20 @@ fn time_limit(subject: &Subject<'_>) -> Outcome {
         return Err(Stop::Skipped("it declares no step limit".into()));
     };
     let episodes = episodes(&played_long(&mut *environments)?);
-    if let Some((length, ..)) = episodes.iter().find(|(length, ..)| *length > limit) {
+    if let Some(long) = episodes.iter().find(|episode| episode.length > limit) {
+        let length = long.length;
         return failed(format!("an episode went on for {length} steps or more, the limit is {limit}"));
     }
-    let at_limit: Vec<_> = episodes.iter().filter(|(length, ..)| *length == limit).collect();
+    let at_limit: Vec<_> = episodes.iter().filter(|episode| episode.length == limit).collect();
     let mut notes = vec![];
     if at_limit.is_empty() {
         notes.push(format!("no episode of random play reached the limit of {limit} steps"));
-    } else if at_limit.len() > 2 && at_limit.iter().all(|(.., truncated)| !truncated) {
+    } else if at_limit.len() > 2 && at_limit.iter().all(|episode| !episode.truncated) {
         return failed(format!(
             "episodes of {limit} steps ended as terminated; at the limit say truncated, or their value is taken to be 0"
         ));
     }
-    if episodes.iter().any(|(length, _, truncated)| *truncated && *length < limit) {
+    if episodes.iter().any(|episode| episode.truncated && episode.length < limit) {
         notes.push("some episodes were truncated before the limit".into());
     }
     Ok(notes)
@@ -226,7 +234,8 @@ fn returns(subject: &Subject<'_>) -> Outcome {
         return Err(Stop::Skipped("it declares neither a maximal return nor a threshold".into()));
     }
     let episodes = episodes(&played_long(&mut *environments)?);
-    let best = episodes.iter().map(|(_, total, _)| *total).fold(f64::NEG_INFINITY, f64::max);
+    let ended = episodes.iter().filter(|episode| episode.ended);
+    let best = ended.map(|episode| episode.total).fold(f64::NEG_INFINITY, f64::max);
     // Rewards are rounded to single precision.
     if let Some(most) = most.filter(|&most| best > f64::from(most) + 1e-3 * f64::from(most).abs()) {
         return failed(format!("an episode returned {best}, the declared maximum is {most}"));

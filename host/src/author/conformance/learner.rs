@@ -60,10 +60,13 @@ fn draw(
     }
 }
 
+/// What a learner reads, and one that does.
+type Sample = (Space, Box<dyn Learner>);
+
 /// A learner of 2 outputs for the first vector and the first image that are not refused.
-fn samples(subject: &Subject<'_>) -> Result<Vec<(Space, Box<dyn Learner>)>, Stop> {
+fn samples(subject: &Subject<'_>) -> Result<Vec<Sample>, Stop> {
     let learners = distribution(subject)?;
-    let mut samples: Vec<(Space, Box<dyn Learner>)> = vec![];
+    let mut samples: Vec<Sample> = vec![];
     for space in kinds() {
         let is_image = |space: &Space| matches!(space, Space::Image { .. });
         if samples.iter().any(|(known, _)| is_image(known) == is_image(&space)) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{FIRST, Finding, Report, Verdict, rejected, select};
+use super::{FIRST, Report, Verdict, rejected, select};
 use crate::error::{Error, IoContext, Result};
 
 /// Checks the library at `path`, `only` these checks unless that is empty, by running `command` once for each with
@@ -38,14 +38,7 @@ pub fn check(
         let started = Instant::now();
         report.findings.extend(match run(&mut command(), check.name, longest)? {
             Ok(one) => one.findings,
-            Err(crash) => vec![Finding {
-                name: check.name.into(),
-                about: check.about.into(),
-                verdict: Verdict::Failed,
-                cause: Some(crash),
-                notes: vec![],
-                seconds: started.elapsed().as_secs_f64(),
-            }],
+            Err(crash) => vec![check.finding(Verdict::Failed, Some(crash), vec![], started)],
         });
     }
     Ok(report)

@@ -121,6 +121,8 @@ impl NativePlugin {
     /// # Errors
     /// It cannot be loaded, lacks the symbol, or what [`Self::of`] finds.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
+        // A bare name would be looked for among the system's libraries.
+        let path = path.canonicalize().map_err(|e| format!("cannot be loaded: {e}"))?;
         // SAFETY: initialisers of the library run here; native plugins are trusted.
         let library = unsafe { libloading::Library::new(path) }
             .map_err(|e| format!("cannot be loaded: {}", tame(&e.to_string(), LONGEST_MESSAGE)))?;
