@@ -1,4 +1,5 @@
 //! Plugins from the outside: the built-in cart-pole, hostile guests, the registry.
+mod frozen;
 mod hostile;
 #[cfg(unix)]
 mod isolate;
