@@ -197,6 +197,7 @@ macro_rules! native_symbol {
             pub extern "C" fn potstill_plugin(_: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
                 static PLUGIN: ::std::sync::OnceLock<$crate::native::Described> =
                     ::std::sync::OnceLock::new();
+                $crate::native::keep_quiet();
                 PLUGIN.get_or_init($crate::native::$role::<$plugin>).plugin()
             }
         };

@@ -1,8 +1,9 @@
 //! The entry point of a native plugin, and what all roles share.
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 
 use potstill_plugin_api::OptionSchema;
 use potstill_plugin_api::abi::{self, OptionsData, Plugin, RoleKind, Setting};
@@ -57,6 +58,24 @@ impl Described {
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
+    /// Whether a call of the host is under way, whose panic becomes an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    /// Where the call panicked, once [`keep_quiet`] listens.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Tells nobody of the panics that [`guarded`] turns into errors, which say as much. For shared libraries: they have
+/// a panic hook of their own, while plugins that are linked into a program share the program's.
+#[doc(hidden)]
+pub fn keep_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let otherwise = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| match GUARDED.get() {
+            true => PLACE.set(info.location().map(|place| format!("{}:{}", place.file(), place.line()))),
+            false => otherwise(info),
+        }));
+    });
 }
 
 extern "C" fn last_error() -> *const c_char {
@@ -65,7 +84,10 @@ extern "C" fn last_error() -> *const c_char {
 
 /// Runs a call of the host: its error and its panic become words for [`last_error`].
 pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
-    let (code, message) = match catch_unwind(AssertUnwindSafe(call)) {
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    GUARDED.set(outer);
+    let (code, message) = match result {
         Ok(Ok(())) => return abi::OK,
         Ok(Err(message)) => (abi::REFUSED, message),
         Err(panic) => (abi::FAILED, panic_message(&*panic)),
@@ -77,7 +99,8 @@ pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let message =
         panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    format!("it panicked: {}", message.unwrap_or("no message"))
+    let place = PLACE.take().map(|place| format!(" at {place}")).unwrap_or_default();
+    format!("it panicked{place}: {}", message.unwrap_or("no message"))
 }
 
 /// # Safety
@@ -113,5 +136,30 @@ pub(super) unsafe extern "C" fn destroy<T>(handle: *mut c_void) {
     if !handle.is_null() {
         // SAFETY: the caller's promise. A panic in a destructor must not cross.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(handle.cast::<T>()) })));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_words_and_nothing_else() {
+        static HEARD: AtomicU32 = AtomicU32::new(0);
+        std::panic::set_hook(Box::new(|_| {
+            HEARD.fetch_add(1, Ordering::SeqCst);
+        }));
+        keep_quiet();
+        let code = guarded(|| panic!("a wheel came off"));
+        let words = LAST_ERROR.with_borrow(|text| text.to_string_lossy().into_owned());
+        assert_eq!((code, HEARD.load(Ordering::SeqCst)), (abi::FAILED, 0));
+        assert!(words.starts_with("it panicked at ") && words.ends_with(": a wheel came off"), "{words}");
+        assert!(words.contains("entry.rs:"), "{words}");
+        // One that is nobody's error is heard.
+        let _ = catch_unwind(|| panic!("elsewhere"));
+        let _ = std::panic::take_hook();
+        assert_eq!(HEARD.load(Ordering::SeqCst), 1);
     }
 }
