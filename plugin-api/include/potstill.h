@@ -8,15 +8,17 @@
  * Rules that hold everywhere:
  *
  * - Versions. `abi_major` must be the host's. A host serves plugins of its own minor version and of older ones.
- *   Structures begin with their size (`struct_size = sizeof(...)`) and only ever grow at their end: who reads one
- *   written by the other side looks at no field beyond that size. Set fields you do not use to zero.
+ *   Structures that begin with their size (`struct_size = sizeof(...)`) only ever grow at their end: who reads one
+ *   written by the other side looks at no field beyond that size. The others never change. Set fields you do not use
+ *   to zero.
  * - Threads. One thread at a time calls a handle, not always the same. Different handles may be called at once. The
  *   library is never unloaded.
  * - Memory. Who allocates, frees. A pointer that the host passes is valid during the call. A pointer that the plugin
  *   returns stays valid until the handle's next call of the same function, or its `destroy`.
  * - Errors. A function returns POTSTILL_OK, or POTSTILL_REFUSED for what the user can mend (the handle can be used
  *   again), or POTSTILL_FAILED (the host then only destroys the handle). The words are fetched at once, by the same
- *   thread, with `last_error`. No exception and no longjmp may leave the plugin.
+ *   thread, with `last_error`. No exception and no longjmp may leave the plugin: in C++ catch everything, because an
+ *   exception that leaves it ends the process.
  * - Arrays are contiguous, the first dimension outermost. Text is UTF-8 and ends with a zero.
  * - The host trusts no answer: it checks every length and value that it can.
  */

@@ -215,6 +215,53 @@ structure! {
     }
 }
 
+/// A structure that plugins hand over with its size. It may become longer; a plugin of an older version hands over a
+/// shorter one.
+pub trait Grows: Copy {
+    /// Its size in version 0.1, the least that every plugin has.
+    const FIRST: u32;
+
+    /// The structure at `from`, with zero for every field that it does not have.
+    ///
+    /// # Safety
+    /// `from` points to as many bytes as its `struct_size` says, and to `struct_size` in any case.
+    ///
+    /// # Errors
+    /// Its size, when that is less than [`Grows::FIRST`].
+    unsafe fn read(from: *const Self) -> Result<Self, u32>;
+}
+
+/// Declares what version 0.1 of a structure ended with, which is a pointer.
+macro_rules! grows {
+    ($($name:ident up to $last:ident),* $(,)?) => {$(
+        impl Grows for $name {
+            const FIRST: u32 = (std::mem::offset_of!($name, $last) + size_of::<usize>()) as u32;
+
+            unsafe fn read(from: *const Self) -> Result<Self, u32> {
+                // SAFETY: the caller's promise.
+                let size = unsafe { (&raw const (*from).struct_size).read() };
+                if size < Self::FIRST {
+                    return Err(size);
+                }
+                let mut whole = $name::zeroed();
+                let length = size.min($name::SIZE) as usize;
+                // SAFETY: as many bytes as both have; what is left out stays zero.
+                unsafe {
+                    std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut whole).cast::<u8>(), length);
+                }
+                Ok(whole)
+            }
+        }
+    )*};
+}
+
+grows! {
+    EnvironmentFunctions up to restore,
+    LearnerFunctions up to forward,
+    ObjectiveFunctions up to outer,
+    Plugin up to last_error,
+}
+
 /// Declares the numbers of an enumeration, with a table for the test that compares them with the header.
 macro_rules! numbers {
     ($(#[$meta:meta])* $name:ident { $($variant:ident = $value:literal $c:literal),* $(,)? }) => {
@@ -623,6 +670,44 @@ mod tests {
         let raw = RawSpace { rank: 2, ..RawSpace::zeroed() };
         // SAFETY: a null pointer is allowed.
         assert!(unsafe { raw.read() }.unwrap_err().contains("NULL"));
+    }
+
+    /// What a later version of a table could be.
+    #[allow(unreachable_pub, dead_code, reason = "the macro makes more than the test needs")]
+    mod later {
+        use super::super::{Function, Grows};
+
+        structure! {
+            /// With two fields that version 0.1 did not have.
+            Later { struct_size: u32, reserved: u32, destroy: Function<fn()>, later: Function<fn()>, number: u64 }
+        }
+        grows! { Later up to destroy }
+    }
+
+    #[test]
+    fn a_shorter_structure_is_filled_up_with_zeros() {
+        use later::Later;
+        let whole = Later {
+            struct_size: Later::SIZE,
+            reserved: 0,
+            destroy: Some(|| {}),
+            later: Some(|| {}),
+            number: 5,
+        };
+        for (size, later, number) in [(16, false, 0), (24, true, 0), (32, true, 5), (4000, true, 5)] {
+            // As long as it says and not a byte longer.
+            let mut bytes = vec![0u64; size.min(32) / 8];
+            let whole = Later { struct_size: size as u32, ..whole };
+            // SAFETY: `whole` has 32 bytes.
+            let words = unsafe { std::slice::from_raw_parts((&raw const whole).cast::<u64>(), bytes.len()) };
+            bytes.copy_from_slice(words);
+            // SAFETY: as many bytes as it says, as far as they are looked at.
+            let read = unsafe { Later::read(bytes.as_ptr().cast()) }.unwrap();
+            assert!(read.destroy.is_some());
+            assert_eq!((read.later.is_some(), read.number), (later, number), "{size}");
+        }
+        // SAFETY: its size is all that is looked at.
+        assert_eq!(unsafe { Later::read([8u64].as_ptr().cast()) }.err(), Some(8));
     }
 
     #[test]

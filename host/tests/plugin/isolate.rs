@@ -63,10 +63,15 @@ fn each_death_is_one_clear_error() {
         ("SEGFAULTS_IN_RESET", "in `reset`: its process was ended by signal 11 (segmentation fault)"),
         ("ABORTS_ON_LOAD", "in `load`: its process was ended by signal 6 (abort)"),
         ("HANGS_ON_LOAD", "in `load`: no answer within 0.5 s (limit `start-seconds`): its process was ended"),
+        ("THROWS", "in `step`: its process was ended by signal 6 (abort)"),
         ("PRINTS", ""),
         ("GOOD", ""),
     ] {
-        let folder = with_limits(&hostile(mode), 0.5);
+        let library = match mode {
+            "THROWS" => compile("tests/hostile-native/throws.cpp", mode, &[]),
+            mode => hostile(mode),
+        };
+        let folder = with_limits(&library, 0.5);
         let error = first_error(&isolated(&[folder.path().to_owned()]));
         let whole = format!("plugin `test/native-v1`, {expected}");
         assert!(error.starts_with(&whole) || error == expected, "{mode}: {error}");

@@ -9,13 +9,16 @@ use potstill::graph::Graph;
 use potstill::plugin::{Actions, Registry, RenderMode};
 use potstill_plugin_api::{Role, Space, Task};
 
-use crate::{isolated, registry, settings};
+use crate::{isolated, registry, repository, settings};
 
 /// Registries whose `crate_name` comes from each loader there is.
 fn loaders(name: &str) -> Vec<(String, Registry)> {
     let mut found = vec![("built-in".to_owned(), registry(&[]))];
+    // A component that was built against version 0.1 of the contract.
+    let frozen = repository("tests/frozen/0.1").join(format!("{name}.wasm"));
+    found.push(("frozen component".to_owned(), registry(&[frozen])));
     let Some(folder) = std::env::var_os("POTSTILL_REBUILT").map(PathBuf::from) else {
-        eprintln!("POTSTILL_REBUILT is not set: only the built-in is tested");
+        eprintln!("POTSTILL_REBUILT is not set: nothing that was just built is tested");
         return found;
     };
     let library = format!(

@@ -1,5 +1,6 @@
 //! Plugins from the outside: the built-in cart-pole, hostile guests, the registry.
 mod conformance;
+mod frozen;
 mod hostile;
 #[cfg(unix)]
 mod isolate;

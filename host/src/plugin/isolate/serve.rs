@@ -87,8 +87,14 @@ fn end_with_the_host(socket: RawFd) {
             // SAFETY: one structure, and its number.
             let found = unsafe { libc::poll(&mut hung_up, 1, -1) };
             if found > 0 {
-                // SAFETY: ends the process. What the plugin wants done at an ordinary exit could take for ever.
-                unsafe { libc::_exit(0) }
+                // SAFETY: ends the process, and what it has started where the group is its own. What the plugin wants
+                // done at an ordinary exit could take for ever.
+                unsafe {
+                    if libc::getpgrp() == libc::getpid() {
+                        libc::kill(0, libc::SIGKILL);
+                    }
+                    libc::_exit(0)
+                }
             }
         }
     });

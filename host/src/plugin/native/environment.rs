@@ -11,8 +11,8 @@ use super::library::{Handle, NativePlugin, absent};
 use crate::plugin::check::{Failure, Fault, RawEnvironments, RawTransition as Step};
 use crate::plugin::environment::{Actions, Observations, RenderMode};
 
-fn functions(plugin: &NativePlugin) -> Option<&'static EnvironmentFunctions> {
-    plugin.functions(EnvironmentFunctions::SIZE)
+fn functions(plugin: &NativePlugin) -> Option<EnvironmentFunctions> {
+    plugin.functions()
 }
 
 /// What an environment's table lacks.
@@ -34,7 +34,7 @@ pub(super) fn missing(plugin: &NativePlugin) -> Option<String> {
 /// N environments of a native plugin.
 pub(crate) struct NativeEnvironments {
     plugin: NativePlugin,
-    functions: &'static EnvironmentFunctions,
+    functions: EnvironmentFunctions,
     handle: Handle,
     len: usize,
     /// Scalars of one observation, and whether they are bytes.
@@ -67,7 +67,7 @@ impl NativeEnvironments {
         let (mut pointer, raw) = (ptr::null_mut(), given.raw());
         // SAFETY: settings that live through the call, a place for the handle.
         let code = unsafe { make(len as u32, raw.as_ptr(), raw.len() as u32, &mut pointer) };
-        let made = plugin.checked(code).and_then(|()| Handle::new(pointer, *destroy));
+        let made = plugin.checked(code).and_then(|()| Handle::new(pointer, destroy));
         let handle = made.map_err(|failure| failure.at("make"))?;
         let mut raw = RawSpec { struct_size: RawSpec::SIZE, ..RawSpec::zeroed() };
         (raw.reward_threshold, raw.max_return) = (f32::NAN, f32::NAN);

@@ -13,8 +13,8 @@ use crate::engine::learner::Parameter;
 use crate::plugin::check::{Failure, Fault};
 use crate::plugin::traced::{Answer, Drawn, RawLearner, RawLearners};
 
-fn functions(plugin: &NativePlugin) -> Option<&'static LearnerFunctions> {
-    plugin.functions(LearnerFunctions::SIZE)
+fn functions(plugin: &NativePlugin) -> Option<LearnerFunctions> {
+    plugin.functions()
 }
 
 /// What a learner's table lacks.
@@ -56,7 +56,7 @@ impl RawLearners for NativePlugin {
         // SAFETY: a space and settings that live through the call, a place for the handle.
         let code =
             unsafe { make(&space.raw(), outputs as u32, raw.as_ptr(), raw.len() as u32, seed, &mut pointer) };
-        let made = self.checked(code).and_then(|()| Handle::new(pointer, *destroy));
+        let made = self.checked(code).and_then(|()| Handle::new(pointer, destroy));
         let handle = made.map_err(|failure| failure.at("make"))?;
         // SAFETY: the contract's: a text, which is copied at once.
         let name = unsafe { text(name(handle.pointer)) }

@@ -3,7 +3,7 @@ use std::ffi::{c_char, c_void};
 use std::io::Write;
 use std::path::Path;
 
-use potstill_plugin_api::abi::{self, Host, Plugin, RoleKind};
+use potstill_plugin_api::abi::{self, Grows, Host, Plugin, RoleKind};
 use potstill_plugin_api::{OptionSchema, Role};
 
 use crate::plugin::check::Failure;
@@ -12,7 +12,7 @@ use crate::plugin::text::{LONGEST_MESSAGE, tame};
 /// A native plugin that was opened. It stays so as long as the process lives.
 #[derive(Clone)]
 pub(crate) struct NativePlugin {
-    raw: &'static Plugin,
+    raw: Plugin,
     pub(crate) id: String,
     pub(crate) version: String,
     pub(crate) summary: String,
@@ -59,16 +59,20 @@ impl NativePlugin {
     /// What is wrong with the description.
     pub(crate) unsafe fn of(entry: abi::Entry) -> Result<Self, String> {
         // SAFETY: the caller's promise, here and below.
-        let raw = unsafe { entry(&HOST.0).as_ref() };
-        let Some(raw) = raw else {
+        let described = unsafe { entry(&HOST.0) };
+        if described.is_null() {
             return Err(format!("needs a newer Potstill than {}", env!("CARGO_PKG_VERSION")));
-        };
+        }
         // The first fields lie where they always will.
-        if raw.magic != abi::MAGIC {
+        let (magic, version) = unsafe {
+            let version =
+                ((&raw const (*described).abi_major).read(), (&raw const (*described).abi_minor).read());
+            ((&raw const (*described).magic).read(), version)
+        };
+        if magic != abi::MAGIC {
             return Err("is no Potstill plugin (its magic number is wrong)".into());
         }
-        let version = (raw.abi_major, raw.abi_minor);
-        if raw.abi_major != abi::ABI_MAJOR || raw.abi_minor > abi::ABI_MINOR {
+        if version.0 != abi::ABI_MAJOR || version.1 > abi::ABI_MINOR {
             return Err(format!(
                 "was built against version {}.{} of the C contract; this Potstill speaks {}.{}",
                 version.0,
@@ -77,9 +81,10 @@ impl NativePlugin {
                 abi::ABI_MINOR
             ));
         }
-        if raw.struct_size < Plugin::SIZE {
-            return Err(format!("its description has {} bytes, expected {}", raw.struct_size, Plugin::SIZE));
-        }
+        let raw = unsafe { Plugin::read(described) };
+        let raw = raw.map_err(|size| {
+            format!("its description has {size} bytes, expected at least {}", Plugin::FIRST)
+        })?;
         let role = match RoleKind::from_number(raw.role) {
             Some(RoleKind::Environment) => Role::Environment,
             Some(RoleKind::Learner) => Role::Learner,
@@ -134,12 +139,10 @@ impl NativePlugin {
         unsafe { Self::of(entry) }
     }
 
-    /// The role's table of functions, if it is at least as long as this host's first version of it.
-    pub(super) fn functions<T>(&self, size: u32) -> Option<&'static T> {
-        // SAFETY: not null; it begins with its size.
-        let length = unsafe { *self.raw.functions.cast::<u32>() };
-        // SAFETY: long enough, by its own word; valid for ever by the contract.
-        (length >= size).then(|| unsafe { &*self.raw.functions.cast::<T>() })
+    /// The role's table of functions, if it is at least as long as its first version.
+    pub(super) fn functions<T: Grows>(&self) -> Option<T> {
+        // SAFETY: not null; valid for ever and as long as it says, by the contract.
+        unsafe { T::read(self.raw.functions.cast()) }.ok()
     }
 
     /// The words for a call that did not return OK.

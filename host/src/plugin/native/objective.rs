@@ -13,8 +13,8 @@ use super::library::{Handle, NativePlugin, absent};
 use crate::plugin::check::{Failure, Fault};
 use crate::plugin::traced::{Answer, Declared, RawJudged, RawLoss, RawObjective};
 
-fn functions(plugin: &NativePlugin) -> Option<&'static ObjectiveFunctions> {
-    plugin.functions(ObjectiveFunctions::SIZE)
+fn functions(plugin: &NativePlugin) -> Option<ObjectiveFunctions> {
+    plugin.functions()
 }
 
 /// What an objective's table lacks.
@@ -75,7 +75,7 @@ impl NativeObjective {
         let code = unsafe { make(&raw_task, raw.as_ptr(), raw.len() as u32, &mut pointer) };
         let handle = plugin
             .checked(code)
-            .and_then(|()| Handle::new(pointer, *destroy))
+            .and_then(|()| Handle::new(pointer, destroy))
             .map_err(|failure| failure.at("make"))?;
         // SAFETY: a handle of this plugin.
         let data = match DataKind::from_number(unsafe { data(handle.pointer) }) {

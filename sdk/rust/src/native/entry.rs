@@ -136,3 +136,29 @@ pub(super) unsafe extern "C" fn destroy<T>(handle: *mut c_void) {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(handle.cast::<T>()) })));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_words_and_nothing_else() {
+        static HEARD: AtomicU32 = AtomicU32::new(0);
+        std::panic::set_hook(Box::new(|_| {
+            HEARD.fetch_add(1, Ordering::SeqCst);
+        }));
+        let code = guarded(|| panic!("a wheel came off"));
+        let words = LAST_ERROR.with_borrow(|text| text.to_string_lossy().into_owned());
+        assert_eq!((code, HEARD.load(Ordering::SeqCst)), (abi::FAILED, 0));
+        assert!(
+            words.starts_with("it panicked: a wheel came off (") && words.contains("entry.rs:"),
+            "{words}"
+        );
+        // One that is nobody's error is heard.
+        let _ = catch_unwind(|| panic!("elsewhere"));
+        let _ = std::panic::take_hook();
+        assert_eq!(HEARD.load(Ordering::SeqCst), 1);
+    }
+}
