@@ -38,11 +38,11 @@ const C_FLAGS: [&str; 6] = [
     "-Wl,--strip-debug",
 ];
 
-/// Compiles and links a component with zig's or another compiler for WebAssembly.
+/// The words of a C compiler for WebAssembly, from the virtual environment in `folder` or from the machine.
 ///
 /// # Errors
-/// There is none, with what to install; the source does not compile.
-pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<()> {
+/// There is none, with what to install.
+pub(super) fn compiler(folder: &Path) -> Result<Vec<PathBuf>> {
     let module = |python: PathBuf| vec![python, "-m".into(), "ziglang".into()];
     let zig = [
         module(in_venv(folder, "python")),
@@ -57,13 +57,21 @@ pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<(
     // Only a clang with WASI's headers will do.
     let probe = ["--target=wasm32-wasi", "-fsyntax-only", "-include", "stdlib.h", "-x", "c", "-"];
     let clang = || find([vec!["clang".into()]], &probe);
-    let compiler = zig.or_else(clang).ok_or_else(|| {
+    zig.or_else(clang).ok_or_else(|| {
         Error::usage(
             "there is no C compiler for WebAssembly here; install one:\n    \
              python3 -m venv .venv && .venv/bin/pip install ziglang        (in the plugin's folder)\n    \
              apt-get install clang lld wasi-libc libclang-rt-dev-wasm32        (Debian)",
         )
-    })?;
+    })
+}
+
+/// Compiles and links a component with zig's or another compiler for WebAssembly.
+///
+/// # Errors
+/// There is none, with what to install; the source does not compile.
+pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<()> {
+    let compiler = compiler(folder)?;
     let place = Place::of(Language::C, folder)?;
     let sdk = place.sdk();
     let bindings = sdk.join("bindings").join(role.to_string());

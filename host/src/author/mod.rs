@@ -14,7 +14,8 @@ mod tool;
 
 use std::borrow::Cow;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::error::{IoContext, Result};
 
@@ -72,4 +73,25 @@ fn write(
         fs::write(&path, change(file.content)).at(&path)?;
     }
     Ok(())
+}
+
+/// What each language is built with on this machine, as the tools in `folder` and those of the machine allow: the
+/// language, and the tool or what to install.
+pub fn toolchains(folder: &Path) -> Vec<(&'static str, Result<String>)> {
+    let words = |words: Vec<PathBuf>| {
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        words.join(" ")
+    };
+    vec![
+        ("components in Rust", rust::toolchain(folder)),
+        ("components in C", c::compiler(folder).map(words)),
+        ("components in Python", python::tool(folder).map(words)),
+    ]
+}
+
+/// The version of a package of the Python that is here: of the virtual environment in `folder`, else the machine's.
+pub fn python_package(folder: &Path, name: &str) -> Option<String> {
+    let code = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))";
+    let ask = |python: PathBuf| tool::ask(Command::new(python).args(["-c", code, name]));
+    ask(tool::in_venv(folder, "python")).or_else(|| ask("python3".into()))
 }

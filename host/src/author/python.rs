@@ -1,5 +1,5 @@
 //! Builds a plugin in Python.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use potstill_plugin_api::Role;
 
@@ -8,19 +8,27 @@ use super::sdk::Place;
 use super::tool::{command, find, in_venv, run};
 use crate::error::{Error, IoContext, Result};
 
+/// The words of componentize-py, from the virtual environment in `folder` or from the machine.
+///
+/// # Errors
+/// It is not there, with how to get it.
+pub(super) fn tool(folder: &Path) -> Result<Vec<PathBuf>> {
+    let candidates =
+        [in_venv(folder, "componentize-py"), "componentize-py".into()].map(|program| vec![program]);
+    find(candidates, &["--version"]).ok_or_else(|| {
+        Error::usage(
+            "componentize-py, which turns Python into a component, is not here; install it:\n    \
+             python3 -m venv .venv && .venv/bin/pip install componentize-py        (in the plugin's folder)",
+        )
+    })
+}
+
 /// Turns `plugin.py` into a component with componentize-py.
 ///
 /// # Errors
 /// It is not there, with how to get it; it fails; a module has a name that the component needs.
 pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<()> {
-    let candidates =
-        [in_venv(folder, "componentize-py"), "componentize-py".into()].map(|program| vec![program]);
-    let tool = find(candidates, &["--version"]).ok_or_else(|| {
-        Error::usage(
-            "componentize-py, which turns Python into a component, is not here; install it:\n    \
-             python3 -m venv .venv && .venv/bin/pip install componentize-py        (in the plugin's folder)",
-        )
-    })?;
+    let tool = tool(folder)?;
     let place = Place::of(Language::Python, folder)?;
     let sdk = place.sdk();
     for entry in std::fs::read_dir(sdk.join("component")).at(&sdk)? {

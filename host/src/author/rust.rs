@@ -131,6 +131,14 @@ struct Artefact {
     filenames: Vec<PathBuf>,
 }
 
+/// What compiles Rust to WebAssembly, in words.
+///
+/// # Errors
+/// Nothing does, with what to install.
+pub(super) fn toolchain(folder: &Path) -> Result<String> {
+    Toolchain::find(folder).map(|toolchain| format!("{} with target {TARGET}", toolchain.name))
+}
+
 impl Toolchain {
     /// rustup's standard library for the target where it is installed, else Debian's compiler, which builds one.
     fn find(folder: &Path) -> Result<Self> {

@@ -10,6 +10,7 @@ use crate::plugin::Registry;
 mod bench;
 mod collect;
 mod distill;
+mod doctor;
 mod eval;
 mod import;
 mod options;
@@ -55,6 +56,7 @@ enum Command {
     #[command(subcommand)]
     Reproduce(reproduce::Reproduce),
     Bench(bench::Bench),
+    Doctor(doctor::Doctor),
     /// The process of an isolated plugin
     #[cfg(unix)]
     #[command(name = "__host-plugin", hide = true)]
@@ -128,6 +130,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Plugin(command) => command.run(&registry),
         Command::Reproduce(command) => command.run(&registry),
         Command::Bench(command) => command.run(&registry),
+        Command::Doctor(command) => command.run(&registry),
         #[cfg(unix)]
         Command::HostPlugin { .. } => Err(Error::usage("it needs no registry")),
     }

@@ -537,7 +537,7 @@ mod tests {
             let (mut made, mut call, mut graph) = fresh();
             for (op, inputs, integers, numbers) in operations {
                 let inputs: Vec<u32> = inputs.iter().map(|i| i % (made + 2)).collect();
-                let result = operation(op, &inputs, &integers, &numbers, None);
+                let result = operation(op, &inputs, &integers, &numbers);
                 let differentiated = result > 0 && shape(result).is_some_and(|s| s.is_empty());
                 if differentiated {
                     made += gradients(result, &[1, 2, 3, 4]).len() as u32;
@@ -545,7 +545,7 @@ mod tests {
                 made += u32::from(result > 0);
                 // After a mistake nothing more is added: begin again.
                 if let Err(error) = graph.check() {
-                    prop_assert_eq!(operation(12, &[1], &[], &[], None), 0);
+                    prop_assert_eq!(operation(12, &[1], &[], &[]), 0);
                     prop_assert!(error.to_string().chars().count() < 1200, "{}", error);
                     drop(call);
                     (made, call, graph) = fresh();

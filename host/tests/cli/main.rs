@@ -1,5 +1,6 @@
 //! The program as a user runs it: whole commands, what they print, what they leave on disk.
 mod commands;
+mod doctor;
 mod install;
 mod interruption;
 #[cfg(unix)]

@@ -1,0 +1,119 @@
+use std::path::Path;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{print_json, say};
+use crate::author::{python_package, toolchains};
+use crate::error::{Error, Result};
+use crate::execute::Device;
+use crate::plugin::{Loader, Registry, install};
+
+/// Say what this machine can do, and for what it cannot, the command that adds it
+#[derive(Args)]
+#[command(after_help = "Example:\n  potstill doctor --json")]
+pub(super) struct Doctor {
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Something that a machine has or lacks.
+struct Finding {
+    name: &'static str,
+    /// What is there; or why not, and what adds it.
+    found: Result<String, String>,
+}
+
+/// Simulators that native plugins drive: the package of Python that brings each.
+const SIMULATORS: [(&str, &str, &str); 3] = [
+    ("MuJoCo", "mujoco", "mujoco==2.3.7 gymnasium"),
+    ("Atari (ALE)", "ale-py", "ale-py==0.12.1"),
+    ("Procgen", "procgen-mirror", "procgen-mirror==0.10.7"),
+];
+
+impl Doctor {
+    /// # Errors
+    /// The sandbox does not work: without it nothing does.
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        let here = Path::new(".");
+        let sandbox = sandbox(registry);
+        let broken = sandbox.is_err();
+        let mut findings = vec![
+            Finding { name: "processor", found: Ok(processor()) },
+            Finding { name: "sandbox", found: sandbox },
+            Finding { name: "CUDA", found: cuda() },
+            Finding { name: "plugins", found: plugins(registry) },
+        ];
+        for (name, found) in toolchains(here) {
+            findings.push(Finding { name, found: found.map_err(|error| error.to_string()) });
+        }
+        for (name, package, install) in SIMULATORS {
+            let missing = || format!("not here; install it:\n    python3 -m pip install {install}");
+            let found = python_package(here, package).map(|version| format!("{package} {version}"));
+            findings.push(Finding { name, found: found.ok_or_else(missing) });
+        }
+        if self.json {
+            let object = |finding: &Finding| match &finding.found {
+                Ok(what) => json!({ "name": finding.name, "found": true, "what": what }),
+                Err(why) => json!({ "name": finding.name, "found": false, "what": why }),
+            };
+            print_json(&findings.iter().map(object).collect::<Vec<_>>())?;
+        } else {
+            for Finding { name, found } in &findings {
+                let (sign, what) = match found {
+                    Ok(what) => ('✓', what),
+                    Err(why) => ('–', why),
+                };
+                say(&format!("{sign} {name:21} {}", what.replace('\n', "\n                        ")))?;
+            }
+        }
+        match broken {
+            true => Err(Error::usage("plugins cannot run in the sandbox here")),
+            false => Ok(()),
+        }
+    }
+}
+
+fn processor() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    #[cfg(target_arch = "x86_64")]
+    let kernels = match (is_x86_feature_detected!("avx512f"), is_x86_feature_detected!("avx2")) {
+        (true, _) => "AVX-512",
+        (false, true) => "AVX2",
+        _ => "SSE2 only: several times slower than with AVX2",
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let kernels = std::env::consts::ARCH;
+    format!("{cores} cores, {kernels}")
+}
+
+/// Runs the cart-pole's component.
+fn sandbox(registry: &Registry) -> Result<String, String> {
+    let mut environments =
+        registry.make_environments("nd-cartpole", &[], 1).map_err(|error| error.to_string())?;
+    environments.reset(&[0]).map_err(|error| error.to_string())?;
+    Ok("components run".into())
+}
+
+fn cuda() -> Result<String, String> {
+    match Device::named("cuda", 1) {
+        Ok(device) => Ok(device.name()),
+        Err(Error::Device { what, .. }) => Err(what),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn plugins(registry: &Registry) -> Result<String, String> {
+    let count = |of: &dyn Fn(&&crate::plugin::Entry) -> bool| registry.entries().iter().filter(of).count();
+    let built_in = count(&|entry| entry.loader == Loader::Builtin);
+    let found = count(&|entry| entry.loader != Loader::Builtin);
+    let rejected = count(&|entry| entry.rejected.is_some());
+    let folder = install::folder()
+        .map_or("nowhere: this user has no data folder".into(), |folder| folder.display().to_string());
+    let rejected = match rejected {
+        0 => String::new(),
+        n => format!("; {n} cannot be used (`potstill plugin list` says why)"),
+    };
+    Ok(format!("{built_in} built in, {found} found{rejected}; `plugin install` puts them into {folder}"))
+}
