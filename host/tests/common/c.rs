@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Compiles C against today's header into a library in a folder of this process.
 pub(crate) fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
@@ -13,6 +14,10 @@ pub(crate) fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
 pub(crate) fn compile_against(headers: &str, source: &str, name: &str, flags: &[&str]) -> PathBuf {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| tempfile::tempdir().unwrap()).path();
+    // Tests run at once, and may compile the same.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let folder = folder.join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
+    std::fs::create_dir(&folder).unwrap();
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let output =
         folder.join(format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));

@@ -1,6 +1,6 @@
 //! Native plugins in processes of their own: what crashes, hangs or exits there becomes an error here.
 //!
-//! The process is the `potstill` program itself, started with a hidden command ([`serve`]), which loads one library and
+//! The process is the `potstill` program itself, started with a hidden command ([`serve()`]), which loads one library and
 //! runs it behind [`native`](super::native) as the host would. Between the two are
 //!
 //! ```text
