@@ -6,7 +6,8 @@ use potstill::author::conformance::{Finding, Report, Subject, Verdict, checks};
 use potstill::plugin::Registry;
 use potstill_plugin_api::Role;
 
-use crate::native::{compile, hostile};
+use crate::c::compile;
+use crate::native::hostile;
 use crate::{registry, repository, settings};
 
 fn find(registry: &Registry, role: Role, id: &str, options: &[(&str, &str)], only: &[&str]) -> Vec<Finding> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use potstill::engine::optimiser::Adam;
+use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
 use potstill::graph::Graph;
@@ -163,7 +163,7 @@ fn an_objective_of_0_1() {
         let task = Task { observation: space, action: Space::Discrete { n: 2 }, instances: 3, outputs: 2 };
         let reinforce = registry.objective("frozen/reinforce", &[], &task).unwrap();
         let rule = UpdateRule {
-            adam: Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 },
+            optimiser: Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
             max_grad_norm: 0.5,
             joint_norm: false,
             value_coefficient: 0.5,
