@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::learner::LearnerDistribution;
+use super::learner::{LearnerDistribution, Parameter};
 use super::normalize::Moments;
 use super::objective::Objective;
 use super::optimiser::Schedule;
@@ -72,6 +72,8 @@ pub struct Training<'a> {
 
 /// The plans of one architecture.
 struct Programs {
+    /// The parameters of the learner as it was drawn: one of this name must have the same.
+    drawn: Vec<Parameter>,
     student: Student,
     teach: Plan,
     updates: HashMap<usize, Update>,
@@ -183,8 +185,7 @@ impl<'a> Training<'a> {
             learner.draw(&d.observation, d.network_outputs(), derived(self.seed, "architecture", number))?;
         let architecture = drawn.name().to_owned();
         let programs = match self.programs.entry(architecture.clone()) {
-            // A student may have a parameter more, its deviations.
-            Entry::Occupied(known) if !known.get().student.parameters().starts_with(drawn.parameters()) => {
+            Entry::Occupied(known) if known.get().drawn != drawn.parameters() => {
                 return Err(Error::Plugin {
                     plugin: learner.id().to_owned(),
                     function: "name".into(),
@@ -193,9 +194,10 @@ impl<'a> Training<'a> {
             }
             Entry::Occupied(programs) => programs.into_mut(),
             Entry::Vacant(place) => {
+                let parameters = drawn.parameters().to_vec();
                 let student = Student::new(drawn, d)?;
                 let teach = programs::teach(&student, objective, d)?;
-                place.insert(Programs { student, teach, updates: HashMap::new() })
+                place.insert(Programs { drawn: parameters, student, teach, updates: HashMap::new() })
             }
         };
         let mut stream = stream(self.seed, "learner", number);
