@@ -112,6 +112,7 @@ impl Info {
                 "loader": entry.loader.to_string(),
                 "version": entry.version,
                 "path": entry.path,
+                "permissions": entry.permissions(),
                 "sha256": description.sha256,
             }));
         }
@@ -124,6 +125,7 @@ impl Info {
             ("step limit", steps),
             ("loader", format!("{} {}", entry.loader, entry.version)),
             ("path", entry.path.as_ref().map_or("inside potstill".into(), |p| p.display().to_string())),
+            ("may", entry.permissions()),
             ("sha256", description.sha256.clone()),
         ] {
             say(&format!("{name:12} {value}"))?;
@@ -145,6 +147,7 @@ impl Info {
                 "loader": entry.loader.to_string(),
                 "version": entry.version,
                 "path": entry.path,
+                "permissions": entry.permissions(),
                 "sha256": entry.sha256,
             }));
         }
@@ -154,6 +157,7 @@ impl Info {
             ("summary", entry.summary.clone()),
             ("loader", format!("{} {}", entry.loader, entry.version)),
             ("path", entry.path.as_ref().map_or("inside potstill".into(), |p| p.display().to_string())),
+            ("may", entry.permissions()),
         ] {
             say(&format!("{name:12} {value}"))?;
         }

@@ -514,6 +514,19 @@ impl Registry {
 }
 
 impl Entry {
+    /// What its code may do.
+    pub fn permissions(&self) -> String {
+        let Limits { memory_mib, step_seconds, start_seconds } = self.limits;
+        match self.loader {
+            Loader::Native => "all that its user may, outside the sandbox".into(),
+            Loader::Builtin if self.sha256.is_empty() => "part of the program".into(),
+            Loader::Wasm | Loader::Builtin => format!(
+                "computes in the sandbox: no files, network or clock; {memory_mib} MiB, {step_seconds} s a step, \
+                 {start_seconds} s to start"
+            ),
+        }
+    }
+
     /// The id as text.
     pub(super) fn named(&self) -> Option<String> {
         self.id.as_ref().map(PluginId::to_string)

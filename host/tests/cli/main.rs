@@ -8,6 +8,7 @@ mod interruption;
 mod isolation;
 mod learning;
 mod offline;
+mod pixels;
 mod python;
 mod refusals;
 mod run;
