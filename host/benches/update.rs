@@ -3,7 +3,6 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, SCALARS, Student, Trained, UpdateRule, sample, update};
 use potstill::engine::random::stream;
@@ -42,8 +41,7 @@ fn planned(criterion: &mut Criterion) {
     let critic = Student::critic(mlp.draw(&observation, 1, 0).expect("an MLP"), &d).expect("an MLP");
     let task = Task { observation, action: Space::Discrete { n: ACTIONS }, instances: K, outputs: ACTIONS };
     let objective = registry.objective("ppmo", &[], &task).expect("PPMO");
-    let optimiser = Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 });
-    let rule = UpdateRule { optimiser, max_grad_norm: 0.5, joint_norm: false, value_coefficient: 0.5 };
+    let rule = UpdateRule::default();
     let plan = update(&student, &critic, &*objective, &rule, &d, ROWS).expect("a plan").plan;
     let fresh = sample(&student, &device, &mut random);
     let trained = Trained::new(&student, &critic, objective.theta());

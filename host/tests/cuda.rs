@@ -1,6 +1,5 @@
 //! The same plan on the CPU and on a GPU. Where there is no GPU, `--device cuda` gives one clear error.
 use potstill::Error;
-use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, SCALARS, Student, Trained, UpdateRule, update};
 use potstill::execute::Device;
@@ -18,8 +17,7 @@ fn outer_update(device: &Device) -> Vec<Vec<f32>> {
     let critic = Student::critic(mlp.draw(&observation, 1, 0).unwrap(), &d).unwrap();
     let task = Task { observation, action: Space::Discrete { n: 4 }, instances: 3, outputs: 4 };
     let objective = registry.objective("ppmo", &[], &task).unwrap();
-    let optimiser = Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 });
-    let rule = UpdateRule { optimiser, max_grad_norm: 0.5, joint_norm: false, value_coefficient: 0.5 };
+    let rule = UpdateRule::default();
     let plan = update(&student, &critic, &*objective, &rule, &d, ROWS).unwrap().plan;
     let wave = |n: usize, at: usize| -> Vec<f32> { (0..n).map(|i| ((i * 7 + at) as f32).sin()).collect() };
 

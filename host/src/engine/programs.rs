@@ -3,7 +3,7 @@ use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
 
 use super::learner::{self, Learner, Parameter};
 use super::objective::{Judged, Network, Objective, Outer, merge};
-use super::optimiser::{Optimiser, clip_by_norm};
+use super::optimiser::{Adam, Optimiser, clip_by_norm};
 use super::policy::{Gaussian, LOG_STD, Policy};
 use super::random::stream;
 use crate::error::{Error, Result};
@@ -50,6 +50,18 @@ pub struct UpdateRule {
     pub joint_norm: bool,
     /// Weight of the critic's loss (matters under a joint norm only).
     pub value_coefficient: f64,
+}
+
+impl Default for UpdateRule {
+    /// Those of PPMO on cart-pole.
+    fn default() -> Self {
+        UpdateRule {
+            optimiser: Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
+            max_grad_norm: 0.5,
+            joint_norm: false,
+            value_coefficient: 0.5,
+        }
+    }
 }
 
 /// A learner whose parameters are split into ξ and φ.

@@ -1,6 +1,5 @@
 //! Learners and objectives in every language: what they trace is what Rust's trace.
 use potstill::engine::objective::Objective;
-use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
 use potstill::graph::Graph;
@@ -50,12 +49,7 @@ pub(crate) fn planned(registry: &Registry, id: &str, settings: &[(&str, &str)]) 
     let student = Student::new(mlp.draw(&space, 2, 0).unwrap(), &d).unwrap();
     let critic = Student::critic(mlp.draw(&space, 1, 0).unwrap(), &d).unwrap();
     let objective = objective(registry, id, settings);
-    let rule = UpdateRule {
-        optimiser: Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
-        max_grad_norm: 0.5,
-        joint_norm: false,
-        value_coefficient: 0.5,
-    };
+    let rule = UpdateRule::default();
     let update = update(&student, &critic, &*objective, &rule, &d, 600).unwrap();
     format!("{:?} {:?} {}", objective.theta(), update.metrics, update.plan)
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
 use potstill::graph::Graph;
@@ -162,12 +161,7 @@ fn an_objective_of_0_1() {
         let critic = Student::critic(mlp.draw(&space, 1, 0).unwrap(), &d).unwrap();
         let task = Task { observation: space, action: Space::Discrete { n: 2 }, instances: 3, outputs: 2 };
         let reinforce = registry.objective("frozen/reinforce", &[], &task).unwrap();
-        let rule = UpdateRule {
-            optimiser: Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
-            max_grad_norm: 0.5,
-            joint_norm: false,
-            value_coefficient: 0.5,
-        };
+        let rule = UpdateRule::default();
         let update = update(&student, &critic, &*reinforce, &rule, &d, 600).unwrap();
         assert!(update.metrics.iter().any(|name| name == "loss/entropy"), "{:?}", update.metrics);
         plans.push(format!("{:?} {}", reinforce.theta(), update.plan));

@@ -6,7 +6,6 @@ mod learner;
 mod objective;
 
 use potstill::engine::objective::Objective;
-use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, Update, UpdateRule, act, teach, update};
 use potstill::plugin::Registry;
@@ -45,12 +44,7 @@ fn trace(student: &Student, objective: &dyn Objective) -> potstill::Result<Updat
     let d = dimensions();
     let mlp = registry(&[]).learner("mlp", &settings(&[("width", "8")]))?;
     let critic = Student::critic(mlp.draw(&d.observation, 1, 0)?, &d)?;
-    let rule = UpdateRule {
-        optimiser: Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
-        max_grad_norm: 0.5,
-        joint_norm: false,
-        value_coefficient: 0.5,
-    };
+    let rule = UpdateRule::default();
     teach(student, objective, &d)?;
     act(student, &d, 5)?;
     update(student, &critic, objective, &rule, &d, 7)

@@ -2,7 +2,6 @@
 //! `POTSTILL_REBUILT` names a folder with components and libraries that were just built from source.
 use std::path::PathBuf;
 
-use potstill::engine::optimiser::{Adam, Optimiser};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
 use potstill::graph::Graph;
@@ -98,12 +97,7 @@ fn objectives() {
         let critic = Student::critic(mlp.draw(&space, 1, 0).unwrap(), &d).unwrap();
         let task = Task { observation: space, action: Space::Discrete { n: 2 }, instances: 3, outputs: 2 };
         let ppmo = registry.objective("ppmo", &settings(&[("clip", "0.3")]), &task).unwrap();
-        let rule = UpdateRule {
-            optimiser: Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
-            max_grad_norm: 0.5,
-            joint_norm: false,
-            value_coefficient: 0.5,
-        };
+        let rule = UpdateRule::default();
         let update = update(&student, &critic, &*ppmo, &rule, &d, 600).unwrap();
         // The plan is all that runs: equal plans give equal meta-gradients, at equal speed.
         let seen = format!("{:?} {:?} {}", ppmo.theta(), update.metrics, update.plan);
