@@ -51,10 +51,12 @@ impl LearnerArguments {
                 *config = named;
             }
         }
-        for (name, value) in to_options(&self.learner_set) {
-            config.set(&name, value).map_err(Error::Usage)?;
-        }
-        Ok(())
+        self.set_options(config)
+    }
+
+    fn set_options(&self, config: &mut LearnerConfig) -> Result<()> {
+        let mut options = to_options(&self.learner_set).into_iter();
+        options.try_for_each(|(name, value)| config.set(&name, value)).map_err(Error::Usage)
     }
 
     /// The learners asked for in place of a dataset's own, if any are. Options alone change the dataset's own.
@@ -70,9 +72,7 @@ impl LearnerArguments {
             true => LearnerConfig::of_part(own).map_err(Error::Usage)?,
             false => LearnerConfig::parse(&self.learner).map_err(Error::Usage)?,
         };
-        for (name, value) in to_options(&self.learner_set) {
-            config.set(&name, value).map_err(Error::Usage)?;
-        }
+        self.set_options(&mut config)?;
         learners(registry, &config).map(Some)
     }
 }

@@ -17,6 +17,9 @@ pub enum Actor {
     Random(Box<DatasetEnvironment>),
 }
 
+/// Describes the policy for observations, as [`episodes`] asks for it.
+type Outputs<'a> = dyn Fn(&[f32]) -> Vec<f32> + 'a;
+
 /// As many episodes as this are played at a time.
 const AT_ONCE: usize = 64;
 
@@ -29,7 +32,7 @@ impl Actor {
         Ok(Actor::Random(Box::new(find_environment(registry, id, settings)?)))
     }
 
-    /// Plays `count` whole episodes and gives all transitions, episode by episode.
+    /// Plays `count` whole episodes and gives all transitions, episode by episode. Random actions are always sampled.
     ///
     /// # Errors
     /// A plugin's, or a policy that is not a number.
@@ -40,7 +43,7 @@ impl Actor {
         acting: Acting,
         seed: u64,
     ) -> Result<Transitions> {
-        let (environment, policy) = match self {
+        let (environment, who) = match self {
             Actor::Agent(agent) => (agent.environment(), agent.to_string()),
             Actor::Random(environment) => (&**environment, "random actions".into()),
         };
@@ -54,23 +57,22 @@ impl Actor {
         let mut environments = make_environments(registry, environment, copies)?;
         let mut recorder = Recorder::new(environment, copies);
         let mut random = stream(seed, "collect", 0);
-        let kind = Policy::Categorical(actions);
-        match self {
-            Actor::Agent(agent) => {
-                let outputs = agent.outputs(copies)?;
-                let environments = environments.as_mut();
-                episodes(environments, &outputs, kind, acting, count, &mut random, &mut recorder)?;
-            }
+        let acting = match self {
+            Actor::Agent(_) => acting,
+            Actor::Random(_) => Acting::Sampled,
+        };
+        let outputs: Box<Outputs<'_>> = match self {
+            Actor::Agent(agent) => Box::new(agent.outputs(copies)?),
             Actor::Random(_) => {
                 let equal = vec![-(actions as f32).ln(); actions * copies];
-                let (environments, sampled) = (environments.as_mut(), Acting::Sampled);
-                let outputs = |_: &[f32]| equal.clone();
-                episodes(environments, &outputs, kind, sampled, count, &mut random, &mut recorder)?;
+                Box::new(move |_| equal.clone())
             }
-        }
+        };
+        let (policy, copies) = (Policy::Categorical(actions), environments.as_mut());
+        episodes(copies, &*outputs, policy, acting, count, &mut random, &mut recorder)?;
         let software = format!("potstill {}", env!("CARGO_PKG_VERSION"));
         let environment = environment.clone();
-        Ok(recorder.finish(TransitionsInfo { environment, policy, acting, seed, software }))
+        Ok(recorder.finish(TransitionsInfo { environment, policy: who, acting, seed, software }))
     }
 }
 

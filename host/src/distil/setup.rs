@@ -105,6 +105,7 @@ impl<'a> Setup<'a> {
             meta_epochs: self.config.meta_epochs,
             inner_lr: self.config.dataset.inner_lr.map(|rate| rate as f32),
             normalize_observations: self.config.normalize.observations == Some(true),
+            normalize_rewards: self.config.normalize.rewards == Some(true),
             rule: UpdateRule {
                 optimiser: match optimiser.kind {
                     OptimiserKind::Adam => {
@@ -131,7 +132,6 @@ impl<'a> Setup<'a> {
             gamma: ppo.gamma as f32,
             lambda: ppo.lambda as f32,
             reward_scale: ppo.reward_scale as f32,
-            normalize_rewards: self.config.normalize.rewards == Some(true),
         }
     }
 

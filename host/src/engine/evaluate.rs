@@ -162,7 +162,8 @@ pub fn episodes(
                     "the learner's policy is not a number: this dataset does not teach it",
                 ));
             }
-            let actions = clamp(&policy.choose(&described, acting, random).actions, &space);
+            let chosen = policy.choose(&described, acting, random);
+            let actions = clamp(&chosen.actions, &space);
             let transition = environments.step(&actions)?;
             watch.stepped(&actions, transition, &playing);
             watch.observed(&transition.observations);

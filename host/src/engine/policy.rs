@@ -1,4 +1,5 @@
 //! What a policy's outputs mean: a distribution of actions.
+use std::borrow::Cow;
 use std::f64::consts::PI;
 
 use potstill_plugin_api::{Init, Space};
@@ -145,16 +146,16 @@ pub struct Chosen {
 
 /// Clamps numbers to the bounds of their box, as an environment gets them. What a policy learns from are the actions
 /// that it drew.
-pub fn clamp(actions: &Actions, space: &Space) -> Actions {
+pub fn clamp<'a>(actions: &'a Actions, space: &Space) -> Cow<'a, Actions> {
     let (Actions::Continuous(numbers), Space::Box { low, high, .. }) = (actions, space) else {
-        return actions.clone();
+        return Cow::Borrowed(actions);
     };
     // One bound for all elements, or one each.
     let bound = |bounds: &[f32], i: usize| bounds[i % bounds.len()];
     let size = space.size();
     let clamped =
         numbers.iter().enumerate().map(|(i, v)| v.max(bound(low, i % size)).min(bound(high, i % size)));
-    Actions::Continuous(clamped.collect())
+    Cow::Owned(Actions::Continuous(clamped.collect()))
 }
 
 /// Draws an index from log-probabilities.
@@ -210,7 +211,7 @@ impl Learner for Gaussian {
             return self.means.forward(parameters, observations);
         };
         let means = self.means.forward(own, observations)?;
-        let log_stds = &means * 0.0 + log_std;
+        let log_stds = log_std.broadcast_to(&means.shape());
         Ok(Tensor::concat(&[&means, &log_stds], -1).unwrap_or(means))
     }
 }
@@ -249,6 +250,6 @@ mod tests {
         let greedy = policy.choose(&row, Acting::Greedy, &mut stream(1, "test", 0)).actions;
         assert_eq!(greedy, Actions::Continuous(vec![0.5, -2.0]));
         let space = Space::Box { shape: vec![2], low: vec![-1.0], high: vec![0.25, 9.0] };
-        assert_eq!(clamp(&greedy, &space), Actions::Continuous(vec![0.25, -1.0]));
+        assert_eq!(*clamp(&greedy, &space), Actions::Continuous(vec![0.25, -1.0]));
     }
 }

@@ -33,8 +33,6 @@ pub struct Hyperparameters {
     pub lambda: f32,
     /// Multiplies rewards for the critic and the advantages (not for reported returns).
     pub reward_scale: f32,
-    /// Divides them by the running deviation of their discounted sums, too.
-    pub normalize_rewards: bool,
 }
 
 /// One distillation in progress.
@@ -85,10 +83,12 @@ impl<'a> Ppmo<'a> {
             experience.push(self.experience(environments.as_mut(), number)?);
         }
         // What rewards are worth is known better with those of this meta-epoch.
-        for (_, rollout) in &experience {
-            let ended = |i: usize| rollout.terminated[i] || rollout.truncated[i];
-            let sums = discounted(&rollout.rewards, ended, rollout.environments, self.hyper.gamma);
-            self.training.rewarded.update(&sums);
+        if let Some(rewarded) = &mut self.training.rewarded {
+            for (_, rollout) in &experience {
+                let ended = |i: usize| rollout.terminated[i] || rollout.truncated[i];
+                let sums = discounted(&rollout.rewards, ended, rollout.environments, self.hyper.gamma);
+                rewarded.update(&sums);
+            }
         }
         let batches = experience
             .into_iter()
@@ -160,8 +160,8 @@ impl<'a> Ppmo<'a> {
         let last = self.values(&rollout.last_observations)?;
         let finals = self.values(&rollout.final_observations)?;
         let next_values = rollout.next_values(&values, &last, &finals);
-        let deviation = (self.training.rewarded.variance[0] + 1e-8).sqrt();
-        let scale = self.hyper.reward_scale / if self.hyper.normalize_rewards { deviation } else { 1.0 };
+        let deviation = self.training.rewarded.as_ref().map(|rewarded| (rewarded.variance[0] + 1e-8).sqrt());
+        let scale = self.hyper.reward_scale / deviation.unwrap_or(1.0);
         let rewards: Vec<f32> = rollout.rewards.iter().map(|r| r * scale).collect();
         let trajectories = Trajectories {
             environments: rollout.environments,

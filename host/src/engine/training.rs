@@ -26,6 +26,8 @@ pub struct Rates {
     pub inner_lr: Option<f32>,
     /// Bring observations to mean 0 and variance 1.
     pub normalize_observations: bool,
+    /// Divide rewards by the running deviation of their discounted sums.
+    pub normalize_rewards: bool,
     /// How gradients become updates.
     pub rule: UpdateRule,
 }
@@ -59,8 +61,8 @@ pub struct Training<'a> {
     state: Vec<Tensor>,
     /// Of the observations, where they are normalised.
     pub observed: Option<Moments>,
-    /// Of discounted sums of rewards.
-    pub rewarded: Moments,
+    /// Of discounted sums of rewards, where rewards are normalised.
+    pub rewarded: Option<Moments>,
     /// Meta-epochs done.
     pub meta_epoch: u64,
     /// Outer updates done.
@@ -160,6 +162,7 @@ impl<'a> Training<'a> {
         for _ in 0..2 {
             state.extend(trained.shapes.iter().map(|s| device.tensor(&vec![0.0; size(s)], s)));
         }
+        let rewarded = rates.normalize_rewards.then(|| Moments::new(1));
         let observed = rates.normalize_observations.then(|| Moments::new(dimensions.observation.size()));
         Ok(Training {
             device,
@@ -170,7 +173,7 @@ impl<'a> Training<'a> {
             trained,
             state,
             observed,
-            rewarded: Moments::new(1),
+            rewarded,
             meta_epoch: 0,
             updates: 0,
             steps: 0,
@@ -285,10 +288,9 @@ impl<'a> Training<'a> {
     /// shape, numbers.
     pub fn state(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
         let mut state = self.trained_state();
-        let moments = [("observed", self.observed.as_ref()), ("rewarded", Some(&self.rewarded))];
-        for (name, Moments { count, mean, variance }) in
-            moments.into_iter().filter_map(|(n, m)| Some((n, m?)))
-        {
+        let moments = [("observed", &self.observed), ("rewarded", &self.rewarded)];
+        for (name, moments) in moments {
+            let Some(Moments { count, mean, variance }) = moments else { continue };
             state.push((format!("{name}/count"), vec![], vec![*count]));
             state.push((format!("{name}/mean"), vec![mean.len()], mean.clone()));
             state.push((format!("{name}/variance"), vec![variance.len()], variance.clone()));
@@ -325,17 +327,15 @@ impl<'a> Training<'a> {
         let restored =
             trained.iter().map(|(name, shape, _)| Ok(self.device.tensor(&find(name, shape)?, shape)));
         self.state = restored.collect::<Result<_>>()?;
-        let moments = |name: &str, width: usize| -> Result<Moments> {
-            Ok(Moments {
+        for (name, moments) in [("observed", &mut self.observed), ("rewarded", &mut self.rewarded)] {
+            let Some(moments) = moments else { continue };
+            let width = moments.mean.len();
+            *moments = Moments {
                 count: find(&format!("{name}/count"), &[])?[0],
                 mean: find(&format!("{name}/mean"), &[width])?,
                 variance: find(&format!("{name}/variance"), &[width])?,
-            })
-        };
-        if let Some(observed) = &mut self.observed {
-            *observed = moments("observed", observed.mean.len())?;
+            };
         }
-        self.rewarded = moments("rewarded", 1)?;
         Ok(())
     }
 }

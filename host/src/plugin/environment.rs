@@ -1,4 +1,6 @@
 //! The environment role as the engine sees it: N environments stepped by one call, whoever loaded them.
+use std::ops::Range;
+
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
 use crate::error::Result;
@@ -39,9 +41,14 @@ pub struct Transition {
 impl Observations {
     /// Appends the observations as `f32` (bytes scaled to 0–1, as a learner gets them).
     pub fn extend_f32(&self, out: &mut Vec<f32>) {
+        self.extend_f32_of(0..self.len(), out);
+    }
+
+    /// As [`Self::extend_f32`], of the scalars in `place`.
+    pub fn extend_f32_of(&self, place: Range<usize>, out: &mut Vec<f32>) {
         match self {
-            Observations::Float(values) => out.extend_from_slice(values),
-            Observations::Byte(values) => out.extend(values.iter().map(|&v| f32::from(v) / 255.0)),
+            Observations::Float(values) => out.extend_from_slice(&values[place]),
+            Observations::Byte(values) => out.extend(values[place].iter().map(|&v| f32::from(v) / 255.0)),
         }
     }
 

@@ -205,10 +205,8 @@ impl Registry {
         let is = |entry: &&Entry| {
             entry.id.as_ref().is_some_and(|known| known.to_string() == id || known.base() == id)
         };
-        let in_file = |entry: &&Entry| entry.path.is_some();
-        let mut all = self.entries.iter().filter(is);
         let known = self.entries.iter().filter_map(Entry::named).collect::<Vec<_>>();
-        self.entries.iter().filter(is).find(in_file).or_else(|| all.next()).ok_or_else(|| {
+        self.entries.iter().filter(is).min_by_key(|entry| entry.path.is_none()).ok_or_else(|| {
             let hint = did_you_mean(id, known.iter().map(String::as_str));
             Error::usage(format!("there is no plugin `{id}`.{hint}"))
         })

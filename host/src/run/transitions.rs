@@ -107,11 +107,7 @@ impl Transitions {
         let width = self.observations.len() / self.len().max(1);
         let mut out = Vec::with_capacity(rows.len() * width);
         for &row in rows {
-            let place = row * width..(row + 1) * width;
-            match &self.observations {
-                Observations::Float(values) => out.extend_from_slice(&values[place]),
-                Observations::Byte(values) => out.extend(values[place].iter().map(|&v| f32::from(v) / 255.0)),
-            }
+            self.observations.extend_f32_of(row * width..(row + 1) * width, &mut out);
         }
         out
     }

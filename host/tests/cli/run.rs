@@ -1,5 +1,6 @@
 //! `distill`: what a run leaves, and what it depends on.
 use crate::{Outcome, Place, list, metrics, read};
+use potstill::run::Checkpoint;
 use serde_json::Value;
 
 #[test]
@@ -15,6 +16,11 @@ fn leaves_a_whole_run_directory() {
                     report.html tensorboard versions.json";
     assert_eq!(list(&run).join(" "), expected);
     assert!(list(&run.join("checkpoints")).contains(&"checkpoint-00000008.safetensors".to_owned()));
+    // Moments are kept where they are used: checkpoints of runs that normalise nothing are as they were before.
+    let checkpoint = Checkpoint::load(run.join("checkpoints/checkpoint-00000008.safetensors")).unwrap();
+    assert!(
+        checkpoint.tensors.iter().all(|t| !t.name.starts_with("observed") && !t.name.starts_with("rewarded"))
+    );
     let events = list(&run.join("tensorboard"));
     assert!(events.len() == 1 && events[0].starts_with("events.out.tfevents."), "{events:?}");
     let epochs: Vec<_> = metrics(&run).iter().map(|record| record["meta_epoch"].as_u64().unwrap()).collect();
