@@ -1,11 +1,11 @@
 /* Three environments in one library: two versions of a counter, and one whose simulation fails in every third step of an
- * episode if it is told to. Drawn, each shows the host's setup folder. With -DMODE the chain of plugins is broken. */
+ * episode where the action is 1. Drawn, each shows the host's setup folder. With -DMODE something is wrong. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "potstill.h"
 
-enum { GOOD, CIRCLE, SAME_ID, SECOND_BROKEN, TOO_MANY, TWO_RELEASES };
+enum { GOOD, CIRCLE, SAME_ID, SECOND_BROKEN, TOO_MANY, TWO_RELEASES, FAULT_WITHOUT_END };
 #ifndef MODE
 #define MODE GOOD
 #endif
@@ -63,6 +63,7 @@ static int32_t step(potstill_environments *e, const void *actions, potstill_tran
         t->truncated[i] = fault || e->counts[i] == e->length;
         if (t->truncated[i]) *final++ = (float)e->counts[i], e->counts[i] = 0;
         ((float *)t->observations)[i] = (float)e->counts[i];
+        if (IS(FAULT_WITHOUT_END)) fault = 1;
         if (fault && t->struct_size >= sizeof *t && t->faults) t->faults[i] = 1;
     }
     return POTSTILL_OK;

@@ -12,6 +12,8 @@ mod pixels;
 mod python;
 mod refusals;
 mod run;
+#[cfg(target_os = "linux")]
+mod several;
 
 #[path = "../common/c.rs"]
 mod c;
