@@ -13,6 +13,8 @@ mod python;
 mod refusals;
 mod run;
 #[cfg(target_os = "linux")]
+mod setup;
+#[cfg(target_os = "linux")]
 mod several;
 
 #[path = "../common/c.rs"]
