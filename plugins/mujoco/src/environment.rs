@@ -148,8 +148,13 @@ impl<T: Task> Environment for Mujoco<T> {
 
     fn spec(&self) -> Spec {
         let size = self.observation.len();
-        let (low, high) =
-            self.simulation.model.control_range().iter().map(|[low, high]| (*low as f32, *high as f32)).unzip();
+        let (low, high) = self
+            .simulation
+            .model
+            .control_range()
+            .iter()
+            .map(|[low, high]| (*low as f32, *high as f32))
+            .unzip();
         Spec {
             observation: Space::Box {
                 shape: vec![size],
@@ -177,7 +182,9 @@ impl<T: Task> Environment for Mujoco<T> {
         let judged = self.advance(action);
         self.write(observation);
         match judged {
-            Ok(Judgement { reward, terminated }) => Step { reward: reward as f32, terminated, truncated: false },
+            Ok(Judgement { reward, terminated }) => {
+                Step { reward: reward as f32, terminated, truncated: false }
+            }
             Err(fault) => {
                 self.fault = Some(fault);
                 Step { reward: 0.0, terminated: false, truncated: true }

@@ -8,6 +8,8 @@ mod locate;
 mod numpy;
 mod simulation;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 pub use environment::Mujoco;
 pub use tasks::{

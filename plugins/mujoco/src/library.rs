@@ -87,12 +87,14 @@ fn dlopen(path: &Path) -> Result<libloading::Library, libloading::Error> {
 
 fn load(path: &Path) -> Result<Library, String> {
     let shown = path.display();
-    let handle =
-        Box::leak(Box::new(dlopen(path).map_err(|e| format!("{shown} cannot be loaded as MuJoCo's library: {e}"))?));
+    let handle = Box::leak(Box::new(
+        dlopen(path).map_err(|e| format!("{shown} cannot be loaded as MuJoCo's library: {e}"))?,
+    ));
     // SAFETY: the types are those of mujoco.h, for all known versions (`int` and `unsigned` flags alike).
     unsafe {
         let version: unsafe extern "C-unwind" fn() -> c_int = symbol(handle, path, c"mj_version")?;
-        let release: unsafe extern "C-unwind" fn() -> *const c_char = symbol(handle, path, c"mj_versionString")?;
+        let release: unsafe extern "C-unwind" fn() -> *const c_char =
+            symbol(handle, path, c"mj_versionString")?;
         let version = version();
         let layout = KNOWN.iter().map(|(_, layout)| layout).find(|layout| layout.version == version);
         let layout = layout.ok_or_else(|| {

@@ -87,8 +87,12 @@ impl Search {
     }
 
     fn error(&self, what: &str) -> String {
-        let places: Vec<&str> =
-            self.places.iter().map(|place| place.name.as_str()).chain(self.missing.iter().map(String::as_str)).collect();
+        let places: Vec<&str> = self
+            .places
+            .iter()
+            .map(|place| place.name.as_str())
+            .chain(self.missing.iter().map(String::as_str))
+            .collect();
         format!(
             "{what} was not found in: {}; `potstill plugin setup mujoco` installs it, and so does \
              `python3 -m pip install mujoco=={} gymnasium`",
@@ -112,7 +116,7 @@ fn installed(setup: &Path) -> Vec<PathBuf> {
 }
 
 /// `libmujoco.so.2.3.7`, `libmujoco.3.3.7.dylib`, `mujoco.dll`.
-fn library_in(folder: &Path) -> Option<PathBuf> {
+pub(crate) fn library_in(folder: &Path) -> Option<PathBuf> {
     let is_library = |name: &str| {
         name.starts_with("libmujoco.so")
             || (name.starts_with("libmujoco.") && name.ends_with(".dylib"))
@@ -136,7 +140,8 @@ fn ask(python: &str) -> Result<Vec<PathBuf>, String> {
     if !answer.status.success() {
         return Err("it does not run".into());
     }
-    let mut folders: Vec<PathBuf> = String::from_utf8_lossy(&answer.stdout).lines().map(PathBuf::from).collect();
+    let mut folders: Vec<PathBuf> =
+        String::from_utf8_lossy(&answer.stdout).lines().map(PathBuf::from).collect();
     folders.dedup();
     Ok(folders)
 }

@@ -1,7 +1,10 @@
 //! Sums in the order of NumPy, whose last bits rewards and observations have.
 
 /// A number that NumPy sums.
-pub(crate) trait Number: Copy + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> + Default {}
+pub(crate) trait Number:
+    Copy + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> + Default
+{
+}
 impl Number for f32 {}
 impl Number for f64 {}
 
@@ -25,9 +28,9 @@ fn sum_of<T: Number>(values: &[T], of: impl Fn(T) -> T + Copy) -> T {
         return sum_of(&values[..half], of) + sum_of(&values[half..], of);
     }
     let (eights, rest) = values.as_chunks::<8>();
-    let r = eights[1..].iter().fold(eights[0].map(of), |sums, eight| {
-        std::array::from_fn(|i| sums[i] + of(eight[i]))
-    });
+    let r = eights[1..]
+        .iter()
+        .fold(eights[0].map(of), |sums, eight| std::array::from_fn(|i| sums[i] + of(eight[i])));
     let sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
     rest.iter().fold(sum, |sum, v| sum + of(*v))
 }

@@ -193,9 +193,8 @@ impl Simulation {
         let layout = &library.layout.data;
         // SAFETY: the layout is this version's, and nothing else refers to these arrays, which are two.
         let (qpos, qvel) = unsafe {
-            let array = |offset, length| {
-                from_raw_parts_mut(*self.data.byte_add(offset).cast::<*mut f64>(), length)
-            };
+            let array =
+                |offset, length| from_raw_parts_mut(*self.data.byte_add(offset).cast::<*mut f64>(), length);
             (array(layout.qpos, self.model.nq), array(layout.qvel, self.model.nv))
         };
         noise(qpos, qvel);
@@ -233,7 +232,9 @@ impl Simulation {
         let counts = layout.bad.map(|offset| unsafe { *self.data.byte_add(offset).cast::<i32>() });
         match counts.iter().position(|count| *count != 0) {
             None => Ok(()),
-            Some(what) => Err(format!("the simulation became unstable (not a number, or a huge {})", BAD[what])),
+            Some(what) => {
+                Err(format!("the simulation became unstable (not a number, or a huge {})", BAD[what]))
+            }
         }
     }
 

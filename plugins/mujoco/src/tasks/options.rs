@@ -36,7 +36,11 @@ pub(super) fn frame_skip<const V: u8>(default: i64) -> Option<OptionSchema> {
 }
 
 pub(super) fn frames<const V: u8>(options: &Options, default: usize) -> Result<usize, String> {
-    if V < 5 { Ok(default) } else { usize::try_from(options.integer("frame-skip")?).map_err(|e| e.to_string()) }
+    if V < 5 {
+        Ok(default)
+    } else {
+        usize::try_from(options.integer("frame-skip")?).map_err(|e| e.to_string())
+    }
 }
 
 pub(super) fn exclude_positions() -> OptionSchema {
