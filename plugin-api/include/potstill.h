@@ -118,6 +118,9 @@ typedef struct potstill_transition {
     uint8_t *truncated;       /* [N], 0 or 1: cut short, and not terminated */
     void *final_observations; /* room for [N, size]: the last observations of the episodes that ended in this step, and
                                  only those, one after the other in the order of their copies */
+    uint8_t *faults;          /* [N], zeros, or NULL; set to 1 where the simulation failed (it became unstable, say) and
+                                 could not go on. Such an episode is cut short, `truncated`, with a last observation
+                                 that is finite; the host counts it. Say why with host->log, once */
 } potstill_transition;
 
 enum { POTSTILL_RGB = 0, POTSTILL_LINES = 1 };
@@ -385,6 +388,8 @@ typedef struct potstill_host {
     uint32_t reserved;
     const char *version; /* of the program */
     void (*log)(uint32_t level, const char *message);
+    const char *setup; /* the folder into which `potstill plugin setup` puts what plugins need, which need not exist; ""
+                          where the user has none. Never NULL */
 } potstill_host;
 
 /* Who the plugin is and what it does. Must agree with plugin.toml where there is one. */
@@ -402,6 +407,9 @@ typedef struct potstill_plugin_description {
     const void *functions; /* potstill_environment, potstill_learner or potstill_objective */
     /* Of the calling thread's last call that did not return POTSTILL_OK; never NULL. */
     const char *(*last_error)(void);
+    /* The next plugin of this library, each with an id of its own, at most 256; NULL: this is the last. An id without
+     * version means the first of its name. */
+    const struct potstill_plugin_description *next;
 } potstill_plugin_description;
 
 /* The one symbol of the library. Called once for each process that loads it, before anything else; what it returns is

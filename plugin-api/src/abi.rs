@@ -78,7 +78,7 @@ structure! {
     /// `potstill_transition`.
     RawTransition {
         struct_size: u32, reserved: u32, observations: *mut c_void, rewards: *mut f32, terminated: *mut u8,
-        truncated: *mut u8, final_observations: *mut c_void,
+        truncated: *mut u8, final_observations: *mut c_void, faults: *mut u8,
     }
 }
 structure! {
@@ -203,7 +203,7 @@ structure! {
     /// `potstill_host`.
     Host {
         magic: u32, abi_major: u16, abi_minor: u16, struct_size: u32, reserved: u32, version: *const c_char,
-        log: Function<unsafe extern "C" fn(u32, *const c_char)>,
+        log: Function<unsafe extern "C" fn(u32, *const c_char)>, setup: *const c_char,
     }
 }
 structure! {
@@ -212,13 +212,13 @@ structure! {
         magic: u32, abi_major: u16, abi_minor: u16, struct_size: u32, role: u32, id: *const c_char,
         version: *const c_char, summary: *const c_char, options: *const RawOption, option_count: u32, reserved: u32,
         functions: *const c_void, last_error: Function<unsafe extern "C" fn() -> *const c_char>,
+        next: *const Plugin,
     }
 }
 
-/// A structure that plugins hand over with its size. It may become longer; a plugin of an older version hands over a
-/// shorter one.
+/// A structure that one side hands over with its size. It may become longer; an older version's is shorter.
 pub trait Grows: Copy {
-    /// Its size in version 0.1, the least that every plugin has.
+    /// Its size in version 0.1, the least that there is.
     const FIRST: u32;
 
     /// The structure at `from`, with zero for every field that it does not have.
@@ -260,6 +260,8 @@ grows! {
     LearnerFunctions up to forward,
     ObjectiveFunctions up to outer,
     Plugin up to last_error,
+    Host up to log,
+    RawTransition up to final_observations,
 }
 
 /// Declares the numbers of an enumeration, with a table for the test that compares them with the header.

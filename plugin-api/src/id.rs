@@ -23,6 +23,16 @@ impl PluginId {
         &self.base
     }
 
+    /// The id without `namespace/` and `-vN`.
+    pub fn name(&self) -> &str {
+        self.base.rsplit_once('/').map_or(&*self.base, |(_, name)| name)
+    }
+
+    /// What stands before the slash, where there is one.
+    pub fn namespace(&self) -> Option<&str> {
+        self.base.split_once('/').map(|(namespace, _)| namespace)
+    }
+
     /// The `N` of `-vN`.
     pub fn version(&self) -> u32 {
         self.version

@@ -21,7 +21,7 @@ mod version;
 pub use environment::{Autoreset, EnvironmentSpec, Frame};
 pub use id::{PluginId, PluginIdError};
 pub use learner::{Init, LearnerShape};
-pub use manifest::{LimitWishes, Manifest, ManifestError, Role};
+pub use manifest::{LimitWishes, Manifest, ManifestError, Provided, Role};
 pub use objective::{Column, Data, MetaInit, MetaParameter, Task};
 pub use option::{OptionKind, OptionSchema, OptionValue};
 pub use space::{Space, SpaceError};

@@ -36,35 +36,64 @@ pub struct LimitWishes {
     pub start_seconds: Option<f64>,
 }
 
-/// `plugin.toml`: what a user and the host know of a plugin before any of its code runs.
+/// A plugin that a file holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Manifest {
+pub struct Provided {
     /// `name-vN` or `namespace/name-vN`.
     pub id: PluginId,
-    /// What it adds.
+    /// One sentence.
+    pub summary: String,
+}
+
+/// `plugin.toml`: what a user and the host know of a plugin, or of several in one shared library, before any of their
+/// code runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// The plugins, at least one: `id` and `summary` in the file, or `provides` where there are several. The first of a
+    /// name is meant by its id without version.
+    pub provides: Vec<Provided>,
+    /// What each adds.
     pub role: Role,
     /// Release of the binary, `major.minor.patch`.
     pub version: String,
     /// Version of the contract it was built against, e.g. `0.1`; see [`crate::API_VERSION`].
     pub api: String,
-    /// One sentence.
-    pub summary: String,
     /// Who to thank, and to ask.
-    #[serde(default)]
     pub authors: Vec<String>,
     /// An SPDX expression, e.g. `MIT OR Apache-2.0`.
     pub licence: String,
     /// The component's file, beside the manifest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wasm: Option<String>,
     /// The shared library beside the manifest, for a plugin that is native code: `walk` is `libwalk.so` on Linux,
     /// `libwalk.dylib` on macOS, `walk.dll` on Windows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,
     /// Resources beyond the host's defaults.
-    #[serde(default)]
     pub limits: LimitWishes,
+}
+
+/// The file as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Written {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<PluginId>,
+    role: Role,
+    version: String,
+    api: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    summary: Option<String>,
+    #[serde(default)]
+    authors: Vec<String>,
+    licence: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wasm: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    library: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    provides: Vec<Provided>,
+    #[serde(default)]
+    limits: LimitWishes,
 }
 
 /// A manifest that cannot be used.
@@ -78,16 +107,24 @@ impl Manifest {
     /// # Errors
     /// Names the line or the field and says what was expected.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Manifest =
+        let written: Written =
             toml::from_str(text).map_err(|e| ManifestError(e.to_string().trim_end().to_owned()))?;
+        let manifest = Manifest::of(written)?;
         let fail = |field: &str, message: String| Err(ManifestError(format!("`{field}`: {message}")));
+        if manifest.wasm.is_some() && manifest.provides.len() > 1 {
+            return fail("provides", "a component is one plugin; several need a `library`".into());
+        }
+        for (i, Provided { id, .. }) in manifest.provides.iter().enumerate() {
+            if manifest.provides[..i].iter().any(|before| before.id == *id) {
+                return fail("provides", format!("`{id}` comes twice"));
+            }
+        }
         if !is_release(&manifest.version) {
             return fail("version", format!("expected `major.minor.patch`, got `{}`", manifest.version));
         }
-        let texts = [("summary", &manifest.summary), ("licence", &manifest.licence)];
-        for (field, text) in
-            texts.into_iter().chain(manifest.authors.iter().map(|author| ("authors", author)))
-        {
+        let summaries = manifest.provides.iter().map(|provided| ("summary", &provided.summary));
+        let authors = manifest.authors.iter().map(|author| ("authors", author));
+        for (field, text) in summaries.chain([("licence", &manifest.licence)]).chain(authors) {
             if text.trim().is_empty() || text.chars().any(char::is_control) {
                 return fail(field, "expected one line of text".into());
             }
@@ -118,6 +155,51 @@ impl Manifest {
             }
         }
         Ok(manifest)
+    }
+
+    fn of(written: Written) -> Result<Self, ManifestError> {
+        let Written { id, role, version, api, summary, authors, licence, wasm, library, provides, limits } =
+            written;
+        let provides = match (id, summary, provides) {
+            (Some(id), Some(summary), several) if several.is_empty() => vec![Provided { id, summary }],
+            (None, None, several) if !several.is_empty() => several,
+            (None, None, _) => return Err(ManifestError("missing field `id`".into())),
+            (Some(_), None, several) if several.is_empty() => {
+                return Err(ManifestError("missing field `summary`".into()));
+            }
+            _ => {
+                let what = "expected either `id` and `summary`, or `provides`, a list of them";
+                return Err(ManifestError(what.into()));
+            }
+        };
+        Ok(Manifest { provides, role, version, api, authors, licence, wasm, library, limits })
+    }
+
+    /// As it is written into `plugin.toml`.
+    ///
+    /// # Errors
+    /// A text that TOML cannot hold.
+    pub fn to_text(&self) -> Result<String, ManifestError> {
+        let manifest = self.clone();
+        let (one, provides) = match <[Provided; 1]>::try_from(manifest.provides) {
+            Ok([one]) => (Some(one), vec![]),
+            Err(several) => (None, several),
+        };
+        let (id, summary) = one.map(|Provided { id, summary }| (id, summary)).unzip();
+        let written = Written {
+            id,
+            role: manifest.role,
+            version: manifest.version,
+            api: manifest.api,
+            summary,
+            authors: manifest.authors,
+            licence: manifest.licence,
+            wasm: manifest.wasm,
+            library: manifest.library,
+            provides,
+            limits: manifest.limits,
+        };
+        toml::to_string(&written).map_err(|e| ManifestError(e.to_string()))
     }
 
     /// The name of the file with the plugin, on this system.
@@ -173,12 +255,41 @@ step-seconds = 0.5
     #[test]
     fn reads_every_field() {
         let manifest = Manifest::parse(GOOD).unwrap();
-        assert_eq!((manifest.id.base(), manifest.id.version()), ("acme/hill", 2));
+        let [Provided { id, summary }] = &manifest.provides[..] else { panic!("{manifest:?}") };
+        assert_eq!((id.base(), id.version(), &**summary), ("acme/hill", 2, "A hill."));
         assert_eq!(manifest.role, Role::Environment);
         assert_eq!(manifest.limits.memory_mib, Some(512));
         assert_eq!(manifest.limits.start_seconds, None);
         manifest.check_api().unwrap();
-        assert_eq!(Manifest::parse(&toml::to_string(&manifest).unwrap()).unwrap(), manifest);
+        assert_eq!(Manifest::parse(&manifest.to_text().unwrap()).unwrap(), manifest);
+    }
+
+    #[test]
+    fn one_library_provides_several() {
+        let several =
+            GOOD.replace("id = \"acme/hill-v2\"\n", "").replace("wasm = \"hill.wasm\"", "library = \"hill\"");
+        let several = several.replace(
+            "summary = \"A hill.\"",
+            "provides = [{ id = \"acme/hill-v2\", summary = \"A hill.\" }, { id = \"acme/hill-v3\", summary = \"Two.\" }]",
+        );
+        let manifest = Manifest::parse(&several).unwrap();
+        let ids: Vec<String> = manifest.provides.iter().map(|provided| provided.id.to_string()).collect();
+        assert_eq!(ids, ["acme/hill-v2", "acme/hill-v3"]);
+        assert_eq!(Manifest::parse(&manifest.to_text().unwrap()).unwrap(), manifest);
+        for (from, to, expected) in [
+            ("v3", "v2", "`provides`: `acme/hill-v2` comes twice"),
+            ("library = \"hill\"", "wasm = \"hill.wasm\"", "`provides`: a component is one plugin"),
+            ("\"Two.\"", "\"\"", "`summary`: expected one line"),
+            ("role", "id = \"acme/hill-v2\"\nrole", "expected either `id` and `summary`, or `provides`"),
+            ("role", "summary = \"S.\"\nrole", "expected either `id` and `summary`, or `provides`"),
+            ("\"acme/hill-v3\"", "\"hill\"", "not a plugin id"),
+        ] {
+            let error = Manifest::parse(&several.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+        let none =
+            GOOD.replace("id = \"acme/hill-v2\"\n", "").replace("summary = \"A hill.\"\n", "provides = []\n");
+        assert!(Manifest::parse(&none).unwrap_err().to_string().contains("missing field `id`"));
     }
 
     #[test]

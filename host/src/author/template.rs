@@ -175,7 +175,10 @@ mod tests {
                 if file.path == "plugin.toml" {
                     let manifest = potstill_plugin_api::Manifest::parse(&text).unwrap();
                     manifest.check_api().unwrap();
-                    assert_eq!((manifest.id, manifest.wasm.as_deref()), (made.id.clone(), Some("hill.wasm")));
+                    assert_eq!(
+                        (&manifest.provides[0].id, manifest.wasm.as_deref()),
+                        (&made.id, Some("hill.wasm"))
+                    );
                     assert_eq!(manifest.role.to_string(), role);
                 }
             }

@@ -1,9 +1,10 @@
 //! The user's own folder of plugins: one folder each, with the manifest, the file, and what it was when it was installed.
+use std::env::consts::DLL_PREFIX;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use potstill_plugin_api::{API_VERSION, LimitWishes, Manifest, PluginId, Role};
+use potstill_plugin_api::{API_VERSION, LimitWishes, Manifest, Provided};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -32,33 +33,39 @@ pub fn folder() -> Option<PathBuf> {
 }
 
 /// Copies the plugin at `path` (a `.wasm` file, a shared library, or the folder of either) into `folder`, with its
-/// hash; gives its entry there. What was installed under this id and role is replaced. The plugin is run once, to see
-/// that it works.
+/// hash; gives its entries there, several where it is a library with several plugins. What was installed under this id,
+/// or of this library, and role is replaced. Each plugin is run once, to see that it works.
 ///
 /// # Errors
 /// [`Error::Usage`]: there is no plugin, more than one, or one that cannot be used; the plugin's own; [`Error::Io`].
 /// What was installed before stays then.
-pub fn install(path: &Path, folder: &Path) -> Result<Entry> {
+pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
     let path = path.canonicalize().at(path)?;
     let named = Registry::of(&[], std::slice::from_ref(&path))?;
     let ours = |entry: &&Entry| entry.loader != Loader::Builtin;
-    let entry = match named.entries().iter().filter(ours).collect::<Vec<_>>()[..] {
-        [Entry { rejected: Some(why), .. }] => return Err(Error::file(path, why)),
-        [one] => one,
-        [] => return Err(Error::file(path, "holds no `plugin.toml` and no plugin")),
-        ref several => {
-            let ids: Vec<String> = several.iter().filter_map(|entry| entry.named()).collect();
-            let what = format!("holds several plugins; install one at a time: {}", ids.join(", "));
-            return Err(Error::file(path, what));
-        }
+    let found: Vec<&Entry> = named.entries().iter().filter(ours).collect();
+    let Some(entry) = found.first() else {
+        return Err(Error::file(path, "holds no `plugin.toml` and no plugin"));
     };
-    named.try_out(entry)?;
-    let (Some(id), Some(role), Some(file)) = (&entry.id, entry.role, &entry.path) else {
+    if found.iter().any(|other| other.path != entry.path) {
+        let ids: Vec<String> = found.iter().filter_map(|entry| entry.named()).collect();
+        let what = format!("holds several plugins; install one at a time: {}", ids.join(", "));
+        return Err(Error::file(path, what));
+    }
+    if let Some(why) = found.iter().find_map(|entry| entry.rejected.as_ref()) {
+        return Err(Error::file(path, why));
+    }
+    if found.iter().any(|other| (other.role, &other.version) != (entry.role, &entry.version)) {
+        let what = "its plugins differ in role or version; a manifest says one for all";
+        return Err(Error::file(path, what));
+    }
+    found.iter().try_for_each(|entry| named.try_out(entry))?;
+    let Some(file) = &entry.path else {
         return Err(Error::file(path, "does not say who it is"));
     };
     let manifest = match scan(&path).into_iter().next().map(|candidate| candidate.manifest) {
         Some(Ok(Some(manifest))) => manifest,
-        _ => written_for(entry, id, role),
+        _ => written_for(&found, file).ok_or_else(|| Error::file(&path, "does not say who it is"))?,
     };
 
     fs::create_dir_all(folder).at(folder)?;
@@ -72,33 +79,38 @@ pub fn install(path: &Path, folder: &Path) -> Result<Entry> {
     }
     let copy = fresh.join(manifest.file());
     fs::write(&copy, bytes).at(&copy)?;
-    let text = toml::to_string(&manifest).map_err(|e| Error::usage(format!("{MANIFEST}: {e}")))?;
+    let text = manifest.to_text().map_err(|e| Error::usage(format!("{MANIFEST}: {e}")))?;
     fs::write(fresh.join(MANIFEST), text).at(&fresh)?;
     let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let record = serde_json::to_vec_pretty(&Installed { sha256, from: path, at });
     let record = record.map_err(|e| Error::usage(format!("{RECORD}: {e}")))?;
     fs::write(fresh.join(RECORD), record).at(&fresh)?;
 
-    let place = place(folder, id, role);
+    let place = place(folder, &manifest);
     if place.exists() {
         fs::rename(&place, scratch.path().join("before")).at(&place)?;
     }
     fs::rename(&fresh, &place).at(&place)?;
     let installed = Registry::of(&[], std::slice::from_ref(&place))?;
-    installed.entries().first().cloned().ok_or_else(|| Error::file(&place, "is not found again"))
+    let entries: Vec<Entry> = installed.entries().iter().filter(ours).cloned().collect();
+    if entries.is_empty() { Err(Error::file(&place, "is not found again")) } else { Ok(entries) }
 }
 
-/// Removes the plugin of `role` that `id` names from `folder`; gives the id and where it lay.
+/// The installed plugin whose own folder in `folder` is called `name`.
+pub fn called(name: &str, folder: &Path) -> Option<PathBuf> {
+    let own = folder.join(name);
+    // A name, and no way out of the folder.
+    (own.file_name() == Some(name.as_ref()) && own.join(RECORD).is_file()).then_some(own)
+}
+
+/// The folder in `folder` that an installed plugin has to itself, or shares with those of its library.
 ///
 /// # Errors
-/// [`Error::Usage`]: it is not installed; [`Error::Io`].
-pub fn remove(entry: &Entry, folder: &Path) -> Result<PathBuf> {
+/// [`Error::Usage`]: it is not installed.
+pub fn place_of(entry: &Entry, folder: &Path) -> Result<PathBuf> {
     let own = entry.path.as_deref().and_then(Path::parent).filter(|own| own.parent() == Some(folder));
     match own.filter(|own| own.join(RECORD).is_file()) {
-        Some(own) => {
-            fs::remove_dir_all(own).at(own)?;
-            Ok(own.to_owned())
-        }
+        Some(own) => Ok(own.to_owned()),
         None => {
             let id = entry.named().unwrap_or_default();
             let at = entry.path.as_ref().map_or("inside potstill".into(), |path| path.display().to_string());
@@ -127,23 +139,33 @@ pub(super) fn changed(file: &Path, sha256: &str) -> Option<String> {
     }
 }
 
-fn place(folder: &Path, id: &PluginId, role: Role) -> PathBuf {
-    folder.join(format!("{role}-{}", id.to_string().replace('/', "-")))
+/// A plugin's own folder, called after it; that of several after their library, which stays when there are more of them.
+fn place(folder: &Path, manifest: &Manifest) -> PathBuf {
+    let name = match (&manifest.provides[..], &manifest.library) {
+        ([_, _, ..], Some(library)) => library.clone(),
+        (provides, _) => provides.iter().map(|provided| provided.id.to_string()).collect(),
+    };
+    folder.join(format!("{}-{}", manifest.role, name.replace('/', "-")))
 }
 
-/// A manifest for a file that came without.
-fn written_for(entry: &Entry, id: &PluginId, role: Role) -> Manifest {
-    let native = entry.loader == Loader::Native;
-    Manifest {
-        id: id.clone(),
-        role,
-        version: entry.version.clone(),
+/// A manifest for a file that came without; none where its plugins do not say who they are.
+fn written_for(entries: &[&Entry], file: &Path) -> Option<Manifest> {
+    let first = entries.first()?;
+    let native = first.loader == Loader::Native;
+    let provided = |entry: &&Entry| Some(Provided { id: entry.id.clone()?, summary: entry.summary.clone() });
+    let library = match entries {
+        [_, _, ..] => file.file_stem()?.to_str()?.trim_start_matches(DLL_PREFIX).replace('.', "-"),
+        _ => "plugin".into(),
+    };
+    Some(Manifest {
+        provides: entries.iter().map(provided).collect::<Option<_>>()?,
+        role: first.role?,
+        version: first.version.clone(),
         api: API_VERSION.into(),
-        summary: entry.summary.clone(),
         authors: vec![],
         licence: "NOASSERTION".into(),
         wasm: (!native).then(|| "plugin.wasm".into()),
-        library: native.then(|| "plugin".into()),
+        library: native.then_some(library),
         limits: LimitWishes::default(),
-    }
+    })
 }

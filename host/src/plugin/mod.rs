@@ -14,7 +14,7 @@
 //!    ▼        registry.rs      ids → loaders; source.rs finds the files, settings.rs reads the options
 //! ```
 //!
-//! `install.rs` keeps the user's own folder of plugins.
+//! `install.rs` keeps the user's own folder of plugins, `setup.rs` that of what they need beside themselves.
 //!
 //! A loader may believe whatever the plugin says: `check` turns its `check::RawEnvironments` into an [`Environments`]
 //! that the engine can rely on, and the graph keeps the first mistake of a call that traces.
@@ -30,6 +30,7 @@ mod limits;
 mod native;
 mod registry;
 mod settings;
+pub mod setup;
 mod source;
 mod text;
 mod trace;

@@ -1,11 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
 use potstill_plugin_api::{
-    EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Role, Task, check_api_version,
+    API_VERSION, EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Provided, Role, Task,
+    check_api_version,
 };
 use sha2::{Digest, Sha256};
 
@@ -14,7 +15,9 @@ use super::check::{Checked, Fault};
 use super::declared::check_objective;
 use super::environment::Environments;
 #[cfg(unix)]
-use super::isolate::{IsolatedEnvironments, IsolatedLearners, IsolatedObjective, IsolatedPlugin};
+use super::isolate::{
+    IsolatedEnvironments, IsolatedLearners, IsolatedLibrary, IsolatedObjective, IsolatedPlugin,
+};
 use super::native::{NativeEnvironments, NativeObjective, NativePlugin};
 use super::settings::resolve;
 use super::source::{Candidate, scan};
@@ -70,6 +73,8 @@ pub struct Entry {
     pub rejected: Option<String>,
     /// What it may take when it runs in the sandbox.
     pub limits: Limits,
+    /// Whether it is the first of its name in its file: the one that the name means without version.
+    leads: bool,
     builtin: Option<&'static Builtin>,
 }
 
@@ -200,48 +205,51 @@ impl Registry {
     /// The plugin that `id` names, whatever its role and even if it was rejected: its installed file first.
     ///
     /// # Errors
-    /// [`Error::Usage`]: there is none (with the closest id).
+    /// [`Error::Usage`]: there is none (with the closest id), or there are several.
     pub fn named(&self, id: &str) -> Result<&Entry> {
-        let is = |entry: &&Entry| {
-            entry.id.as_ref().is_some_and(|known| known.to_string() == id || known.base() == id)
-        };
-        let known = self.entries.iter().filter_map(Entry::named).collect::<Vec<_>>();
-        self.entries.iter().filter(is).min_by_key(|entry| entry.path.is_none()).ok_or_else(|| {
-            let hint = did_you_mean(id, known.iter().map(String::as_str));
+        let on_disk = called(self.entries.iter().filter(|entry| entry.path.is_some()), id)?;
+        on_disk.map_or_else(|| called(self.entries.iter(), id), |entry| Ok(Some(entry)))?.ok_or_else(|| {
+            let hint = self.hint(id, |_| true);
             Error::usage(format!("there is no plugin `{id}`.{hint}"))
         })
     }
 
-    /// The plugin of `role` that `id` names: `name-vN`, or `name` for its newest version.
+    /// The plugin of `role` that `id` names: `name-vN` or `namespace/name-vN`. Without version it is the one of that name
+    /// that its file has first, the newest where several files have the name. The namespace may be left out where no
+    /// other has the name.
     ///
     /// # Errors
-    /// [`Error::Usage`]: there is none (with the closest id), or it was rejected (with the reason).
+    /// [`Error::Usage`]: there is none (with the closest id), there are several, or it was rejected (with the reason).
     pub fn find(&self, role: Role, id: &str) -> Result<&Entry> {
-        let is = |entry: &&Entry| entry.role == Some(role);
-        let usable = || self.entries.iter().filter(is).filter(|entry| entry.rejected.is_none());
-        let exact = usable().find(|entry| entry.named().as_deref() == Some(id));
-        let of_base = |entry: &&Entry| entry.id.as_ref().is_some_and(|known| known.base() == id);
-        let newest = || usable().filter(of_base).max_by_key(|entry| entry.id.as_ref().map(PluginId::version));
-        if let Some(entry) = exact.or_else(newest) {
+        let usable = |entry: &&Entry| entry.role == Some(role) && entry.rejected.is_none();
+        if let Some(entry) = called(self.entries.iter().filter(usable), id)? {
             return Ok(entry);
         }
-        let named = |entry: &&Entry| entry.named().as_deref() == Some(id) || of_base(entry);
-        let rejected = self.entries.iter().filter(|entry| entry.role.is_none_or(|r| r == role)).find(named);
+        let of_role = |entry: &&Entry| entry.role.is_none_or(|r| r == role);
+        let rejected = called(self.entries.iter().filter(of_role), id)?;
         if let Some(Entry { rejected: Some(reason), path, .. }) = rejected {
             let at = path.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default();
             return Err(Error::usage(format!("plugin `{id}`{at} cannot be used: {reason}")));
         }
-        if let Some(other) = self.entries.iter().find(named).and_then(|entry| entry.role) {
+        if let Some(other) = called(self.entries.iter(), id)?.and_then(|entry| entry.role) {
             let article = if other == Role::Learner { "a" } else { "an" };
             return Err(Error::usage(format!("`{id}` is no {role} but {article} {other}")));
         }
-        // A name typed without version is compared with names without version.
-        let known: Vec<String> = match id.parse::<PluginId>() {
-            Ok(_) => usable().filter_map(Entry::named).collect(),
-            Err(_) => usable().filter_map(|entry| Some(entry.id.as_ref()?.base().to_owned())).collect(),
-        };
-        let hint = did_you_mean(id, known.iter().map(String::as_str));
+        let hint = self.hint(id, |entry| usable(&entry));
         Err(Error::usage(format!("there is no {role} `{id}`.{hint}")))
+    }
+
+    /// What may have been meant by `id`. A name typed without version or namespace is compared with such names.
+    fn hint(&self, id: &str, among: impl Fn(&Entry) -> bool) -> String {
+        let ids = self.entries.iter().filter(|entry| among(entry)).filter_map(|entry| entry.id.as_ref());
+        let known: Vec<String> = match (id.contains('/'), id.rsplit('/').next().map(str::parse::<PluginId>)) {
+            (true, Some(Ok(_))) => ids.map(PluginId::to_string).collect(),
+            (false, Some(Ok(_))) => ids.map(|id| format!("{}-v{}", id.name(), id.version())).collect(),
+            (true, _) => ids.map(|id| id.base().to_owned()).collect(),
+            (false, _) => ids.map(|id| id.name().to_owned()).collect(),
+        };
+        let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+        did_you_mean(id, known)
     }
 
     /// The distribution of learners `id` with `settings`, the other options at their defaults.
@@ -354,15 +362,21 @@ impl Registry {
             }
             (None, Some(builtin)) => {
                 // SAFETY: the code is this program's own, made by the SDK's glue.
-                let native = unsafe { NativePlugin::of(builtin.native) };
-                let native = native.map_err(|cause| failed("load", cause))?;
+                let natives = unsafe { NativePlugin::all(builtin.native) };
+                let mut natives = natives.map_err(|cause| failed("load", cause))?;
+                let native = natives.swap_remove(0);
                 let said = (native.id.clone(), native.version.clone());
                 (Code::Native(native), said)
             }
             (None, None) => {
                 let path = entry.path.as_deref().unwrap_or(Path::new(""));
-                let opened = self.open_library(path, entry.limits);
-                let (code, role, said) = opened.map_err(|cause| failed("load", cause))?;
+                let library = self.open_library(path, entry.limits).map_err(|cause| failed("load", cause))?;
+                let mut all = library.said();
+                let Some(number) = all.iter().position(|(_, said)| said.id == plugin) else {
+                    let ids: Vec<String> = all.into_iter().map(|(_, said)| said.id).collect();
+                    return mismatch("id", &ids.join("`, `"), &plugin);
+                };
+                let (role, said) = all.swap_remove(number);
                 if Some(role) != entry.role {
                     return mismatch(
                         "role",
@@ -370,7 +384,7 @@ impl Registry {
                         &entry.role.map(|r| r.to_string()).unwrap_or_default(),
                     );
                 }
-                (code, (said.id, said.version))
+                (library.choose(number).map_err(|cause| failed("load", cause))?, (said.id, said.version))
             }
         };
         if said.0 != plugin {
@@ -382,38 +396,25 @@ impl Registry {
         Ok(Opened { plugin, code, sha256 })
     }
 
-    /// Opens a shared library, here or in a process of its own, and says who it is.
-    fn open_library(&self, path: &Path, limits: Limits) -> Result<(Code, Role, wasm::Description), String> {
-        let said = |id: &String, version: &String, summary: &String| wasm::Description {
-            id: id.clone(),
-            version: version.clone(),
-            summary: summary.clone(),
-            api_version: potstill_plugin_api::API_VERSION.to_owned(),
-        };
+    /// Opens a shared library, here or in a process of its own.
+    fn open_library(&self, path: &Path, limits: Limits) -> Result<Library, String> {
         match &self.isolate {
             #[cfg(unix)]
-            Some(potstill) => {
-                let isolated = IsolatedPlugin::open(potstill, path, limits)?;
-                let of = &isolated.description;
-                let (role, said) = (of.role, said(&of.id, &of.version, &of.summary));
-                Ok((Code::Isolated(isolated), role, said))
-            }
-            _ => {
-                let native = NativePlugin::open(path)?;
-                let (role, said) = (native.role, said(&native.id, &native.version, &native.summary));
-                Ok((Code::Native(native), role, said))
-            }
+            Some(potstill) => IsolatedLibrary::open(potstill, path, limits).map(Library::Isolated),
+            _ => NativePlugin::open(path).map(Library::Native),
         }
     }
 
     fn add(&mut self, path: &Path) {
         for candidate in scan(path) {
-            let entry = self.entry(candidate);
-            self.entries.push(entry);
+            let mut entries = self.entries_of(candidate);
+            mark_leaders(&mut entries);
+            self.entries.append(&mut entries);
         }
     }
 
-    fn entry(&self, candidate: Candidate) -> Entry {
+    /// The plugins of a file, at least one.
+    fn entries_of(&self, candidate: Candidate) -> Vec<Entry> {
         let Candidate { path, manifest } = candidate;
         let mut entry = Entry {
             id: None,
@@ -425,13 +426,14 @@ impl Registry {
             sha256: String::new(),
             rejected: None,
             limits: Limits::default(),
+            leads: false,
             builtin: None,
         };
         let wasm = match fs::read(&path) {
             Ok(wasm) => wasm,
             Err(e) => {
                 entry.rejected = Some(manifest.err().unwrap_or_else(|| e.to_string()));
-                return entry;
+                return vec![entry];
             }
         };
         match manifest {
@@ -439,34 +441,35 @@ impl Registry {
                 entry.sha256 = hex(&Sha256::digest(&wasm));
                 entry.limits = Limits::granted(&manifest.limits);
                 entry.role = Some(manifest.role);
-                entry.id = Some(manifest.id);
                 entry.version = manifest.version;
-                entry.summary = manifest.summary;
                 entry.rejected = install::changed(&path, &entry.sha256);
+                let one = |Provided { id, summary }| Entry { id: Some(id), summary, ..entry.clone() };
+                manifest.provides.into_iter().map(one).collect()
             }
             Ok(None) => {
                 entry.sha256 = hex(&Sha256::digest(&wasm));
                 let asked = match entry.loader {
                     Loader::Native => self.ask_library(&path),
-                    _ => self.ask(&path, &wasm),
+                    _ => self.ask(&path, &wasm).map(|one| vec![one]),
+                };
+                let one = |(role, said): (Role, wasm::Description)| {
+                    let mut entry = Entry { role: Some(role), ..entry.clone() };
+                    entry.version = super::text::tame(&said.version, 40);
+                    entry.summary = super::text::tame(&said.summary, 200);
+                    match (said.id.parse(), check_api_version(&said.api_version)) {
+                        (Ok(id), Ok(())) => entry.id = Some(id),
+                        (Err(e), _) => entry.rejected = Some(e.to_string()),
+                        (_, Err(e)) => entry.rejected = Some(e),
+                    }
+                    entry
                 };
                 match asked {
-                    Ok((role, said)) => {
-                        entry.role = Some(role);
-                        entry.version = super::text::tame(&said.version, 40);
-                        entry.summary = super::text::tame(&said.summary, 200);
-                        match (said.id.parse(), check_api_version(&said.api_version)) {
-                            (Ok(id), Ok(())) => entry.id = Some(id),
-                            (Err(e), _) => entry.rejected = Some(e.to_string()),
-                            (_, Err(e)) => entry.rejected = Some(e),
-                        }
-                    }
-                    Err(e) => entry.rejected = Some(e.to_string()),
+                    Ok(all) => all.into_iter().map(one).collect(),
+                    Err(e) => vec![Entry { rejected: Some(e.to_string()), ..entry }],
                 }
             }
-            Err(reason) => entry.rejected = Some(reason),
+            Err(reason) => vec![Entry { rejected: Some(reason), ..entry }],
         }
-        entry
     }
 
     /// Asks a component without manifest who it is.
@@ -488,11 +491,11 @@ impl Registry {
         Ok((role, said?))
     }
 
-    /// Asks a shared library without manifest who it is.
-    fn ask_library(&self, path: &Path) -> Result<(Role, wasm::Description)> {
+    /// Asks a shared library without manifest which plugins it has.
+    fn ask_library(&self, path: &Path) -> Result<Vec<(Role, wasm::Description)>> {
         let name = path.display().to_string();
         let error = |cause: String| Error::Plugin { plugin: name, function: "load".into(), cause };
-        self.open_library(path, Limits::default()).map(|(_, role, said)| (role, said)).map_err(error)
+        self.open_library(path, Limits::default()).map(|library| library.said()).map_err(error)
     }
 
     fn reject_shadowed(&mut self) {
@@ -537,18 +540,18 @@ impl Entry {
             Ok(manifest) => (Some(manifest), None),
             Err(e) => (None, Some(e.to_string())),
         };
-        let text =
-            |field: fn(&potstill_plugin_api::Manifest) -> &String| manifest.as_ref().map(field).cloned();
+        let provided = manifest.as_ref().and_then(|m| m.provides.first());
         Entry {
-            id: manifest.as_ref().map(|m| m.id.clone()),
+            id: provided.map(|provided| provided.id.clone()),
             role: manifest.as_ref().map(|m| m.role),
             loader: Loader::Builtin,
-            version: text(|m| &m.version).unwrap_or_default(),
-            summary: text(|m| &m.summary).unwrap_or_default(),
+            version: manifest.as_ref().map(|m| m.version.clone()).unwrap_or_default(),
+            summary: provided.map(|provided| provided.summary.clone()).unwrap_or_default(),
             path: None,
             sha256: builtin.wasm.map(|wasm| hex(&Sha256::digest(wasm))).unwrap_or_default(),
             rejected,
             limits: Limits::granted(&manifest.map_or_else(LimitWishes::default, |m| m.limits)),
+            leads: true,
             builtin: Some(builtin),
         }
     }
@@ -568,6 +571,83 @@ enum Code {
     Native(NativePlugin),
     #[cfg(unix)]
     Isolated(IsolatedPlugin),
+}
+
+/// A shared library that was opened, here or in a process of its own.
+enum Library {
+    Native(Vec<NativePlugin>),
+    #[cfg(unix)]
+    Isolated(IsolatedLibrary),
+}
+
+impl Library {
+    /// Who its plugins are.
+    fn said(&self) -> Vec<(Role, wasm::Description)> {
+        let said = |id: &String, version: &String, summary: &String| wasm::Description {
+            id: id.clone(),
+            version: version.clone(),
+            summary: summary.clone(),
+            api_version: API_VERSION.to_owned(),
+        };
+        match self {
+            Library::Native(all) => {
+                all.iter().map(|of| (of.role, said(&of.id, &of.version, &of.summary))).collect()
+            }
+            #[cfg(unix)]
+            Library::Isolated(library) => {
+                let all = library.descriptions.iter();
+                all.map(|of| (of.role, said(&of.id, &of.version, &of.summary))).collect()
+            }
+        }
+    }
+
+    /// The plugin with this number.
+    fn choose(self, number: usize) -> Result<Code, String> {
+        match self {
+            Library::Native(mut all) => Ok(Code::Native(all.swap_remove(number))),
+            #[cfg(unix)]
+            Library::Isolated(library) => library.choose(number).map(Code::Isolated),
+        }
+    }
+}
+
+/// Says of the plugins of one file which are the first of their names.
+fn mark_leaders(entries: &mut [Entry]) {
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        entry.leads = entry.id.as_ref().is_none_or(|id| names.insert((entry.role, id.base().to_owned())));
+    }
+}
+
+/// The entry that `typed` names: by its id; by that without version; by either without namespace.
+fn called<'a>(entries: impl Iterator<Item = &'a Entry> + Clone, typed: &str) -> Result<Option<&'a Entry>> {
+    let ways: [fn(&PluginId, bool) -> Option<String>; 4] = [
+        |id, _| Some(id.to_string()),
+        |id, leads| leads.then(|| id.base().to_owned()),
+        |id, _| Some(format!("{}-v{}", id.name(), id.version())),
+        |id, leads| leads.then(|| id.name().to_owned()),
+    ];
+    for way in ways {
+        let mut found: Option<(&PluginId, &Entry)> = None;
+        for entry in entries.clone() {
+            let Some(id) = entry.id.as_ref().filter(|id| way(id, entry.leads).as_deref() == Some(typed))
+            else {
+                continue;
+            };
+            match found {
+                Some((other, _)) if other.base() != id.base() => {
+                    let (a, b) = (other.base().min(id.base()), other.base().max(id.base()));
+                    return Err(Error::usage(format!("`{typed}` may be `{a}` or `{b}`; say which")));
+                }
+                Some((other, _)) if other.version() >= id.version() => {}
+                _ => found = Some((id, entry)),
+            }
+        }
+        if let Some((_, entry)) = found {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
 }
 
 /// A component about to be loaded.

@@ -8,6 +8,7 @@ mod loaders;
 mod native;
 mod nd_cartpole;
 mod registry;
+mod several;
 
 #[path = "../common/c.rs"]
 mod c;

@@ -162,6 +162,14 @@ pub trait Environment: Sized + Send + 'static {
     /// Takes one step and writes the observation after it, also where the episode ends.
     fn step(&mut self, action: Action<'_>, rng: &mut Rng, observation: &mut [Self::Scalar]) -> Step;
 
+    /// Why the step that was just taken had to cut the episode short (it says [`Step::truncated`], and its observation
+    /// and reward are finite all the same): the simulation failed, it became unstable, say. None where the episode was
+    /// cut for another reason. The words go into the host's log, the same ones once a process; the host counts the
+    /// episodes that end so, unless this is a component.
+    fn fault(&mut self) -> Option<String> {
+        None
+    }
+
     /// Draws the copy as it is now.
     ///
     /// # Errors

@@ -75,6 +75,7 @@
 
 mod environment;
 mod graph;
+pub mod host;
 mod learner;
 pub mod loss;
 mod objective;
@@ -160,6 +161,17 @@ macro_rules! export_environment {
     };
 }
 
+/// As [`export_environment!`], for several in one shared library: `export_environments!(HopperV4, HopperV5)`. Of those
+/// with one name and several versions, the first is meant by the name without version. A component is one environment.
+#[macro_export]
+macro_rules! export_environments {
+    ($($environment:ty),+ $(,)?) => {
+        #[cfg(target_family = "wasm")]
+        compile_error!("a component is one environment: export_environment!; several need a shared library");
+        $crate::native_symbol!(environment $($environment),+);
+    };
+}
+
 /// As [`export_environment!`], for a [`Learner`].
 #[macro_export]
 macro_rules! export_learner {
@@ -189,15 +201,16 @@ macro_rules! export_objective {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! native_symbol {
-    ($role:ident $plugin:ty) => {
+    ($role:ident $($plugin:ty),+) => {
         #[cfg(not(target_family = "wasm"))]
         const _: () = {
             /// The symbol of the C contract, see `potstill.h`.
             #[unsafe(no_mangle)]
-            pub extern "C" fn potstill_plugin(_: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
-                static PLUGIN: ::std::sync::OnceLock<$crate::native::Described> =
-                    ::std::sync::OnceLock::new();
-                PLUGIN.get_or_init($crate::native::$role::<$plugin>).plugin()
+            pub extern "C" fn potstill_plugin(host: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
+                static PLUGINS: ::std::sync::OnceLock<$crate::native::Chain> = ::std::sync::OnceLock::new();
+                $crate::native::remember(host);
+                let described = || $crate::native::Chain::new([$($crate::native::$role::<$plugin>()),+]);
+                PLUGINS.get_or_init(described).first()
             }
         };
     };
@@ -210,9 +223,10 @@ macro_rules! builtin {
     ($role:ident $plugin:ty) => {
         /// The entry point of this plugin for a program that links it.
         #[cfg(not(target_family = "wasm"))]
-        pub extern "C" fn builtin(_: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
-            static PLUGIN: ::std::sync::OnceLock<$crate::native::Described> = ::std::sync::OnceLock::new();
-            PLUGIN.get_or_init($crate::native::$role::<$plugin>).plugin()
+        pub extern "C" fn builtin(host: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
+            static PLUGIN: ::std::sync::OnceLock<$crate::native::Chain> = ::std::sync::OnceLock::new();
+            $crate::native::remember(host);
+            PLUGIN.get_or_init(|| $crate::native::Chain::new([$crate::native::$role::<$plugin>()])).first()
         }
     };
 }

@@ -1,5 +1,6 @@
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, Space};
 
+use crate::host::{Level, log_once};
 use crate::{Action, Environment, Options, RenderMode, Rng};
 
 /// One action for each copy, row by row.
@@ -24,6 +25,8 @@ pub struct Transition<O> {
     pub truncated: Vec<u8>,
     /// `[ended episodes, size]`.
     pub final_observations: O,
+    /// `[N]`, 0 or 1: truncated because the simulation failed ([`Environment::fault`]).
+    pub faults: Vec<u8>,
 }
 
 /// N copies of an environment.
@@ -125,6 +128,8 @@ impl<E: Environment> Vectorised<E> {
         out.terminated.resize(n, 0);
         out.truncated.resize(n, 0);
         out.final_observations.clear();
+        out.faults.clear();
+        out.faults.resize(n, 0);
         let rows = out.observations.chunks_exact_mut(size);
         let flags = out.terminated.iter_mut().zip(&mut out.truncated);
         let slots = rows.zip(&mut out.rewards).zip(flags);
@@ -145,6 +150,7 @@ impl<E: Environment> Vectorised<E> {
             *truncated = cut.into();
             if step.terminated || cut {
                 out.final_observations.extend_from_slice(row);
+                out.faults[i] = (cut && step.truncated && copy.failed()).into();
                 copy.start(row);
             }
         }
@@ -200,6 +206,18 @@ impl<E: Environment> Copy<E> {
     fn start(&mut self, row: &mut [E::Scalar]) {
         self.steps = 0;
         self.environment.reset(&mut self.rng, row);
+    }
+
+    /// Whether the simulation failed; says why.
+    #[inline(never)]
+    fn failed(&mut self) -> bool {
+        let fault = self.environment.fault();
+        if let Some(why) = &fault {
+            let ended =
+                format!("`{}`: an episode was ended early, because its simulation failed: {why}", E::ID);
+            log_once(Level::Warn, &ended);
+        }
+        fault.is_some()
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::{FIRST, Report, Verdict, rejected, select};
 use crate::error::{Error, IoContext, Result};
 
-/// Checks the library at `path`, `only` these checks unless that is empty, by running `command` once for each with
-/// `--only NAME` added. It must print the [`Report`] of that check as JSON. One that takes `longest` is ended, the one
-/// way there is to end native code.
+/// Checks the plugins of the library at `path`, `only` these checks unless that is empty, by running `command` once for
+/// each with `--only NAME` added. It is given the id of the plugin, none for all of them, and must print a list of
+/// [`Report`]s of that check as JSON. One that takes `longest` is ended, the one way there is to end native code.
 ///
 /// # Errors
 /// No process can be started; what the first one refused.
@@ -17,35 +17,38 @@ pub fn check(
     path: &Path,
     only: &[String],
     longest: Duration,
-    command: impl Fn() -> Command,
-) -> Result<Report> {
-    // Not even this process loads the library: the first check says what role it has.
-    let mut report = match run(&mut command(), FIRST, longest)? {
-        Ok(report) => report,
+    command: impl Fn(Option<&str>) -> Command,
+) -> Result<Vec<Report>> {
+    // Not even this process loads the library: the first check says which plugins it has.
+    let mut reports = match run(&mut command(None), FIRST, longest)? {
+        Ok(reports) => reports,
         Err(crash) => {
             let findings = vec![rejected(&crash)];
             let (id, loader) = (String::new(), "native".into());
-            return Ok(Report { id, role: None, loader, path: Some(path.to_owned()), findings });
+            return Ok(vec![Report { id, role: None, loader, path: Some(path.to_owned()), findings }]);
         }
     };
-    let Some(role) = report.role.filter(|_| report.count(Verdict::Failed) == 0) else { return Ok(report) };
-    let first = report.findings.pop();
-    for check in select(role, only)? {
-        if check.name == FIRST {
-            report.findings.extend(first.clone());
-            continue;
+    for report in &mut reports {
+        let Some(role) = report.role.filter(|_| report.count(Verdict::Failed) == 0) else { continue };
+        let first = report.findings.pop();
+        for check in select(role, only)? {
+            if check.name == FIRST {
+                report.findings.extend(first.clone());
+                continue;
+            }
+            let started = Instant::now();
+            let done = run(&mut command(Some(&report.id)), check.name, longest)?;
+            report.findings.extend(match done {
+                Ok(one) => one.into_iter().flat_map(|report| report.findings).collect(),
+                Err(crash) => vec![check.finding(Verdict::Failed, Some(crash), vec![], started)],
+            });
         }
-        let started = Instant::now();
-        report.findings.extend(match run(&mut command(), check.name, longest)? {
-            Ok(one) => one.findings,
-            Err(crash) => vec![check.finding(Verdict::Failed, Some(crash), vec![], started)],
-        });
     }
-    Ok(report)
+    Ok(reports)
 }
 
 /// Runs one check; how its process ended where it gave no report.
-fn run(command: &mut Command, name: &str, longest: Duration) -> Result<Result<Report, String>> {
+fn run(command: &mut Command, name: &str, longest: Duration) -> Result<Result<Vec<Report>, String>> {
     // Files, because nobody reads a pipe while this waits.
     let folder = tempfile::tempdir().at(std::env::temp_dir())?;
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));

@@ -1,4 +1,5 @@
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -36,35 +37,44 @@ pub(in crate::cli) struct Check {
     /// Print as JSON
     #[arg(long)]
     json: bool,
-    /// Run native code in this process
+    /// Run native code in this process, and print a list of reports
     #[arg(long, hide = true)]
     here: bool,
+    /// Of several plugins, check this one
+    #[arg(long, hide = true)]
+    id: Option<String>,
 }
 
 impl Check {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let path = Path::new(&self.plugin);
-        let report = if !path.exists() {
+        let reports = if !path.exists() {
             let role = registry.role_of(&self.plugin).unwrap_or(Role::Environment);
             self.check(registry, registry.find(role, &self.plugin)?)?
         } else if crate::plugin::is_library(path) && !self.here {
-            self.in_processes(path)?
+            self.in_processes(path, None)?
         } else {
             // As one that is searched for: why it cannot be used is a finding.
             let registry = Registry::of(&[], &[path.to_owned()])?;
-            self.check(&registry, single(path, &registry)?)?
+            let entries = of_one_file(path, &registry)?.into_iter().filter(|entry| self.is_asked_for(entry));
+            let reports = entries.map(|entry| self.check(&registry, entry)).collect::<Result<Vec<_>>>()?;
+            reports.concat()
         };
-        self.show(&report)?;
-        match report.count(Verdict::Failed) {
-            0 => Ok(()),
-            failed => Err(Error::Failed(format!("{failed} of {} checks failed", report.findings.len()))),
-        }
+        self.show(&reports)?;
+        let failed: usize = reports.iter().map(|report| report.count(Verdict::Failed)).sum();
+        let all: usize = reports.iter().map(|report| report.findings.len()).sum();
+        if failed > 0 { Err(Error::Failed(format!("{failed} of {all} checks failed"))) } else { Ok(()) }
     }
 
-    fn check(&self, registry: &Registry, entry: &Entry) -> Result<Report> {
+    fn is_asked_for(&self, entry: &Entry) -> bool {
+        let asked = |id: &String| entry.id.as_ref().is_some_and(|known| known.to_string() == *id);
+        self.id.as_ref().is_none_or(asked)
+    }
+
+    fn check(&self, registry: &Registry, entry: &Entry) -> Result<Vec<Report>> {
         let id = entry.id.as_ref().map(ToString::to_string).unwrap_or_default();
         if let (Loader::Native, false, Some(path)) = (entry.loader, self.here, &entry.path) {
-            return self.in_processes(path);
+            return self.in_processes(path, Some(&id).filter(|id| !id.is_empty()));
         }
         let findings = match (entry.role, &entry.rejected) {
             (_, Some(reason)) => vec![rejected(reason)],
@@ -79,47 +89,67 @@ impl Check {
             }
         };
         let (loader, path) = (entry.loader.to_string(), entry.path.clone());
-        Ok(Report { id, role: entry.role, loader, path, findings })
+        Ok(vec![Report { id, role: entry.role, loader, path, findings }])
     }
 
-    fn in_processes(&self, library: &Path) -> Result<Report> {
+    /// Checks the plugins of a library, or only the one with this id.
+    fn in_processes(&self, library: &Path, id: Option<&String>) -> Result<Vec<Report>> {
         let program = std::env::current_exe().at("this program")?;
         let longest = Duration::from_secs(self.timeout.into());
-        process::check(library, &self.only, longest, || {
+        process::check(library, &self.only, longest, |one| {
             let mut command = Command::new(&program);
             command.args(["plugin", "check", "--json", "--here"]);
             for (name, value) in &self.set {
                 command.arg("--set").arg(format!("{name}={value}"));
+            }
+            if let Some(id) = one.or(id.map(String::as_str)) {
+                command.args(["--id", id]);
             }
             command.arg(library);
             command
         })
     }
 
-    fn show(&self, report: &Report) -> Result<()> {
-        let counted =
-            [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(|verdict| report.count(verdict));
-        if self.json {
-            let mut value = serde_json::to_value(report).map_err(|e| Error::usage(format!("JSON: {e}")))?;
-            for (name, count) in ["passed", "failed", "skipped"].into_iter().zip(counted) {
-                value[name] = json!(count);
-            }
-            return print_json(&value);
+    /// As JSON, one report is printed as it is, several as a list.
+    fn show(&self, reports: &[Report]) -> Result<()> {
+        if !self.json {
+            return reports.iter().try_for_each(lines);
         }
-        let role = report.role.map_or("plugin".into(), |role| role.to_string());
-        let path = report.path.as_ref().map_or("inside potstill".into(), |path| path.display().to_string());
-        say(&format!("{} ({} {role}, {path})", report.id, report.loader))?;
-        for finding in &report.findings {
-            say(&line(finding))?;
-            let notes = finding.notes.iter().map(|note| format!("note: {note}"));
-            for text in finding.cause.iter().cloned().chain(notes) {
-                say(&format!("{INDENT}{}", text.replace('\n', &format!("\n{INDENT}"))))?;
-            }
+        let values = reports.iter().map(value).collect::<Result<Vec<_>>>()?;
+        match &values[..] {
+            [one] if !self.here => print_json(one),
+            several => print_json(&several),
         }
-        let [passed, failed, skipped] = counted;
-        let seconds: f64 = report.findings.iter().map(|finding| finding.seconds).sum();
-        say(&format!("{passed} passed, {failed} failed, {skipped} skipped in {seconds:.1} s"))
     }
+}
+
+/// How many checks passed, failed and were skipped.
+fn counts(report: &Report) -> [usize; 3] {
+    [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(|verdict| report.count(verdict))
+}
+
+fn value(report: &Report) -> Result<serde_json::Value> {
+    let mut value = serde_json::to_value(report).map_err(|e| Error::usage(format!("JSON: {e}")))?;
+    for (name, count) in ["passed", "failed", "skipped"].into_iter().zip(counts(report)) {
+        value[name] = json!(count);
+    }
+    Ok(value)
+}
+
+fn lines(report: &Report) -> Result<()> {
+    let role = report.role.map_or("plugin".into(), |role| role.to_string());
+    let path = report.path.as_ref().map_or("inside potstill".into(), |path| path.display().to_string());
+    say(&format!("{} ({} {role}, {path})", report.id, report.loader))?;
+    for finding in &report.findings {
+        say(&line(finding))?;
+        let notes = finding.notes.iter().map(|note| format!("note: {note}"));
+        for text in finding.cause.iter().cloned().chain(notes) {
+            say(&format!("{INDENT}{}", text.replace('\n', &format!("\n{INDENT}"))))?;
+        }
+    }
+    let [passed, failed, skipped] = counts(report);
+    let seconds: f64 = report.findings.iter().map(|finding| finding.seconds).sum();
+    say(&format!("{passed} passed, {failed} failed, {skipped} skipped in {seconds:.1} s"))
 }
 
 /// As wide as a line's mark and name.
@@ -136,18 +166,15 @@ fn line(finding: &Finding) -> String {
     format!("{mark} {:<17} {}{skipped}", finding.name, finding.about)
 }
 
-/// The one plugin at `path`.
-fn single<'a>(path: &Path, registry: &'a Registry) -> Result<&'a Entry> {
+/// The plugins of the one file at `path`.
+fn of_one_file<'a>(path: &Path, registry: &'a Registry) -> Result<Vec<&'a Entry>> {
     let found: Vec<&Entry> = registry.entries().iter().filter(|entry| entry.path.is_some()).collect();
     match found[..] {
-        [one] => Ok(one),
         [] => Err(Error::usage(format!("{}: holds no `plugin.toml` and no plugin", path.display()))),
+        [first, ref others @ ..] if others.iter().all(|other| other.path == first.path) => Ok(found),
         _ => {
-            let paths: Vec<String> = found
-                .iter()
-                .filter_map(|e| e.path.as_ref())
-                .map(|p: &PathBuf| p.display().to_string())
-                .collect();
+            let paths: BTreeSet<&Path> = found.iter().filter_map(|entry| entry.path.as_deref()).collect();
+            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             Err(Error::usage(format!(
                 "{}: several plugins; name one of {}",
                 path.display(),

@@ -1,16 +1,16 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use crate::cli::{print_json, say, tell};
-use crate::error::{Error, Result};
-use crate::plugin::{Loader, Registry, install};
+use crate::error::{Error, IoContext, Result};
+use crate::plugin::{Entry, Loader, Registry, install};
 
 /// Install a plugin for yourself: it is found by its id from then on
 ///
 /// The file and its manifest are copied into your data folder with the file's hash; a file that is changed there is
-/// not run. A plugin of the same id and role is replaced.
+/// not run. A plugin of the same id and role is replaced, and so are all those of the same library.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill plugin install corridor\n  potstill plugin install downloads/hill.wasm"
@@ -24,11 +24,12 @@ pub(in crate::cli) struct Install {
     json: bool,
 }
 
-/// Remove a plugin that was installed
+/// Remove a plugin that was installed, and with it the others of its library
 #[derive(Args)]
 #[command(after_help = "Example:\n  potstill plugin remove acme/corridor-v1")]
 pub(in crate::cli) struct Remove {
-    /// The plugin's id
+    /// The plugin's id, or the name of its folder in the folder of plugins
+    #[arg(value_name = "ID|FOLDER")]
     id: String,
 }
 
@@ -38,30 +39,46 @@ fn folder() -> Result<PathBuf> {
 
 impl Install {
     pub(super) fn run(&self) -> Result<()> {
-        let entry = install::install(&self.path, &folder()?)?;
-        let id = entry.id.as_ref().map(ToString::to_string).unwrap_or_default();
+        let entries = install::install(&self.path, &folder()?)?;
+        let [entry, ..] = &entries[..] else { return Ok(()) };
+        let ids = ids(&entries);
         if self.json {
             return print_json(&json!({
-                "id": id, "role": entry.role, "loader": entry.loader.to_string(), "version": entry.version,
-                "path": entry.path, "sha256": entry.sha256,
+                "id": ids.first(), "ids": ids, "role": entry.role, "loader": entry.loader.to_string(),
+                "version": entry.version, "path": entry.path, "sha256": entry.sha256,
             }));
         }
         if entry.loader == Loader::Native {
-            tell(&format!("`{id}` is native code: it may do whatever you may"));
+            let (is, it) = if ids.len() == 1 { ("is", "it") } else { ("are", "they") };
+            tell(&format!("`{}` {is} native code: {it} may do whatever you may", ids.join("`, `")));
         }
         let path = entry.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let role = entry.role.map(|role| role.to_string()).unwrap_or_default();
-        for (name, value) in [("id", id), ("role", role), ("path", path), ("sha256", entry.sha256)] {
+        let ids = ids.into_iter().map(|id| ("id", id));
+        for (name, value) in ids.chain([("role", role), ("path", path), ("sha256", entry.sha256.clone())]) {
             say(&format!("{name:12} {value}"))?;
         }
         Ok(())
     }
 }
 
+fn ids<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<String> {
+    entries.into_iter().filter_map(|entry| entry.id.as_ref()).map(ToString::to_string).collect()
+}
+
 impl Remove {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
-        let entry = registry.named(&self.id)?;
-        let path = install::remove(entry, &folder()?)?;
-        say(&format!("removed      {}", path.display()))
+        let folder = folder()?;
+        let place = match install::called(&self.id, &folder) {
+            Some(place) => place,
+            None => install::place_of(registry.named(&self.id)?, &folder)?,
+        };
+        let gone = |entry: &&Entry| entry.path.as_deref().and_then(Path::parent) == Some(&*place);
+        let gone = ids(registry.entries().iter().filter(gone));
+        std::fs::remove_dir_all(&place).at(&place)?;
+        if let [_, _, ..] = &gone[..] {
+            gone.iter().try_for_each(|id| say(&format!("{:12} {id}", "id")))?;
+        }
+        say(&format!("{:12} {}", "removed", place.display()))
     }
 }

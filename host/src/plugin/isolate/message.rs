@@ -22,6 +22,8 @@ const LONGEST_BODY: u64 = 1 << 32;
 /// From the host. What each gives back stands behind it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
+    /// Nothing. Which of the library's plugins the others are about, by its number; until then the first.
+    Choose { plugin: usize },
     /// [`EnvironmentSpec`].
     Make { copies: usize, settings: Vec<(String, OptionValue)> },
     /// Nothing. From now on `reset` and `step` go through the shared memory.
@@ -59,7 +61,7 @@ pub(super) enum Reply<T> {
     Ask(Ask),
 }
 
-/// Who the plugin is: the first thing its process says.
+/// Who a plugin is. All those of the library are the first thing that its process says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Description {
     pub(crate) id: String,

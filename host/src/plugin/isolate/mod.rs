@@ -19,6 +19,6 @@ mod serve;
 mod traced;
 
 pub(crate) use environment::IsolatedEnvironments;
-pub(crate) use process::IsolatedPlugin;
+pub(crate) use process::{IsolatedLibrary, IsolatedPlugin};
 pub(crate) use serve::serve;
 pub(crate) use traced::{IsolatedLearners, IsolatedObjective};

@@ -17,13 +17,20 @@ use crate::plugin::check::{Failure, Fault};
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
 use crate::plugin::traced::Answer;
 
+/// A shared library in a process of its own.
+pub(crate) struct IsolatedLibrary {
+    process: Process,
+    /// Of its plugins, at least one.
+    pub(crate) descriptions: Vec<Description>,
+}
+
 /// A native plugin in a process of its own.
 pub(crate) struct IsolatedPlugin {
     pub(super) process: Process,
     pub(crate) description: Description,
 }
 
-impl IsolatedPlugin {
+impl IsolatedLibrary {
     /// Starts `program`, a `potstill` of this version, to run `library`.
     ///
     /// # Errors
@@ -32,8 +39,24 @@ impl IsolatedPlugin {
         let mut process = Process::start(program, library, limits)
             .map_err(|e| format!("its process cannot be started ({}: {e})", program.display()))?;
         let described = process.described();
-        let description = described.map_err(|fault| fault.failure.into_cause())?;
-        Ok(IsolatedPlugin { process, description })
+        let descriptions = described.map_err(|fault| fault.failure.into_cause())?;
+        Ok(IsolatedLibrary { process, descriptions })
+    }
+
+    /// The plugin with this number: the process is its own from now on.
+    ///
+    /// # Errors
+    /// There is none; the process ended.
+    pub(crate) fn choose(self, plugin: usize) -> Result<IsolatedPlugin, String> {
+        let IsolatedLibrary { mut process, mut descriptions } = self;
+        if plugin >= descriptions.len() {
+            return Err(format!("it has {} plugins", descriptions.len()));
+        }
+        if plugin > 0 {
+            let chosen = process.plain::<()>("load", Limit::Start, (&Request::Choose { plugin }, &[]));
+            chosen.map_err(|fault| fault.failure.into_cause())?;
+        }
+        Ok(IsolatedPlugin { process, description: descriptions.swap_remove(plugin) })
     }
 }
 
@@ -110,7 +133,7 @@ impl Process {
         Ok(Process { child, socket, memory, limits, ended: None })
     }
 
-    fn described(&mut self) -> Result<Description, Fault> {
+    fn described(&mut self) -> Result<Vec<Description>, Fault> {
         let mut left = self.seconds(Limit::Start);
         let reply = self.receive(&mut left, Limit::Start).map_err(|failure| failure.at("load"))?;
         Ok(self.done(reply, "load")?.0)

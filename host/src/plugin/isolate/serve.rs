@@ -31,22 +31,25 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
         return ExitCode::from(2);
     };
     end_with_the_host(socket.as_raw_fd());
-    let plugin = match NativePlugin::open(library) {
-        Ok(plugin) => plugin,
+    let plugins = match NativePlugin::open(library) {
+        Ok(plugins) => plugins,
         Err(cause) => {
             let _ = reply::<()>(&socket, Err(Failure::Broken(cause).at("load")));
             return ExitCode::FAILURE;
         }
     };
-    let description = Description {
+    let Some(plugin) = plugins.first().cloned() else { return ExitCode::FAILURE };
+    let description = |plugin: &NativePlugin| Description {
         id: plugin.id.clone(),
         version: plugin.version.clone(),
         summary: plugin.summary.clone(),
         role: plugin.role,
         options: plugin.options.clone(),
     };
+    let descriptions: Vec<Description> = plugins.iter().map(description).collect();
     let mut served = Served {
         plugin,
+        plugins,
         socket: &socket,
         file: memory,
         memory: None,
@@ -55,7 +58,7 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
         drawn: 0,
         objective: None,
     };
-    match reply(&socket, Ok((description, vec![]))).and_then(|()| served.run()) {
+    match reply(&socket, Ok((descriptions, vec![]))).and_then(|()| served.run()) {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => ExitCode::from(SOCKET_LOST),
         _ => ExitCode::SUCCESS,
     }
@@ -117,6 +120,8 @@ fn reply<T: Serialize>(socket: &UnixStream, result: Result<(T, Vec<u8>), Fault>)
 /// What this process runs.
 struct Served<'a> {
     plugin: NativePlugin,
+    /// All that the library has.
+    plugins: Vec<NativePlugin>,
     socket: &'a UnixStream,
     file: File,
     memory: Option<Memory>,
@@ -168,6 +173,7 @@ impl Served<'_> {
                 terminated: memory.part(Part::Terminated),
                 truncated: memory.part(Part::Truncated),
                 final_observations: memory.part(Part::FinalObservations).cast(),
+                faults: std::ptr::null_mut(),
             };
             // SAFETY: the host has laid out the actions of all copies, and room for what they give.
             ("step", unsafe { environments.step_into(input.cast(), &mut out) })
@@ -183,6 +189,10 @@ impl Served<'_> {
         let socket = self.socket;
         let mut ask = |ask: Ask| asked(socket, ask).unwrap_or_else(|_| exit(1));
         match request {
+            Request::Choose { plugin } => {
+                let chosen = self.plugins.get(plugin).cloned().ok_or_else(unknown);
+                reply_at(socket, "load", chosen.map(|plugin| self.plugin = plugin))
+            }
             Request::Make { copies, settings } => {
                 let made = NativeEnvironments::make(self.plugin.clone(), copies, &settings);
                 let (environments, spec) = match made {

@@ -165,6 +165,7 @@ impl RawEnvironments for NativeEnvironments {
             terminated: out.terminated.as_mut_ptr(),
             truncated: out.truncated.as_mut_ptr(),
             final_observations: self.room(&mut out.final_observations, self.len),
+            faults: ptr::null_mut(),
         };
         // SAFETY: `check` counted the actions; the arrays have room for every copy.
         unsafe { self.step_into(actions, &mut raw)? };

@@ -1,12 +1,14 @@
 //! Opens a native plugin and reads who it is.
-use std::ffi::{c_char, c_void};
+use std::ffi::{CString, c_char, c_void};
 use std::io::Write;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use potstill_plugin_api::abi::{self, Grows, Host, Plugin, RoleKind};
 use potstill_plugin_api::{OptionSchema, Role};
 
 use crate::plugin::check::Failure;
+use crate::plugin::setup;
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
 
 /// A native plugin that was opened. It stays so as long as the process lives.
@@ -27,17 +29,27 @@ unsafe impl Sync for NativePlugin {}
 
 /// What plugins may call of the host.
 struct HostTable(Host);
-// SAFETY: constant, and its pointers are static.
+// SAFETY: constant, and its pointers are to what is.
+unsafe impl Send for HostTable {}
+// SAFETY: as above.
 unsafe impl Sync for HostTable {}
 
-static HOST: HostTable = HostTable(Host {
-    magic: abi::MAGIC,
-    abi_major: abi::ABI_MAJOR,
-    abi_minor: abi::ABI_MINOR,
-    struct_size: Host::SIZE,
-    reserved: 0,
-    version: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
-    log: Some(log),
+static SETUP: LazyLock<CString> = LazyLock::new(|| {
+    let folder = setup::folder();
+    abi::c_text(folder.as_deref().and_then(Path::to_str).unwrap_or_default())
+});
+
+static HOST: LazyLock<HostTable> = LazyLock::new(|| {
+    HostTable(Host {
+        magic: abi::MAGIC,
+        abi_major: abi::ABI_MAJOR,
+        abi_minor: abi::ABI_MINOR,
+        struct_size: Host::SIZE,
+        reserved: 0,
+        version: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
+        log: Some(log),
+        setup: SETUP.as_ptr(),
+    })
 });
 
 /// Warnings and errors go to standard error, as those of the sandbox's plugins do.
@@ -49,20 +61,53 @@ unsafe extern "C" fn log(level: u32, message: *const c_char) {
     }
 }
 
+/// Plugins that one library may hold.
+const MOST: usize = 256;
+
 impl NativePlugin {
-    /// The plugin behind `entry`.
+    /// The plugins behind `entry`, at least one.
     ///
     /// # Safety
     /// `entry` keeps the contract.
     ///
     /// # Errors
-    /// What is wrong with the description.
-    pub(crate) unsafe fn of(entry: abi::Entry) -> Result<Self, String> {
+    /// What is wrong with a description, or with their number.
+    pub(crate) unsafe fn all(entry: abi::Entry) -> Result<Vec<Self>, String> {
         // SAFETY: the caller's promise, here and below.
-        let described = unsafe { entry(&HOST.0) };
-        if described.is_null() {
+        let mut next = unsafe { entry(&HOST.0) };
+        if next.is_null() {
             return Err(format!("needs a newer Potstill than {}", env!("CARGO_PKG_VERSION")));
         }
+        let mut plugins: Vec<Self> = vec![];
+        while !next.is_null() {
+            let plugin = match (unsafe { Self::described(next) }, plugins.last()) {
+                (Ok(plugin), _) => plugin,
+                (Err(what), None) => return Err(what),
+                (Err(what), Some(before)) => return Err(format!("after `{}`: {what}", before.id)),
+            };
+            if plugins.iter().any(|before| before.id == plugin.id) {
+                return Err(format!(
+                    "has `{}` twice, or its plugins follow each other in a circle",
+                    plugin.id
+                ));
+            }
+            if plugins.len() == MOST {
+                return Err(format!("has more than {MOST} plugins"));
+            }
+            next = plugin.raw.next;
+            plugins.push(plugin);
+        }
+        Ok(plugins)
+    }
+
+    /// The plugin of one description.
+    ///
+    /// # Safety
+    /// It keeps the contract.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    unsafe fn described(described: *const Plugin) -> Result<Self, String> {
         // The first fields lie where they always will.
         let (magic, version) = unsafe {
             let version =
@@ -120,12 +165,12 @@ impl NativePlugin {
         }
     }
 
-    /// The plugin in a shared library, which is loaded and never unloaded: the library's threads and thread-local
+    /// The plugins in a shared library, which is loaded and never unloaded: the library's threads and thread-local
     /// values would outlive its code.
     ///
     /// # Errors
-    /// It cannot be loaded, lacks the symbol, or what [`Self::of`] finds.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+    /// It cannot be loaded, lacks the symbol, or what [`Self::all`] finds.
+    pub(crate) fn open(path: &Path) -> Result<Vec<Self>, String> {
         // A bare name would be looked for among the system's libraries.
         let path = path.canonicalize().map_err(|e| format!("cannot be loaded: {e}"))?;
         // SAFETY: initialisers of the library run here; native plugins are trusted.
@@ -136,7 +181,7 @@ impl NativePlugin {
         let entry = *entry.map_err(|_| "does not export `potstill_plugin`: it is no Potstill plugin")?;
         std::mem::forget(library);
         // SAFETY: native plugins are trusted to keep the contract.
-        unsafe { Self::of(entry) }
+        unsafe { Self::all(entry) }
     }
 
     /// The role's table of functions, if it is at least as long as its first version.

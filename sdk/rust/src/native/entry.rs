@@ -18,10 +18,38 @@ pub struct Described {
     _options: OptionsData,
 }
 
-// SAFETY: the pointers of `plugin` point into the other fields and to a static table, which nothing changes.
+// SAFETY: the pointers of `plugin` point into the other fields, to a static table and to another plugin that lives as
+// long, which nothing changes.
 unsafe impl Send for Described {}
 // SAFETY: as above.
 unsafe impl Sync for Described {}
+
+/// The plugins of a library, each of which points to the next.
+#[doc(hidden)]
+pub struct Chain(Box<[Described]>);
+
+impl Chain {
+    /// Links them in this order.
+    pub fn new<const N: usize>(plugins: [Described; N]) -> Self {
+        let mut chain: Box<[Described]> = Box::new(plugins);
+        // From here on they stay where they are.
+        for i in 1..chain.len() {
+            chain[i - 1].plugin.next = chain[i].plugin();
+        }
+        Chain(chain)
+    }
+
+    /// What the entry point returns.
+    pub fn first(&self) -> *const Plugin {
+        self.0.first().map_or(std::ptr::null(), Described::plugin)
+    }
+}
+
+/// What the entry point is given, for [`crate::host`].
+#[doc(hidden)]
+pub fn remember(host: *const abi::Host) {
+    crate::host::remember(host);
+}
 
 impl Described {
     pub(super) fn new(
@@ -46,12 +74,13 @@ impl Described {
             reserved: 0,
             functions,
             last_error: Some(last_error),
+            next: std::ptr::null(),
         };
         Described { plugin, _texts: texts, _options: options }
     }
 
-    /// The structure that the entry point returns.
-    pub fn plugin(&self) -> *const Plugin {
+    /// The structure.
+    fn plugin(&self) -> *const Plugin {
         &self.plugin
     }
 }

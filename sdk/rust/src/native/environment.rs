@@ -3,8 +3,8 @@ use std::ffi::{CString, c_void};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use potstill_plugin_api::abi::{
-    EnvironmentFunctions, RawFrame, RawSpec, RawTransition, RenderKind, RoleKind, Setting, SpaceData, array,
-    c_text,
+    EnvironmentFunctions, Grows, RawFrame, RawSpec, RawTransition, RenderKind, RoleKind, Setting, SpaceData,
+    array, c_text,
 };
 use potstill_plugin_api::{Frame, Space};
 
@@ -141,14 +141,19 @@ unsafe extern "C" fn step<E: Environment>(
         };
         copies.copies.step(actions, &mut copies.out)?;
         let own = &copies.out;
+        // SAFETY: the contract's: as long as it says.
+        let out = unsafe { RawTransition::read(out) };
+        let out = out.map_err(|size| format!("the host's transition has {size} bytes"))?;
         // SAFETY: the contract's: arrays with room for N of each.
         unsafe {
-            let out = &*out;
             write(&own.observations, out.observations.cast());
             write(&own.rewards, out.rewards);
             write(&own.terminated, out.terminated);
             write(&own.truncated, out.truncated);
             write(&own.final_observations, out.final_observations.cast());
+            if !out.faults.is_null() {
+                write(&own.faults, out.faults);
+            }
         }
         Ok(())
     })

@@ -5,7 +5,7 @@ mod learner;
 mod objective;
 pub(crate) mod tracing;
 
-pub use entry::Described;
+pub use entry::{Chain, Described, remember};
 pub use environment::environment;
 pub use learner::learner;
 pub use objective::objective;

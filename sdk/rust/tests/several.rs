@@ -1,0 +1,138 @@
+//! What `export_environments!` makes, seen as a host sees it: today's, and one of before `next`, `faults` and `setup`.
+use std::ffi::{CStr, c_char, c_void};
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::Mutex;
+
+use potstill_sdk::abi::{EnvironmentFunctions, Grows, Host, Plugin, RawTransition};
+use potstill_sdk::{Action, Environment, Options, Rng, Space, Spec, Step, export_environments, host};
+
+/// Fails in its second step where `V` is 2.
+struct Walk<const V: u32>(u32);
+
+impl<const V: u32> Environment for Walk<V> {
+    const ID: &'static str = if V == 1 { "test/walk-v1" } else { "test/walk-v2" };
+    const VERSION: &'static str = "0.1.0";
+    const SUMMARY: &'static str = "Walks.";
+    type Scalar = f32;
+
+    fn new(_: &Options) -> Result<Self, String> {
+        Ok(Walk(0))
+    }
+
+    fn spec(&self) -> Spec {
+        Spec {
+            observation: Space::unbounded([1]),
+            action: Space::Discrete { n: 2 },
+            max_episode_steps: Some(3),
+            reward_threshold: None,
+            max_return: None,
+        }
+    }
+
+    fn reset(&mut self, _: &mut Rng, observation: &mut [f32]) {
+        self.0 = 0;
+        observation[0] = 0.0;
+    }
+
+    fn step(&mut self, _: Action<'_>, _: &mut Rng, observation: &mut [f32]) -> Step {
+        self.0 += 1;
+        observation[0] = self.0 as f32;
+        Step { reward: 1.0, terminated: false, truncated: V == 2 && self.0 == 2 }
+    }
+
+    fn fault(&mut self) -> Option<String> {
+        Some("it fell over".into())
+    }
+}
+
+export_environments!(Walk<2>, Walk<1>);
+
+unsafe extern "C" {
+    fn potstill_plugin(host: *const Host) -> *const Plugin;
+}
+
+static LOG: Mutex<Vec<(u32, String)>> = Mutex::new(vec![]);
+
+unsafe extern "C" fn log(level: u32, text: *const c_char) {
+    // SAFETY: the contract's: a text.
+    let text = unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned();
+    LOG.lock().unwrap().push((level, text));
+}
+
+/// Steps two copies of `functions` four times; the flags of each step.
+fn flags(functions: &EnvironmentFunctions, size: u32) -> Vec<([u8; 2], [u8; 2])> {
+    let mut copies: *mut c_void = ptr::null_mut();
+    let (mut observations, mut finals, mut rewards) = ([0.0f32; 2], [0.0f32; 2], [0.0f32; 2]);
+    let (mut terminated, mut truncated, mut faults) = ([9u8; 2], [9u8; 2], [9u8; 2]);
+    // SAFETY: the contract is kept: arrays for two copies of one number each.
+    unsafe {
+        assert_eq!(functions.make.unwrap()(2, ptr::null(), 0, &mut copies), 0);
+        assert_eq!(functions.reset.unwrap()(copies, [1, 2].as_ptr(), observations.as_mut_ptr().cast()), 0);
+        let seen = (0..4)
+            .map(|_| {
+                let mut out = RawTransition {
+                    struct_size: size,
+                    reserved: 0,
+                    observations: observations.as_mut_ptr().cast(),
+                    rewards: rewards.as_mut_ptr(),
+                    terminated: terminated.as_mut_ptr(),
+                    truncated: truncated.as_mut_ptr(),
+                    final_observations: finals.as_mut_ptr().cast(),
+                    faults: faults.as_mut_ptr(),
+                };
+                assert_eq!(functions.step.unwrap()(copies, [0u32, 1].as_ptr().cast(), &mut out), 0);
+                (truncated, faults)
+            })
+            .collect();
+        functions.destroy.unwrap()(copies);
+        seen
+    }
+}
+
+#[test]
+fn a_chain_of_plugins_their_faults_and_their_host() {
+    assert_eq!(host::setup_folder(), None);
+    host::log(host::Level::Warn, "nobody hears it");
+    let today: &'static Host = Box::leak(Box::new(Host {
+        struct_size: Host::SIZE,
+        log: Some(log),
+        setup: c"/data/setup".as_ptr(),
+        ..Host::zeroed()
+    }));
+    // SAFETY: a host that is never gone; what it is given is never gone either.
+    let all: Vec<Plugin> = unsafe {
+        let first = Plugin::read(potstill_plugin(today)).unwrap();
+        let second = Plugin::read(first.next).unwrap();
+        assert!(second.next.is_null());
+        vec![first, second]
+    };
+    // SAFETY: texts and tables of the plugins.
+    let functions = all.iter().zip([c"test/walk-v2", c"test/walk-v1"]).map(|(plugin, id)| unsafe {
+        assert_eq!(CStr::from_ptr(plugin.id), id);
+        EnvironmentFunctions::read(plugin.functions.cast()).unwrap()
+    });
+    let functions: Vec<EnvironmentFunctions> = functions.collect();
+    assert_eq!(host::setup_folder(), Some(PathBuf::from("/data/setup")));
+
+    let (none, both) = ([0; 2], [1; 2]);
+    let faulty = [(none, none), (both, both), (none, none), (both, both)];
+    assert_eq!(flags(&functions[0], RawTransition::SIZE), faulty);
+    // The limit of steps is no fault, though it cuts short.
+    let limited = [(none, none), (none, none), (both, none), (none, none)];
+    assert_eq!(flags(&functions[1], RawTransition::SIZE), limited);
+    // One line for eight faults.
+    let log = || std::mem::take(&mut *LOG.lock().unwrap());
+    let told = "`test/walk-v2`: an episode was ended early, because its simulation failed: it fell over";
+    assert_eq!(log(), [(2, told.to_owned())]);
+
+    // An older host's transition ends before `faults`: what lies behind it is not touched.
+    let untouched: Vec<_> = faulty.iter().map(|(cut, _)| (*cut, [9; 2])).collect();
+    assert_eq!(flags(&functions[0], RawTransition::FIRST), untouched);
+    let older: &'static Host = Box::leak(Box::new(Host { struct_size: Host::FIRST, ..*today }));
+    // SAFETY: as above.
+    unsafe { potstill_plugin(older) };
+    assert_eq!(host::setup_folder(), None);
+    host::log(host::Level::Info, "hello");
+    assert_eq!(log(), [(1, "hello".to_owned())]);
+}
