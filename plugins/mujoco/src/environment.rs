@@ -1,7 +1,9 @@
 //! What all tasks share: one simulation behind the SDK's trait.
 use std::sync::OnceLock;
 
-use potstill_sdk::{Action, Environment, OptionSchema, Options, Rng, Space, Spec, Step};
+use potstill_sdk::{Action, Environment, OptionKind, OptionSchema, Options, Rng, Space, Spec, Step};
+
+use potstill_sdk::host::setup_folder;
 
 use crate::library::Library;
 use crate::locate::Search;
@@ -112,7 +114,7 @@ pub(crate) fn model(file: &str) -> Result<std::sync::Arc<Model>, String> {
     static FOUND: std::sync::Mutex<Vec<(String, std::path::PathBuf)>> = std::sync::Mutex::new(vec![]);
     let mut found = FOUND.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let search = OnceLock::new();
-    let search = || search.get_or_init(|| Search::here(None));
+    let search = || search.get_or_init(|| Search::here(setup_folder().as_deref()));
     let library = match LIBRARY.get() {
         Some(library) => library,
         None => {
@@ -139,7 +141,18 @@ impl<T: Task> Environment for Mujoco<T> {
     type Scalar = f32;
 
     fn options() -> Vec<OptionSchema> {
-        T::options()
+        let mut all = T::options();
+        all.push(OptionSchema {
+            name: "threads".into(),
+            help: "Threads that step the copies, 0 for all cores; results do not depend on it.".into(),
+            kind: OptionKind::Integer { min: 0, max: 1024 },
+            default: 0i64.into(),
+        });
+        all
+    }
+
+    fn threads(options: &Options) -> usize {
+        options.integer("threads").map_or(1, |threads| threads as usize)
     }
 
     fn new(options: &Options) -> Result<Self, String> {
@@ -190,6 +203,10 @@ impl<T: Task> Environment for Mujoco<T> {
                 Step { reward: 0.0, terminated: false, truncated: true }
             }
         }
+    }
+
+    fn fault(&mut self) -> Option<String> {
+        self.fault.take()
     }
 
     /// The number that the next reward compares with, then MuJoCo's integration state, as little-endian `f64`.

@@ -16,13 +16,22 @@ pub use tasks::{
     Ant, HalfCheetah, Hopper, Humanoid, HumanoidStandup, InvertedDoublePendulum, Reacher, Walker2d,
 };
 
-#[cfg(feature = "hopper")]
-potstill_sdk::export_environment!(Mujoco<Hopper<4>>);
-#[cfg(feature = "half_cheetah")]
-potstill_sdk::export_environment!(Mujoco<HalfCheetah<4>>);
-#[cfg(feature = "walker2d")]
-potstill_sdk::export_environment!(Mujoco<Walker2d<4>>);
-#[cfg(feature = "inverted_double_pendulum")]
-potstill_sdk::export_environment!(Mujoco<InvertedDoublePendulum<4>>);
-#[cfg(feature = "reacher")]
-potstill_sdk::export_environment!(Mujoco<Reacher<4>>);
+// v4 before v5: it is what a name without version means.
+potstill_sdk::export_environments!(
+    Mujoco<Ant<4>>,
+    Mujoco<HalfCheetah<4>>,
+    Mujoco<Hopper<4>>,
+    Mujoco<Humanoid<4>>,
+    Mujoco<HumanoidStandup<4>>,
+    Mujoco<InvertedDoublePendulum<4>>,
+    Mujoco<Reacher<4>>,
+    Mujoco<Walker2d<4>>,
+    Mujoco<Ant<5>>,
+    Mujoco<HalfCheetah<5>>,
+    Mujoco<Hopper<5>>,
+    Mujoco<Humanoid<5>>,
+    Mujoco<HumanoidStandup<5>>,
+    Mujoco<InvertedDoublePendulum<5>>,
+    Mujoco<Reacher<5>>,
+    Mujoco<Walker2d<5>>,
+);

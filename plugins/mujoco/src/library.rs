@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use potstill_sdk::host::{Level, log};
+
 use crate::layout::{KNOWN, Layout};
 
 /// `mjModel*` and `mjData*`.
@@ -40,8 +42,21 @@ unsafe extern "C-unwind" fn on_error(message: *const c_char) {
     resume_unwind(Box::new(MujocoError(text)));
 }
 
-// Without a handler the library writes MUJOCO_LOG.TXT. What a warning counts is read from `mjData.warning`.
-unsafe extern "C-unwind" fn on_warning(_: *const c_char) {}
+// Without a handler the library writes MUJOCO_LOG.TXT. A simulation that became unstable is the environment's to
+// report; all else, such as a full buffer of contacts, changes nothing: MuJoCo goes on, and Gymnasium with it.
+unsafe extern "C-unwind" fn on_warning(message: *const c_char) {
+    static HEARD: Mutex<Vec<String>> = Mutex::new(vec![]);
+    // SAFETY: the library passes a text.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    // The rest of it says when.
+    let first = text.split(". ").next().unwrap_or_default().trim();
+    let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    if !first.starts_with("Nan, Inf or huge value") && heard.len() < 16 && !heard.iter().any(|h| h == first) {
+        heard.push(first.to_owned());
+        drop(heard);
+        log(Level::Warn, &format!("MuJoCo warns, and goes on: {first}"));
+    }
+}
 
 /// Makes calls of the library. An error of MuJoCo's is an `Err` with its words; the `mjData` that took part is then
 /// fit for nothing but to be deleted.
