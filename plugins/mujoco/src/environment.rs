@@ -1,12 +1,15 @@
 //! What all tasks share: one simulation behind the SDK's trait.
 use std::sync::OnceLock;
 
-use potstill_sdk::{Action, Environment, OptionKind, OptionSchema, Options, Rng, Space, Spec, Step};
+use potstill_sdk::{
+    Action, Environment, Frame, OptionKind, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step,
+};
 
 use potstill_sdk::host::setup_folder;
 
 use crate::library::Library;
 use crate::locate::Search;
+use crate::picture::{self, View};
 use crate::simulation::{Model, Simulation};
 
 /// What a step was worth.
@@ -28,6 +31,9 @@ pub trait Task: Sized + Send + Sync + 'static {
     const MAX_EPISODE_STEPS: u32 = 1000;
     /// The return at which Gymnasium calls it solved.
     const REWARD_THRESHOLD: Option<f32> = None;
+
+    /// How it is drawn.
+    const VIEW: View;
 
     /// The arguments of Gymnasium's constructor that change what is computed.
     fn options() -> Vec<OptionSchema>;
@@ -92,12 +98,16 @@ impl<T: Task> Mujoco<T> {
         let judgement = self.task.judge(&self.simulation, action, self.mark, seconds);
         let before = std::mem::take(&mut self.observation);
         self.look();
-        let finite = |v: &f64| (*v as f32).is_finite();
-        if self.observation.iter().all(finite) && finite(&judgement.reward) {
+        if self.is_finite() && (judgement.reward as f32).is_finite() {
             return Ok(judgement);
         }
         self.observation = before;
         Err("the simulation became unstable (an observation or reward beyond single precision)".into())
+    }
+
+    /// Whether the observation is made of numbers, in single precision.
+    fn is_finite(&self) -> bool {
+        self.observation.iter().all(|value| (*value as f32).is_finite())
     }
 
     fn write(&self, observation: &mut [f32]) {
@@ -205,6 +215,13 @@ impl<T: Task> Environment for Mujoco<T> {
         }
     }
 
+    fn render(&self, mode: RenderMode) -> Result<Frame, String> {
+        Ok(match mode {
+            RenderMode::Rgb => picture::pixels(&self.simulation, T::VIEW),
+            RenderMode::Text => picture::text(&self.simulation, T::VIEW),
+        })
+    }
+
     fn fault(&mut self) -> Option<String> {
         self.fault.take()
     }
@@ -227,6 +244,10 @@ impl<T: Task> Environment for Mujoco<T> {
         }
         self.simulation.restore(state)?;
         self.look();
+        if !self.is_finite() {
+            self.start(|_, _, _| {})?;
+            return Err("the snapshot's numbers are no state of a simulation".into());
+        }
         self.mark = *mark;
         Ok(())
     }

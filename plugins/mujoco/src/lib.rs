@@ -6,6 +6,7 @@ mod layout;
 mod library;
 mod locate;
 mod numpy;
+mod picture;
 mod simulation;
 mod tasks;
 #[cfg(test)]

@@ -25,7 +25,7 @@ impl Search {
         Search::new(path, setup, &python)
     }
 
-    fn new(path: Option<PathBuf>, setup: Option<&Path>, python: &str) -> Search {
+    pub(crate) fn new(path: Option<PathBuf>, setup: Option<&Path>, python: &str) -> Search {
         let (mut places, mut missing) = (vec![], vec![]);
         match path {
             Some(folder) => {

@@ -132,6 +132,18 @@ impl Drop for Model {
     }
 }
 
+/// A geometric shape of a body, as it lies in the world.
+pub(crate) struct Shape {
+    /// `mjtGeom`.
+    pub(crate) kind: i32,
+    /// Metres; what they mean depends on the kind.
+    pub(crate) size: [f64; 3],
+    pub(crate) rgba: [f32; 4],
+    pub(crate) position: [f64; 3],
+    /// `[3, 3]`, the axes in its columns.
+    pub(crate) axes: [f64; 9],
+}
+
 /// One simulation of a model.
 pub struct Simulation {
     pub(crate) model: Arc<Model>,
@@ -180,6 +192,24 @@ impl Simulation {
         qfrc_constraint: [f64; |model| model.nv];
         /// Forces on the bodies from contacts.
         cfrc_ext: [[f64; 6]; |model| model.nbody];
+    }
+
+    /// The shapes of all bodies.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = Shape> {
+        let (model, count) = (&self.model, self.model.ngeom);
+        let (of_model, of_data) = (&model.library.layout.model, &model.library.layout.data);
+        let kinds: &[i32] = model.array(of_model.geom_type, count);
+        let sizes: &[[f64; 3]] = model.array(of_model.geom_size, count);
+        let colours: &[[f32; 4]] = model.array(of_model.geom_rgba, count);
+        let positions: &[[f64; 3]] = self.array(of_data.geom_xpos, count);
+        let axes: &[[f64; 9]] = self.array(of_data.geom_xmat, count);
+        (0..count).map(|i| Shape {
+            kind: kinds[i],
+            size: sizes[i],
+            rgba: colours[i],
+            position: positions[i],
+            axes: axes[i],
+        })
     }
 
     /// Back to the model's own state, changed by `noise` (positions, velocities), with everything derived from it.

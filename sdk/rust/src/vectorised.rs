@@ -424,7 +424,8 @@ mod tests {
             let (mut observations, mut out, mut all) = (vec![], Transition::default(), vec![]);
             copies.reset(&[1, 2, 3, 4, 5, 6, 7], &mut observations).unwrap();
             for step in 0..100 {
-                let actions: Vec<u32> = (0..7).flat_map(|i| [u32::from((step + i) % 3 == 0), i % 9]).collect();
+                let actions: Vec<u32> =
+                    (0..7).flat_map(|i| [u32::from((step + i) % 3 == 0), i % 9]).collect();
                 copies.step(Actions::Discrete(&actions), &mut out).unwrap();
                 all.push(format!("{out:?}"));
             }

@@ -6,6 +6,7 @@ use super::options::{
 use super::{add_normal, add_uniform, control_cost};
 use crate::environment::{Judgement, Task};
 use crate::numpy::sum_of_squares;
+use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
 /// Four legs that are paid for moving forward.
@@ -39,6 +40,7 @@ impl<const V: u8> Task for Ant<V> {
     const ID: &'static str = if V == 4 { "mujoco/ant-v4" } else { "mujoco/ant-v5" };
     const SUMMARY: &'static str = "Four legs with eight joints walk forward; Gymnasium's Ant.";
     const MODEL: &'static str = "ant.xml";
+    const VIEW: View = View::oblique(4.0, 0.6);
     const REWARD_THRESHOLD: Option<f32> = Some(6000.0);
 
     fn options() -> Vec<OptionSchema> {

@@ -3,6 +3,7 @@ use potstill_sdk::{OptionSchema, Options, Rng};
 use super::options::{exclude_positions, frame_skip, frames, noise, number};
 use super::{add_normal, add_uniform, control_cost};
 use crate::environment::{Judgement, Task};
+use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
 /// Half a cheetah that is paid for running forward.
@@ -18,6 +19,7 @@ impl<const V: u8> Task for HalfCheetah<V> {
     const ID: &'static str = if V == 4 { "mujoco/half-cheetah-v4" } else { "mujoco/half-cheetah-v5" };
     const SUMMARY: &'static str = "A cheetah of two legs runs forward in a plane; Gymnasium's HalfCheetah.";
     const MODEL: &'static str = "half_cheetah.xml";
+    const VIEW: View = View::side(4.0, 0.9, true);
     const REWARD_THRESHOLD: Option<f32> = Some(4800.0);
 
     fn options() -> Vec<OptionSchema> {

@@ -5,6 +5,7 @@ use super::options::{
 };
 use super::{add_uniform, clipped, control_cost};
 use crate::environment::{Judgement, Task};
+use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
 /// A one-legged hopper that is paid for moving forward.
@@ -33,6 +34,7 @@ impl<const V: u8> Task for Hopper<V> {
     const ID: &'static str = if V == 4 { "mujoco/hopper-v4" } else { "mujoco/hopper-v5" };
     const SUMMARY: &'static str = "A leg with three joints hops forward; Gymnasium's Hopper.";
     const MODEL: &'static str = "hopper.xml";
+    const VIEW: View = View::side(3.2, 0.9, true);
     const REWARD_THRESHOLD: Option<f32> = Some(3800.0);
 
     fn options() -> Vec<OptionSchema> {

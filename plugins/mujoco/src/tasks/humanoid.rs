@@ -6,6 +6,7 @@ use super::options::{
 };
 use crate::environment::{Judgement, Task};
 use crate::numpy::{sum, sum_of_squares};
+use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
 /// What both humanoids see: much of what MuJoCo computes.
@@ -84,6 +85,7 @@ impl<const V: u8> Task for Humanoid<V> {
     const ID: &'static str = if V == 4 { "mujoco/humanoid-v4" } else { "mujoco/humanoid-v5" };
     const SUMMARY: &'static str = "A humanoid with 17 joints walks forward; Gymnasium's Humanoid.";
     const MODEL: &'static str = "humanoid.xml";
+    const VIEW: View = View::oblique(3.6, 1.0);
 
     fn options() -> Vec<OptionSchema> {
         let mut all = vec![

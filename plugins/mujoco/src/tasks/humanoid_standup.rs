@@ -5,6 +5,7 @@ use super::humanoid::Senses;
 use super::options::{exclude_positions, frame_skip, frames, noise, number, range, read_range};
 use crate::environment::{Judgement, Task};
 use crate::numpy::sum_of_squares;
+use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
 /// A humanoid on its back that is paid for its height.
@@ -21,6 +22,7 @@ impl<const V: u8> Task for HumanoidStandup<V> {
     const ID: &'static str = if V == 4 { "mujoco/humanoid-standup-v4" } else { "mujoco/humanoid-standup-v5" };
     const SUMMARY: &'static str = "A humanoid on its back stands up; Gymnasium's HumanoidStandup.";
     const MODEL: &'static str = "humanoidstandup.xml";
+    const VIEW: View = View::oblique(3.6, 0.8);
 
     // Gymnasium's `uph_cost_weight` is missing here because it has no effect there.
     fn options() -> Vec<OptionSchema> {

@@ -3,6 +3,7 @@ use potstill_sdk::{OptionSchema, Options, Rng};
 use super::options::{frame_skip, frames, noise, number};
 use super::{add_normal, add_uniform, clipped};
 use crate::environment::{Judgement, Task};
+use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
 /// Two poles, one on the other, on a cart.
@@ -18,6 +19,7 @@ impl<const V: u8> Task for InvertedDoublePendulum<V> {
     const SUMMARY: &'static str =
         "A cart balances two poles, one on the other; Gymnasium's InvertedDoublePendulum.";
     const MODEL: &'static str = "inverted_double_pendulum.xml";
+    const VIEW: View = View::side(3.2, 0.5, false);
     const REWARD_THRESHOLD: Option<f32> = Some(9100.0);
 
     fn options() -> Vec<OptionSchema> {

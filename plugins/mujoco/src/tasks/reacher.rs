@@ -4,6 +4,7 @@ use super::add_uniform;
 use super::options::{frame_skip, frames, number};
 use crate::environment::{Judgement, Task};
 use crate::numpy::sum_of_squares;
+use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
 /// An arm of two links that reaches for a target.
@@ -26,6 +27,7 @@ impl<const V: u8> Task for Reacher<V> {
     const ID: &'static str = if V == 4 { "mujoco/reacher-v4" } else { "mujoco/reacher-v5" };
     const SUMMARY: &'static str = "An arm of two links reaches for a target; Gymnasium's Reacher.";
     const MODEL: &'static str = "reacher.xml";
+    const VIEW: View = View::top(0.9);
     const MAX_EPISODE_STEPS: u32 = 50;
     const REWARD_THRESHOLD: Option<f32> = Some(-3.75);
 

@@ -5,6 +5,7 @@ use super::options::{
 };
 use super::{add_uniform, clipped, control_cost};
 use crate::environment::{Judgement, Task};
+use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
 /// Two legs that are paid for moving forward.
@@ -24,6 +25,7 @@ impl<const V: u8> Task for Walker2d<V> {
     const SUMMARY: &'static str = "Two legs with six joints walk forward in a plane; Gymnasium's Walker2d.";
     // v5 corrects the friction of a foot.
     const MODEL: &'static str = if V == 4 { "walker2d.xml" } else { "walker2d_v5.xml" };
+    const VIEW: View = View::side(3.6, 1.0, true);
 
     fn options() -> Vec<OptionSchema> {
         let mut all = vec![

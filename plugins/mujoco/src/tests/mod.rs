@@ -1,5 +1,7 @@
 //! Tests against real libraries of MuJoCo and Gymnasium's own Python, which `tests/setup` installs.
+mod faults;
 mod parity;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
