@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{PluginId, check_api_version};
+use crate::{PluginId, Setup, check_api_version};
 
 /// What a plugin adds to Potstill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ pub struct Manifest {
     pub library: Option<String>,
     /// Resources beyond the host's defaults.
     pub limits: LimitWishes,
+    /// What it needs beside itself.
+    pub setup: Option<Setup>,
 }
 
 /// The file as it is written.
@@ -94,6 +96,8 @@ struct Written {
     provides: Vec<Provided>,
     #[serde(default)]
     limits: LimitWishes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    setup: Option<Setup>,
 }
 
 /// A manifest that cannot be used.
@@ -154,12 +158,27 @@ impl Manifest {
                 return fail(&format!("limits.{field}"), "expected a number above 0".into());
             }
         }
-        Ok(manifest)
+        match manifest.setup.as_ref().map(Setup::check) {
+            Some(Err((field, what))) => fail(field, what),
+            _ => Ok(manifest),
+        }
     }
 
     fn of(written: Written) -> Result<Self, ManifestError> {
-        let Written { id, role, version, api, summary, authors, licence, wasm, library, provides, limits } =
-            written;
+        let Written {
+            id,
+            role,
+            version,
+            api,
+            summary,
+            authors,
+            licence,
+            wasm,
+            library,
+            provides,
+            limits,
+            setup,
+        } = written;
         let provides = match (id, summary, provides) {
             (Some(id), Some(summary), several) if several.is_empty() => vec![Provided { id, summary }],
             (None, None, several) if !several.is_empty() => several,
@@ -172,7 +191,7 @@ impl Manifest {
                 return Err(ManifestError(what.into()));
             }
         };
-        Ok(Manifest { provides, role, version, api, authors, licence, wasm, library, limits })
+        Ok(Manifest { provides, role, version, api, authors, licence, wasm, library, limits, setup })
     }
 
     /// As it is written into `plugin.toml`.
@@ -198,6 +217,7 @@ impl Manifest {
             library: manifest.library,
             provides,
             limits: manifest.limits,
+            setup: manifest.setup,
         };
         toml::to_string(&written).map_err(|e| ManifestError(e.to_string()))
     }
@@ -290,6 +310,42 @@ step-seconds = 0.5
         let none =
             GOOD.replace("id = \"acme/hill-v2\"\n", "").replace("summary = \"A hill.\"\n", "provides = []\n");
         assert!(Manifest::parse(&none).unwrap_err().to_string().contains("missing field `id`"));
+    }
+
+    #[test]
+    fn a_setup_is_read_and_checked() {
+        let with = |setup: &str| Manifest::parse(&format!("{GOOD}\n{setup}"));
+        let sha256 = "0123456789abcdef".repeat(4);
+        let setup = format!(
+            "[setup]\nname = \"sim\"\n[[setup.wheel]]\npackage = \"Sim.Core\"\nversion = \"1.0\"\npython = \"3.11\"\n\
+             [[setup.wheel.file]]\nplatform = \"win_amd64\"\nsha256 = \"{sha256}\"\nsize = 7\n\
+             [[setup.wheel]]\npackage = \"data\"\nversion = \"2\"\nfile = [{{ sha256 = \"{sha256}\" }}]\n"
+        );
+        let manifest = with(&setup).unwrap();
+        let wheels = &manifest.setup.as_ref().unwrap().wheels;
+        assert_eq!(
+            (&*wheels[0].package, &*wheels[1].version, wheels[0].files[0].size),
+            ("Sim.Core", "2", Some(7))
+        );
+        assert_eq!(Manifest::parse(&manifest.to_text().unwrap()).unwrap(), manifest);
+        for (from, to, expected) in [
+            ("\"sim\"", "\"../sim\"", "`setup.name`: expected lower-case"),
+            ("Sim.Core", "--index-url=http://a", "`setup.wheel.package`"),
+            ("Sim.Core", "../core", "`setup.wheel.package`"),
+            ("\"1.0\"", "\"1.0/..\"", "`setup.wheel.version`"),
+            ("\"1.0\"", "\"\"", "`setup.wheel.version`"),
+            ("3.11", "3.11 -x", "`setup.wheel.python`"),
+            ("win_amd64", "-d", "`setup.wheel.file.platform`"),
+            ("0123", "012X", "`setup.wheel.file.sha256`: expected 64 hexadecimal digits"),
+            ("\"data\"\nversion = \"2\"", "\"Sim.Core\"\nversion = \"1.0\"", "`Sim.Core 1.0` comes twice"),
+            ("size = 7", "bytes = 7", "unknown field `bytes`"),
+        ] {
+            let error = with(&setup.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+        assert!(
+            with("[setup]\nname = \"sim\"\nwheel = []").unwrap_err().to_string().contains("at least one")
+        );
     }
 
     #[test]

@@ -1,11 +1,11 @@
 /* Three environments in one library: two versions of a counter, and one whose simulation fails in every third step of an
- * episode if it is told to. Drawn, each shows the host's setup folder. With -DMODE the chain of plugins is broken. */
+ * episode where the action is 1. Drawn, each shows the host's setup folder. With -DMODE something is wrong. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "potstill.h"
 
-enum { GOOD, CIRCLE, SAME_ID, SECOND_BROKEN, TOO_MANY, TWO_RELEASES };
+enum { GOOD, CIRCLE, SAME_ID, SECOND_BROKEN, TOO_MANY, TWO_RELEASES, FAULT_WITHOUT_END, NEEDS_SETUP };
 #ifndef MODE
 #define MODE GOOD
 #endif
@@ -19,10 +19,23 @@ struct potstill_environments {
 
 static const potstill_host *the_host;
 
-static const char *last_error(void) { return "at most 64 copies"; }
+static const char *refusal;
+
+static const char *last_error(void) { return refusal; }
+
+/* Whether the data of the package `tiny` is where `plugin setup` puts it. */
+static int is_set_up(void) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/tiny/tiny-1.0/tiny/data.txt", the_host->setup);
+    FILE *data = fopen(path, "r");
+    return data && !fclose(data);
+}
 
 static int32_t make(uint32_t n, potstill_environments **out, uint32_t length, int fails) {
+    refusal = "at most 64 copies";
     if (n > 64) return POTSTILL_REFUSED;
+    refusal = "no data; `potstill plugin setup tiny` fetches it";
+    if (IS(NEEDS_SETUP) && !is_set_up()) return POTSTILL_REFUSED;
     if (!(*out = calloc(1, sizeof **out))) return POTSTILL_FAILED;
     (*out)->copies = n, (*out)->length = length, (*out)->fails = fails;
     return POTSTILL_OK;
@@ -63,6 +76,7 @@ static int32_t step(potstill_environments *e, const void *actions, potstill_tran
         t->truncated[i] = fault || e->counts[i] == e->length;
         if (t->truncated[i]) *final++ = (float)e->counts[i], e->counts[i] = 0;
         ((float *)t->observations)[i] = (float)e->counts[i];
+        if (IS(FAULT_WITHOUT_END)) fault = 1;
         if (fault && t->struct_size >= sizeof *t && t->faults) t->faults[i] = 1;
     }
     return POTSTILL_OK;

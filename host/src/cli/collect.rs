@@ -74,14 +74,16 @@ impl Collect {
                 "episodes": returns.len(),
                 "mean_return": mean,
                 "best_return": best,
+                "faults": transitions.info.faults,
             }));
         }
         say(&format!(
-            "{} transitions of {} episodes of {} ({}): return {mean:.1}, best {best:.1}\ndata     {}",
+            "{} transitions of {} episodes of {} ({}): return {mean:.1}, best {best:.1}{}\ndata     {}",
             transitions.len(),
             returns.len(),
             transitions.info.environment.id,
             transitions.info.policy,
+            super::eval::faults(transitions.info.faults),
             self.out.display()
         ))
     }

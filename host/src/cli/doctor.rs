@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
+use potstill_plugin_api::Setup;
 use serde_json::json;
 
+use super::plugin::setup::state;
 use super::{print_json, say};
 use crate::author::{python_package, toolchains};
 use crate::error::{Error, Result};
@@ -20,7 +23,7 @@ pub(super) struct Doctor {
 
 /// Something that a machine has or lacks.
 struct Finding {
-    name: &'static str,
+    name: String,
     /// What is there; or why not, and what adds it.
     found: Result<String, String>,
 }
@@ -40,18 +43,28 @@ impl Doctor {
         let sandbox = sandbox(registry);
         let broken = sandbox.is_err();
         let mut findings = vec![
-            Finding { name: "processor", found: Ok(processor()) },
-            Finding { name: "sandbox", found: sandbox },
-            Finding { name: "CUDA", found: cuda() },
-            Finding { name: "plugins", found: plugins(registry) },
+            Finding { name: "processor".into(), found: Ok(processor()) },
+            Finding { name: "sandbox".into(), found: sandbox },
+            Finding { name: "CUDA".into(), found: cuda() },
+            Finding { name: "plugins".into(), found: plugins(registry) },
         ];
         for (name, found) in toolchains(here) {
-            findings.push(Finding { name, found: found.map_err(|error| error.to_string()) });
+            findings.push(Finding { name: name.into(), found: found.map_err(|error| error.to_string()) });
+        }
+        let setups: BTreeMap<&str, &Setup> = registry
+            .entries()
+            .iter()
+            .filter(|entry| entry.rejected.is_none())
+            .filter_map(|entry| entry.setup.as_ref())
+            .map(|setup| (&*setup.name, setup))
+            .collect();
+        for (name, setup) in &setups {
+            findings.push(Finding { name: format!("setup of {name}"), found: state(setup) });
         }
         for (name, package, install) in SIMULATORS {
             let missing = || format!("not here; install it:\n    python3 -m pip install {install}");
             let found = python_package(here, package).map(|version| format!("{package} {version}"));
-            findings.push(Finding { name, found: found.ok_or_else(missing) });
+            findings.push(Finding { name: name.into(), found: found.ok_or_else(missing) });
         }
         if self.json {
             let object = |finding: &Finding| match &finding.found {

@@ -73,7 +73,19 @@ impl Eval {
 pub(super) fn line(score: &Score) -> String {
     let Protocol { acting, learners, episodes, seed } = score.protocol;
     format!(
-        "{acting:7} return {:.1} ± {:.1} (worst learner {:.1}; {learners} learners × {episodes} episodes, seed {seed})",
-        score.mean_return, score.std_return, score.min_learner
+        "{acting:7} return {:.1} ± {:.1} (worst learner {:.1}; {learners} learners × {episodes} episodes, seed {seed}){}",
+        score.mean_return,
+        score.std_return,
+        score.min_learner,
+        faults(score.faults)
     )
+}
+
+/// How many episodes ended by a fault, where any did.
+pub(super) fn faults(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "; 1 episode ended because its simulation failed".into(),
+        n => format!("; {n} episodes ended because their simulation failed"),
+    }
 }

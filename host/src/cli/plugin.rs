@@ -3,14 +3,15 @@ use potstill_plugin_api::{OptionKind, OptionSchema, Role};
 use serde_json::json;
 
 use super::options::pair;
-use super::{print_json, say};
+use super::{print_json, say, tell};
 use crate::error::Result;
-use crate::plugin::Registry;
+use crate::plugin::{Entry, Registry};
 
 mod build;
 mod check;
 mod install;
 mod new;
+pub(super) mod setup;
 
 /// See which plugins there are, and make your own
 #[derive(Subcommand)]
@@ -25,6 +26,7 @@ pub(super) enum Plugin {
     Install(install::Install),
     Remove(install::Remove),
     Check(check::Check),
+    Setup(setup::Set),
 }
 
 /// List every plugin: id, role, loader, version, where it lies, why it cannot be used
@@ -62,6 +64,7 @@ impl Plugin {
             Plugin::Install(install) => install.run(),
             Plugin::Remove(remove) => remove.run(registry),
             Plugin::Check(check) => check.run(registry),
+            Plugin::Setup(set) => set.run(registry),
         }
     }
 }
@@ -101,9 +104,19 @@ impl Info {
     fn run(&self, registry: &Registry) -> Result<()> {
         let role = registry.role_of(&self.id);
         if let Some(role @ (Role::Learner | Role::Objective)) = role {
-            return self.of_graph_role(registry, role);
+            return self.without_spaces(registry, role);
         }
-        let description = registry.describe(&self.id, &self.set)?;
+        let description = match registry.describe(&self.id, &self.set) {
+            Ok(description) => description,
+            Err(error) => match registry.find(Role::Environment, &self.id) {
+                // What is not there yet cannot say what it is.
+                Ok(entry) if entry.lacks_setup() => {
+                    tell(&format!("its spaces are not known yet: {error}"));
+                    return self.without_spaces(registry, Role::Environment);
+                }
+                _ => return Err(error),
+            },
+        };
         let (entry, spec) = (&description.entry, &description.spec);
         if self.json {
             return print_json(&json!({
@@ -113,6 +126,7 @@ impl Info {
                 "version": entry.version,
                 "path": entry.path,
                 "permissions": entry.permissions(),
+                "setup": entry.setup,
                 "sha256": description.sha256,
             }));
         }
@@ -130,11 +144,12 @@ impl Info {
         ] {
             say(&format!("{name:12} {value}"))?;
         }
+        show_setup(entry)?;
         show_options(&description.options, "--set ")
     }
 
-    /// A learner or an objective: its spaces are the environment's.
-    fn of_graph_role(&self, registry: &Registry, role: Role) -> Result<()> {
+    /// A learner or an objective, whose spaces are the environment's; or an environment that cannot be made yet.
+    fn without_spaces(&self, registry: &Registry, role: Role) -> Result<()> {
         let entry = registry.find(role, &self.id)?;
         let options = registry.options(role, &self.id)?;
         let id = entry.id.as_ref().map_or_else(String::new, ToString::to_string);
@@ -148,6 +163,7 @@ impl Info {
                 "version": entry.version,
                 "path": entry.path,
                 "permissions": entry.permissions(),
+                "setup": entry.setup,
                 "sha256": entry.sha256,
             }));
         }
@@ -161,8 +177,19 @@ impl Info {
         ] {
             say(&format!("{name:12} {value}"))?;
         }
-        show_options(&options, &format!("--{role}-set "))
+        show_setup(entry)?;
+        match role {
+            Role::Environment => show_options(&options, "--set "),
+            role => show_options(&options, &format!("--{role}-set ")),
+        }
     }
+}
+
+/// What it needs beside itself, and whether that is there.
+fn show_setup(entry: &Entry) -> Result<()> {
+    let Some(setup) = &entry.setup else { return Ok(()) };
+    let (Ok(state) | Err(state)) = setup::state(setup);
+    say(&format!("{:12} {}", "setup", state.replace('\n', "\n         ")))
 }
 
 /// One line an option: how to set it, its default, what it is, its values.

@@ -2,7 +2,7 @@ use potstill_plugin_api::Space;
 
 use super::setup::{find_environment, make_environments};
 use super::teach::Agent;
-use crate::engine::evaluate::{Acting, Watch, episodes};
+use crate::engine::evaluate::{Acting, Faults, Watch, episodes};
 use crate::engine::policy::Policy;
 use crate::engine::random::stream;
 use crate::error::{Error, Result};
@@ -72,7 +72,8 @@ impl Actor {
         episodes(copies, &*outputs, policy, acting, count, &mut random, &mut recorder)?;
         let software = format!("potstill {}", env!("CARGO_PKG_VERSION"));
         let environment = environment.clone();
-        Ok(recorder.finish(TransitionsInfo { environment, policy: who, acting, seed, software }))
+        let faults = recorder.faults.0;
+        Ok(recorder.finish(TransitionsInfo { environment, policy: who, acting, seed, software, faults }))
     }
 }
 
@@ -84,6 +85,7 @@ struct Recorder {
     /// The running episode of each copy.
     running: Vec<Steps>,
     done: Steps,
+    faults: Faults,
 }
 
 #[derive(Clone, Default)]
@@ -115,6 +117,7 @@ impl Recorder {
             before: Observations::Float(vec![]),
             running: vec![Steps::default(); copies],
             done: Steps::default(),
+            faults: Faults::default(),
         }
     }
 
@@ -134,6 +137,7 @@ impl Watch for Recorder {
     }
 
     fn stepped(&mut self, actions: &Actions, transition: &Transition, playing: &[bool]) {
+        self.faults.stepped(actions, transition, playing);
         // The action space was looked at before.
         let Actions::Discrete(actions) = actions else { return };
         for (i, steps) in self.running.iter_mut().enumerate().filter(|(i, _)| playing[*i]) {

@@ -309,6 +309,9 @@ impl Distillation<'_> {
             values.push(("rollout/episodes", report.episodes as f64));
             values.push(("environment_steps", ppmo.training.steps as f64));
         }
+        if report.faults > 0 {
+            values.push(("rollout/faults", report.faults as f64));
+        }
         values.extend(report.metrics.iter().map(|(name, value)| (name.as_str(), f64::from(*value))));
         if let Some(best) = self.best.as_ref().filter(|_| validated) {
             values.push(("validation/best_return", best.mean_return));

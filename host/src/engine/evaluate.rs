@@ -61,6 +61,13 @@ pub struct Score {
     pub min_learner: f64,
     /// The best learner's mean.
     pub max_learner: f64,
+    /// Episodes that ended because their simulation failed; their returns count like the others'.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub faults: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A θ on the host, ready to teach.
@@ -76,6 +83,7 @@ pub struct Taught {
 ///
 /// # Errors
 /// The environment's or the learner's.
+#[allow(clippy::too_many_arguments)]
 pub fn play_learner(
     taught: &Taught,
     dimensions: &Dimensions,
@@ -84,6 +92,7 @@ pub fn play_learner(
     environments: &mut dyn Environments,
     protocol: &Protocol,
     number: u64,
+    watch: &mut impl Watch,
 ) -> Result<Vec<f32>> {
     let device = Device::cpu(1);
     let seed = derived(protocol.seed, "evaluation architecture", number);
@@ -99,7 +108,7 @@ pub fn play_learner(
     let acts = Acts { device: &device, plan: &plan, parameters: &parameters, policy };
     let outputs = |observations: &[f32]| acts.outputs(&normalized(taught.observed.as_ref(), observations));
     let mut random = stream(protocol.seed, "evaluation episodes", number);
-    episodes(environments, &outputs, policy, protocol.acting, protocol.episodes, &mut random, &mut ())
+    episodes(environments, &outputs, policy, protocol.acting, protocol.episodes, &mut random, watch)
 }
 
 /// Steps after which an episode is taken to be endless: a full game of Atari has 108 000.
@@ -117,6 +126,18 @@ pub trait Watch {
 impl Watch for () {
     fn observed(&mut self, _: &Observations) {}
     fn stepped(&mut self, _: &Actions, _: &Transition, _: &[bool]) {}
+}
+
+/// Counts the episodes that ended because their simulation failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults(pub usize);
+
+impl Watch for Faults {
+    fn observed(&mut self, _: &Observations) {}
+    fn stepped(&mut self, _: &Actions, transition: &Transition, playing: &[bool]) {
+        self.0 +=
+            transition.faults.iter().zip(playing).filter(|(fault, playing)| **fault && **playing).count();
+    }
 }
 
 /// Plays `count` episodes, as many at a time as there are environments, and gives their returns. `outputs` are
@@ -198,7 +219,7 @@ impl Score {
         let (_, std_learners) = moments(&learners);
         let min_learner = learners.iter().copied().fold(f64::INFINITY, f64::min);
         let max_learner = learners.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        Score { protocol, mean_return, std_return, std_learners, min_learner, max_learner }
+        Score { protocol, mean_return, std_return, std_learners, min_learner, max_learner, faults: 0 }
     }
 }
 
@@ -219,13 +240,13 @@ pub fn evaluate(
     done: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Score> {
     let next = std::sync::atomic::AtomicU64::new(0);
-    let worker = || -> Result<Vec<(u64, Vec<f32>)>> {
+    let worker = || -> Result<(Vec<(u64, Vec<f32>)>, usize)> {
         let mut environments = make()?;
-        let mut played = vec![];
+        let (mut played, mut faults) = (vec![], Faults::default());
         loop {
             let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             if number >= protocol.learners as u64 {
-                return Ok(played);
+                return Ok((played, faults.0));
             }
             let returns = play_learner(
                 taught,
@@ -235,25 +256,30 @@ pub fn evaluate(
                 environments.as_mut(),
                 protocol,
                 number,
+                &mut faults,
             )?;
             played.push((number, returns));
             done()?;
         }
     };
-    let mut results = std::thread::scope(|scope| {
+    let (mut results, faults) = std::thread::scope(|scope| {
         let handles: Vec<_> =
             (0..threads.clamp(1, protocol.learners.max(1))).map(|_| scope.spawn(worker)).collect();
-        let mut all = vec![];
+        let (mut all, mut faults) = (vec![], 0);
         for handle in handles {
             match handle.join() {
-                Ok(played) => all.extend(played?),
+                Ok(done) => {
+                    let (played, failed) = done?;
+                    all.extend(played);
+                    faults += failed;
+                }
                 // It has said what happened.
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        Ok::<_, Error>(all)
+        Ok::<_, Error>((all, faults))
     })?;
     results.sort_by_key(|(number, _)| *number);
     let returns: Vec<Vec<f32>> = results.into_iter().map(|(_, r)| r).collect();
-    Ok(Score::new(*protocol, &returns))
+    Ok(Score { faults, ..Score::new(*protocol, &returns) })
 }

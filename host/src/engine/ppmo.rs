@@ -128,6 +128,7 @@ impl<'a> Ppmo<'a> {
             mean_return: mean(&mut rollouts().flat_map(|r| r.episode_returns.iter().copied())),
             mean_length: mean(&mut rollouts().flat_map(|r| r.episode_lengths.iter().map(|&l| l as f32))),
             episodes: rollouts().map(|r| r.episode_returns.len()).sum(),
+            faults: rollouts().map(|r| r.faults).sum(),
             ..report
         })
     }

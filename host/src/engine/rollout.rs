@@ -38,6 +38,8 @@ pub struct Rollout {
     pub episode_returns: Vec<f32>,
     /// Their lengths.
     pub episode_lengths: Vec<u32>,
+    /// How many of them ended because their simulation failed.
+    pub faults: usize,
 }
 
 /// A policy for one set of parameters.
@@ -122,6 +124,7 @@ pub fn collect(
         rollout.rewards.extend_from_slice(&transition.rewards);
         rollout.terminated.extend_from_slice(&transition.terminated);
         rollout.truncated.extend_from_slice(&transition.truncated);
+        rollout.faults += transition.faults.iter().filter(|fault| **fault).count();
         for (i, (total, length)) in running.iter_mut().enumerate() {
             *total += transition.rewards[i];
             *length += 1;

@@ -97,6 +97,8 @@ pub struct Report {
     pub mean_length: Option<f32>,
     /// How many ended.
     pub episodes: usize,
+    /// How many of them because their simulation failed.
+    pub faults: usize,
     /// η.
     pub inner_lr: f32,
     /// Means over the updates, by name.

@@ -60,6 +60,8 @@ pub(crate) struct RawTransition {
     pub(crate) terminated: Vec<u8>,
     pub(crate) truncated: Vec<u8>,
     pub(crate) final_observations: Observations,
+    /// Empty where the loader knows of none.
+    pub(crate) faults: Vec<u8>,
 }
 
 /// Scalars in the observations of one step that the host is ready to hold.
@@ -99,6 +101,7 @@ impl<R: RawEnvironments> Checked<R> {
                 terminated: vec![],
                 truncated: vec![],
                 final_observations: none(),
+                faults: vec![],
             },
             Transition {
                 observations: none(),
@@ -106,6 +109,7 @@ impl<R: RawEnvironments> Checked<R> {
                 terminated: vec![],
                 truncated: vec![],
                 final_observations: none(),
+                faults: vec![],
             },
         );
         let expected = Expected { len, size: spec.observation.size(), space: spec.observation.clone() };
@@ -321,6 +325,13 @@ fn accept(raw: &mut RawTransition, out: &mut Transition, expected: &Expected) ->
     let ends = || out.terminated.iter().zip(&out.truncated).map(|(a, b)| a | b);
     if let Some(i) = out.terminated.iter().zip(&out.truncated).position(|(a, b)| *a && *b) {
         return Err(format!("environment {i} is both terminated and truncated; expected `terminated` only"));
+    }
+    if raw.faults.is_empty() {
+        raw.faults.resize(len, 0);
+    }
+    flags("faults", &raw.faults, &mut out.faults, len)?;
+    if let Some(i) = out.faults.iter().zip(&out.truncated).position(|(fault, cut)| *fault && !*cut) {
+        return Err(format!("environment {i} has a fault and is not truncated; a fault ends the episode"));
     }
     let ended = ends().filter(|e| *e).count();
     check_observations(&raw.final_observations, "final observation", expected, ended, |row| {

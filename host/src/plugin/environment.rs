@@ -36,6 +36,8 @@ pub struct Transition {
     pub truncated: Vec<bool>,
     /// Last observations of the episodes that ended in this step, in the order of their environments.
     pub final_observations: Observations,
+    /// `[N]`: the episode was cut short because its simulation failed. Components cannot say so.
+    pub faults: Vec<bool>,
 }
 
 impl Observations {

@@ -167,5 +167,6 @@ fn written_for(entries: &[&Entry], file: &Path) -> Option<Manifest> {
         wasm: (!native).then(|| "plugin.wasm".into()),
         library: native.then_some(library),
         limits: LimitWishes::default(),
+        setup: None,
     })
 }

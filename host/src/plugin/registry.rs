@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use potstill_plugin_api::{
-    API_VERSION, EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Provided, Role, Task,
-    check_api_version,
+    API_VERSION, EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Provided, Role, Setup,
+    Task, check_api_version,
 };
 use sha2::{Digest, Sha256};
 
@@ -26,7 +26,7 @@ use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
     WasmObjective, hex,
 };
-use super::{Limits, install, wasm};
+use super::{Limits, install, setup, wasm};
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
 use crate::error::{Error, IoContext, Result, did_you_mean};
@@ -73,6 +73,8 @@ pub struct Entry {
     pub rejected: Option<String>,
     /// What it may take when it runs in the sandbox.
     pub limits: Limits,
+    /// What it needs beside itself.
+    pub setup: Option<Setup>,
     /// Whether it is the first of its name in its file: the one that the name means without version.
     leads: bool,
     builtin: Option<&'static Builtin>,
@@ -312,7 +314,7 @@ impl Registry {
     }
 
     /// Loads a plugin and asks it what it would be asked at the start of a run, so far as its role allows: an
-    /// environment is made once, with every option at its default.
+    /// environment is made once, with every option at its default, unless it has to be set up first.
     ///
     /// # Errors
     /// As [`Registry::make_environments`].
@@ -320,6 +322,7 @@ impl Registry {
         let opened = self.open(entry)?;
         match entry.role {
             Some(Role::Learner | Role::Objective) => opened.options().map(drop),
+            _ if entry.lacks_setup() => opened.options().map(drop),
             _ => opened.make(&[], 1).map(drop),
         }
     }
@@ -426,6 +429,7 @@ impl Registry {
             sha256: String::new(),
             rejected: None,
             limits: Limits::default(),
+            setup: None,
             leads: false,
             builtin: None,
         };
@@ -442,6 +446,7 @@ impl Registry {
                 entry.limits = Limits::granted(&manifest.limits);
                 entry.role = Some(manifest.role);
                 entry.version = manifest.version;
+                entry.setup = manifest.setup;
                 entry.rejected = install::changed(&path, &entry.sha256);
                 let one = |Provided { id, summary }| Entry { id: Some(id), summary, ..entry.clone() };
                 manifest.provides.into_iter().map(one).collect()
@@ -528,6 +533,12 @@ impl Entry {
         }
     }
 
+    /// Whether something that it needs beside itself is not there.
+    pub fn lacks_setup(&self) -> bool {
+        let lacks = |of: &Setup| !setup::lacking(setup::folder().as_deref(), of).is_empty();
+        self.setup.as_ref().is_some_and(lacks)
+    }
+
     /// The id as text.
     pub(super) fn named(&self) -> Option<String> {
         self.id.as_ref().map(PluginId::to_string)
@@ -551,6 +562,7 @@ impl Entry {
             sha256: builtin.wasm.map(|wasm| hex(&Sha256::digest(wasm))).unwrap_or_default(),
             rejected,
             limits: Limits::granted(&manifest.map_or_else(LimitWishes::default, |m| m.limits)),
+            setup: None,
             leads: true,
             builtin: Some(builtin),
         }

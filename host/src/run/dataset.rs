@@ -368,6 +368,7 @@ pub(super) mod tests {
                 std_learners: 0.75,
                 min_learner: 490.0,
                 max_learner: 500.0,
+                faults: 3,
             }],
             seed: 42,
             meta_epochs: 75,

@@ -57,6 +57,9 @@ pub struct TransitionsInfo {
     pub seed: u64,
     /// What wrote the file, e.g. `potstill 0.1.0`.
     pub software: String,
+    /// Episodes that ended because their simulation failed.
+    #[serde(default)]
+    pub faults: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -290,6 +293,7 @@ mod tests {
                 acting: Acting::Sampled,
                 seed: 3,
                 software: "test".into(),
+                faults: 2,
             },
         }
     }

@@ -110,6 +110,7 @@ fn native(length: i64) -> Vec<potstill::plugin::Transition> {
             terminated: flags(&out.terminated),
             truncated: flags(&out.truncated),
             final_observations: Observations::Float(out.final_observations.clone()),
+            faults: flags(&out.faults),
         }
     };
     (0..STEPS).map(|_| step()).collect()

@@ -12,6 +12,10 @@ mod pixels;
 mod python;
 mod refusals;
 mod run;
+#[cfg(target_os = "linux")]
+mod setup;
+#[cfg(target_os = "linux")]
+mod several;
 
 #[path = "../common/c.rs"]
 mod c;

@@ -1,7 +1,7 @@
 //! Several plugins in one shared library: found, named and run like any other.
 use std::path::{Path, PathBuf};
 
-use potstill::plugin::{Actions, Loader, Registry, RenderMode};
+use potstill::plugin::{Actions, Loader, Observations, Registry, RenderMode};
 use potstill_plugin_api::{Frame, Role};
 
 use crate::c::compile;
@@ -129,5 +129,39 @@ fn a_plugin_learns_where_its_setup_lies() {
         let mut copies = registry.make_environments("shaky", &[], 1).unwrap();
         copies.reset(&[0]).unwrap();
         assert_eq!(copies.render(0, RenderMode::Text).unwrap(), Frame::Text(expected.clone()));
+    }
+}
+
+#[test]
+fn a_fault_ends_one_episode_and_is_told() {
+    for registry in registries(&library("GOOD")) {
+        let mut copies = registry.make_environments("shaky", &[], 2).unwrap();
+        copies.reset(&[1, 2]).unwrap();
+        let mut flags = vec![];
+        for _ in 0..8 {
+            let step = copies.step(&Actions::Discrete(vec![1, 0])).unwrap();
+            flags.push((step.truncated.clone(), step.faults.clone()));
+            if step.faults[0] {
+                assert_eq!(step.final_observations, Observations::Float(vec![3.0]));
+                assert_eq!(step.observations, Observations::Float(vec![0.0, flags.len() as f32]));
+            }
+        }
+        // The first copy fails in every third step; the second one comes to its limit.
+        let no = vec![false, false];
+        let fails = (vec![true, false], vec![true, false]);
+        let goes_on = (no.clone(), no.clone());
+        let mut expected =
+            vec![goes_on.clone(), goes_on.clone(), fails.clone(), goes_on.clone(), goes_on.clone()];
+        expected.extend([fails, goes_on, (vec![false, true], no)]);
+        assert_eq!(flags, expected);
+    }
+    for registry in registries(&library("FAULT_WITHOUT_END")) {
+        let mut copies = registry.make_environments("shaky", &[], 1).unwrap();
+        copies.reset(&[1]).unwrap();
+        let error = copies.step(&Actions::Discrete(vec![0])).unwrap_err().to_string();
+        assert!(
+            error.ends_with("environment 0 has a fault and is not truncated; a fault ends the episode"),
+            "{error}"
+        );
     }
 }

@@ -107,6 +107,10 @@ fn random_play(subject: &Subject<'_>) -> Outcome {
     if ends == 0 {
         notes.push(format!("no episode ended in {} steps", all[0].moments.len()));
     }
+    let faults = all.iter().flat_map(|t| &t.moments).filter(|m| m.fault).count();
+    if faults > 0 {
+        notes.push(format!("{faults} of {ends} episodes ended because the simulation failed"));
+    }
     Ok(notes)
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Moment {
     pub(super) reward: f32,
     pub(super) terminated: bool,
     pub(super) truncated: bool,
+    /// The simulation failed.
+    pub(super) fault: bool,
     /// The last observation of an episode that ended in this step.
     pub(super) last: Option<Observations>,
 }
@@ -103,6 +105,7 @@ pub(super) fn go_on(
                 reward: step.rewards[i],
                 terminated: step.terminated[i],
                 truncated: step.truncated[i],
+                fault: step.faults[i],
                 last: ends.then(|| row(&step.final_observations, ended, size)),
             });
             ended += usize::from(ends);

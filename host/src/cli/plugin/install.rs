@@ -54,6 +54,9 @@ impl Install {
         }
         let path = entry.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let role = entry.role.map(|role| role.to_string()).unwrap_or_default();
+        if let (Some(setup), true) = (&entry.setup, entry.lacks_setup()) {
+            tell(&format!("before its first run: potstill plugin setup {}", setup.name));
+        }
         let ids = ids.into_iter().map(|id| ("id", id));
         for (name, value) in ids.chain([("role", role), ("path", path), ("sha256", entry.sha256.clone())]) {
             say(&format!("{name:12} {value}"))?;

@@ -88,6 +88,7 @@ impl RawEnvironments for IsolatedEnvironments {
         memory.read(Part::Rewards, copies, &mut out.rewards);
         memory.read(Part::Terminated, copies, &mut out.terminated);
         memory.read(Part::Truncated, copies, &mut out.truncated);
+        memory.read(Part::Faults, copies, &mut out.faults);
         let ended = out.terminated.iter().zip(&out.truncated).filter(|&(&a, &b)| a != 0 || b != 0).count();
         self.observations(Part::Observations, copies, &mut out.observations);
         self.observations(Part::FinalObservations, ended, &mut out.final_observations);

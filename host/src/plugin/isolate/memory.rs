@@ -36,12 +36,13 @@ pub(super) enum Part {
     Rewards,
     Terminated,
     Truncated,
+    Faults,
 }
 
 impl Layout {
-    fn sizes(&self) -> [usize; 6] {
+    fn sizes(&self) -> [usize; 7] {
         let Layout { copies: n, input, observation } = *self;
-        [input, n * observation, n * observation, 4 * n, n, n]
+        [input, n * observation, n * observation, 4 * n, n, n, n]
     }
 
     /// Where a part begins.
@@ -183,6 +184,12 @@ impl Memory {
     pub(super) fn part(&self, part: Part) -> *mut u8 {
         // SAFETY: within the mapping.
         unsafe { self.base.as_ptr().cast::<u8>().add(self.layout.offset(part as usize)) }
+    }
+
+    /// Fills a part with zeros.
+    pub(super) fn clear(&self, part: Part) {
+        // SAFETY: within the mapping, as `part` says.
+        unsafe { std::ptr::write_bytes(self.part(part), 0, self.layout.sizes()[part as usize]) };
     }
 
     /// Writes the beginning of a part.

@@ -165,6 +165,7 @@ impl Served<'_> {
             // SAFETY: the host has laid out a seed for each copy, and room for an observation of each.
             ("reset", unsafe { environments.reset_into(input.cast(), observations.cast()) })
         } else {
+            memory.clear(Part::Faults);
             let mut out = RawTransition {
                 struct_size: RawTransition::SIZE,
                 reserved: 0,
@@ -173,7 +174,7 @@ impl Served<'_> {
                 terminated: memory.part(Part::Terminated),
                 truncated: memory.part(Part::Truncated),
                 final_observations: memory.part(Part::FinalObservations).cast(),
-                faults: std::ptr::null_mut(),
+                faults: memory.part(Part::Faults),
             };
             // SAFETY: the host has laid out the actions of all copies, and room for what they give.
             ("step", unsafe { environments.step_into(input.cast(), &mut out) })

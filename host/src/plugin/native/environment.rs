@@ -157,6 +157,9 @@ impl RawEnvironments for NativeEnvironments {
         out.rewards.resize(self.len, 0.0);
         out.terminated.resize(self.len, 0);
         out.truncated.resize(self.len, 0);
+        // Plugins of before it leave it as it is.
+        out.faults.clear();
+        out.faults.resize(self.len, 0);
         let mut raw = RawTransition {
             struct_size: RawTransition::SIZE,
             reserved: 0,
@@ -165,7 +168,7 @@ impl RawEnvironments for NativeEnvironments {
             terminated: out.terminated.as_mut_ptr(),
             truncated: out.truncated.as_mut_ptr(),
             final_observations: self.room(&mut out.final_observations, self.len),
-            faults: ptr::null_mut(),
+            faults: out.faults.as_mut_ptr(),
         };
         // SAFETY: `check` counted the actions; the arrays have room for every copy.
         unsafe { self.step_into(actions, &mut raw)? };

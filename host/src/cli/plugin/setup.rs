@@ -1,0 +1,186 @@
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use potstill_plugin_api::{PluginId, Setup, Wheel};
+use serde_json::json;
+
+use crate::cli::{print_json, say, tell};
+use crate::error::{Error, IoContext, Result};
+use crate::plugin::setup::{self, Pip};
+use crate::plugin::{Entry, Registry};
+
+/// Fetch what a plugin needs beside itself: a simulator, its models
+///
+/// The plugin's manifest says which Python packages have it. Your own pip fetches them; their files are checked against
+/// the manifest's hashes and unpacked into your data folder, where the plugin finds them. No Python runs them.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  potstill plugin setup mujoco\n  potstill plugin setup mujoco/hopper --yes --python .venv/bin/python\n  \
+                        potstill plugin setup mujoco --check"
+)]
+pub(in crate::cli) struct Set {
+    /// A plugin's id or namespace, or what its set-up is called
+    name: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Another version of a package than the first that the manifest lists; it is put beside the others
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// The Python whose pip fetches [default: python3]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+    /// Look whether the files are as they were unpacked, and fetch nothing
+    #[arg(long, conflicts_with_all = ["yes", "version", "python", "remove"])]
+    check: bool,
+    /// Remove it, in all versions
+    #[arg(long, conflicts_with_all = ["yes", "version", "python"])]
+    remove: bool,
+    /// Print what is there as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Set {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        let none = || Error::usage("this user has no data folder; set HOME, or XDG_DATA_HOME");
+        let folder = setup::folder().ok_or_else(none)?;
+        if self.remove {
+            return self.remove(registry, &folder);
+        }
+        let setup = find(registry, &self.name)?;
+        match self.check {
+            true => check(setup, &folder)?,
+            false => self.fetch(setup, &folder)?,
+        }
+        if !self.json {
+            return Ok(());
+        }
+        let there = setup.wheels.iter().filter(|wheel| setup::is_there(&folder, setup, wheel));
+        let object = |wheel: &Wheel| {
+            let path = setup::place(&folder, setup, wheel);
+            json!({ "package": wheel.package, "version": wheel.version, "path": path })
+        };
+        print_json(&there.map(object).collect::<Vec<_>>())
+    }
+
+    fn fetch(&self, setup: &Setup, folder: &Path) -> Result<()> {
+        let wheels = setup::chosen(setup, self.version.as_deref())?;
+        let (there, missing): (Vec<&Wheel>, _) =
+            wheels.into_iter().partition(|wheel| setup::is_there(folder, setup, wheel));
+        let line = |wheel: &Wheel, what: &str| {
+            let name = format!("{} {}", wheel.package, wheel.version);
+            if self.json { Ok(()) } else { say(&format!("{name:21} {what}")) }
+        };
+        for wheel in &there {
+            line(wheel, &format!("is there: {}", setup::place(folder, setup, wheel).display()))?;
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let pip = Pip::find(self.python.as_deref())?;
+        for wheel in &missing {
+            let file = wheel.file_for(std::env::consts::OS, std::env::consts::ARCH);
+            let size = file.and_then(|file| file.size);
+            let size = size.map_or(String::new(), |bytes| format!(" ({:.1} MB)", bytes as f64 / 1e6));
+            let place = setup::place(folder, setup, wheel);
+            line(wheel, &format!("will be fetched by pip{size} into {}", place.display()))?;
+        }
+        if !self.yes {
+            agreed()?;
+        }
+        for wheel in missing {
+            setup::fetch(folder, setup, wheel, &pip)?;
+            line(wheel, "is there now")?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, registry: &Registry, folder: &Path) -> Result<()> {
+        // What is left of a plugin that is gone has its own name only.
+        let own = folder.join(&self.name);
+        let place = match own.file_name() == Some(self.name.as_ref()) && own.is_dir() {
+            true => own,
+            false => folder.join(&find(registry, &self.name)?.name),
+        };
+        if !place.is_dir() {
+            return Err(Error::usage(format!(
+                "`{}` is not set up: there is no {}",
+                self.name,
+                place.display()
+            )));
+        }
+        std::fs::remove_dir_all(&place).at(&place)?;
+        if self.json { print_json(&json!([])) } else { say(&format!("{:21} {}", "removed", place.display())) }
+    }
+}
+
+/// The set-up that `name` means: its own name, the namespace of its plugins, or the id of one.
+fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Setup> {
+    let usable = || registry.entries().iter().filter(|entry| entry.rejected.is_none());
+    let named = |entry: &&Entry| {
+        let namespace = entry.id.as_ref().and_then(PluginId::namespace);
+        entry.setup.as_ref().is_some_and(|setup| setup.name == name || namespace == Some(name))
+    };
+    if let Some(setup) = usable().find(named).and_then(|entry| entry.setup.as_ref()) {
+        return Ok(setup);
+    }
+    let entry = registry.named(name)?;
+    if let Some(why) = &entry.rejected {
+        return Err(Error::usage(format!("plugin `{name}` cannot be used: {why}")));
+    }
+    let nothing = || Error::usage(format!("plugin `{name}` needs nothing beside itself"));
+    entry.setup.as_ref().ok_or_else(nothing)
+}
+
+/// Asks the user whether to go on.
+fn agreed() -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::usage("nobody can be asked here; say --yes to fetch this"));
+    }
+    tell("Go on? [y/N]");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).at("standard input")?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Error::Failed("nothing was fetched".into())),
+    }
+}
+
+fn check(setup: &Setup, folder: &Path) -> Result<()> {
+    let mut sound = 0;
+    for wheel in &setup.wheels {
+        let place = setup::place(folder, setup, wheel);
+        let Some(damaged) = setup::damaged(&place) else { continue };
+        if let [first, ..] = &damaged[..] {
+            let (count, name) = (damaged.len(), &setup.name);
+            return Err(Error::Failed(format!(
+                "{}: {count} files are not as they were unpacked, `{first}` for one; \
+                 `potstill plugin setup {name} --remove`, then `potstill plugin setup {name}`",
+                place.display()
+            )));
+        }
+        sound += 1;
+        tell(&format!("{} {} is as it was unpacked", wheel.package, wheel.version));
+    }
+    match sound {
+        0 => Err(Error::Failed(format!(
+            "`{0}` is not set up; `potstill plugin setup {0}` does it",
+            setup.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What there is to say of a plugin's set-up: what is there, or the command that gets it.
+pub(in crate::cli) fn state(setup: &Setup) -> Result<String, String> {
+    let folder = setup::folder();
+    let there = |wheel: &&Wheel| folder.as_ref().is_some_and(|folder| setup::is_there(folder, setup, wheel));
+    let lacking = setup::lacking(folder.as_deref(), setup);
+    if lacking.is_empty() {
+        let there = setup.wheels.iter().filter(there).map(|w| format!("{} {}", w.package, w.version));
+        return Ok(there.collect::<Vec<_>>().join(", "));
+    }
+    Err(format!("{} not here; set it up:\n    potstill plugin setup {}", lacking.join(", "), setup.name))
+}

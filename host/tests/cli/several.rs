@@ -1,0 +1,105 @@
+//! A shared library with several plugins, one of which has a simulation that fails.
+use serde_json::Value;
+
+use crate::c::compile;
+use crate::{Place, list, metrics, text};
+
+const IDS: [&str; 3] = ["test/counter-v2", "test/counter-v3", "test/shaky-v1"];
+
+/// The library, at a place where every command finds it.
+fn put(place: &Place, mode: &str) {
+    let library = compile("tests/native/several.c", "several", &[&format!("-DMODE={mode}")]);
+    std::fs::copy(library, place.path("libseveral.so")).unwrap();
+}
+
+#[test]
+fn installed_listed_checked_and_removed_as_one() {
+    let place = Place::new();
+    put(&place, "GOOD");
+    let value = place.json(&["plugin", "install", "libseveral.so", "--json"]);
+    assert_eq!((&value["ids"], &value["id"]), (&IDS.to_vec().into(), &IDS[0].into()));
+    assert_eq!(list(&place.path("data/potstill/plugins")), ["environment-several"]);
+    // Again replaces.
+    let said = place.run(&["plugin", "install", "libseveral.so"]);
+    let native =
+        "`test/counter-v2`, `test/counter-v3`, `test/shaky-v1` are native code: they may do whatever you may";
+    assert!(
+        said.err.contains(native) && said.out.starts_with("id           test/counter-v2\n"),
+        "{}",
+        said.err
+    );
+    assert_eq!(list(&place.path("data/potstill/plugins")), ["environment-several"]);
+    std::fs::remove_file(place.path("libseveral.so")).unwrap();
+
+    let listed = place.ok(&["plugin", "list"]);
+    let found: Vec<&str> = listed.lines().filter(|line| line.contains("libseveral")).collect();
+    assert!(found.len() == 3 && found.iter().zip(IDS).all(|(line, id)| line.starts_with(id)), "{listed}");
+    assert_eq!(place.json(&["plugin", "info", "counter", "--json"])["spec"]["id"], IDS[0]);
+    assert_eq!(place.json(&["--isolate", "plugin", "info", "shaky", "--json"])["spec"]["id"], IDS[2]);
+
+    let report = place.json(&["plugin", "check", "counter-v3", "--only", "play", "--json"]);
+    assert_eq!((&report["id"], &report["passed"]), (&IDS[1].into(), &1.into()));
+    let folder = place.path("data/potstill/plugins/environment-several");
+    let reports = place.json(&["plugin", "check", text(&folder), "--only", "play", "--json"]);
+    let ids: Vec<&Value> = reports.as_array().unwrap().iter().map(|report| &report["id"]).collect();
+    assert_eq!(ids, IDS);
+    let note = &reports[2]["findings"][0]["notes"][0];
+    assert!(note.as_str().unwrap().ends_with("episodes ended because the simulation failed"), "{note}");
+
+    let removed = place.ok(&["plugin", "remove", "test/counter-v3"]);
+    assert!(IDS.iter().all(|id| removed.contains(id)), "{removed}");
+    assert!(list(&place.path("data/potstill/plugins")).is_empty());
+
+    // By the name of its folder, and by nothing that leads out of there.
+    put(&place, "GOOD");
+    place.ok(&["plugin", "install", "libseveral.so"]);
+    place.refused(&["plugin", "remove", "../plugins/environment-several"], 2, "there is no plugin");
+    assert!(place.ok(&["plugin", "remove", "environment-several"]).contains("id           test/shaky-v1"));
+    assert!(list(&place.path("data/potstill/plugins")).is_empty());
+}
+
+#[test]
+fn a_bare_library_is_checked_without_being_loaded_here() {
+    let place = Place::new();
+    put(&place, "GOOD");
+    let reports = place.json(&["plugin", "check", "libseveral.so", "--only", "spec", "--json"]);
+    let passed: Vec<&Value> = reports.as_array().unwrap().iter().map(|report| &report["passed"]).collect();
+    assert_eq!(passed, [1, 1, 1]);
+    put(&place, "TWO_RELEASES");
+    let differ = "its plugins differ in role or version; a manifest says one for all";
+    place.refused(&["plugin", "install", "libseveral.so"], 1, differ);
+    assert!(!place.path("data/potstill/plugins").exists());
+}
+
+#[test]
+fn faults_are_counted_and_end_nothing_else() {
+    let place = Place::new();
+    put(&place, "GOOD");
+    let shaky = ["--plugin", "libseveral.so", "test/shaky"];
+    let mut outcomes = vec![];
+    for (out, more) in [("here", &[][..]), ("isolated", &["--isolate"])] {
+        let run = place.distil(out, &[&shaky[..], more].concat());
+        let values: Vec<_> =
+            metrics(&run).iter().map(|record| record.get("rollout/faults").cloned()).collect();
+        assert!(values.iter().flatten().any(|faults| faults.as_f64().unwrap() > 0.0), "{values:?}");
+        outcomes.push(values);
+    }
+    assert_eq!(outcomes[0], outcomes[1]);
+    let eval = ["eval", "here", "--plugin", "libseveral.so", "--learners", "2", "--episodes", "20"];
+    let score = place.json(&[&eval[..], &["--json"]].concat());
+    let faults = score["faults"].as_u64().unwrap();
+    assert!((1..=40).contains(&faults), "{score}");
+    let line = place.ok(&eval);
+    assert!(line.contains(&format!("; {faults} episode")) && line.contains("simulation failed"), "{line}");
+
+    let collect = ["collect", "test/shaky", "--plugin", "libseveral.so", "--episodes", "50", "--json"];
+    let faults = place.json(&collect)["faults"].as_u64().unwrap();
+    // Half of all random actions.
+    assert!((10..=40).contains(&faults), "{faults}");
+
+    // Where nothing fails there is no such column.
+    let run = place.distil("well", &["--plugin", "libseveral.so", "test/counter"]);
+    assert!(metrics(&run).iter().all(|record| !record.contains_key("rollout/faults")));
+    let well = ["eval", "well", "--plugin", "libseveral.so", "--learners", "2", "--episodes", "2", "--json"];
+    assert!(place.json(&well).get("faults").is_none());
+}
