@@ -72,13 +72,15 @@ impl Pool {
     pub(crate) fn run(&mut self, count: usize, job: &(dyn Fn(usize) + Sync)) {
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes. Nobody calls it after this function: `close` ends that.
-        let endless = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync), _>(job) };
+        let endless = unsafe {
+            std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const (dyn Fn(usize) + Sync)>(job)
+        };
         let mut work = shared.work();
         (work.job, work.count) = (Job(endless), count);
         shared.next.store(0, Ordering::Relaxed);
         // Nobody is in the work before: `run` has closed it.
         let number = (shared.state.load(Ordering::Relaxed) / NUMBER + 1) % (1 << 31);
-        shared.state.store(number * NUMBER | OPEN, Ordering::Release);
+        shared.state.store((number * NUMBER) | OPEN, Ordering::Release);
         let asleep = work.asleep;
         drop(work);
         if asleep > 0 {

@@ -1,9 +1,10 @@
 //! Every environment by every version of MuJoCo that the plugin knows.
+use potstill_plugin_api::{Manifest, Provided, abi};
 use potstill_sdk::{Environment, Rng};
 
 use super::{defaults, installed, library, model, versions};
 use crate::environment::{Mujoco, Task};
-use crate::layout::Layout;
+use crate::layout::{KNOWN, Layout};
 use crate::{Ant, HalfCheetah, Hopper, Humanoid, HumanoidStandup, InvertedDoublePendulum, Reacher, Walker2d};
 
 fn play<T: Task>(copy: &mut Mujoco<T>, steps: usize, rng: &mut Rng) -> Vec<u64> {
@@ -59,11 +60,32 @@ fn every_environment_plays_by_every_version_and_goes_on_from_its_snapshots() {
     plays::<HumanoidStandup<5>>(&folder, 348, 17);
 }
 
+/// What the host knows before it runs any of this is what it then finds, in this order.
+#[test]
+fn the_manifest_says_what_the_library_provides() {
+    unsafe extern "C" {
+        fn potstill_plugin(host: *const abi::Host) -> *const abi::Plugin;
+    }
+    let manifest = Manifest::parse(include_str!("../../plugin.toml")).unwrap();
+    let mut plugin = unsafe { potstill_plugin(std::ptr::null()) };
+    for Provided { id, summary } in &manifest.provides {
+        let described = unsafe { &*plugin };
+        let text = |text| unsafe { abi::text(text) }.unwrap().unwrap();
+        assert_eq!((text(described.id), text(described.summary)), (&*id.to_string(), &**summary));
+        assert_eq!(text(described.version), manifest.version);
+        plugin = described.next;
+    }
+    assert!(plugin.is_null() && manifest.provides.len() == 16);
+    let wheels = manifest.setup.unwrap().wheels;
+    let versions: Vec<&str> = wheels.iter().filter(|w| w.package == "mujoco").map(|w| &*w.version).collect();
+    assert_eq!(versions, KNOWN.map(|(version, _)| version), "what is known can be set up, the default first");
+}
+
 /// The tables are of the versions whose names they have.
 #[test]
 fn libraries_answer_the_version_of_their_table() {
     let Some(folder) = installed() else { return };
-    for ((name, layout), (version, packages)) in crate::layout::KNOWN.iter().zip(versions(&folder)) {
+    for ((name, layout), (version, packages)) in KNOWN.iter().zip(versions(&folder)) {
         let layout: &Layout = layout;
         assert_eq!((name, library(&packages).layout.version), (&version, layout.version));
     }
