@@ -1,59 +1,64 @@
 //! Where MuJoCo's library and Gymnasium's models are: both are the user's own, nothing of them is shipped.
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::layout::KNOWN;
 
-/// A place that was looked at, as the user would name it.
-struct Place {
-    name: String,
-    folder: PathBuf,
+/// What to look at, in this order: `MUJOCO_PATH`, what `potstill plugin setup` installed, what the user's Python would
+/// import. Python is asked when all else failed.
+pub(crate) struct Search {
+    near: Looked,
+    pythons: Vec<String>,
+    far: OnceCell<Looked>,
 }
 
-/// What to look at, in this order: `MUJOCO_PATH`, what `potstill plugin setup` installed, what Python would import.
-pub(crate) struct Search {
-    places: Vec<Place>,
-    /// Why a place could not be looked at.
-    missing: Vec<String>,
+/// Places to look at.
+#[derive(Default)]
+struct Looked {
+    folders: Vec<PathBuf>,
+    /// The places as a user would name them.
+    names: Vec<String>,
+}
+
+impl Looked {
+    fn add(&mut self, name: &str, folders: Vec<PathBuf>, nothing: &str) {
+        let shown: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        let shown = if folders.is_empty() { nothing.to_owned() } else { shown.join(", ") };
+        self.names.push(format!("{name} ({shown})"));
+        self.folders.extend(folders);
+    }
 }
 
 impl Search {
     /// The search of this process.
     pub(crate) fn here(setup: Option<&Path>) -> Search {
         let path = std::env::var_os("MUJOCO_PATH").map(PathBuf::from);
-        let python = std::env::var("POTSTILL_PYTHON").unwrap_or_else(|_| "python3".into());
-        Search::new(path, setup, &python)
+        let pythons = std::env::var("POTSTILL_PYTHON").into_iter().chain(["python3".into()]).collect();
+        Search::new(path, setup, pythons)
     }
 
-    pub(crate) fn new(path: Option<PathBuf>, setup: Option<&Path>, python: &str) -> Search {
-        let (mut places, mut missing) = (vec![], vec![]);
-        match path {
-            Some(folder) => {
-                places.push(Place { name: format!("MUJOCO_PATH ({})", folder.display()), folder });
-            }
-            None => missing.push("MUJOCO_PATH (not set)".into()),
-        }
+    pub(crate) fn new(path: Option<PathBuf>, setup: Option<&Path>, pythons: Vec<String>) -> Search {
+        let mut near = Looked::default();
+        near.add("MUJOCO_PATH", path.into_iter().collect(), "not set");
         if let Some(setup) = setup.map(|setup| setup.join("mujoco")) {
-            let installed = installed(&setup);
-            if installed.is_empty() {
-                missing.push(format!("{} (nothing is set up)", setup.display()));
-            }
-            places.extend(
-                installed.into_iter().map(|folder| Place { name: folder.display().to_string(), folder }),
-            );
+            near.add(&setup.display().to_string(), installed(&setup), "nothing is set up");
         }
-        match ask(python) {
-            Ok(folders) if folders.is_empty() => {
-                missing.push(format!("{python} (it has neither mujoco nor gymnasium)"));
+        Search { near, pythons, far: OnceCell::new() }
+    }
+
+    /// What the user's Pythons have.
+    fn far(&self) -> &Looked {
+        self.far.get_or_init(|| {
+            let mut far = Looked::default();
+            for python in &self.pythons {
+                match ask(python) {
+                    Ok(folders) => far.add(python, folders, "it has neither mujoco nor gymnasium"),
+                    Err(error) => far.add(python, vec![], &error),
+                }
             }
-            Ok(folders) => places.extend(
-                folders
-                    .into_iter()
-                    .map(|folder| Place { name: format!("{python} ({})", folder.display()), folder }),
-            ),
-            Err(error) => missing.push(format!("{python} ({error})")),
-        }
-        Search { places, missing }
+            far
+        })
     }
 
     /// The file of MuJoCo's shared library.
@@ -63,7 +68,8 @@ impl Search {
     pub(crate) fn library(&self) -> Result<PathBuf, String> {
         // A wheel's folder, what contains it, and the folders of MuJoCo's own archives.
         self.find(|folder| {
-            ["", "mujoco", "lib", "bin"].iter().find_map(|inner| library_in(&folder.join(inner)))
+            let inner = || ["mujoco", "lib", "bin"].iter().find_map(|inner| library_in(&folder.join(inner)));
+            library_in(folder).or_else(inner)
         })
         .ok_or_else(|| self.error("MuJoCo's library"))
     }
@@ -83,16 +89,15 @@ impl Search {
     }
 
     fn find(&self, look: impl Fn(&Path) -> Option<PathBuf>) -> Option<PathBuf> {
-        self.places.iter().find_map(|place| look(&place.folder))
+        let mut found = self.near.folders.iter().find_map(|folder| look(folder));
+        if found.is_none() {
+            found = self.far().folders.iter().find_map(|folder| look(folder));
+        }
+        found
     }
 
     fn error(&self, what: &str) -> String {
-        let places: Vec<&str> = self
-            .places
-            .iter()
-            .map(|place| place.name.as_str())
-            .chain(self.missing.iter().map(String::as_str))
-            .collect();
+        let places: Vec<&str> = self.near.names.iter().chain(&self.far().names).map(String::as_str).collect();
         format!(
             "{what} was not found in: {}; `potstill plugin setup mujoco` installs it, and so does \
              `python3 -m pip install mujoco=={} gymnasium`",
@@ -102,30 +107,38 @@ impl Search {
     }
 }
 
-/// The folders that `potstill plugin setup mujoco` made, `mujoco-2.3.7` before other versions of it.
+/// The folders that `potstill plugin setup mujoco` made, those of MuJoCo in the order of [`KNOWN`].
 fn installed(setup: &Path) -> Vec<PathBuf> {
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     let mut folders: Vec<PathBuf> = std::fs::read_dir(setup)
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.is_dir())
+        .filter(|path| ["mujoco-", "gymnasium-"].iter().any(|start| name(path).starts_with(start)))
         .collect();
-    let first = format!("mujoco-{}", KNOWN[0].0);
-    folders.sort_by_key(|path| (!path.ends_with(&first), std::cmp::Reverse(path.clone())));
+    let place = |version: &str| KNOWN.iter().position(|(known, _)| *known == version).unwrap_or(KNOWN.len());
+    folders.sort_by_key(|path| {
+        (place(name(path).trim_start_matches("mujoco-")), std::cmp::Reverse(path.clone()))
+    });
     folders
 }
 
-/// `libmujoco.so.2.3.7`, `libmujoco.3.3.7.dylib`, `mujoco.dll`.
+/// `libmujoco.so.2.3.7`, `libmujoco.3.3.7.dylib` or `mujoco.dll` in this folder, or this file.
 pub(crate) fn library_in(folder: &Path) -> Option<PathBuf> {
-    let is_library = |name: &str| {
-        name.starts_with("libmujoco.so")
-            || (name.starts_with("libmujoco.") && name.ends_with(".dylib"))
-            || name == "mujoco.dll"
+    let is_library = |path: &Path| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
+            name.starts_with("libmujoco.so")
+                || (name.starts_with("libmujoco.") && name.ends_with(".dylib"))
+                || name == "mujoco.dll"
+        })
     };
+    if folder.is_file() && is_library(folder) {
+        return Some(folder.to_owned());
+    }
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_library))
+        .filter(|path| is_library(path))
         .collect();
     files.sort();
     files.pop()
@@ -133,7 +146,10 @@ pub(crate) fn library_in(folder: &Path) -> Option<PathBuf> {
 
 /// The folders from which this Python would import the two packages.
 fn ask(python: &str) -> Result<Vec<PathBuf>, String> {
-    const SCRIPT: &str = "import importlib.util as u, os\n\
+    // Not from the folder that the user happens to be in.
+    const SCRIPT: &str = "import sys\n\
+        sys.path = [p for p in sys.path if p]\n\
+        import importlib.util as u, os\n\
         for n in 'mujoco', 'gymnasium':\n    s = u.find_spec(n)\n    \
         s and s.origin and print(os.path.dirname(os.path.dirname(s.origin)))";
     let answer = Command::new(python).args(["-c", SCRIPT]).output().map_err(|e| e.to_string())?;

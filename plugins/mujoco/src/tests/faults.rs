@@ -2,20 +2,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{defaults, installed, library, model, versions};
+use super::{defaults, installed, library, model, scratch, versions};
 use crate::environment::Mujoco;
 use crate::library::Library;
-use crate::locate::Search;
 use crate::simulation::{Model, Simulation};
 use crate::{Hopper, Humanoid};
-
-/// A folder of this test's own.
-fn scratch(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("potstill-mujoco-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
 
 /// A heap of balls that falls on the floor, and this much memory to compute it in.
 fn heap(folder: &Path, bytes: usize) -> PathBuf {
@@ -156,49 +147,5 @@ fn an_unknown_version_and_what_is_not_mujoco_are_refused() {
     );
     let error = build("libmujoco.so", "int nothing;");
     assert!(error.ends_with("has no function mj_version: it is not MuJoCo, or too old"), "{error}");
-    std::fs::remove_dir_all(scratch).unwrap();
-}
-
-#[test]
-fn what_is_missing_is_said_once_with_what_to_do() {
-    let setup = scratch("setup");
-    let search = Search::new(Some(setup.join("nowhere")), Some(&setup), "no-such-python");
-    let (library, model) = (search.library().err().unwrap(), search.model("hopper.xml").err().unwrap());
-    let nowhere = setup.join("nowhere");
-    let places = format!(
-        "MUJOCO_PATH ({}), {} (nothing is set up), no-such-python (No such file or directory (os error 2)); \
-         `potstill plugin setup mujoco` installs it, and so does `python3 -m pip install mujoco==2.3.7 gymnasium`",
-        nowhere.display(),
-        setup.join("mujoco").display(),
-    );
-    assert_eq!(library, format!("MuJoCo's library was not found in: {places}"));
-    assert_eq!(model, format!("Gymnasium's model hopper.xml was not found in: {places}"));
-    std::fs::remove_dir_all(setup).unwrap();
-}
-
-/// What `potstill plugin setup mujoco` makes, and which version comes first.
-#[test]
-fn set_up_folders_are_searched() {
-    let scratch = scratch("search");
-    for folder in
-        ["mujoco-3.3.7/mujoco", "mujoco-2.3.7/mujoco", "gymnasium-1.2.3/gymnasium/envs/mujoco/assets"]
-    {
-        std::fs::create_dir_all(scratch.join("mujoco").join(folder)).unwrap();
-    }
-    let assets = "mujoco/gymnasium-1.2.3/gymnasium/envs/mujoco/assets/hopper.xml";
-    for file in ["mujoco/mujoco-3.3.7/mujoco/libmujoco.so.3.3.7", assets] {
-        std::fs::write(scratch.join(file), "").unwrap();
-    }
-    let search = || Search::new(None, Some(&scratch), "no-such-python");
-    assert_eq!(search().model("hopper.xml").unwrap(), scratch.join(assets));
-    assert!(search().library().unwrap().ends_with("mujoco-3.3.7/mujoco/libmujoco.so.3.3.7"));
-    std::fs::write(scratch.join("mujoco/mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"), "").unwrap();
-    assert!(search().library().unwrap().ends_with("mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"));
-    // MUJOCO_PATH comes before, as a wheel's folder or what it lies in.
-    for path in ["mujoco/mujoco-3.3.7", "mujoco/mujoco-3.3.7/mujoco"] {
-        let first = Search::new(Some(scratch.join(path)), Some(&scratch), "no-such-python");
-        assert!(first.library().unwrap().ends_with("libmujoco.so.3.3.7"), "{path}");
-        assert_eq!(first.model("hopper.xml").unwrap(), scratch.join(assets), "{path}");
-    }
     std::fs::remove_dir_all(scratch).unwrap();
 }

@@ -1,6 +1,7 @@
 //! Tests against real libraries of MuJoCo and Gymnasium's own Python, which `tests/setup` installs.
 mod faults;
 mod parity;
+mod search;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -61,4 +62,12 @@ fn model<T: Task>(folder: &Path, library: &'static Library) -> Arc<Model> {
 
 fn defaults<T: Task>() -> Options {
     Mujoco::<T>::options().into_iter().map(|option| (option.name, option.default)).collect()
+}
+
+/// A folder of this test's own.
+fn scratch(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("potstill-mujoco-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
