@@ -61,7 +61,9 @@ impl Doctor {
         for (name, setup) in &setups {
             findings.push(Finding { name: format!("setup of {name}"), found: state(setup) });
         }
-        for (name, package, install) in SIMULATORS {
+        // What a set-up brings, nobody has to install.
+        let brought = |package: &str| setups.values().flat_map(|s| &s.wheels).any(|w| w.package == package);
+        for (name, package, install) in SIMULATORS.into_iter().filter(|(_, package, _)| !brought(package)) {
             let missing = || format!("not here; install it:\n    python3 -m pip install {install}");
             let found = python_package(here, package).map(|version| format!("{package} {version}"));
             findings.push(Finding { name: name.into(), found: found.ok_or_else(missing) });

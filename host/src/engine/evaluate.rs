@@ -240,14 +240,16 @@ pub fn evaluate(
     done: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Score> {
     let next = std::sync::atomic::AtomicU64::new(0);
-    let worker = || -> Result<(Vec<(u64, Vec<f32>)>, usize)> {
+    let faults = std::sync::atomic::AtomicUsize::new(0);
+    let worker = || -> Result<Vec<(u64, Vec<f32>)>> {
         let mut environments = make()?;
-        let (mut played, mut faults) = (vec![], Faults::default());
+        let mut played = vec![];
         loop {
             let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             if number >= protocol.learners as u64 {
-                return Ok((played, faults.0));
+                return Ok(played);
             }
+            let mut seen = Faults::default();
             let returns = play_learner(
                 taught,
                 dimensions,
@@ -256,30 +258,27 @@ pub fn evaluate(
                 environments.as_mut(),
                 protocol,
                 number,
-                &mut faults,
+                &mut seen,
             )?;
+            faults.fetch_add(seen.0, std::sync::atomic::Ordering::Relaxed);
             played.push((number, returns));
             done()?;
         }
     };
-    let (mut results, faults) = std::thread::scope(|scope| {
+    let mut results = std::thread::scope(|scope| {
         let handles: Vec<_> =
             (0..threads.clamp(1, protocol.learners.max(1))).map(|_| scope.spawn(worker)).collect();
-        let (mut all, mut faults) = (vec![], 0);
+        let mut all = vec![];
         for handle in handles {
             match handle.join() {
-                Ok(done) => {
-                    let (played, failed) = done?;
-                    all.extend(played);
-                    faults += failed;
-                }
+                Ok(played) => all.extend(played?),
                 // It has said what happened.
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        Ok::<_, Error>((all, faults))
+        Ok::<_, Error>(all)
     })?;
     results.sort_by_key(|(number, _)| *number);
     let returns: Vec<Vec<f32>> = results.into_iter().map(|(_, r)| r).collect();
-    Ok(Score { faults, ..Score::new(*protocol, &returns) })
+    Ok(Score { faults: faults.into_inner(), ..Score::new(*protocol, &returns) })
 }

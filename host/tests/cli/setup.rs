@@ -139,13 +139,13 @@ fn fetched_once_and_there_without_a_network() {
     assert!(place.ok(&["doctor"]).contains("✓ setup of tiny         tiny 1.0"));
     assert_eq!(set_up(&place), ["tiny"]);
 
-    let said = place.run(&["plugin", "setup", "tiny", "--check"]);
-    assert!(said.code == Some(0) && said.err.contains("tiny 1.0 is as it was unpacked"), "{}", said.err);
+    let sound = place.ok(&["plugin", "setup", "tiny", "--check"]);
+    assert!(sound.starts_with("tiny 1.0") && sound.ends_with("is as it was unpacked\n"), "{sound}");
     std::fs::write(wheel.join("tiny/more/deep.txt"), "less").unwrap();
     place.refused(
         &["plugin", "setup", "tiny", "--check"],
         1,
-        "1 files are not as they were unpacked, `tiny/more/deep.txt`",
+        "tiny-1.0: `tiny/more/deep.txt` is not as it was unpacked; `potstill plugin setup tiny --remove`, then",
     );
     std::fs::remove_file(wheel.join("tiny/data.txt")).unwrap();
     place.refused(&["plugin", "setup", "tiny", "--check"], 1, "2 files are not as they were");

@@ -51,7 +51,7 @@ impl Set {
         }
         let setup = find(registry, &self.name)?;
         match self.check {
-            true => check(setup, &folder)?,
+            true => self.check(setup, &folder)?,
             false => self.fetch(setup, &folder)?,
         }
         if !self.json {
@@ -65,16 +65,17 @@ impl Set {
         print_json(&there.map(object).collect::<Vec<_>>())
     }
 
+    fn line(&self, wheel: &Wheel, what: &str) -> Result<()> {
+        let name = format!("{} {}", wheel.package, wheel.version);
+        if self.json { Ok(()) } else { say(&format!("{name:21} {what}")) }
+    }
+
     fn fetch(&self, setup: &Setup, folder: &Path) -> Result<()> {
         let wheels = setup::chosen(setup, self.version.as_deref())?;
         let (there, missing): (Vec<&Wheel>, _) =
             wheels.into_iter().partition(|wheel| setup::is_there(folder, setup, wheel));
-        let line = |wheel: &Wheel, what: &str| {
-            let name = format!("{} {}", wheel.package, wheel.version);
-            if self.json { Ok(()) } else { say(&format!("{name:21} {what}")) }
-        };
         for wheel in &there {
-            line(wheel, &format!("is there: {}", setup::place(folder, setup, wheel).display()))?;
+            self.line(wheel, &format!("is there: {}", setup::place(folder, setup, wheel).display()))?;
         }
         if missing.is_empty() {
             return Ok(());
@@ -85,16 +86,43 @@ impl Set {
             let size = file.and_then(|file| file.size);
             let size = size.map_or(String::new(), |bytes| format!(" ({:.1} MB)", bytes as f64 / 1e6));
             let place = setup::place(folder, setup, wheel);
-            line(wheel, &format!("will be fetched by pip{size} into {}", place.display()))?;
+            self.line(wheel, &format!("will be fetched by pip{size} into {}", place.display()))?;
         }
         if !self.yes {
-            agreed()?;
+            agreed(!self.json)?;
         }
         for wheel in missing {
             setup::fetch(folder, setup, wheel, &pip)?;
-            line(wheel, "is there now")?;
+            self.line(wheel, "is there now")?;
         }
         Ok(())
+    }
+
+    fn check(&self, setup: &Setup, folder: &Path) -> Result<()> {
+        let mut sound = 0;
+        for wheel in &setup.wheels {
+            let place = setup::place(folder, setup, wheel);
+            let Some(damaged) = setup::damaged(&place) else { continue };
+            if let [first, ..] = &damaged[..] {
+                let changed = match damaged.len() {
+                    1 => format!("`{first}` is not as it was unpacked"),
+                    n => format!("{n} files are not as they were unpacked, `{first}` for one"),
+                };
+                let (place, name) = (place.display(), &setup.name);
+                let again =
+                    format!("`potstill plugin setup {name} --remove`, then `potstill plugin setup {name}`");
+                return Err(Error::Failed(format!("{place}: {changed}; {again}")));
+            }
+            sound += 1;
+            self.line(wheel, "is as it was unpacked")?;
+        }
+        match sound {
+            0 => Err(Error::Failed(format!(
+                "`{0}` is not set up; `potstill plugin setup {0}` does it",
+                setup.name
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn remove(&self, registry: &Registry, folder: &Path) -> Result<()> {
@@ -134,9 +162,9 @@ fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Setup> {
     entry.setup.as_ref().ok_or_else(nothing)
 }
 
-/// Asks the user whether to go on.
-fn agreed() -> Result<()> {
-    if !std::io::stdin().is_terminal() {
+/// Asks the user, who can `read` what it is about, whether to go on.
+fn agreed(read: bool) -> Result<()> {
+    if !read || !std::io::stdin().is_terminal() {
         return Err(Error::usage("nobody can be asked here; say --yes to fetch this"));
     }
     tell("Go on? [y/N]");
@@ -145,31 +173,6 @@ fn agreed() -> Result<()> {
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Error::Failed("nothing was fetched".into())),
-    }
-}
-
-fn check(setup: &Setup, folder: &Path) -> Result<()> {
-    let mut sound = 0;
-    for wheel in &setup.wheels {
-        let place = setup::place(folder, setup, wheel);
-        let Some(damaged) = setup::damaged(&place) else { continue };
-        if let [first, ..] = &damaged[..] {
-            let (count, name) = (damaged.len(), &setup.name);
-            return Err(Error::Failed(format!(
-                "{}: {count} files are not as they were unpacked, `{first}` for one; \
-                 `potstill plugin setup {name} --remove`, then `potstill plugin setup {name}`",
-                place.display()
-            )));
-        }
-        sound += 1;
-        tell(&format!("{} {} is as it was unpacked", wheel.package, wheel.version));
-    }
-    match sound {
-        0 => Err(Error::Failed(format!(
-            "`{0}` is not set up; `potstill plugin setup {0}` does it",
-            setup.name
-        ))),
-        _ => Ok(()),
     }
 }
 
