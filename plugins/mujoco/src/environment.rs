@@ -1,11 +1,12 @@
 //! What all tasks share: one simulation behind the SDK's trait.
-use std::sync::OnceLock;
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use potstill_sdk::host::setup_folder;
 use potstill_sdk::{
     Action, Environment, Frame, OptionKind, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step,
 };
-
-use potstill_sdk::host::setup_folder;
 
 use crate::library::Library;
 use crate::locate::Search;
@@ -31,7 +32,6 @@ pub trait Task: Sized + Send + Sync + 'static {
     const MAX_EPISODE_STEPS: u32 = 1000;
     /// The return at which Gymnasium calls it solved.
     const REWARD_THRESHOLD: Option<f32> = None;
-
     /// How it is drawn.
     const VIEW: View;
 
@@ -60,16 +60,19 @@ pub struct Mujoco<T> {
     pub(crate) simulation: Simulation,
     /// Of the last step or reset.
     pub(crate) observation: Vec<f64>,
+    /// The one before it, for the step that fails.
+    before: Vec<f64>,
     mark: f64,
     fault: Option<String>,
 }
 
 impl<T: Task> Mujoco<T> {
-    pub(crate) fn with(model: std::sync::Arc<Model>, options: &Options) -> Result<Self, String> {
+    pub(crate) fn with(model: Arc<Model>, options: &Options) -> Result<Self, String> {
         let task = T::new(options, &model)?;
         let mut simulation = Simulation::new(model)?;
         simulation.reset(|_, _| {})?;
-        let mut copy = Mujoco { task, simulation, observation: vec![], mark: 0.0, fault: None };
+        let mut copy =
+            Mujoco { task, simulation, observation: vec![], before: vec![], mark: 0.0, fault: None };
         copy.look();
         Ok(copy)
     }
@@ -96,12 +99,12 @@ impl<T: Task> Mujoco<T> {
         self.simulation.step(action, frames)?;
         let seconds = self.simulation.model.timestep() * frames as f64;
         let judgement = self.task.judge(&self.simulation, action, self.mark, seconds);
-        let before = std::mem::take(&mut self.observation);
+        std::mem::swap(&mut self.observation, &mut self.before);
         self.look();
         if self.is_finite() && (judgement.reward as f32).is_finite() {
             return Ok(judgement);
         }
-        self.observation = before;
+        std::mem::swap(&mut self.observation, &mut self.before);
         Err("the simulation became unstable (an observation or reward beyond single precision)".into())
     }
 
@@ -117,26 +120,29 @@ impl<T: Task> Mujoco<T> {
     }
 }
 
+struct Found {
+    library: Option<&'static Library>,
+    /// Files of Gymnasium's, and where they are.
+    models: Vec<(&'static str, PathBuf)>,
+}
+
 /// The model of a file of Gymnasium's, by the library that [`Search`] finds first.
-pub(crate) fn model(file: &str) -> Result<std::sync::Arc<Model>, String> {
-    // Python is asked once. A failure is not kept: the user may install what is missing.
-    static LIBRARY: OnceLock<&'static Library> = OnceLock::new();
-    static FOUND: std::sync::Mutex<Vec<(String, std::path::PathBuf)>> = std::sync::Mutex::new(vec![]);
-    let mut found = FOUND.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let search = OnceLock::new();
+fn model(file: &'static str) -> Result<Arc<Model>, String> {
+    // What is found is found once a process. A failure is not kept: the user may install what is missing.
+    static FOUND: Mutex<Found> = Mutex::new(Found { library: None, models: vec![] });
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let Found { library, models } = &mut *found;
+    let search = OnceCell::new();
     let search = || search.get_or_init(|| Search::here(setup_folder().as_deref()));
-    let library = match LIBRARY.get() {
+    let library = match library {
         Some(library) => library,
-        None => {
-            let library = Library::open(&search().library()?)?;
-            LIBRARY.get_or_init(|| library)
-        }
+        None => library.insert(Library::open(&search().library()?)?),
     };
-    let path = match found.iter().find(|(known, _)| known == file) {
+    let path = match models.iter().find(|(known, _)| *known == file) {
         Some((_, path)) => path.clone(),
         None => {
             let path = search().model(file)?;
-            found.push((file.to_owned(), path.clone()));
+            models.push((file, path.clone()));
             path
         }
     };
