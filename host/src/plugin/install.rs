@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use potstill_plugin_api::{API_VERSION, LimitWishes, Manifest, Provided};
+use potstill_plugin_api::{API_VERSION, LimitWishes, Manifest, PluginId, Provided};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -68,6 +68,8 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
         _ => written_for(&found, file).ok_or_else(|| Error::file(&path, "does not say who it is"))?,
     };
 
+    let place = place(folder, &manifest);
+    let replaced = replaced(&manifest, folder, &place)?;
     fs::create_dir_all(folder).at(folder)?;
     let scratch = tempfile::tempdir_in(folder).at(folder)?;
     let fresh = scratch.path().join("fresh");
@@ -86,14 +88,42 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
     let record = record.map_err(|e| Error::usage(format!("{RECORD}: {e}")))?;
     fs::write(fresh.join(RECORD), record).at(&fresh)?;
 
-    let place = place(folder, &manifest);
     if place.exists() {
         fs::rename(&place, scratch.path().join("before")).at(&place)?;
     }
     fs::rename(&fresh, &place).at(&place)?;
+    replaced.iter().try_for_each(|before| fs::remove_dir_all(before).at(before))?;
     let installed = Registry::of(&[], std::slice::from_ref(&place))?;
     let entries: Vec<Entry> = installed.entries().iter().filter(ours).cloned().collect();
     if entries.is_empty() { Err(Error::file(&place, "is not found again")) } else { Ok(entries) }
+}
+
+/// The folders, other than `place`, of plugins that `manifest` has too: one library takes over what several files had.
+///
+/// # Errors
+/// [`Error::Usage`]: such a folder has other plugins beside.
+fn replaced(manifest: &Manifest, folder: &Path, place: &Path) -> Result<Vec<PathBuf>> {
+    let mut replaced = vec![];
+    let installed = if folder.is_dir() { scan(folder) } else { vec![] };
+    for candidate in installed {
+        let (Ok(Some(other)), Some(own)) = (candidate.manifest, candidate.path.parent()) else { continue };
+        if own == place || other.role != manifest.role || !own.join(RECORD).is_file() {
+            continue;
+        }
+        let is_ours = |id: &PluginId| manifest.provides.iter().any(|provided| provided.id == *id);
+        let (ours, others): (Vec<_>, Vec<_>) =
+            other.provides.iter().partition(|provided| is_ours(&provided.id));
+        match (&ours[..], &others[..]) {
+            ([], _) => {}
+            (_, []) => replaced.push(own.to_owned()),
+            ([Provided { id, .. }, ..], [Provided { id: beside, .. }, ..]) => {
+                return Err(Error::usage(format!(
+                    "`{id}` is installed, in one library with `{beside}`; `potstill plugin remove {id}` removes that"
+                )));
+            }
+        }
+    }
+    Ok(replaced)
 }
 
 /// The installed plugin whose own folder in `folder` is called `name`.

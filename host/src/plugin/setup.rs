@@ -125,7 +125,8 @@ impl Pip {
     fn download(&self, wheel: &Wheel, platform: Option<&str>, folder: &Path) -> Result<PathBuf> {
         let mut command = Command::new(&self.0);
         command.args(["-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet"]);
-        command.args(["--no-deps", "--only-binary=:all:"]);
+        // Its files are used, and no Python: whichever this one is will do.
+        command.args(["--no-deps", "--only-binary=:all:", "--ignore-requires-python"]);
         for (option, value) in [("--python-version", wheel.python.as_deref()), ("--platform", platform)] {
             command.args(value.iter().flat_map(|value| [option, value]));
         }

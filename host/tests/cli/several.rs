@@ -21,8 +21,7 @@ fn installed_listed_checked_and_removed_as_one() {
     assert_eq!(list(&place.path("data/potstill/plugins")), ["environment-several"]);
     // Again replaces.
     let said = place.run(&["plugin", "install", "libseveral.so"]);
-    let native =
-        "`test/counter-v2`, `test/counter-v3`, `test/shaky-v1` are native code: they may do whatever you may";
+    let native = "these 3 plugins are native code: they may do whatever you may";
     assert!(
         said.err.contains(native) && said.out.starts_with("id           test/counter-v2\n"),
         "{}",
@@ -56,6 +55,37 @@ fn installed_listed_checked_and_removed_as_one() {
     place.refused(&["plugin", "remove", "../plugins/environment-several"], 2, "there is no plugin");
     assert!(place.ok(&["plugin", "remove", "environment-several"]).contains("id           test/shaky-v1"));
     assert!(list(&place.path("data/potstill/plugins")).is_empty());
+}
+
+/// A folder with the library and a manifest that lists only these plugins, under another library's name.
+fn part(place: &Place, name: &str, ids: &[&str]) {
+    let library = compile("tests/native/several.c", "several", &["-DMODE=GOOD"]);
+    std::fs::create_dir_all(place.path(name)).unwrap();
+    std::fs::copy(library, place.path(name).join(format!("lib{name}.so"))).unwrap();
+    let provides: Vec<String> =
+        ids.iter().map(|id| format!("{{ id = \"{id}\", summary = \"s\" }}")).collect();
+    let manifest = format!(
+        "role = \"environment\"\nversion = \"1.0.0\"\napi = \"0.1\"\nlicence = \"MIT\"\nlibrary = \"{name}\"\nprovides = [{}]\n",
+        provides.join(", ")
+    );
+    place.write(&format!("{name}/plugin.toml"), manifest);
+}
+
+#[test]
+fn a_library_takes_over_what_it_has_from_others() {
+    let place = Place::new();
+    part(&place, "one", &IDS[..1]);
+    part(&place, "two", &IDS[1..]);
+    put(&place, "GOOD");
+    place.ok(&["plugin", "install", "one"]);
+    place.ok(&["plugin", "install", "two"]);
+    let folder = place.path("data/potstill/plugins");
+    assert_eq!(list(&folder), ["environment-test-counter-v2", "environment-two"]);
+    place.ok(&["plugin", "install", "libseveral.so"]);
+    assert_eq!(list(&folder), ["environment-several"]);
+    let refused = "`test/counter-v2` is installed, in one library with `test/counter-v3`; `potstill plugin remove test/counter-v2` removes that";
+    place.refused(&["plugin", "install", "one"], 2, refused);
+    assert_eq!(list(&folder), ["environment-several"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::plugin::{Entry, Loader, Registry, install};
 /// Install a plugin for yourself: it is found by its id from then on
 ///
 /// The file and its manifest are copied into your data folder with the file's hash; a file that is changed there is
-/// not run. A plugin of the same id and role is replaced, and so are all those of the same library.
+/// not run. What was installed under the same ids, or of the same library, is replaced.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill plugin install corridor\n  potstill plugin install downloads/hill.wasm"
@@ -49,8 +49,10 @@ impl Install {
             }));
         }
         if entry.loader == Loader::Native {
-            let (is, it) = if ids.len() == 1 { ("is", "it") } else { ("are", "they") };
-            tell(&format!("`{}` {is} native code: {it} may do whatever you may", ids.join("`, `")));
+            tell(&match &ids[..] {
+                [id] => format!("`{id}` is native code: it may do whatever you may"),
+                all => format!("these {} plugins are native code: they may do whatever you may", all.len()),
+            });
         }
         let path = entry.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let role = entry.role.map(|role| role.to_string()).unwrap_or_default();
