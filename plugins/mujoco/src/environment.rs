@@ -232,19 +232,24 @@ impl<T: Task> Environment for Mujoco<T> {
         self.fault.take()
     }
 
-    /// The number that the next reward compares with, then MuJoCo's integration state, as little-endian `f64`.
+    /// As little-endian `f64`: MuJoCo's version, whose states others do not have; the number that the next reward
+    /// compares with; MuJoCo's integration state.
     fn snapshot(&self, state: &mut Vec<u8>) -> bool {
         let Ok(numbers) = self.simulation.state() else { return false };
-        state.extend(std::iter::once(self.mark).chain(numbers).flat_map(f64::to_le_bytes));
+        let ours = [f64::from(self.simulation.model.version()), self.mark];
+        state.extend(ours.into_iter().chain(numbers).flat_map(f64::to_le_bytes));
         true
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), String> {
         let (numbers, rest) = state.as_chunks::<8>();
         let numbers: Vec<f64> = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
-        let Some((mark, state)) = numbers.split_first().filter(|_| rest.is_empty()) else {
+        let ([version, mark, state @ ..], []) = (&numbers[..], rest) else {
             return Err(format!("the snapshot has {} bytes, not whole numbers", state.len()));
         };
+        if *version != f64::from(self.simulation.model.version()) {
+            return Err("the snapshot is of another version of MuJoCo".into());
+        }
         if !numbers.iter().all(|value| value.is_finite()) {
             return Err("the snapshot holds a number that is not finite".into());
         }

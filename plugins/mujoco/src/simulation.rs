@@ -85,6 +85,11 @@ impl Model {
         })
     }
 
+    /// What `mj_version` answers.
+    pub(crate) fn version(&self) -> i32 {
+        self.library.layout.version
+    }
+
     /// Seconds of one step of MuJoCo.
     pub(crate) fn timestep(&self) -> f64 {
         // SAFETY: a number of this version lies there.

@@ -102,9 +102,9 @@ fn a_fault_ends_the_episode_of_its_copy_alone() {
         let mut state = copies.snapshot().unwrap();
         let calm = copies.step(Actions::Continuous(&second)).unwrap().clone();
         assert_eq!(calm.faults, [0; 3]);
-        // Magic, count; then for each copy 16 bytes of the SDK's, the mark, the time, six positions, six velocities.
+        // Magic, count; then for each copy 16 bytes of the SDK's, version, mark, time, six positions, six velocities.
         let copy = (state.len() - 16) / 3;
-        let velocity = 16 + copy + 16 + 8 * (2 + 6);
+        let velocity = 16 + copy + 16 + 8 * (3 + 6);
         state[velocity..][..8].copy_from_slice(&1e11f64.to_le_bytes());
         copies.restore(&state).unwrap();
         let wild = copies.step(Actions::Continuous(&second)).unwrap().clone();
@@ -130,8 +130,34 @@ fn a_fault_ends_the_episode_of_its_copy_alone() {
             "the snapshot's numbers are no state of a simulation"
         );
         copies.restore(&state[..state.len() - 1]).unwrap_err();
+        state[32..40].copy_from_slice(&316f64.to_le_bytes());
+        assert_eq!(copies.restore(&state).unwrap_err(), "the snapshot is of another version of MuJoCo");
         copies.step(Actions::Continuous(&second)).unwrap();
     }
+}
+
+#[test]
+fn no_bytes_break_a_restore() {
+    type E = Mujoco<Ant<5>>;
+    if !installed() {
+        return;
+    }
+    let (mut copies, mut rng) = (copies::<E>(1, 1), Rng::seeded(7));
+    let state = copies.snapshot().unwrap();
+    let (mut restored, mut faults) = (0, 0);
+    for _ in 0..300 {
+        let mut broken = state.clone();
+        for _ in 0..1 + rng.below(4) {
+            let at = rng.below(broken.len() as u64) as usize;
+            broken[at] = rng.next_u64() as u8;
+        }
+        broken.truncate(broken.len() - rng.below(8).saturating_sub(6) as usize);
+        restored += u32::from(copies.restore(&broken).is_ok());
+        let step = copies.step(Actions::Continuous(&actions::<E>(1, &mut rng))).unwrap();
+        assert!(step.observations.iter().chain(&step.rewards).all(|value| value.is_finite()));
+        faults += u32::from(step.faults[0]);
+    }
+    assert!((50..300).contains(&restored) && faults > 0, "{restored} restored, {faults} faults");
 }
 
 /// Gymnasium's arguments by their options: what they change, and that they change it.
