@@ -28,6 +28,8 @@ pub trait Task: Sized + Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// The file in Gymnasium's folder of models.
     const MODEL: &'static str;
+    /// The model's positions, velocities and controls, on which everything below relies.
+    const SIZES: [usize; 3];
     /// Steps after which Gymnasium truncates.
     const MAX_EPISODE_STEPS: u32 = 1000;
     /// The return at which Gymnasium calls it solved.
@@ -68,6 +70,14 @@ pub struct Mujoco<T> {
 
 impl<T: Task> Mujoco<T> {
     pub(crate) fn with(model: Arc<Model>, options: &Options) -> Result<Self, String> {
+        let sizes = [model.nq, model.nv, model.nu];
+        if sizes != T::SIZES {
+            let ([q, v, u], [nq, nv, nu]) = (T::SIZES, sizes);
+            return Err(format!(
+                "{} has {nq} positions, {nv} velocities and {nu} controls, Gymnasium's has {q}, {v} and {u}",
+                T::MODEL
+            ));
+        }
         let task = T::new(options, &model)?;
         let mut simulation = Simulation::new(model)?;
         simulation.reset(|_, _| {})?;

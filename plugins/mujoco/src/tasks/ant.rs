@@ -40,6 +40,7 @@ impl<const V: u8> Task for Ant<V> {
     const ID: &'static str = if V == 4 { "mujoco/ant-v4" } else { "mujoco/ant-v5" };
     const SUMMARY: &'static str = "Four legs with eight joints walk forward; Gymnasium's Ant.";
     const MODEL: &'static str = "ant.xml";
+    const SIZES: [usize; 3] = [15, 14, 8];
     const VIEW: View = View::oblique(4.0, 0.6);
     const REWARD_THRESHOLD: Option<f32> = Some(6000.0);
 

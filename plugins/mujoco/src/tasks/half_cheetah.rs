@@ -19,6 +19,7 @@ impl<const V: u8> Task for HalfCheetah<V> {
     const ID: &'static str = if V == 4 { "mujoco/half-cheetah-v4" } else { "mujoco/half-cheetah-v5" };
     const SUMMARY: &'static str = "A cheetah of two legs runs forward in a plane; Gymnasium's HalfCheetah.";
     const MODEL: &'static str = "half_cheetah.xml";
+    const SIZES: [usize; 3] = [9, 9, 6];
     const VIEW: View = View::side(4.0, 0.9, true);
     const REWARD_THRESHOLD: Option<f32> = Some(4800.0);
 

@@ -34,6 +34,7 @@ impl<const V: u8> Task for Hopper<V> {
     const ID: &'static str = if V == 4 { "mujoco/hopper-v4" } else { "mujoco/hopper-v5" };
     const SUMMARY: &'static str = "A leg with three joints hops forward; Gymnasium's Hopper.";
     const MODEL: &'static str = "hopper.xml";
+    const SIZES: [usize; 3] = [6, 6, 3];
     const VIEW: View = View::side(3.2, 0.9, true);
     const REWARD_THRESHOLD: Option<f32> = Some(3800.0);
 

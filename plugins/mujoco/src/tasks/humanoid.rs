@@ -85,6 +85,7 @@ impl<const V: u8> Task for Humanoid<V> {
     const ID: &'static str = if V == 4 { "mujoco/humanoid-v4" } else { "mujoco/humanoid-v5" };
     const SUMMARY: &'static str = "A humanoid with 17 joints walks forward; Gymnasium's Humanoid.";
     const MODEL: &'static str = "humanoid.xml";
+    const SIZES: [usize; 3] = [24, 23, 17];
     const VIEW: View = View::oblique(3.6, 1.0);
 
     fn options() -> Vec<OptionSchema> {

@@ -22,6 +22,7 @@ impl<const V: u8> Task for HumanoidStandup<V> {
     const ID: &'static str = if V == 4 { "mujoco/humanoid-standup-v4" } else { "mujoco/humanoid-standup-v5" };
     const SUMMARY: &'static str = "A humanoid on its back stands up; Gymnasium's HumanoidStandup.";
     const MODEL: &'static str = "humanoidstandup.xml";
+    const SIZES: [usize; 3] = [24, 23, 17];
     const VIEW: View = View::oblique(3.6, 0.8);
 
     // Gymnasium's `uph_cost_weight` is missing here because it has no effect there.

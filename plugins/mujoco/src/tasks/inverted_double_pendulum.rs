@@ -19,6 +19,7 @@ impl<const V: u8> Task for InvertedDoublePendulum<V> {
     const SUMMARY: &'static str =
         "A cart balances two poles, one on the other; Gymnasium's InvertedDoublePendulum.";
     const MODEL: &'static str = "inverted_double_pendulum.xml";
+    const SIZES: [usize; 3] = [3, 3, 1];
     const VIEW: View = View::side(3.2, 0.5, false);
     const REWARD_THRESHOLD: Option<f32> = Some(9100.0);
 

@@ -27,6 +27,7 @@ impl<const V: u8> Task for Reacher<V> {
     const ID: &'static str = if V == 4 { "mujoco/reacher-v4" } else { "mujoco/reacher-v5" };
     const SUMMARY: &'static str = "An arm of two links reaches for a target; Gymnasium's Reacher.";
     const MODEL: &'static str = "reacher.xml";
+    const SIZES: [usize; 3] = [4, 4, 2];
     const VIEW: View = View::top(0.9);
     const MAX_EPISODE_STEPS: u32 = 50;
     const REWARD_THRESHOLD: Option<f32> = Some(-3.75);

@@ -25,6 +25,7 @@ impl<const V: u8> Task for Walker2d<V> {
     const SUMMARY: &'static str = "Two legs with six joints walk forward in a plane; Gymnasium's Walker2d.";
     // v5 corrects the friction of a foot.
     const MODEL: &'static str = if V == 4 { "walker2d.xml" } else { "walker2d_v5.xml" };
+    const SIZES: [usize; 3] = [9, 9, 6];
     const VIEW: View = View::side(3.6, 1.0, true);
 
     fn options() -> Vec<OptionSchema> {

@@ -117,6 +117,10 @@ fn a_broken_model_is_mujoco_s_own_message_with_the_file() {
                 "{version}: {error}"
             );
         }
+        let other = Model::load(library, &heap(&scratch, 1 << 20)).unwrap();
+        let error = Mujoco::<Hopper<4>>::with(other, &defaults::<Hopper<4>>()).err().unwrap();
+        let sizes = "has 126 positions, 108 velocities and 0 controls, Gymnasium's has 6, 6 and 3";
+        assert_eq!(error, format!("hopper.xml {sizes}"), "{version}");
         let error = Model::load(library, &scratch.join("none.xml")).err().unwrap();
         assert!(error.contains("none.xml: "), "{version}: {error}");
     }
