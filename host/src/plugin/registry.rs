@@ -224,14 +224,17 @@ impl Registry {
     /// [`Error::Usage`]: there is none (with the closest id), there are several, or it was rejected (with the reason).
     pub fn find(&self, role: Role, id: &str) -> Result<&Entry> {
         let usable = |entry: &&Entry| entry.role == Some(role) && entry.rejected.is_none();
-        if let Some(entry) = called(self.entries.iter().filter(usable), id)? {
-            return Ok(entry);
-        }
         let of_role = |entry: &&Entry| entry.role.is_none_or(|r| r == role);
-        let rejected = called(self.entries.iter().filter(of_role), id)?;
-        if let Some(Entry { rejected: Some(reason), path, .. }) = rejected {
-            let at = path.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default();
-            return Err(Error::usage(format!("plugin `{id}`{at} cannot be used: {reason}")));
+        // One that cannot be used is not silently another namespace's.
+        for ways in [WITH_NAMESPACE, WITHOUT_NAMESPACE] {
+            if let Some(entry) = called_in(ways, self.entries.iter().filter(usable), id)? {
+                return Ok(entry);
+            }
+            let rejected = called_in(ways, self.entries.iter().filter(of_role), id)?;
+            if let Some(Entry { rejected: Some(reason), path, .. }) = rejected {
+                let at = path.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default();
+                return Err(Error::usage(format!("plugin `{id}`{at} cannot be used: {reason}")));
+            }
         }
         if let Some(other) = called(self.entries.iter(), id)?.and_then(|entry| entry.role) {
             let article = if other == Role::Learner { "a" } else { "an" };
@@ -433,26 +436,21 @@ impl Registry {
             leads: false,
             builtin: None,
         };
-        let wasm = match fs::read(&path) {
-            Ok(wasm) => wasm,
-            Err(e) => {
-                entry.rejected = Some(manifest.err().unwrap_or_else(|| e.to_string()));
-                return vec![entry];
-            }
-        };
-        match manifest {
-            Ok(Some(manifest)) => {
-                entry.sha256 = hex(&Sha256::digest(&wasm));
+        let file = fs::read(&path).map_err(|e| e.to_string());
+        if let Ok(bytes) = &file {
+            entry.sha256 = hex(&Sha256::digest(bytes));
+        }
+        match (manifest, file) {
+            (Ok(Some(manifest)), file) => {
                 entry.limits = Limits::granted(&manifest.limits);
                 entry.role = Some(manifest.role);
                 entry.version = manifest.version;
                 entry.setup = manifest.setup;
-                entry.rejected = install::changed(&path, &entry.sha256);
+                entry.rejected = file.err().or_else(|| install::changed(&path, &entry.sha256));
                 let one = |Provided { id, summary }| Entry { id: Some(id), summary, ..entry.clone() };
                 manifest.provides.into_iter().map(one).collect()
             }
-            Ok(None) => {
-                entry.sha256 = hex(&Sha256::digest(&wasm));
+            (Ok(None), Ok(wasm)) => {
                 let asked = match entry.loader {
                     Loader::Native => self.ask_library(&path),
                     _ => self.ask(&path, &wasm).map(|one| vec![one]),
@@ -473,7 +471,7 @@ impl Registry {
                     Err(e) => vec![Entry { rejected: Some(e.to_string()), ..entry }],
                 }
             }
-            Err(reason) => vec![Entry { rejected: Some(reason), ..entry }],
+            (Err(reason), _) | (Ok(None), Err(reason)) => vec![Entry { rejected: Some(reason), ..entry }],
         }
     }
 
@@ -631,14 +629,29 @@ fn mark_leaders(entries: &mut [Entry]) {
     }
 }
 
-/// The entry that `typed` names: by its id; by that without version; by either without namespace.
+/// How a plugin may be called, for one that leads those of its name or not.
+type Way = fn(&PluginId, bool) -> Option<String>;
+
+/// By its id; by that without version.
+const WITH_NAMESPACE: [Way; 2] =
+    [|id, _| Some(id.to_string()), |id, leads| leads.then(|| id.base().to_owned())];
+const WITHOUT_NAMESPACE: [Way; 2] = [
+    |id, _| Some(format!("{}-v{}", id.name(), id.version())),
+    |id, leads| leads.then(|| id.name().to_owned()),
+];
+
+/// The entry that `typed` names, with or without its namespace.
 fn called<'a>(entries: impl Iterator<Item = &'a Entry> + Clone, typed: &str) -> Result<Option<&'a Entry>> {
-    let ways: [fn(&PluginId, bool) -> Option<String>; 4] = [
-        |id, _| Some(id.to_string()),
-        |id, leads| leads.then(|| id.base().to_owned()),
-        |id, _| Some(format!("{}-v{}", id.name(), id.version())),
-        |id, leads| leads.then(|| id.name().to_owned()),
-    ];
+    let found = called_in(WITH_NAMESPACE, entries.clone(), typed)?;
+    found.map_or_else(|| called_in(WITHOUT_NAMESPACE, entries, typed), |entry| Ok(Some(entry)))
+}
+
+/// The entry that `typed` names in one of these ways, the first that one fits.
+fn called_in<'a>(
+    ways: [Way; 2],
+    entries: impl Iterator<Item = &'a Entry> + Clone,
+    typed: &str,
+) -> Result<Option<&'a Entry>> {
     for way in ways {
         let mut found: Option<(&PluginId, &Entry)> = None;
         for entry in entries.clone() {

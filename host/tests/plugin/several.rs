@@ -90,6 +90,23 @@ fn a_name_without_namespace_has_to_be_the_only_one() {
         assert_eq!(error, format!("`{typed}` may be `acme/counter` or `test/counter`; say which"));
     }
     assert!(registry.find(Role::Environment, "acme/counter").is_ok());
+
+    // One of the very name that cannot be used is not silently another namespace's.
+    std::fs::write(&manifest, text.replace("test/counter", "counter")).unwrap();
+    let installed = folder.path().join("installed.json");
+    std::fs::write(&installed, r#"{ "sha256": "00", "from": "/downloads/it", "at": 0 }"#).unwrap();
+    let found = || {
+        let registry = Registry::of(&[library("GOOD")], &[folder.path().to_owned()]).unwrap();
+        registry.find(Role::Environment, "counter").map(|entry| entry.id.as_ref().unwrap().to_string())
+    };
+    let error = found().unwrap_err().to_string();
+    assert!(error.contains("cannot be used: its file is not the one that was installed"), "{error}");
+    std::fs::remove_file(installed).unwrap();
+    assert_eq!(found().unwrap(), "counter-v2");
+    let file = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+    file.filter(|file| *file != manifest).for_each(|file| std::fs::remove_file(file).unwrap());
+    let error = found().unwrap_err().to_string();
+    assert!(error.contains("cannot be used: No such file"), "{error}");
 }
 
 #[test]
