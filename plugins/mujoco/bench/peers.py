@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import time
 
-COPIES, SECONDS, ROUNDS = 16, 3, 5
+COPIES, SECONDS, ROUNDS = 16, 2, 3
 TASKS = {
     "hopper": "Hopper-v4", "half-cheetah": "HalfCheetah-v4", "walker2d": "Walker2d-v4",
     "inverted-double-pendulum": "InvertedDoublePendulum-v4", "reacher": "Reacher-v4", "ant": "Ant-v4",
