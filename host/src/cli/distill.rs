@@ -8,9 +8,7 @@ use super::options::{LearnerArguments, pair, threads, to_options};
 use super::plugin::show_options;
 use super::watch::{STOP, Watcher, catch_interrupt};
 use super::{print_json, say, tell};
-use crate::distil::{Distillation, Outcome, Prepared, Setup};
-use crate::engine::programs::Student;
-use crate::engine::random::derived;
+use crate::distil::{Distillation, Outcome, Prepared, Setup, directly};
 use crate::error::Result;
 use crate::plugin::Registry;
 use crate::run::{
@@ -217,11 +215,7 @@ impl Rl {
         let mut config = self.common.config(self.environment.as_deref())?;
         // One network is trained: with one learner's episodes in a meta-epoch there is nothing to average.
         config.ppo.learners = self.common.learners.unwrap_or(1);
-        let setup = Setup::new(config.clone(), registry)?;
-        let (d, seed) = (&setup.dimensions, derived(config.seed, "architecture", 0));
-        let learner = setup.learner.draw(&d.observation, d.network_outputs(), seed)?;
-        config.encoder_layers = Student::new(learner, d)?.layers();
-        config.dataset.k = Some(1);
+        let config = directly(config, registry)?;
         start(&Setup::new(config, registry)?, &self.common)
     }
 }

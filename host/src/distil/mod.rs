@@ -13,6 +13,6 @@ mod teach;
 
 pub use collect::Actor;
 pub use distillation::{Distillation, Outcome, Prepared, Progress};
-pub use setup::Setup;
 pub(crate) use setup::learners;
+pub use setup::{Setup, directly};
 pub use teach::{Agent, Teacher};

@@ -181,6 +181,19 @@ impl<'a> Setup<'a> {
     }
 }
 
+/// `config` for direct PPO: every layer of the learner belongs to the encoder, and nothing is left for θ to teach.
+///
+/// # Errors
+/// As [`Setup::new`].
+pub fn directly(mut config: DistillConfig, registry: &Registry) -> Result<DistillConfig> {
+    let setup = Setup::new(config.clone(), registry)?;
+    let (d, seed) = (&setup.dimensions, derived(config.seed, "architecture", 0));
+    let learner = setup.learner.draw(&d.observation, d.network_outputs(), seed)?;
+    config.encoder_layers = Student::new(learner, d)?.layers();
+    config.dataset.k = Some(1);
+    Ok(config)
+}
+
 /// Checks that `scale` names parts of θ.
 fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dimensions) -> Result<()> {
     let parts: Vec<String> = saved_theta(objective, d).into_iter().map(|part| part.name).collect();

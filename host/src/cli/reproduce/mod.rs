@@ -1,0 +1,134 @@
+//! The papers' tables, each as one command that can be killed and called again.
+mod cart_pole;
+mod mujoco;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use clap::{Args, Subcommand};
+
+use super::distill::leave_pictures;
+use super::options::threads;
+use super::watch::{STOP, Watcher, catch_interrupt};
+use super::tell;
+use crate::distil::{Distillation, Prepared, Setup};
+use crate::engine::evaluate::{Acting, Score};
+use crate::error::{Error, IoContext, Result};
+use crate::plugin::Registry;
+use crate::run::{Dataset, DistillConfig, RunDirectory, Versions};
+
+/// Make the paper's tables again, beside the paper's figures
+///
+/// Distillations that are there already are not made again; a killed one goes on.
+#[derive(Subcommand)]
+#[command(after_help = "Example:\n  potstill reproduce scores --dir runs/paper")]
+pub(super) enum Reproduce {
+    Scores(cart_pole::Scores),
+    Generalization(cart_pole::Generalization),
+    MinimumSize(cart_pole::MinimumSize),
+    Mujoco(mujoco::Table),
+    MujocoSize(mujoco::Size),
+}
+
+#[derive(Args)]
+struct Runs {
+    /// Where the runs are kept
+    #[arg(long, value_name = "DIR", default_value = "runs/paper")]
+    dir: PathBuf,
+    /// CPU threads; 0 for all
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+impl Reproduce {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        catch_interrupt();
+        match self {
+            Reproduce::Scores(command) => command.run(registry),
+            Reproduce::Generalization(command) => command.run(registry),
+            Reproduce::MinimumSize(command) => command.run(registry),
+            Reproduce::Mujoco(command) => command.run(registry),
+            Reproduce::MujocoSize(command) => command.run(registry),
+        }
+    }
+}
+
+impl Runs {
+    /// The dataset that `config` gives: from the run directory `name`, which is made or gone on with where need be.
+    fn dataset(&self, registry: &Registry, name: &str, config: DistillConfig) -> Result<Dataset> {
+        let path = self.dir.join(name);
+        let threads = threads(self.threads)?;
+        if path.join("config.toml").is_file() {
+            let done = RunDirectory::inspect(&path)?.dataset_path();
+            if let Some(dataset) = finished(&done) {
+                return Ok(dataset);
+            }
+            let run = RunDirectory::open(&path)?;
+            let setup = Setup::new(run.config()?, registry)?;
+            let mut note = |warning: &str| tell(&format!("warning: {warning}"));
+            let distillation = Prepared::new(&setup, threads)?.resume(&run, &mut note)?;
+            return go(&run, &setup, distillation);
+        }
+        let setup = Setup::new(config, registry)?;
+        let prepared = Prepared::new(&setup, threads)?;
+        std::fs::create_dir_all(&self.dir).at(&self.dir)?;
+        let versions = Versions::current(&setup.config.device, setup.plugins(), setup.config.seed);
+        let run = RunDirectory::create(&path, &setup.config, &versions)?;
+        go(&run, &setup, prepared.start(&run)?)
+    }
+}
+
+/// The dataset at `path` if its run came to the end: then it has both final scores.
+fn finished(path: &Path) -> Option<Dataset> {
+    Dataset::load(path).ok().filter(|dataset| dataset.info.scores.len() == 2)
+}
+
+fn go(run: &RunDirectory, setup: &Setup<'_>, distillation: Distillation<'_>) -> Result<Dataset> {
+    tell(&run.path().display().to_string());
+    let mut watcher = Watcher::new(setup.config.meta_epochs, distillation.meta_epoch(), false);
+    let outcome = distillation.run(&STOP, &mut |progress| watcher.show(&progress));
+    watcher.finish();
+    let outcome = outcome?;
+    leave_pictures(run, &outcome)?;
+    Ok(outcome.dataset)
+}
+
+/// Ends a scoring when Ctrl-C was pressed.
+fn unless_stopped() -> Result<()> {
+    match STOP.load(Ordering::Relaxed) {
+        true => Err(Error::Interrupted(" while scoring; the same command goes on".into())),
+        false => Ok(()),
+    }
+}
+
+fn score(dataset: &Dataset, acting: Acting) -> Result<&Score> {
+    dataset.info.scores.iter().find(|s| s.protocol.acting == acting).ok_or_else(|| {
+        Error::usage(format!("the dataset of `{}` has no {acting} score", dataset.info.environment.id))
+    })
+}
+
+/// Median, and the smallest.
+fn median_and_worst(values: &[f64]) -> (f64, f64) {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let median =
+        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+    (median, sorted[0])
+}
+
+/// Mean returns of `datasets`, as `median (worst)`.
+fn cell(datasets: &[Dataset], acting: Acting) -> Result<String> {
+    let means: Vec<f64> =
+        datasets.iter().map(|d| Ok(score(d, acting)?.mean_return)).collect::<Result<_>>()?;
+    let (median, worst) = median_and_worst(&means);
+    Ok(format!("{median:.1} ({worst:.1})"))
+}
+
+/// Seeds 0, 1, …, at least one.
+fn seeds(count: u64) -> Result<std::ops::Range<u64>> {
+    match count {
+        0 => Err(Error::usage("--seeds must be at least 1")),
+        _ => Ok(0..count),
+    }
+}
