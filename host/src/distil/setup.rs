@@ -7,12 +7,12 @@ use crate::engine::learner::LearnerDistribution;
 use crate::engine::mixture::Mixture;
 use crate::engine::objective::Objective;
 use crate::engine::optimiser::{Adam, Optimiser};
-use crate::engine::policy::Policy;
-use crate::engine::programs::{Dimensions, Student, UpdateRule};
+use crate::engine::policy::{LOG_STD, Policy};
+use crate::engine::programs::{Dimensions, Student, UpdateRule, saved_theta};
 use crate::engine::random::derived;
 use crate::engine::training::{Parts, Rates};
 use crate::engine::{offline, ppmo};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::{Description, Environments, Registry};
 use crate::run::{
     DatasetEnvironment, DistillConfig, LearnerConfig, OfflineConfig, OptimiserKind, Options, Part,
@@ -74,6 +74,11 @@ impl<'a> Setup<'a> {
         config.critic = resolved(critic.id(), &critic.specification())?;
         config.objective = resolved(objective.id(), &objective.specification())?;
         check_encoder(&*learner, &dimensions, config.seed)?;
+        if continuous {
+            // At the pace of the means, deviations shrink before the means are any good.
+            config.optimiser.scale.entry(LOG_STD.into()).or_insert(0.1);
+        }
+        check_scale(&config.optimiser.scale, &*objective, &dimensions)?;
         Ok(Setup { config, environment, dimensions, learner, critic, objective, transitions, registry })
     }
 
@@ -117,6 +122,7 @@ impl<'a> Setup<'a> {
                 max_grad_norm: optimiser.max_grad_norm,
                 joint_norm: optimiser.joint_norm,
                 value_coefficient: optimiser.value_coefficient,
+                scale: optimiser.scale.clone(),
             },
         }
     }
@@ -172,6 +178,19 @@ impl<'a> Setup<'a> {
     /// The objective as a dataset records it.
     pub fn objective_part(&self) -> Part {
         Part { id: self.objective.id().into(), options: self.objective.specification() }
+    }
+}
+
+/// Checks that `scale` names parts of θ.
+fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dimensions) -> Result<()> {
+    let parts: Vec<String> = saved_theta(objective, d).into_iter().map(|part| part.name).collect();
+    match scale.keys().find(|name| !parts.contains(name)) {
+        None => Ok(()),
+        Some(unknown) => {
+            let hint = did_you_mean(unknown, parts.iter().map(String::as_str));
+            let all = parts.join(", ");
+            Err(Error::usage(format!("`optimiser.scale.{unknown}`: θ has no such part.{hint} It has {all}")))
+        }
     }
 }
 

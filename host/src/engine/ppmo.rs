@@ -2,6 +2,7 @@
 //! rollback, which differs only in which parameters are fresh).
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use potstill_plugin_api::{Column, Data};
 use rand::seq::SliceRandom;
@@ -41,9 +42,20 @@ pub struct Ppmo<'a> {
     pub training: Training<'a>,
     hyper: Hyperparameters,
     /// How each architecture acts.
-    policies: HashMap<String, Plan>,
+    policies: HashMap<String, Arc<Plan>>,
     /// How the critic judges, by the number of rows.
     judges: HashMap<usize, Plan>,
+}
+
+/// A learner after its inner step.
+struct Taught {
+    learner: Drawn,
+    /// All of them.
+    parameters: Vec<Tensor>,
+    /// From observations to the policy's outputs.
+    acts: Arc<Plan>,
+    /// Names its random stream.
+    number: u64,
 }
 
 /// The experience of one learner.
@@ -77,11 +89,22 @@ impl<'a> Ppmo<'a> {
     /// The environment's, a plugin's tracing error, or a θ that is not a number any more.
     pub fn meta_epoch(&mut self, environments: &mut [Box<dyn Environments>]) -> Result<Report> {
         let (epoch, seed) = (self.training.meta_epoch, self.training.seed);
-        let mut experience = vec![];
-        for (i, environments) in environments.iter_mut().enumerate() {
-            let number = epoch * self.hyper.learners as u64 + i as u64;
-            experience.push(self.experience(environments.as_mut(), number)?);
+        let mut learners = vec![];
+        for (environments, number) in environments.iter_mut().zip(epoch * self.hyper.learners as u64..) {
+            learners.push((self.taught(environments.len(), number)?, environments));
         }
+        let Training { device, parts, observed, .. } = &self.training;
+        let collected = device.each(learners, |device, (taught, environments)| {
+            let Taught { learner, parameters, acts, number } = taught;
+            let policy = parts.dimensions.policy;
+            let acts = Acts { device, plan: &acts, parameters: &parameters, policy };
+            let mut actions = stream(seed, "rollout", number);
+            let rollout =
+                collect(environments.as_mut(), &acts, observed.as_ref(), self.hyper.steps, &mut actions)?;
+            Ok((learner, rollout))
+        });
+        let experience: Vec<(Drawn, Rollout)> = collected.into_iter().collect::<Result<_>>()?;
+        self.training.steps += experience.iter().map(|(_, r)| r.rewards.len() as u64).sum::<u64>();
         // What rewards are worth is known better with those of this meta-epoch.
         if let Some(rewarded) = &mut self.training.rewarded {
             for (_, rollout) in &experience {
@@ -133,26 +156,19 @@ impl<'a> Ppmo<'a> {
         })
     }
 
-    /// Learner `number`, and what it experiences.
-    fn experience(&mut self, environments: &mut dyn Environments, number: u64) -> Result<(Drawn, Rollout)> {
+    /// π⁰: learner `number` after one inner step on θ. All its rollouts are this policy's, in `rows` environments.
+    fn taught(&mut self, rows: usize, number: u64) -> Result<Taught> {
         // A new learner; its initialisation φ⁰ stays the same through the meta-epoch.
         let learner = self.training.draw(number)?;
-        // π⁰: the learner after one inner step on θ. All rollouts are its.
-        let taught = self.training.teach(&learner);
-        let d = self.training.parts.dimensions;
-        let plan = match self.policies.entry(learner.architecture.clone()) {
-            Entry::Occupied(plan) => plan.into_mut(),
+        let parameters = self.training.teach(&learner);
+        let acts = match self.policies.entry(learner.architecture.clone()) {
+            Entry::Occupied(plan) => plan.get().clone(),
             Entry::Vacant(place) => {
                 let student = self.training.student(&learner);
-                place.insert(programs::act(student, d, environments.len())?)
+                place.insert(Arc::new(programs::act(student, self.training.parts.dimensions, rows)?)).clone()
             }
         };
-        let acts = Acts { device: &self.training.device, plan, parameters: &taught, policy: d.policy };
-        let mut actions = stream(self.training.seed, "rollout", number);
-        let rollout =
-            collect(environments, &acts, self.training.observed.as_ref(), self.hyper.steps, &mut actions)?;
-        self.training.steps += rollout.rewards.len() as u64;
-        Ok((learner, rollout))
+        Ok(Taught { learner, parameters, acts, number })
     }
 
     /// What was good about a learner's experience, by the critic.

@@ -1,4 +1,6 @@
 //! The graphs of one meta-epoch, traced from a learner and an objective and compiled once.
+use std::collections::BTreeMap;
+
 use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
 
 use super::learner::{self, Learner, Parameter};
@@ -40,7 +42,7 @@ impl Dimensions {
 }
 
 /// How the outer loop learns.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpdateRule {
     /// The optimiser.
     pub optimiser: Optimiser,
@@ -50,6 +52,8 @@ pub struct UpdateRule {
     pub joint_norm: bool,
     /// Weight of the critic's loss (matters under a joint norm only).
     pub value_coefficient: f64,
+    /// Learning rates of parts of θ, by name, as multiples of the one of all: 1 for those that are not here.
+    pub scale: BTreeMap<String, f64>,
 }
 
 impl Default for UpdateRule {
@@ -60,6 +64,7 @@ impl Default for UpdateRule {
             max_grad_norm: 0.5,
             joint_norm: false,
             value_coefficient: 0.5,
+            scale: BTreeMap::new(),
         }
     }
 }
@@ -419,7 +424,8 @@ pub fn update<'a>(
 ) -> Result<Update> {
     let graph = Graph::new();
     let critic = critic.into();
-    let trained = Trained::new(student, critic, &saved_theta(objective, d));
+    let parts = saved_theta(objective, d);
+    let trained = Trained::new(student, critic, &parts);
     let named = |prefix: &str| -> Vec<Tensor> {
         let inputs = trained.names.iter().zip(&trained.shapes);
         inputs.map(|(name, shape)| graph.input(format!("{prefix}{name}"), shape)).collect()
@@ -465,6 +471,10 @@ pub fn update<'a>(
             continue;
         }
         let lr = if i < trained.of_theta { lr } else { critic_lr };
+        let lr = match parts.get(i).and_then(|part| rule.scale.get(&part.name)) {
+            Some(&scale) => &(lr * scale),
+            None => lr,
+        };
         let moments = [&first[i], &second[i]];
         let step = rule.optimiser.step(&values[i], &clipped[i], moments, lr, [correction1, correction2]);
         new.iter_mut().zip(step).for_each(|(column, tensor)| column.push(tensor));

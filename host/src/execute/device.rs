@@ -1,5 +1,6 @@
 //! `--device`: where plans run, and the tensors that live there.
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use burn_backend::{Backend, FloatDType, TensorData};
 use burn_flex::{Flex, FlexDevice};
@@ -178,6 +179,43 @@ impl Device {
             Inner::Cuda { context, .. } => Parts::Cuda(data.into_iter().map(|d| d.upload(context)).collect()),
         };
         Tensor { parts, shape: shape.to_vec() }
+    }
+
+    /// Does `work` for every item, several at a time on the CPU's threads, and gives what came of each in order. `work`
+    /// gets a device that runs plans on the thread it is called on. Nothing depends on which thread took which item.
+    pub fn each<T: Send, O: Send + Sync>(
+        &self,
+        items: Vec<T>,
+        work: impl Fn(&Device, T) -> O + Sync,
+    ) -> Vec<O> {
+        let pool = match &self.0 {
+            Inner::Cpu { pool: Some(pool), .. } if items.len() > 1 => pool,
+            _ => return items.into_iter().map(|item| work(self, item)).collect(),
+        };
+        let alone = self.alone();
+        let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+        let done: Vec<OnceLock<O>> = items.iter().map(|_| OnceLock::new()).collect();
+        let next = AtomicUsize::new(0);
+        pool.run(&|_| {
+            loop {
+                let i = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(i) else { break };
+                // Locked once, by the one thread that takes this item.
+                if let Some(item) = item.lock().ok().and_then(|mut item| item.take()) {
+                    done[i].get_or_init(|| work(&alone, item));
+                }
+            }
+        });
+        done.into_iter().filter_map(OnceLock::into_inner).collect()
+    }
+
+    /// The same device without threads of its own.
+    fn alone(&self) -> Device {
+        match &self.0 {
+            Inner::Cpu { context, .. } => Device(Inner::Cpu { context: context.clone(), pool: None }),
+            #[cfg(feature = "cuda")]
+            Inner::Cuda { .. } => self.clone(),
+        }
     }
 
     /// Runs `plan`: one tensor for each of the graph's inputs, in their order; one for each output.

@@ -125,6 +125,10 @@ pub struct OptimiserConfig {
     pub joint_norm: bool,
     /// Weight of the critic's loss; matters under a joint norm.
     pub value_coefficient: f64,
+    /// Learning rates of parts of θ (`x`, `y`, `inner_lr`, …) as multiples of `lr`; 1 for those not named, but 0.1 for
+    /// the `log_std` of continuous actions.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub scale: BTreeMap<String, f64>,
 }
 
 /// The reinforcement learning of the outer loop.
@@ -248,6 +252,7 @@ impl Default for OptimiserConfig {
             max_grad_norm: 0.5,
             joint_norm: false,
             value_coefficient: 0.5,
+            scale: BTreeMap::new(),
         }
     }
 }
@@ -284,8 +289,9 @@ impl Default for EvaluationConfig {
     }
 }
 
-/// Tables whose keys belong to plugins.
-const FREE: [&str; 4] = ["environment.settings", "learner.options", "objective.options", "critic.options"];
+/// Tables whose keys belong to plugins, or to θ.
+const FREE: [&str; 5] =
+    ["environment.settings", "learner.options", "objective.options", "critic.options", "optimiser.scale"];
 
 impl DistillConfig {
     /// Reads a configuration file; what it does not mention has its default.
@@ -313,7 +319,9 @@ impl DistillConfig {
             sha256: Some(String::new()),
             ..OfflineConfig::default()
         };
-        let complete = DistillConfig { dataset, normalize, offline, ..DistillConfig::default() };
+        let scale = [("x".to_owned(), 1.0)].into();
+        let optimiser = OptimiserConfig { scale, ..OptimiserConfig::default() };
+        let complete = DistillConfig { dataset, normalize, offline, optimiser, ..DistillConfig::default() };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // From the text again: a value of the wrong type is shown in its line.
@@ -380,7 +388,7 @@ impl DistillConfig {
         let positive =
             |key, value: f64| check(key, value, value.is_finite() && value > 0.0, "a number above 0");
         let not_negative =
-            |key, value: f64| check(key, value, value.is_finite() && value >= 0.0, "0 or more");
+            |key: &str, value: f64| check(key, value, value.is_finite() && value >= 0.0, "0 or more");
         positive("dataset.inner_lr", dataset.inner_lr.unwrap_or(1.0))?;
         positive("optimiser.lr", optimiser.lr)?;
         positive("optimiser.critic_lr", optimiser.critic_lr)?;
@@ -397,6 +405,9 @@ impl DistillConfig {
             "a number above 0 and at most 1",
         )?;
         positive("optimiser.max_grad_norm", optimiser.max_grad_norm)?;
+        for (part, &scale) in &optimiser.scale {
+            not_negative(&format!("optimiser.scale.{part}"), scale)?;
+        }
         not_negative("optimiser.value_coefficient", optimiser.value_coefficient)?;
         check("ppo.gamma", ppo.gamma, ppo.gamma > 0.0 && ppo.gamma <= 1.0, "a number above 0 and at most 1")?;
         check("ppo.lambda", ppo.lambda, (0.0..=1.0).contains(&ppo.lambda), "a number from 0 to 1")?;
@@ -472,6 +483,7 @@ mod tests {
             ("[optimiser]\nkind = \"lion\"", "unknown variant `lion`, expected `adam` or `sgd`"),
             ("[offline]\ntop = 0.0", "`offline.top` is 0"),
             ("[offline]\ndta = 'x'", "unknown key `offline.dta`. Did you mean `data`?"),
+            ("[optimiser.scale]\ny = -1.0", "`optimiser.scale.y` is -1; expected 0 or more"),
             ("[optimiser]\nbetas = [0.9, 1.0]", "`optimiser.betas` is 1"),
             ("[dataset]\ninner_lr = 0.0", "`dataset.inner_lr`"),
             ("seed =", "TOML parse error at line 1"),

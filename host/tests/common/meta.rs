@@ -65,7 +65,7 @@ impl Meta {
         Self::with_actions(objective, learner, observation, action, encoder_layers, rows, seed)
     }
 
-    /// An update of `objective`.
+    /// An update of `objective`, which is an id and options: `ppmo clip=0.1`.
     pub fn with_actions(
         objective: &str,
         (learner, settings): (&str, &[(&str, &str)]),
@@ -86,9 +86,10 @@ impl Meta {
         let critic = registry.learner("mlp", &options(&[("width", "5"), ("output-gain", "1")])).unwrap();
         let critic = Student::critic(critic.draw(&space, 1, 0).unwrap(), &d).unwrap();
         let task = Task { observation: space.clone(), action, instances: d.k, outputs };
-        // Gradients are compared at places that count as constants, though X moves all but the first of them.
-        let matching: &[_] = if objective == "gradient-matching" { &[("places", "1")] } else { &[] };
-        let objective = registry.objective(objective, &options(matching), &task).unwrap();
+        let mut words = objective.split(' ');
+        let objective = words.next().unwrap();
+        let settings: Vec<(&str, &str)> = words.map(|word| word.split_once('=').unwrap()).collect();
+        let objective = registry.objective(objective, &options(&settings), &task).unwrap();
         let trained = Trained::new(&student, &critic, &saved_theta(&*objective, &d));
         // With β₁ = 0 the first moment is the gradient, and with this norm nothing is clipped.
         let rule = UpdateRule {
@@ -96,6 +97,7 @@ impl Meta {
             max_grad_norm: 1e30,
             joint_norm: false,
             value_coefficient: 1.0,
+            ..UpdateRule::default()
         };
         let update = update(&student, &critic, &*objective, &rule, &d, rows).unwrap();
         let rng = &mut random(seed);

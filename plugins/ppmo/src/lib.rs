@@ -1,12 +1,16 @@
 //! PPMO of Wilhelm & Ventura 2025: the clipped surrogate loss of PPO (Schulman et al. 2017), back-propagated through
 //! one inner gradient step into the dataset.
-use potstill_sdk::{Column, Objective, OptionSchema, Options, Outcome, Outer, Task, builtin, loss};
+use potstill_sdk::{
+    Column, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Task, Tensor,
+    Theta, builtin, default_theta, loss,
+};
 
 /// The objective with its hyperparameters.
 pub struct Ppmo {
     clip: f64,
     entropy: f64,
     normalize_advantages: bool,
+    inner_rates: usize,
 }
 
 impl Objective for Ppmo {
@@ -29,6 +33,12 @@ impl Objective for Ppmo {
                 "Advantages to mean 0 and deviation 1 in each minibatch.",
                 true,
             ),
+            OptionSchema::integer(
+                "inner-rates",
+                "Tensors of parameters with an inner learning rate of their own, counted from the last; 1: one for all.",
+                1..=64,
+                1,
+            ),
         ]
     }
 
@@ -37,7 +47,25 @@ impl Objective for Ppmo {
             clip: options.number("clip")?,
             entropy: options.number("entropy")?,
             normalize_advantages: options.boolean("normalize-advantages")?,
+            inner_rates: options.integer("inner-rates")? as usize,
         })
+    }
+
+    fn theta(&self, task: &Task) -> Vec<MetaParameter> {
+        let mut theta = default_theta(task);
+        if self.inner_rates > 1 {
+            let rates =
+                MetaParameter::new("inner_rates", &[self.inner_rates], MetaInit::Constant(1.0)).positive();
+            theta.push(rates);
+        }
+        theta
+    }
+
+    fn inner(&self, theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
+        if self.inner_rates == 1 {
+            return loss::inner_step(theta, network, fresh);
+        }
+        loss::inner_step_by_tensor(theta, network, fresh)
     }
 
     fn columns(&self) -> Vec<Column> {

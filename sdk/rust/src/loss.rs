@@ -39,6 +39,18 @@ pub fn inner_step(theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Ten
     fresh.iter().zip(&gradients).map(|(p, g)| p - theta.inner_lr() * g).collect()
 }
 
+/// [`inner_step`] with a rate of its own for each tensor of parameters: η times the part `inner_rates` `[n]` of θ, whose
+/// first entry is for the last tensor, the second for the one before it, and so on; the n-th is for all the rest. Counted
+/// from the end, a rate means the same in networks of other depths.
+pub fn inner_step_by_tensor(theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
+    let rates = theta.get("inner_rates");
+    let last = rates.shape()[0] - 1;
+    let taught = inner_step(theta, network, fresh);
+    let from_end = (0..fresh.len()).rev();
+    let taught = fresh.iter().zip(&taught).zip(from_end);
+    taught.map(|((p, moved), i)| p + rates.slice(0, i.min(last), 1) * (moved - p)).collect()
+}
+
 /// Cross-entropy of raw outputs `[b, n]` with labels that sum to 1, for each row, `[b, 1]`.
 pub fn cross_entropy(outputs: &Tensor, labels: &Tensor) -> Tensor {
     -(outputs.log_softmax(-1) * labels).sum_keep(&[-1])
