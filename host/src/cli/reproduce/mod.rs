@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 
 use super::distill::leave_pictures;
 use super::options::threads;
-use super::watch::{STOP, Watcher, catch_interrupt};
 use super::tell;
+use super::watch::{STOP, Watcher, catch_interrupt};
 use crate::distil::{Distillation, Prepared, Setup};
 use crate::engine::evaluate::{Acting, Score};
 use crate::error::{Error, IoContext, Result};
