@@ -115,7 +115,8 @@ fn every_objective() {
 #[test]
 fn every_objective_of_continuous_actions() {
     let action = || Space::Box { shape: vec![2], low: vec![-1.0], high: vec![1.0] };
-    for (i, objective) in ["ppmo", "a2c", "ppmo-kl", "unrolled"].into_iter().enumerate() {
+    let all = ["ppmo", "a2c", "ppmo-kl", "unrolled", "ppmo-as-published"];
+    for (i, objective) in all.into_iter().enumerate() {
         let seed = 90 + i as u64;
         let meta = Meta::with_actions(objective, SMALL, &[5], action(), 0, 13, seed);
         let shape = |name: &str| {

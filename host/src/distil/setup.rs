@@ -201,8 +201,7 @@ fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dim
         None => Ok(()),
         Some(unknown) => {
             let hint = did_you_mean(unknown, parts.iter().map(String::as_str));
-            let all = parts.join(", ");
-            Err(Error::usage(format!("`optimiser.scale.{unknown}`: θ has no such part.{hint} It has {all}")))
+            Err(Error::usage(format!("`optimiser.scale.{unknown}`: θ has no such part.{hint}")))
         }
     }
 }

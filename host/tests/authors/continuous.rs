@@ -35,6 +35,7 @@ fn the_pendulum_is_learned_and_distilled() {
     assert!(agent.parameters.iter().any(|p| p.name == "normalizer.variance" && p.data == *variance));
     let config = std::fs::read_to_string(author.path("run/config.toml")).unwrap();
     assert!(config.contains("[normalize]\nobservations = true\nrewards = true"), "{config}");
+    assert!(config.contains("[optimiser.scale]\nlog_std = 0.1"), "{config}");
     let score = |arguments: &[&str]| {
         pendulum(&[&["eval", "run", "--learners", "2", "--episodes", "2"], arguments].concat())
     };

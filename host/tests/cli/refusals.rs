@@ -74,6 +74,9 @@ fn configurations_that_are_not_right() {
         place.refused(&["distill", "--config", "wrong.toml"], 1, expected);
         assert_eq!(place.names(), ["wrong.toml"]);
     }
+    place.write("wrong.toml", "[optimiser.scale]\nlog_std = 0.1");
+    let expected = "`optimiser.scale.log_std`: θ has no such part. Known: x, y, inner_lr.";
+    place.refused(&["distill", "--config", "wrong.toml"], 2, expected);
 }
 
 /// The finished run's dataset with other metadata, and no checksum that would give it away.

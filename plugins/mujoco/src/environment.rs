@@ -1,5 +1,4 @@
 //! What all tasks share: one simulation behind the SDK's trait.
-use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +7,7 @@ use potstill_sdk::{
     Action, Environment, Frame, OptionKind, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step,
 };
 
+use crate::layout::KNOWN;
 use crate::library::Library;
 use crate::locate::Search;
 use crate::picture::{self, View};
@@ -130,32 +130,64 @@ impl<T: Task> Mujoco<T> {
     }
 }
 
+/// What this process found already. A failure is not kept: the user may install what is missing.
 struct Found {
-    library: Option<&'static Library>,
+    /// In the order in which they were found.
+    libraries: Vec<&'static Library>,
     /// Files of Gymnasium's, and where they are.
     models: Vec<(&'static str, PathBuf)>,
 }
 
-/// The model of a file of Gymnasium's, by the library that [`Search`] finds first.
-fn model(file: &'static str) -> Result<Arc<Model>, String> {
-    // What is found is found once a process. A failure is not kept: the user may install what is missing.
-    static FOUND: Mutex<Found> = Mutex::new(Found { library: None, models: vec![] });
+static FOUND: Mutex<Found> = Mutex::new(Found { libraries: vec![], models: vec![] });
+
+/// As [`choose`], once a process.
+fn library(version: Option<&str>) -> Result<&'static Library, String> {
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    let Found { library, models } = &mut *found;
-    let search = OnceCell::new();
-    let search = || search.get_or_init(|| Search::here(setup_folder().as_deref()));
-    let library = match library {
-        Some(library) => library,
-        None => library.insert(Library::open(&search().library()?)?),
-    };
-    let path = match models.iter().find(|(known, _)| *known == file) {
+    let wanted = |library: &Library| version.is_none_or(|version| library.version == version);
+    if let Some(library) = found.libraries.iter().find(|library| wanted(library)) {
+        return Ok(library);
+    }
+    let library = choose(&Search::here(setup_folder().as_deref()), version)?;
+    found.libraries.push(library);
+    Ok(library)
+}
+
+/// MuJoCo of this version, or, without one, the MuJoCo that `search` finds first.
+///
+/// # Errors
+/// There is none, or none of this version; one that comes before it cannot be used.
+pub(crate) fn choose(search: &Search, version: Option<&str>) -> Result<&'static Library, String> {
+    let mut others = vec![];
+    for path in search.libraries() {
+        let library = Library::open(&path)?;
+        if version.is_none_or(|version| library.version == version) {
+            return Ok(library);
+        }
+        others.push(format!("{} ({})", library.version, path.display()));
+    }
+    match version {
+        Some(version) if !others.is_empty() => Err(format!(
+            "MuJoCo {version} is wanted, and what is here is {}; `potstill plugin setup mujoco --version {version}` \
+             installs it, or let MUJOCO_PATH name its folder",
+            others.join(", ")
+        )),
+        _ => Err(search.no_library()),
+    }
+}
+
+/// A model of Gymnasium's in the MuJoCo of this version.
+fn model(file: &'static str, version: &str) -> Result<Arc<Model>, String> {
+    let library = library(Some(version))?;
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = match found.models.iter().find(|(known, _)| *known == file) {
         Some((_, path)) => path.clone(),
         None => {
-            let path = search().model(file)?;
-            models.push((file, path.clone()));
+            let path = Search::here(setup_folder().as_deref()).model(file)?;
+            found.models.push((file, path.clone()));
             path
         }
     };
+    drop(found);
     Model::load(library, &path)
 }
 
@@ -174,6 +206,14 @@ impl<T: Task> Environment for Mujoco<T> {
             kind: OptionKind::Integer { min: 0, max: 1024 },
             default: 0i64.into(),
         });
+        // What a run records, so that it never goes on with another MuJoCo.
+        let here = library(None).map_or(KNOWN[0].0, |library| library.version);
+        all.push(OptionSchema {
+            name: "mujoco".into(),
+            help: "Version of MuJoCo; by default the one that is found first.".into(),
+            kind: OptionKind::Text { choices: vec![] },
+            default: here.into(),
+        });
         all
     }
 
@@ -182,7 +222,7 @@ impl<T: Task> Environment for Mujoco<T> {
     }
 
     fn new(options: &Options) -> Result<Self, String> {
-        Mujoco::with(model(T::MODEL)?, options)
+        Mujoco::with(model(T::MODEL, options.text("mujoco")?)?, options)
     }
 
     fn spec(&self) -> Spec {

@@ -14,6 +14,8 @@ pub(crate) type Raw = *mut c_void;
 
 /// The functions in use. They unwind where the library meets an error: see [`guarded`].
 pub(crate) struct Library {
+    /// Its release, one of [`KNOWN`].
+    pub(crate) version: &'static str,
     pub(crate) layout: &'static Layout,
     pub(crate) load_xml: unsafe extern "C-unwind" fn(*const c_char, Raw, *mut c_char, c_int) -> Raw,
     pub(crate) delete_model: unsafe extern "C-unwind" fn(Raw),
@@ -111,8 +113,8 @@ fn load(path: &Path) -> Result<Library, String> {
         let release: unsafe extern "C-unwind" fn() -> *const c_char =
             symbol(handle, path, c"mj_versionString")?;
         let version = version();
-        let layout = KNOWN.iter().map(|(_, layout)| layout).find(|layout| layout.version == version);
-        let layout = layout.ok_or_else(|| {
+        let known = KNOWN.iter().find(|(_, layout)| layout.version == version);
+        let (version, layout) = known.ok_or_else(|| {
             format!(
                 "{shown} is MuJoCo {}, which this plugin does not know (it knows {}); \
                  `potstill plugin setup mujoco` installs {} beside it",
@@ -124,6 +126,7 @@ fn load(path: &Path) -> Result<Library, String> {
         *symbol::<*mut Option<Handler>>(handle, path, c"mju_user_error")? = Some(on_error);
         *symbol::<*mut Option<Handler>>(handle, path, c"mju_user_warning")? = Some(on_warning);
         Ok(Library {
+            version,
             layout,
             load_xml: symbol(handle, path, c"mj_loadXML")?,
             delete_model: symbol(handle, path, c"mj_deleteModel")?,

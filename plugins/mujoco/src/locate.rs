@@ -61,39 +61,36 @@ impl Search {
         })
     }
 
-    /// The file of MuJoCo's shared library.
-    ///
-    /// # Errors
-    /// There is none; says where it was looked for, and what to do.
-    pub(crate) fn library(&self) -> Result<PathBuf, String> {
+    /// The files of MuJoCo's shared libraries, in the order of the search.
+    pub(crate) fn libraries(&self) -> impl Iterator<Item = PathBuf> {
         // A wheel's folder, what contains it, and the folders of MuJoCo's own archives.
-        self.find(|folder| {
+        self.folders().filter_map(|folder| {
             let inner = || ["mujoco", "lib", "bin"].iter().find_map(|inner| library_in(&folder.join(inner)));
             library_in(folder).or_else(inner)
         })
-        .ok_or_else(|| self.error("MuJoCo's library"))
+    }
+
+    /// What to say when there is no library.
+    pub(crate) fn no_library(&self) -> String {
+        self.error("MuJoCo's library")
     }
 
     /// The folder of Gymnasium's models, which has this file.
     ///
     /// # Errors
-    /// As [`Search::library`].
+    /// There is none; says where it was looked for, and what to do.
     pub(crate) fn model(&self, file: &str) -> Result<PathBuf, String> {
-        self.find(|folder| {
-            ["", "gymnasium/envs/mujoco/assets", "assets"]
-                .iter()
-                .map(|inner| folder.join(inner).join(file))
-                .find(|path| path.is_file())
-        })
-        .ok_or_else(|| self.error(&format!("Gymnasium's model {file}")))
+        let inner = ["", "gymnasium/envs/mujoco/assets", "assets"];
+        self.folders()
+            .flat_map(|folder| inner.map(|inner| folder.join(inner).join(file)))
+            .find(|path| path.is_file())
+            .ok_or_else(|| self.error(&format!("Gymnasium's model {file}")))
     }
 
-    fn find(&self, look: impl Fn(&Path) -> Option<PathBuf>) -> Option<PathBuf> {
-        let mut found = self.near.folders.iter().find_map(|folder| look(folder));
-        if found.is_none() {
-            found = self.far().folders.iter().find_map(|folder| look(folder));
-        }
-        found
+    /// Python is asked when those before it are used up.
+    fn folders(&self) -> impl Iterator<Item = &PathBuf> {
+        let far = std::iter::once_with(|| self.far()).flat_map(|far| &far.folders);
+        self.near.folders.iter().chain(far)
     }
 
     fn error(&self, what: &str) -> String {

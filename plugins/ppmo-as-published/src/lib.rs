@@ -1,13 +1,23 @@
-//! PPMO as the authors' released code computes it, faults included, to compare with: the ratio sets a raw logit
-//! against an old *log-softmax* (it starts near the number of actions, not 1), the entropy bonus carries no gradient,
-//! and advantages read the end flags one step early and take truncation for termination.
+//! PPMO as the authors' released code computes it, faults included, to compare with: of discrete actions the ratio
+//! sets a raw logit against an old *log-softmax* (it starts near the number of actions, not 1), of continuous ones each
+//! dimension has a ratio and a clip of its own; the entropy bonus carries no gradient, and advantages read the end flags
+//! one step early and take truncation for termination.
 use potstill_sdk::{
-    Column, Data, Objective, OptionSchema, Options, Outcome, Outer, Space, Task, builtin, loss,
+    Column, Data, Objective, OptionSchema, Options, Outcome, Outer, Space, Task, Tensor, builtin, loss,
 };
 
 /// The objective with its hyperparameter.
 pub struct PpmoAsPublished {
     clip: f64,
+    /// Numbers of an action, where actions are numbers.
+    numbers: Option<usize>,
+}
+
+/// Logarithms of the densities of `actions`, `[b, n]`, without their constant, of Gaussians that `outputs` describe.
+fn densities(outputs: &Tensor, actions: &Tensor, n: usize) -> Tensor {
+    let (means, log_stds) = (outputs.slice(-1, 0, n), outputs.slice(-1, n, n));
+    let distance = (actions - means) * (-&log_stds).exp();
+    distance.square() * -0.5 - log_stds
 }
 
 impl Objective for PpmoAsPublished {
@@ -25,10 +35,12 @@ impl Objective for PpmoAsPublished {
     }
 
     fn new(task: &Task, options: &Options) -> Result<Self, String> {
-        if !matches!(task.action, Space::Discrete { .. }) {
-            return Err(format!("the published ratio is one of logits; the actions are {}", task.action));
-        }
-        Ok(PpmoAsPublished { clip: options.number("clip")? })
+        let numbers = match task.action {
+            Space::Discrete { .. } => None,
+            Space::Box { .. } => Some(task.action.size()),
+            _ => return Err(format!("the published code has no ratio for {}", task.action)),
+        };
+        Ok(PpmoAsPublished { clip: options.number("clip")?, numbers })
     }
 
     fn data(&self) -> Data {
@@ -36,12 +48,18 @@ impl Objective for PpmoAsPublished {
     }
 
     fn columns(&self) -> Vec<Column> {
-        vec![Column::Observations, Column::Actions, Column::LogProbs, Column::Advantages]
+        let before = if self.numbers.is_some() { Column::Outputs } else { Column::LogProbs };
+        vec![Column::Observations, Column::Actions, before, Column::Advantages]
     }
 
     fn outer(&self, outer: &Outer<'_>) -> Outcome {
         let outputs = outer.outputs();
-        let ratio = (outputs.gather(-1, outer.batch(Column::Actions)) - outer.batch(Column::LogProbs)).exp();
+        let actions = outer.batch(Column::Actions);
+        let log_ratio = match self.numbers {
+            Some(n) => densities(&outputs, actions, n) - densities(outer.batch(Column::Outputs), actions, n),
+            None => outputs.gather(-1, actions) - outer.batch(Column::LogProbs),
+        };
+        let ratio = log_ratio.exp();
         let advantages = loss::normalized(outer.batch(Column::Advantages));
         let clipped = ratio.clamp(1.0 - self.clip, 1.0 + self.clip) * &advantages;
         let policy_loss = -(&ratio * &advantages).min(&clipped).mean();

@@ -180,3 +180,20 @@ impl Size {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recipe_is_a_configuration_of_its_own_environment() {
+        for task in &TASKS {
+            let config = DistillConfig::parse(task.recipe).unwrap();
+            assert_eq!(config.environment.id, task.id());
+            assert_eq!(task.config(DIRECT, 3).unwrap().seed, 3);
+        }
+        let wrong = tasks(&["hoper".into()]).err().unwrap().to_string();
+        assert!(wrong.contains("Did you mean `hopper`?"), "{wrong}");
+        assert_eq!(tasks(&["reacher".into()]).unwrap().len(), 1);
+    }
+}

@@ -1,12 +1,13 @@
 //! What is found where, and what is said where nothing is.
 use super::{installed, scratch, site};
+use crate::environment::choose;
 use crate::locate::Search;
 
 #[test]
 fn what_is_missing_is_said_once_with_what_to_do() {
     let setup = scratch("setup");
     let search = Search::new(Some(setup.join("nowhere")), Some(&setup), vec!["no-such-python".into()]);
-    let (library, model) = (search.library().err().unwrap(), search.model("hopper.xml").err().unwrap());
+    let (library, model) = (choose(&search, None).err().unwrap(), search.model("hopper.xml").err().unwrap());
     let nowhere = setup.join("nowhere");
     let places = format!(
         "MUJOCO_PATH ({}), {} (nothing is set up), no-such-python (No such file or directory (os error 2)); \
@@ -34,14 +35,14 @@ fn set_up_folders_are_searched() {
     }
     let search = || Search::new(None, Some(&scratch), vec!["no-such-python".into()]);
     assert_eq!(search().model("hopper.xml").unwrap(), scratch.join(assets));
-    assert!(search().library().unwrap().ends_with("mujoco-3.3.7/mujoco/libmujoco.so.3.3.7"));
+    assert!(search().libraries().next().unwrap().ends_with("mujoco-3.3.7/mujoco/libmujoco.so.3.3.7"));
     std::fs::write(scratch.join("mujoco/mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"), "").unwrap();
-    assert!(search().library().unwrap().ends_with("mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"));
+    assert!(search().libraries().next().unwrap().ends_with("mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"));
     // MUJOCO_PATH comes before, as a wheel's folder or what it lies in.
     let file = "mujoco/mujoco-3.3.7/mujoco/libmujoco.so.3.3.7";
     for path in ["mujoco/mujoco-3.3.7", "mujoco/mujoco-3.3.7/mujoco", file] {
         let first = Search::new(Some(scratch.join(path)), Some(&scratch), vec!["no-such-python".into()]);
-        assert!(first.library().unwrap().ends_with("libmujoco.so.3.3.7"), "{path}");
+        assert!(first.libraries().next().unwrap().ends_with("libmujoco.so.3.3.7"), "{path}");
         assert_eq!(first.model("hopper.xml").unwrap(), scratch.join(assets), "{path}");
     }
     std::fs::remove_dir_all(scratch).unwrap();
@@ -57,11 +58,24 @@ fn what_python_imports_is_found() {
         let packages = std::fs::canonicalize(site(&stack)).unwrap();
         let same = |found: std::path::PathBuf| std::fs::canonicalize(found).unwrap();
         let library = packages.join(format!("mujoco/libmujoco.so.{version}"));
-        assert_eq!(same(search.library().unwrap()), library);
+        assert_eq!(same(search.libraries().next().unwrap()), library);
         let model = packages.join("gymnasium/envs/mujoco/assets/hopper.xml");
         assert_eq!(same(search.model("hopper.xml").unwrap()), model);
         // A model that this Gymnasium does not have.
         let v5 = search.model("walker2d_v5.xml");
         assert_eq!(v5.is_ok(), version == "3.3.7", "{v5:?}");
     }
+}
+
+/// A run that was made with one MuJoCo does not go on with another because that comes first.
+#[test]
+fn a_version_that_is_named_is_found_behind_others() {
+    let Some(folder) = installed() else { return };
+    let python = folder.join("v5/bin/python").display().to_string();
+    let search = || Search::new(Some(site(&folder.join("v4"))), None, vec![python.clone()]);
+    assert_eq!(choose(&search(), None).ok().unwrap().version, "2.3.7");
+    assert_eq!(choose(&search(), Some("3.3.7")).ok().unwrap().version, "3.3.7");
+    let error = choose(&search(), Some("3.1.6")).err().unwrap();
+    assert!(error.starts_with("MuJoCo 3.1.6 is wanted, and what is here is 2.3.7 ("), "{error}");
+    assert!(error.contains(", 3.3.7 (") && error.contains("`potstill plugin setup mujoco --version 3.1.6`"));
 }
