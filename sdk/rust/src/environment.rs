@@ -146,6 +146,13 @@ pub trait Environment: Sized + Send + 'static {
         vec![]
     }
 
+    /// Threads that may step the copies at once, 0 for as many as there are cores; worth it where a step takes some 10 µs
+    /// or more. Results do not depend on it: a copy has its own random stream. Components have one thread.
+    fn threads(options: &Options) -> usize {
+        let _ = options;
+        1
+    }
+
     /// Makes one copy, which waits for its first [`Environment::reset`].
     ///
     /// # Errors

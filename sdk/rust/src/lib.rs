@@ -79,6 +79,8 @@ pub mod host;
 mod learner;
 pub mod loss;
 mod objective;
+#[cfg(not(target_family = "wasm"))]
+mod pool;
 mod rng;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

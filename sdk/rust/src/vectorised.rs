@@ -1,6 +1,8 @@
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, Space};
 
 use crate::host::{Level, log_once};
+#[cfg(not(target_family = "wasm"))]
+use crate::pool::Pool;
 use crate::{Action, Environment, Options, RenderMode, Rng};
 
 /// One action for each copy, row by row.
@@ -35,7 +37,31 @@ pub(crate) struct Vectorised<E: Environment> {
     size: usize,
     components: usize,
     copies: Vec<Copy<E>>,
+    /// `[N, size]`: what the last observation of an episode is kept in while its copy starts the next.
+    ended: Vec<E::Scalar>,
+    /// Threads that step the copies, where more than this one do.
+    #[cfg(not(target_family = "wasm"))]
+    pool: Option<Pool>,
 }
+
+/// The arrays of a step of all copies, of which each thread has its own rows.
+struct Rows<'a, E: Environment> {
+    copies: *mut Copy<E>,
+    observations: *mut E::Scalar,
+    ended: *mut E::Scalar,
+    rewards: *mut f32,
+    terminated: *mut u8,
+    truncated: *mut u8,
+    faults: *mut u8,
+    actions: Actions<'a>,
+    single: bool,
+    size: usize,
+    components: usize,
+    limit: u32,
+}
+
+// SAFETY: no two threads step the same rows, and copies may go to other threads.
+unsafe impl<E: Environment> Sync for Rows<'_, E> {}
 
 struct Copy<E> {
     environment: E,
@@ -55,7 +81,15 @@ impl<E: Environment> Vectorised<E> {
         for space in [&spec.observation, &spec.action] {
             space.validate().map_err(|e| e.to_string())?;
         }
+        #[cfg(not(target_family = "wasm"))]
+        let pool = match threads(E::threads(options)).min(num_envs) {
+            0 | 1 => None,
+            threads => Some(Pool::new(threads).map_err(|e| format!("{threads} threads cannot be had: {e}"))?),
+        };
         Ok(Vectorised {
+            ended: vec![E::Scalar::default(); num_envs * spec.observation.size()],
+            #[cfg(not(target_family = "wasm"))]
+            pool,
             size: spec.observation.size(),
             components: spec.action.size(),
             spec: EnvironmentSpec {
@@ -130,28 +164,34 @@ impl<E: Environment> Vectorised<E> {
         out.final_observations.clear();
         out.faults.clear();
         out.faults.resize(n, 0);
-        let rows = out.observations.chunks_exact_mut(size);
-        let flags = out.terminated.iter_mut().zip(&mut out.truncated);
-        let slots = rows.zip(&mut out.rewards).zip(flags);
-        // One loop for all kinds of actions, so that the only call of the environment's `step` is inlined in it.
-        for (i, (copy, ((row, reward), (terminated, truncated)))) in
-            self.copies.iter_mut().zip(slots).enumerate()
-        {
-            let action = match actions {
-                Actions::Discrete(values) if single => Action::Discrete(values[i]),
-                Actions::Discrete(values) => Action::MultiDiscrete(&values[i * components..][..components]),
-                Actions::Continuous(values) => Action::Continuous(&values[i * components..][..components]),
-            };
-            let step = copy.environment.step(action, &mut copy.rng, row);
-            copy.steps = copy.steps.saturating_add(1);
-            let cut = !step.terminated && (step.truncated || copy.steps >= limit);
-            *reward = step.reward;
-            *terminated = step.terminated.into();
-            *truncated = cut.into();
-            if step.terminated || cut {
+        let rows = Rows::<E> {
+            copies: self.copies.as_mut_ptr(),
+            observations: out.observations.as_mut_ptr(),
+            ended: self.ended.as_mut_ptr(),
+            rewards: out.rewards.as_mut_ptr(),
+            terminated: out.terminated.as_mut_ptr(),
+            truncated: out.truncated.as_mut_ptr(),
+            faults: out.faults.as_mut_ptr(),
+            actions,
+            single,
+            size,
+            components,
+            limit,
+        };
+        // SAFETY: all arrays have N rows, and each row is stepped once.
+        #[cfg(not(target_family = "wasm"))]
+        match &mut self.pool {
+            Some(pool) => pool.run(n, &|i| unsafe { rows.step(i, 1) }),
+            None => unsafe { rows.step(0, n) },
+        }
+        #[cfg(target_family = "wasm")]
+        // SAFETY: as above.
+        unsafe {
+            rows.step(0, n);
+        }
+        for (i, row) in self.ended.chunks_exact(size).enumerate() {
+            if out.terminated[i] != 0 || out.truncated[i] != 0 {
                 out.final_observations.extend_from_slice(row);
-                out.faults[i] = (cut && step.truncated && copy.failed()).into();
-                copy.start(row);
             }
         }
         Ok(())
@@ -200,6 +240,54 @@ impl<E: Environment> Vectorised<E> {
     }
 }
 
+impl<E: Environment> Rows<'_, E> {
+    /// Steps `count` copies from `first` on.
+    ///
+    /// # Safety
+    /// The arrays have these rows, and nobody else uses them now.
+    // Never inlined, so that the only call of the environment's `step` is inlined here: one loop for all kinds of
+    // actions, for one copy and for all.
+    #[inline(never)]
+    unsafe fn step(&self, first: usize, count: usize) {
+        use std::slice::from_raw_parts_mut as rows;
+        let (size, components) = (self.size, self.components);
+        // SAFETY: the caller's promise.
+        let (copies, observations, ended, rewards, terminated, truncated, faults) = unsafe {
+            (
+                rows(self.copies.add(first), count),
+                rows(self.observations.add(first * size), count * size),
+                rows(self.ended.add(first * size), count * size),
+                rows(self.rewards.add(first), count),
+                rows(self.terminated.add(first), count),
+                rows(self.truncated.add(first), count),
+                rows(self.faults.add(first), count),
+            )
+        };
+        let slots =
+            observations.chunks_exact_mut(size).zip(rewards).zip(terminated.iter_mut().zip(truncated));
+        for (i, (copy, ((row, reward), (terminated, truncated)))) in copies.iter_mut().zip(slots).enumerate()
+        {
+            let at = (first + i) * components;
+            let action = match self.actions {
+                Actions::Discrete(values) if self.single => Action::Discrete(values[at]),
+                Actions::Discrete(values) => Action::MultiDiscrete(&values[at..][..components]),
+                Actions::Continuous(values) => Action::Continuous(&values[at..][..components]),
+            };
+            let step = copy.environment.step(action, &mut copy.rng, row);
+            copy.steps = copy.steps.saturating_add(1);
+            let cut = !step.terminated && (step.truncated || copy.steps >= self.limit);
+            *reward = step.reward;
+            *terminated = step.terminated.into();
+            *truncated = cut.into();
+            if step.terminated || cut {
+                ended[i * size..][..size].copy_from_slice(row);
+                faults[i] = (cut && step.truncated && copy.failed()).into();
+                copy.start(row);
+            }
+        }
+    }
+}
+
 impl<E: Environment> Copy<E> {
     // Rare beside a step: keep it out of the loop's code.
     #[inline(never)]
@@ -218,6 +306,15 @@ impl<E: Environment> Copy<E> {
             log_once(Level::Warn, &ended);
         }
         fault.is_some()
+    }
+}
+
+/// As many as asked for, 0 for as many as there are.
+#[cfg(not(target_family = "wasm"))]
+fn threads(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        asked => asked,
     }
 }
 
@@ -249,6 +346,10 @@ mod tests {
         const VERSION: &'static str = "0.0.0";
         const SUMMARY: &'static str = "Counts.";
         type Scalar = u8;
+
+        fn threads(options: &Options) -> usize {
+            options.integer("threads").map_or(1, |threads| threads as usize)
+        }
 
         fn new(options: &Options) -> Result<Self, String> {
             Ok(Counter { length: options.integer("length")? as u8, count: 0 })
@@ -312,6 +413,28 @@ mod tests {
         copies.step(Actions::Discrete(&[1, 0, 0, 0]), &mut out).unwrap();
         assert_eq!((&out.terminated[..], &out.truncated[..]), (&[1, 0][..], &[0, 0][..]));
         assert_eq!(out.final_observations, [3, 255]);
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        let run = |threads: i64| {
+            let options = [("length".to_owned(), 4i64.into()), ("threads".to_owned(), threads.into())];
+            let mut copies = Vectorised::<Counter>::new(7, &options.into_iter().collect()).unwrap();
+            assert_eq!(copies.pool.is_some(), threads > 1);
+            let (mut observations, mut out, mut all) = (vec![], Transition::default(), vec![]);
+            copies.reset(&[1, 2, 3, 4, 5, 6, 7], &mut observations).unwrap();
+            for step in 0..100 {
+                let actions: Vec<u32> =
+                    (0..7).flat_map(|i| [u32::from((step + i) % 3 == 0), i % 9]).collect();
+                copies.step(Actions::Discrete(&actions), &mut out).unwrap();
+                all.push(format!("{out:?}"));
+            }
+            all
+        };
+        let alone = run(1);
+        assert!(alone.iter().any(|step| step.contains("truncated: [1, 0")), "{}", alone[0]);
+        assert_eq!(run(2), alone);
+        assert_eq!(run(16), alone);
     }
 
     #[test]

@@ -111,6 +111,14 @@ pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
     code
 }
 
+/// Runs a part of a call of the host on another thread: a panic there is heard of in the answer alone.
+pub(crate) fn quietly<T>(part: impl FnOnce() -> T) -> T {
+    let around = GUARDED.replace(true);
+    let done = part();
+    GUARDED.set(around);
+    done
+}
+
 /// A panic in a call of the host is that call's answer, and no message on standard error.
 fn report_panics() {
     static ONCE: Once = Once::new();

@@ -1,0 +1,162 @@
+//! MuJoCo's shared library: its functions, and its errors and warnings as values.
+use std::any::Any;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use potstill_sdk::host::{Level, log};
+
+use crate::layout::{KNOWN, Layout};
+
+/// `mjModel*` and `mjData*`.
+pub(crate) type Raw = *mut c_void;
+
+/// The functions in use. They unwind where the library meets an error: see [`guarded`].
+pub(crate) struct Library {
+    pub(crate) layout: &'static Layout,
+    pub(crate) load_xml: unsafe extern "C-unwind" fn(*const c_char, Raw, *mut c_char, c_int) -> Raw,
+    pub(crate) delete_model: unsafe extern "C-unwind" fn(Raw),
+    pub(crate) make_data: unsafe extern "C-unwind" fn(Raw) -> Raw,
+    pub(crate) delete_data: unsafe extern "C-unwind" fn(Raw),
+    pub(crate) reset_data: unsafe extern "C-unwind" fn(Raw, Raw),
+    pub(crate) forward: unsafe extern "C-unwind" fn(Raw, Raw),
+    pub(crate) step: unsafe extern "C-unwind" fn(Raw, Raw),
+    pub(crate) rne_post_constraint: unsafe extern "C-unwind" fn(Raw, Raw),
+    pub(crate) state_size: unsafe extern "C-unwind" fn(Raw, c_uint) -> c_int,
+    pub(crate) get_state: unsafe extern "C-unwind" fn(Raw, Raw, *mut f64, c_uint),
+    pub(crate) set_state: unsafe extern "C-unwind" fn(Raw, Raw, *const f64, c_uint),
+    pub(crate) name_to_id: unsafe extern "C-unwind" fn(Raw, c_int, *const c_char) -> c_int,
+}
+
+/// The payload that unwinds from MuJoCo's error handler to [`guarded`].
+struct MujocoError(String);
+
+type Handler = unsafe extern "C-unwind" fn(*const c_char);
+
+// Without a handler the library writes MUJOCO_LOG.TXT and ends the process. It does not expect the handler to return,
+// so the handler unwinds: through C frames, which every supported platform's unwind tables describe.
+unsafe extern "C-unwind" fn on_error(message: *const c_char) {
+    // SAFETY: the library passes a text.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().trim().to_owned();
+    resume_unwind(Box::new(MujocoError(text)));
+}
+
+// Without a handler the library writes MUJOCO_LOG.TXT. A simulation that became unstable is the environment's to
+// report; all else, such as a full buffer of contacts, changes nothing: MuJoCo goes on, and Gymnasium with it.
+unsafe extern "C-unwind" fn on_warning(message: *const c_char) {
+    static HEARD: Mutex<Vec<String>> = Mutex::new(vec![]);
+    // SAFETY: the library passes a text.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    // The rest of it says when.
+    let first = text.split(". ").next().unwrap_or_default().trim();
+    let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    if !first.starts_with("Nan, Inf or huge value") && heard.len() < 16 && !heard.iter().any(|h| h == first) {
+        heard.push(first.to_owned());
+        drop(heard);
+        log(Level::Warn, &format!("MuJoCo warns, and goes on: {first}"));
+    }
+}
+
+/// Makes calls of the library. An error of MuJoCo's is an `Err` with its words; the `mjData` that took part is then
+/// fit for nothing but to be deleted.
+pub(crate) fn guarded<T>(calls: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(calls)).map_err(|payload: Box<dyn Any + Send>| {
+        match payload.downcast::<MujocoError>() {
+            Ok(error) => error.0,
+            Err(panic) => resume_unwind(panic),
+        }
+    })
+}
+
+impl Library {
+    /// Loads the library at `path`, once per process.
+    ///
+    /// # Errors
+    /// It cannot be loaded, is not MuJoCo, or is of a version whose structures are not known.
+    pub(crate) fn open(path: &Path) -> Result<&'static Library, String> {
+        static OPEN: Mutex<Vec<(PathBuf, &'static Library)>> = Mutex::new(vec![]);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, library)) = open.iter().find(|(known, _)| known == path) {
+            return Ok(library);
+        }
+        // Never unloaded: simulations may outlive whoever asked first.
+        let library = Box::leak(Box::new(load(path)?));
+        open.push((path.to_owned(), library));
+        Ok(library)
+    }
+}
+
+#[cfg(unix)]
+fn dlopen(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    // SAFETY: the library's initialisers are MuJoCo's, which only fill tables.
+    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map(Into::into)
+}
+
+#[cfg(not(unix))]
+fn dlopen(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    // SAFETY: as above.
+    unsafe { libloading::Library::new(path) }
+}
+
+fn load(path: &Path) -> Result<Library, String> {
+    let shown = path.display();
+    let handle = Box::leak(Box::new(
+        dlopen(path).map_err(|e| format!("{shown} cannot be loaded as MuJoCo's library: {e}"))?,
+    ));
+    // SAFETY: the types are those of mujoco.h, for all known versions (`int` and `unsigned` flags alike).
+    unsafe {
+        let version: unsafe extern "C-unwind" fn() -> c_int = symbol(handle, path, c"mj_version")?;
+        let release: unsafe extern "C-unwind" fn() -> *const c_char =
+            symbol(handle, path, c"mj_versionString")?;
+        let version = version();
+        let layout = KNOWN.iter().map(|(_, layout)| layout).find(|layout| layout.version == version);
+        let layout = layout.ok_or_else(|| {
+            format!(
+                "{shown} is MuJoCo {}, which this plugin does not know (it knows {}); \
+                 `potstill plugin setup mujoco` installs {} beside it",
+                CStr::from_ptr(release()).to_string_lossy(),
+                KNOWN.map(|(name, _)| name).join(", "),
+                KNOWN[0].0,
+            )
+        })?;
+        *symbol::<*mut Option<Handler>>(handle, path, c"mju_user_error")? = Some(on_error);
+        *symbol::<*mut Option<Handler>>(handle, path, c"mju_user_warning")? = Some(on_warning);
+        Ok(Library {
+            layout,
+            load_xml: symbol(handle, path, c"mj_loadXML")?,
+            delete_model: symbol(handle, path, c"mj_deleteModel")?,
+            make_data: symbol(handle, path, c"mj_makeData")?,
+            delete_data: symbol(handle, path, c"mj_deleteData")?,
+            reset_data: symbol(handle, path, c"mj_resetData")?,
+            forward: symbol(handle, path, c"mj_forward")?,
+            step: symbol(handle, path, c"mj_step")?,
+            rne_post_constraint: symbol(handle, path, c"mj_rnePostConstraint")?,
+            state_size: symbol(handle, path, c"mj_stateSize")?,
+            get_state: symbol(handle, path, c"mj_getState")?,
+            set_state: symbol(handle, path, c"mj_setState")?,
+            name_to_id: symbol(handle, path, c"mj_name2id")?,
+        })
+    }
+}
+
+/// # Safety
+/// `T` is a pointer type, the one of this symbol.
+unsafe fn symbol<T: Copy>(handle: &libloading::Library, path: &Path, name: &CStr) -> Result<T, String> {
+    // SAFETY: the caller's promise.
+    unsafe { handle.get::<T>(name.to_bytes_with_nul()) }.map(|symbol| *symbol).map_err(|_| {
+        format!("{} has no function {}: it is not MuJoCo, or too old", path.display(), name.to_string_lossy())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_mujoco_is_refused() {
+        let not = Library::open(Path::new("/nowhere/libmujoco.so")).err().unwrap();
+        assert!(not.starts_with("/nowhere/libmujoco.so cannot be loaded as MuJoCo's library: "), "{not}");
+    }
+}
