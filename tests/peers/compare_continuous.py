@@ -1,8 +1,8 @@
 """Environment steps a second of whole PPO: CleanRL's (`torch_ppo_continuous.py`) and Potstill's, in turn, as ratios.
 
-`compare_continuous.py POTSTILL PLUGIN [ROUNDS]`, PLUGIN being the library of plugins/mujoco; the Python that runs this
-has what the peer needs, and its MuJoCo is the one that both step. Both have two threads, of which the peer takes as
-many as make it fastest. Everything counts but validation: the time between the lines of Potstill's `metrics.jsonl`,
+`compare_continuous.py POTSTILL PLUGIN [ROUNDS [THREADS]]`, PLUGIN being the library of plugins/mujoco; the Python that
+runs this has what the peer needs, and its MuJoCo is the one that both step. Both have THREADS (2), of which the peer
+takes as many as make it fastest. Everything counts but validation: the time between the lines of Potstill's `metrics.jsonl`,
 the peer's iterations, without the first of either. A ratio is that of a round's neighbours.
 """
 
@@ -16,10 +16,8 @@ import sysconfig
 import tempfile
 
 PEER = pathlib.Path(__file__).parent / "torch_ppo_continuous.py"
-THREADS = 2
 TASKS = {"mujoco/hopper-v4": "Hopper-v4", "mujoco/half-cheetah-v4": "HalfCheetah-v4"}
-UNVALIDATED = f"""
-threads = {THREADS}
+UNVALIDATED = """
 [evaluation]
 every = 0
 validation_learners = 1
@@ -64,13 +62,14 @@ def theirs(task, iterations, threads, seed):
     return json.loads(answer(command))["steps_a_second"]
 
 
-def ours(potstill, plugin, task, command, config, meta_epochs, seed):
+def ours(potstill, plugin, task, command, config, meta_epochs, threads, seed):
     with tempfile.TemporaryDirectory() as folder:
         file, run = pathlib.Path(folder, "config.toml"), pathlib.Path(folder, "run")
         file.write_text(UNVALIDATED + config)
-        run_it = [potstill, "--plugin", plugin, command, task, "--config", file, "--out", run, "--seed", str(seed)]
-        environment = {**os.environ, "MUJOCO_PATH": sysconfig.get_path("purelib")}
-        answer([*run_it, "--meta-epochs", str(meta_epochs)], env=environment)
+        run_it = [potstill, "--plugin", plugin, command, task, "--config", file, "--out", run]
+        run_it += ["--threads", str(threads), "--set", f"threads={threads}"]
+        run_it += ["--meta-epochs", str(meta_epochs), "--seed", str(seed)]
+        answer(run_it, env={**os.environ, "MUJOCO_PATH": sysconfig.get_path("purelib")})
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     # The last line waits for a validation.
     first, last = lines[0], lines[-2]
@@ -82,20 +81,22 @@ def spread(values, digits):
     return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def main(potstill, plugin, rounds=5):
+def main(potstill, plugin, rounds=5, threads=2):
+    rounds, threads = int(rounds), int(threads)
     print("| Task | Potstill's | peer, steps/s (threads) | Potstill, steps/s | times faster |\n|---|---|---|---|---|")
     for task, name in TASKS.items():
         # More threads are no gain for minibatches of 64, and a loss where something else needs the processor.
-        threads = max(range(1, THREADS + 1), key=lambda threads: theirs(name, 2, threads, 0))
+        taken = max(range(1, threads + 1), key=lambda taken: theirs(name, 2, taken, 0))
         pairs = {what: [] for what, *_ in OURS}
-        for seed in range(int(rounds)):
+        for seed in range(rounds):
             for what, command, config, meta_epochs in OURS:
-                peer = theirs(name, 5, threads, seed)
-                pairs[what].append((peer, ours(potstill, plugin, task, command, config, meta_epochs, seed)))
+                peer = theirs(name, 5, taken, seed)
+                own = ours(potstill, plugin, task, command, config, meta_epochs, threads, seed)
+                pairs[what].append((peer, own))
         for what, rates in pairs.items():
             peers, own = zip(*rates)
             ratios = [mine / peer for peer, mine in rates]
-            both = f"{spread(peers, 0)} ({threads}) | {spread(own, 0)}"
+            both = f"{spread(peers, 0)} ({taken}) | {spread(own, 0)}"
             print(f"| {name} | {what} | {both} | {spread(ratios, 2)} |", flush=True)
 
 
