@@ -2,8 +2,8 @@
 
 `compare_continuous.py POTSTILL PLUGIN [ROUNDS [THREADS]]`, PLUGIN being the library of plugins/mujoco; the Python that
 runs this has what the peer needs, and its MuJoCo is the one that both step. Both have THREADS (2), of which the peer
-takes as many as make it fastest. Everything counts but validation: the time between the lines of Potstill's `metrics.jsonl`,
-the peer's iterations, without the first of either. A ratio is that of a round's neighbours.
+takes as many as make it fastest, found anew in each pair. Everything counts but validation: the time between the lines
+of Potstill's `metrics.jsonl`, the peer's iterations, without the first of either. A ratio is that of a pair.
 """
 
 import json
@@ -83,21 +83,20 @@ def spread(values, digits):
 
 def main(potstill, plugin, rounds=5, threads=2):
     rounds, threads = int(rounds), int(threads)
-    print("| Task | Potstill's | peer, steps/s (threads) | Potstill, steps/s | times faster |\n|---|---|---|---|---|")
+    print("| Task | Potstill's | peer, steps/s | Potstill, steps/s | times faster |\n|---|---|---|---|---|")
     for task, name in TASKS.items():
-        # More threads are no gain for minibatches of 64, and a loss where something else needs the processor.
-        taken = max(range(1, threads + 1), key=lambda taken: theirs(name, 2, taken, 0))
         pairs = {what: [] for what, *_ in OURS}
         for seed in range(rounds):
             for what, command, config, meta_epochs in OURS:
-                peer = theirs(name, 5, taken, seed)
+                # More threads are a loss for minibatches of 64 where something else needs the processor.
+                peer = max(theirs(name, 5, taken, seed) for taken in range(1, threads + 1))
                 own = ours(potstill, plugin, task, command, config, meta_epochs, threads, seed)
                 pairs[what].append((peer, own))
         for what, rates in pairs.items():
             peers, own = zip(*rates)
             ratios = [mine / peer for peer, mine in rates]
-            both = f"{spread(peers, 0)} ({taken}) | {spread(own, 0)}"
-            print(f"| {name} | {what} | {both} | {spread(ratios, 2)} |", flush=True)
+            rates = f"{spread(peers, 0)} | {spread(own, 0)}"
+            print(f"| {name} | {what} | {rates} | {spread(ratios, 1)} |", flush=True)
 
 
 if __name__ == "__main__":
