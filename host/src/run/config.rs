@@ -325,7 +325,21 @@ impl DistillConfig {
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // From the text again: a value of the wrong type is shown in its line.
-        let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        let mut config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        // A table that names no plugin means the one that has this place by default, with the options it has there.
+        let default = DistillConfig::default();
+        let places = [
+            ("objective", &mut config.objective, default.objective),
+            ("critic", &mut config.critic, default.critic),
+        ];
+        for (key, given, default) in places {
+            if table.get(key).and_then(|given| given.get("id")).is_none() {
+                given.id = default.id;
+                default.options.into_iter().for_each(|(name, value)| {
+                    given.options.entry(name).or_insert(value);
+                });
+            }
+        }
         config.validate()?;
         Ok(config)
     }
@@ -464,6 +478,17 @@ mod tests {
         config.save(&path).unwrap();
         assert_eq!(DistillConfig::load(&path).unwrap(), config);
         assert_eq!(DistillConfig::parse("").unwrap(), DistillConfig::default());
+    }
+
+    #[test]
+    fn a_table_without_id_is_of_the_plugin_that_has_its_place() {
+        let text = "[objective.options]\nclip = 0.1\n[critic.options]\nwidth = '32'";
+        let config = DistillConfig::parse(text).unwrap();
+        assert_eq!((&config.objective.id[..], &config.critic.id[..]), ("ppmo", "mlp"));
+        assert_eq!(config.objective.options.len(), 1);
+        let names: Vec<&str> = config.critic.options.keys().map(String::as_str).collect();
+        assert_eq!(names, ["output-gain", "width"]);
+        assert!(DistillConfig::parse("[critic]\nid = 'transformer'").unwrap().critic.options.is_empty());
     }
 
     #[test]
