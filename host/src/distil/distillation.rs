@@ -213,10 +213,8 @@ impl Distillation<'_> {
             let report = self.prepared.outer.meta_epoch()?;
             let done = self.meta_epoch();
             let due = done.is_multiple_of(config.evaluation.every);
-            if due || done == total {
-                self.validate()?;
-            }
-            self.log(&report, due || done == total)?;
+            let validation = if due || done == total { Some(self.validate()?) } else { None };
+            self.log(&report, validation)?;
             // No number but 0 is a multiple of 0, which asks for none but the last.
             let save = done.is_multiple_of(config.checkpoint_every);
             if save || self.is_done() || stop.load(Ordering::Relaxed) {
@@ -250,8 +248,8 @@ impl Distillation<'_> {
             || (evaluation.saturated > 0 && self.saturated >= evaluation.saturated)
     }
 
-    /// Scores θ on a few learners; the best so far is the run's dataset.
-    fn validate(&mut self) -> Result<()> {
+    /// The mean return that θ gives a few learners; the best θ so far is the run's dataset.
+    fn validate(&mut self) -> Result<f64> {
         let Prepared { setup, threads, .. } = self.prepared;
         let evaluation = &setup.config.evaluation;
         let protocol = Protocol {
@@ -265,12 +263,13 @@ impl Distillation<'_> {
         let max_return = setup.environment.spec.max_return.map(f64::from);
         let all_reach_it = max_return.is_some_and(|max| score.mean_return >= max && score.std_return == 0.0);
         self.saturated = if all_reach_it { self.saturated + 1 } else { 0 };
-        if self.best.as_ref().is_none_or(|best| score.mean_return >= best.mean_return) {
+        let mean = score.mean_return;
+        if self.best.as_ref().is_none_or(|best| mean >= best.mean_return) {
             dataset.info.scores = vec![score.clone()];
             dataset.save(self.run.dataset_path())?;
             self.best = Some(score);
         }
-        Ok(())
+        Ok(mean)
     }
 
     /// The final evaluation: sampled and greedy.
@@ -301,7 +300,7 @@ impl Distillation<'_> {
         Ok(vec![score(Acting::Sampled)?, score(Acting::Greedy)?])
     }
 
-    fn log(&mut self, report: &Report, validated: bool) -> Result<()> {
+    fn log(&mut self, report: &Report, validation: Option<f64>) -> Result<()> {
         let mut values: Vec<(&str, f64)> = vec![("inner_lr", f64::from(report.inner_lr))];
         values.extend(report.mean_return.map(|v| ("rollout/return", f64::from(v))));
         values.extend(report.mean_length.map(|v| ("rollout/length", f64::from(v))));
@@ -313,7 +312,8 @@ impl Distillation<'_> {
             values.push(("rollout/faults", report.faults as f64));
         }
         values.extend(report.metrics.iter().map(|(name, value)| (name.as_str(), f64::from(*value))));
-        if let Some(best) = self.best.as_ref().filter(|_| validated) {
+        values.extend(validation.map(|mean| ("validation/return", mean)));
+        if let Some(best) = self.best.as_ref().filter(|_| validation.is_some()) {
             values.push(("validation/best_return", best.mean_return));
         }
         self.metrics.append(self.meta_epoch(), values)

@@ -29,6 +29,7 @@ pub use directory::{PluginVersion, RunDirectory, Versions};
 pub use import::{ImportTarget, import_pytorch};
 pub use learners::{LearnerConfig, WeightedPlugin};
 pub use metrics::{MetricsRecord, MetricsWriter, read_metrics};
+pub(crate) use plot::{Line, curves_svg};
 pub use plot::{dataset_png, dataset_svg, learning_curve_svg};
 pub use report::{report_html, write_report};
 pub use tensor::NamedTensor;

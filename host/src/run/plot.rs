@@ -62,15 +62,24 @@ pub fn dataset_png(dataset: &Dataset) -> Result<Vec<u8>> {
 /// Draws metrics over meta-epochs as SVG, one line for each of `names`; `threshold` is the return that counts
 /// as solved. Values that are missing, not finite or beyond 1e100 leave a gap.
 pub fn learning_curve_svg(records: &[MetricsRecord], names: &[&str], threshold: Option<f64>) -> String {
-    let (width, height) = (720.0, 300.0);
-    let (left, right, top, bottom) = (64.0, 16.0, 34.0, 46.0);
-    let mut svg = open_svg(width, height, "Return over meta-epochs");
-    let values = |name: &str| -> Vec<(f64, f64)> {
+    let line = |name: &str| -> Line {
         let value = |r: &MetricsRecord| r.values.get(name).map(|value| (r.meta_epoch as f64, *value));
         records.iter().filter_map(value).collect()
     };
-    let series: Vec<_> = names.iter().map(|name| (*name, values(name))).collect();
-    let finite = || series.iter().flat_map(|(_, points)| points).filter(|(_, value)| drawable(*value));
+    let series: Vec<_> = names.iter().map(|name| (*name, vec![line(name)])).collect();
+    curves_svg("meta-epochs", &series, threshold)
+}
+
+/// Points from left to right.
+pub(crate) type Line = Vec<(f64, f64)>;
+
+/// Draws returns over what `axis` says: lines of one name have one colour. As [`learning_curve_svg`] otherwise.
+pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Option<f64>) -> String {
+    let (width, height) = (720.0, 300.0);
+    let (left, right, top, bottom) = (64.0, 16.0, 34.0, 46.0);
+    let mut svg = open_svg(width, height, &format!("Return over {axis}"));
+    let finite =
+        || series.iter().flat_map(|(_, lines)| lines.iter().flatten()).filter(|(_, value)| drawable(*value));
     let bounds = |values: &mut dyn Iterator<Item = f64>| {
         values.fold(None, |bounds: Option<(f64, f64)>, v| match bounds {
             Some((low, high)) => Some((low.min(v), high.max(v))),
@@ -78,12 +87,12 @@ pub fn learning_curve_svg(records: &[MetricsRecord], names: &[&str], threshold: 
         })
     };
     let returns = bounds(&mut finite().map(|(_, value)| *value).chain(threshold));
-    let (Some(epochs), Some(returns)) = (bounds(&mut finite().map(|(epoch, _)| *epoch)), returns) else {
+    let (Some(extent), Some(returns)) = (bounds(&mut finite().map(|(across, _)| *across)), returns) else {
         text(&mut svg, width / 2.0, height / 2.0, "middle", "quiet", "No returns recorded yet");
         return svg + "</svg>\n";
     };
-    let (across, up) = (Ticks::over(epochs, 8, true), Ticks::over(returns, 5, false));
-    let x = |epoch: f64| left + across.part(epoch) * (width - left - right);
+    let (across, up) = (Ticks::over(extent, 8, true), Ticks::over(returns, 5, false));
+    let x = |value: f64| left + across.part(value) * (width - left - right);
     let y = |value: f64| height - bottom - up.part(value) * (height - top - bottom);
 
     for tick in up.values() {
@@ -94,7 +103,7 @@ pub fn learning_curve_svg(records: &[MetricsRecord], names: &[&str], threshold: 
     for tick in across.values() {
         text(&mut svg, x(tick), height - bottom + 18.0, "middle", "quiet", &across.label(tick));
     }
-    text(&mut svg, (left + width - right) / 2.0, height - 8.0, "middle", "quiet", "meta-epoch");
+    text(&mut svg, (left + width - right) / 2.0, height - 8.0, "middle", "quiet", axis);
     if let Some(threshold) = threshold {
         let at = y(threshold);
         let line = format!("M{left} {at:.1}H{}", width - right);
@@ -103,15 +112,15 @@ pub fn learning_curve_svg(records: &[MetricsRecord], names: &[&str], threshold: 
         text(&mut svg, left + 4.0, at - 5.0, "start", "quiet", "solved");
     }
     let mut legend = left;
-    for ((name, points), colour) in series.iter().zip(SERIES.iter().cycle()) {
+    for ((name, lines), colour) in series.iter().zip(SERIES.iter().cycle()) {
         let mut path = String::new();
-        for run in points.split(|(_, value)| !drawable(*value)) {
-            for (i, (epoch, value)) in thinned(run).into_iter().enumerate() {
-                let _ = write!(path, "{}{:.1} {:.1}", if i == 0 { 'M' } else { 'L' }, x(epoch), y(value));
+        for run in lines.iter().flat_map(|points| points.split(|(_, value)| !drawable(*value))) {
+            for (i, (across, value)) in thinned(run).into_iter().enumerate() {
+                let _ = write!(path, "{}{:.1} {:.1}", if i == 0 { 'M' } else { 'L' }, x(across), y(value));
             }
-            if let [(epoch, value)] = run {
+            if let [(across, value)] = run {
                 // A lone point has no line: a dot, by way of a round cap.
-                let _ = write!(path, "L{:.1} {:.1}", x(*epoch), y(*value));
+                let _ = write!(path, "L{:.1} {:.1}", x(*across), y(*value));
             }
         }
         let _ = write!(

@@ -1,16 +1,18 @@
 //! Continuous control: Gymnasium's MuJoCo environments, v4.
+use std::ops::Range;
+
 use clap::Args;
 use potstill_plugin_api::Space;
 
-use super::{Runs, cell, seeds, unless_stopped};
+use super::{Runs, cell, median_and_worst, seeds, unless_stopped};
 use crate::cli::say;
 use crate::distil::{Setup, directly};
 use crate::engine::evaluate::{Acting, Faults, episodes};
 use crate::engine::policy::Policy;
 use crate::engine::random::stream;
-use crate::error::{Error, Result, did_you_mean};
+use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::Registry;
-use crate::run::{Dataset, DistillConfig};
+use crate::run::{Dataset, DistillConfig, Line, MetricsRecord, curves_svg, read_metrics};
 
 /// Table 4: random actions, direct PPO, full distillation; median and worst of several seeds
 #[derive(Args)]
@@ -76,6 +78,11 @@ impl Task {
         format!("mujoco/{}-v4", self.name)
     }
 
+    /// The name of a run directory.
+    fn run(&self, kind: &str, seed: u64) -> String {
+        format!("{}-{kind}-s{seed}", self.name)
+    }
+
     fn config(&self, text: &str, seed: u64) -> Result<DistillConfig> {
         let mut config = DistillConfig::parse(text).map_err(Error::Usage)?;
         config.environment.id = self.id();
@@ -107,29 +114,68 @@ impl Table {
             self.seeds
         ))?;
         say(
-            "| | random | PPO, sampled | PPO, greedy | distilled, sampled | distilled, greedy | paper, distilled |",
+            "| | random | PPO, sampled | PPO, greedy | distilled, sampled | distilled, greedy | paper, distilled | distilled in |",
         )?;
-        say("|---|---|---|---|---|---|---|")?;
+        say("|---|---|---|---|---|---|---|---|")?;
         for task in tasks(&self.only)? {
             let random = random(task, registry)?;
             let run = |kind: &str, config: &dyn Fn(u64) -> Result<DistillConfig>| -> Result<Vec<Dataset>> {
-                let run = |seed| {
-                    self.runs.dataset(registry, &format!("{}-{kind}-s{seed}", task.name), config(seed)?)
-                };
+                let run = |seed| self.runs.dataset(registry, &task.run(kind, seed), config(seed)?);
                 seeds.clone().map(run).collect()
             };
             let direct = run("ppo", &|seed| directly(task.config(DIRECT, seed)?, registry))?;
             let distilled = run("k64", &|seed| task.config(task.recipe, seed))?;
+            let direct_metrics = self.metrics(task, "ppo", &seeds)?;
+            let metrics = self.metrics(task, "k64", &seeds)?;
+            self.draw(task, &[("direct PPO", &direct_metrics), ("distilled, k = 64", &metrics)])?;
             let cells = [
                 cell(&direct, Acting::Sampled)?,
                 cell(&direct, Acting::Greedy)?,
                 cell(&distilled, Acting::Sampled)?,
                 cell(&distilled, Acting::Greedy)?,
             ];
-            say(&format!("| {} | {random:.1} | {} | {} |", task.name, cells.join(" | "), task.paper))?;
+            say(&format!(
+                "| {} | {random:.1} | {} | {} | {:.1} M steps, {:.0} min |",
+                task.name,
+                cells.join(" | "),
+                task.paper,
+                median_and_worst(&metrics.iter().map(|m| steps(m)).collect::<Vec<_>>()).0,
+                median_and_worst(&metrics.iter().map(|m| minutes(m)).collect::<Vec<_>>()).0,
+            ))?;
         }
         Ok(())
     }
+}
+
+impl Table {
+    /// What the run of each seed went through.
+    fn metrics(&self, task: &Task, kind: &str, seeds: &Range<u64>) -> Result<Vec<Vec<MetricsRecord>>> {
+        let read = |seed| read_metrics(self.runs.dir.join(task.run(kind, seed)).join("metrics.jsonl"));
+        seeds.clone().map(read).collect()
+    }
+
+    /// The learning curves of every seed, beside the runs: validations with sampled actions.
+    fn draw(&self, task: &Task, kinds: &[(&'static str, &[Vec<MetricsRecord>])]) -> Result<()> {
+        let point = |record: &MetricsRecord| {
+            Some((record.values.get("environment_steps")? / 1e6, *record.values.get("validation/return")?))
+        };
+        let line = |records: &Vec<MetricsRecord>| -> Line { records.iter().filter_map(point).collect() };
+        let curves: Vec<(&str, Vec<Line>)> =
+            kinds.iter().map(|(name, runs)| (*name, runs.iter().map(line).collect())).collect();
+        let path = self.runs.dir.join(format!("{}.svg", task.name));
+        std::fs::write(&path, curves_svg("million environment steps", &curves, None)).at(&path)
+    }
+}
+
+/// Millions of environment steps that a run took.
+fn steps(records: &[MetricsRecord]) -> f64 {
+    records.last().and_then(|last| last.values.get("environment_steps")).map_or(0.0, |steps| steps / 1e6)
+}
+
+/// Minutes from the first meta-epoch to the last, without those in which the run was stopped.
+fn minutes(records: &[MetricsRecord]) -> f64 {
+    let gaps = records.windows(2).map(|pair| pair[1].wall_time - pair[0].wall_time);
+    gaps.filter(|seconds| *seconds < 120.0).sum::<f64>() / 60.0
 }
 
 /// Mean return of an untrained policy: normal actions of mean 0 and deviation 1.
@@ -170,7 +216,7 @@ impl Size {
                 let run = |seed| {
                     let mut config = task.config(task.recipe, seed)?;
                     config.dataset.k = Some(k);
-                    self.runs.dataset(registry, &format!("{}-k{k}-s{seed}", task.name), config)
+                    self.runs.dataset(registry, &task.run(&format!("k{k}"), seed), config)
                 };
                 let datasets: Vec<Dataset> = seeds.clone().map(run).collect::<Result<_>>()?;
                 let (sampled, greedy) = (cell(&datasets, Acting::Sampled)?, cell(&datasets, Acting::Greedy)?);
