@@ -104,7 +104,16 @@ fn perceptrons_on_split_rows() {
 fn every_objective() {
     // Gradients are matched at places that count as constants, though X moves all but the first of them.
     let matching = "gradient-matching places=1";
-    let all = ["ppmo", "a2c", "ppmo-kl", "unrolled", "hard-label", matching, "ppmo inner-rates=3"];
+    let all = [
+        "ppmo",
+        "a2c",
+        "ppmo-kl",
+        "unrolled",
+        "hard-label",
+        matching,
+        "ppmo inner-rates=3",
+        "ppmo anneal-entropy=true",
+    ];
     for (i, objective) in all.into_iter().enumerate() {
         check(&Meta::of(objective, SMALL, &[5], 0, 13, 70 + i as u64));
         check(&Meta::of(objective, SMALL, &[5], 1, 600, 80 + i as u64));

@@ -365,7 +365,7 @@ typedef struct potstill_objective {
     /* The batch tensors that `outer` needs, by name: the host computes no others. Each has one row for each
      * transition of the batch: `observations` [b, ...], `actions` [b, 1] (indices) or [b, size]; of rollouts also
      * `log_probs` [b, 1] and `outputs` [b, outputs] of the policy that acted, `advantages` [b, 1], `returns` [b, 1],
-     * `values` [b, 1]. */
+     * `values` [b, 1]. Besides, `progress` [1, 1]: the share of the run that is done, in [0, 1). */
     int32_t (*columns)(potstill_instance *instance, const char *const **names, uint32_t *count);
     /* Traces the inner rule: from fresh parameters to taught ones, as many and shaped alike. */
     int32_t (*inner)(potstill_instance *instance, const potstill_network *network, const potstill_tensor *theta,

@@ -71,7 +71,7 @@ pub enum Data {
     Offline,
 }
 
-/// A tensor of the batch, one row for each of its `b` transitions.
+/// A tensor of the batch: one row for each of its `b` transitions, but for [`Column::Progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Column {
     /// `[b, …]`.
@@ -88,11 +88,13 @@ pub enum Column {
     Returns,
     /// The critic's, `[b, 1]`. Of rollouts.
     Values,
+    /// The share of the run's meta-epochs that is done, in `[0, 1)`, `[1, 1]`.
+    Progress,
 }
 
 impl Column {
     /// All there are.
-    pub const ALL: [Column; 7] = [
+    pub const ALL: [Column; 8] = [
         Column::Observations,
         Column::Actions,
         Column::LogProbs,
@@ -100,6 +102,7 @@ impl Column {
         Column::Advantages,
         Column::Returns,
         Column::Values,
+        Column::Progress,
     ];
 
     /// Its name in the contract.
@@ -112,6 +115,7 @@ impl Column {
             Column::Advantages => "advantages",
             Column::Returns => "returns",
             Column::Values => "values",
+            Column::Progress => "progress",
         }
     }
 

@@ -324,9 +324,7 @@ pub fn judge(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
 /// One outer update on a minibatch: the inner step, the loss behind it, gradients through both, the optimiser.
 pub struct Update {
     /// Inputs: trained values, first moments, second moments, the learner's parameters, [`SCALARS`], the
-    /// batch (observations and actions; of rollouts also log-probabilities, advantages, returns, and, where the objective
-    /// reads them, the outputs and the values). Outputs: the trained values, first and second moments after the update,
-    /// then the metrics.
+    /// [`Batch`]. Outputs: the trained values, first and second moments after the update, then the metrics.
     pub plan: Plan,
     /// Names of the metrics.
     pub metrics: Vec<String>,
@@ -336,7 +334,7 @@ pub struct Update {
 pub const SCALARS: [&str; 4] = ["lr", "critic_lr", "correction1", "correction2"];
 
 /// The inputs of a graph that a batch fills: observations and actions; of rollouts also log-probabilities, advantages,
-/// returns, and, where the objective reads them, the outputs and the values.
+/// returns, and, where the objective reads them, the outputs and the values; last, where it is read, the progress.
 pub(crate) struct Batch {
     observations: Tensor,
     /// Of rollouts.
@@ -374,6 +372,9 @@ impl Batch {
                     batch.push((wanted, column(name, width)));
                 }
             }
+        }
+        if objective.columns().contains(&Column::Progress) {
+            batch.push((Column::Progress, graph.input("progress", &[1, 1])));
         }
         let find = |wanted: &Column| match batch.iter().find(|(column, _)| column == wanted) {
             Some((_, tensor)) => Ok(tensor.clone()),

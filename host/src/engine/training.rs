@@ -2,6 +2,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use potstill_plugin_api::Column;
+
 use super::learner::{LearnerDistribution, Parameter};
 use super::normalize::Moments;
 use super::objective::Objective;
@@ -256,6 +258,10 @@ impl<'a> Training<'a> {
         inputs.extend_from_slice(&drawn.fresh);
         inputs.extend(scalars.map(|v| self.device.tensor(&[v], &[])));
         inputs.extend(batch(&self.device, plan, inputs.len()));
+        if self.parts.objective.columns().contains(&Column::Progress) {
+            let progress = self.meta_epoch as f32 / *meta_epochs as f32;
+            inputs.push(self.device.tensor(&[progress], &[1, 1]));
+        }
         let mut outputs = self.device.run(plan, &inputs);
         let values = outputs.split_off(self.state.len());
         self.state = outputs;

@@ -10,6 +10,9 @@ use rand::Rng;
 
 use super::{options, random, registry, uniform};
 
+/// What an objective that reads it gets as the run's progress.
+const PROGRESS: f64 = 0.25;
+
 /// A learner, a compiled update and values for all its inputs.
 pub struct Meta {
     pub update: Update,
@@ -203,6 +206,9 @@ impl Meta {
         for (i, data) in columns.into_iter().flatten().enumerate() {
             inputs.push(device.rows(plan, first + 2 + i, data, None));
         }
+        if reads(Column::Progress) {
+            inputs.push(device.tensor_f64(&[PROGRESS], &[1, 1]));
+        }
         let results: Vec<Vec<f64>> = device.run(plan, &inputs).iter().map(|t| device.read_f64(t)).collect();
         let metrics = &results[3 * n..];
         let metric = |name: &str| {
@@ -222,7 +228,11 @@ impl Meta {
             "ppmo-as-published-v1" => metric("policy_loss"),
             "ppmo-kl-v1" => metric("policy_loss") + metric("kl") - 0.01 * metric("entropy"),
             "gradient-matching-v1" => metric("distance"),
-            _ => metric("policy_loss") - 0.01 * metric("entropy"),
+            _ => {
+                let annealed = self.objective.columns().contains(&Column::Progress);
+                let weight = if annealed { 0.01 * (1.0 - PROGRESS) } else { 0.01 };
+                metric("policy_loss") - weight * metric("entropy")
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use potstill_sdk::{
 pub struct Ppmo {
     clip: f64,
     entropy: f64,
+    anneal_entropy: bool,
     normalize_advantages: bool,
     inner_rates: usize,
 }
@@ -29,6 +30,11 @@ impl Objective for Ppmo {
             ),
             OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
             OptionSchema::boolean(
+                "anneal-entropy",
+                "Lower the weight of the entropy bonus over the run, linearly to 0.",
+                false,
+            ),
+            OptionSchema::boolean(
                 "normalize-advantages",
                 "Advantages to mean 0 and deviation 1 in each minibatch.",
                 true,
@@ -46,6 +52,7 @@ impl Objective for Ppmo {
         Ok(Ppmo {
             clip: options.number("clip")?,
             entropy: options.number("entropy")?,
+            anneal_entropy: options.boolean("anneal-entropy")?,
             normalize_advantages: options.boolean("normalize-advantages")?,
             inner_rates: options.integer("inner-rates")? as usize,
         })
@@ -69,7 +76,9 @@ impl Objective for Ppmo {
     }
 
     fn columns(&self) -> Vec<Column> {
-        vec![Column::Observations, Column::Actions, Column::LogProbs, Column::Advantages]
+        let mut columns = vec![Column::Observations, Column::Actions, Column::LogProbs, Column::Advantages];
+        columns.extend(self.anneal_entropy.then_some(Column::Progress));
+        columns
     }
 
     fn outer(&self, outer: &Outer<'_>) -> Outcome {
@@ -77,7 +86,11 @@ impl Objective for Ppmo {
             raw if self.normalize_advantages => loss::normalized(raw),
             raw => raw.clone(),
         };
-        loss::clipped_surrogate(outer, &advantages, self.clip, self.entropy)
+        let entropy = match self.anneal_entropy {
+            true => self.entropy * (1.0 - outer.batch(Column::Progress).mean()),
+            false => self.entropy.into(),
+        };
+        loss::clipped_surrogate(outer, &advantages, self.clip, entropy)
     }
 }
 

@@ -199,7 +199,8 @@ class Objective:
     def columns(self) -> List[str]:
         """What of the batch `outer` reads; the host computes no more. `observations` `[b, …]`, `actions` `[b, 1]`
         (indices) or `[b, size]`; of rollouts also `log_probs` `[b, 1]` and `outputs` `[b, outputs]` of the policy that
-        acted, `advantages` `[b, 1]`, not normalised, `returns` `[b, 1]`, `values` `[b, 1]`."""
+        acted, `advantages` `[b, 1]`, not normalised, `returns` `[b, 1]`, `values` `[b, 1]`. Besides, `progress` `[1, 1]`: the
+        share of the run that is done, in `[0, 1)`."""
         raise NotImplementedError
 
     def inner(self, theta: Theta, network: Network, fresh: Sequence[Tensor]) -> List[Tensor]:

@@ -130,7 +130,8 @@ def trace_objective(objective, task: Task, parameters=((4, 8), (8, 2)), batch=16
         taught = made.inner(theta, Network(), fresh)
         shapes = [[list(p) for p in parameters], [p.shape for p in taught]]
         _check(shapes[0] == shapes[1], "inner", *shapes)
-        columns = Batch(names, [tracer.tensor([batch, *widths[name]]) for name in names])
+        shaped = lambda name: [1, 1] if name == "progress" else [batch, *widths[name]]
+        columns = Batch(names, [tracer.tensor(shaped(name)) for name in names])
         outcome = made.outer(Outer(theta, Network(), fresh, taught, columns))
         for name, value in {"loss": outcome.loss, **outcome.metrics}.items():
             _check(value.shape == [], name, "a scalar", value.shape)

@@ -59,6 +59,13 @@ macro_rules! of_two {
     };
 }
 
+impl From<f64> for Tensor {
+    #[track_caller]
+    fn from(value: f64) -> Tensor {
+        Tensor::constant(value)
+    }
+}
+
 impl Tensor {
     /// A scalar.
     #[track_caller]

@@ -10,7 +10,13 @@ pub fn normalized(advantages: &Tensor) -> Tensor {
 
 /// PPO's clipped surrogate loss (Schulman et al. 2017, equation 7) of the taught learner, with an entropy bonus.
 /// `advantages` as they are to be used. Reads [`Column::Observations`], [`Column::Actions`] and [`Column::LogProbs`].
-pub fn clipped_surrogate(outer: &Outer<'_>, advantages: &Tensor, clip: f64, entropy_weight: f64) -> Outcome {
+/// `entropy_weight` is a number or a scalar tensor.
+pub fn clipped_surrogate(
+    outer: &Outer<'_>,
+    advantages: &Tensor,
+    clip: f64,
+    entropy_weight: impl Into<Tensor>,
+) -> Outcome {
     let outputs = outer.outputs();
     let log_prob = outer.network.log_prob(&outputs, outer.batch(Column::Actions));
     let log_ratio = log_prob - outer.batch(Column::LogProbs);
@@ -20,7 +26,7 @@ pub fn clipped_surrogate(outer: &Outer<'_>, advantages: &Tensor, clip: f64, entr
     let entropy = outer.network.entropy(&outputs).mean();
     let clip_fraction = Tensor::constant(clip).less(&(&ratio - 1.0).abs()).mean();
     Outcome {
-        loss: &policy_loss - &entropy * entropy_weight,
+        loss: &policy_loss - &entropy * entropy_weight.into(),
         metrics: vec![
             ("policy_loss", policy_loss),
             ("entropy", entropy),

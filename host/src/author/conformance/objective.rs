@@ -9,7 +9,7 @@ use crate::engine::policy::Policy;
 use crate::engine::programs::{
     Batch, Dimensions, Student, initial, inner, outer, saved_theta, theta, trained_name,
 };
-use crate::engine::random::stream;
+use crate::engine::random::{Stream, stream};
 use crate::error::{Error, Result};
 use crate::execute::Tensor as Numbers;
 use crate::graph::{Graph, Tensor};
@@ -100,7 +100,7 @@ impl Sample {
         let mut inputs: Vec<Numbers> =
             parts.iter().map(|part| device.tensor(&initial(part, 0), &part.shape)).collect();
         inputs.extend(self.student.parameters().iter().map(|p| device.tensor(&p.sample(stream), &p.shape)));
-        let (size, outputs) = (d.observation.size(), d.outputs());
+        let size = d.observation.size();
         inputs.push(device.rows(plan, inputs.len(), &normal::<f32>(stream, &[ROWS, size]), None));
         inputs.push(match d.policy {
             Policy::Categorical(n) => {
@@ -110,14 +110,23 @@ impl Sample {
             }
             Policy::Gaussian(n) => device.rows(plan, inputs.len(), &normal::<f32>(stream, &[ROWS, n]), None),
         });
-        if self.objective.data() == Data::Offline {
-            return inputs;
+        if self.objective.data() != Data::Offline {
+            self.add_rollouts(stream, loss, &mut inputs);
         }
+        if self.objective.columns().contains(&Column::Progress) {
+            inputs.push(device.tensor(&[0.5], &[1, 1]));
+        }
+        inputs
+    }
+
+    /// What a batch of rollouts has more than actions.
+    fn add_rollouts(&self, stream: &mut Stream, loss: &Loss, inputs: &mut Vec<Numbers>) {
+        let ((device, plan), outputs) = (loss.parts(), self.dimensions.outputs());
         // Of a policy that is near the learner's: ratios are near 1.
         let likely = -(outputs as f32).ln();
         let log_probs: Vec<f32> = (0..ROWS).map(|_| likely + stream.random_range(-0.1..0.1)).collect();
         let reads = |column: Column| self.objective.columns().contains(&column);
-        let acted = match d.policy {
+        let acted = match self.dimensions.policy {
             Policy::Categorical(_) => vec![likely; ROWS * outputs],
             Policy::Gaussian(_) => normal::<f32>(stream, &[ROWS, outputs]),
         };
@@ -131,7 +140,6 @@ impl Sample {
         for column in columns.into_iter().flatten() {
             inputs.push(device.rows(plan, inputs.len(), &column, None));
         }
-        inputs
     }
 }
 
@@ -177,7 +185,7 @@ fn declared(subject: &Subject<'_>) -> Outcome {
         if !objective.theta().iter().any(|part| part.learned) {
             return failed("no part of theta is learned");
         }
-        let of_transitions = [Column::Observations, Column::Actions];
+        let of_transitions = [Column::Observations, Column::Actions, Column::Progress];
         let of_rollouts = objective.columns().iter().find(|column| !of_transitions.contains(column));
         if let (Data::Offline, Some(column)) = (objective.data(), of_rollouts) {
             return failed(format!("it reads `{}`, which offline data does not have", column.name()));

@@ -28,6 +28,7 @@ pub(super) enum Reproduce {
     MinimumSize(cart_pole::MinimumSize),
     Mujoco(mujoco::Table),
     MujocoSize(mujoco::Size),
+    MujocoAblation(mujoco::Ablation),
 }
 
 #[derive(Args)]
@@ -49,6 +50,7 @@ impl Reproduce {
             Reproduce::MinimumSize(command) => command.run(registry),
             Reproduce::Mujoco(command) => command.run(registry),
             Reproduce::MujocoSize(command) => command.run(registry),
+            Reproduce::MujocoAblation(command) => command.run(registry),
         }
     }
 }

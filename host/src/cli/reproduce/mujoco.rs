@@ -2,7 +2,7 @@
 use std::ops::Range;
 
 use clap::Args;
-use potstill_plugin_api::Space;
+use potstill_plugin_api::{OptionValue, Space};
 
 use super::{Runs, cell, median_and_worst, seeds, unless_stopped};
 use crate::cli::say;
@@ -40,6 +40,25 @@ pub(in crate::cli) struct Size {
     /// Some of the environments
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "hopper,half-cheetah")]
     only: Vec<String>,
+}
+
+/// What each part of the recipe does: one is changed, the others stay
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  potstill reproduce mujoco-ablation --dir runs/ablation --seeds 1 --only hopper"
+)]
+pub(in crate::cli) struct Ablation {
+    #[command(flatten)]
+    runs: Runs,
+    /// Distillations of each
+    #[arg(long, default_value_t = 2)]
+    seeds: u64,
+    /// Some of the environments
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "hopper,half-cheetah")]
+    only: Vec<String>,
+    /// Meta-epochs of each distillation
+    #[arg(long, default_value_t = 300)]
+    meta_epochs: u64,
 }
 
 /// What direct PPO is run with in every environment: a million steps.
@@ -213,14 +232,80 @@ impl Size {
         say("| | k | sampled | greedy |\n|---|---|---|---|")?;
         for task in tasks(&self.only)? {
             for k in [1, 4, 16, 64, 256] {
-                let run = |seed| {
-                    let mut config = task.config(task.recipe, seed)?;
-                    config.dataset.k = Some(k);
-                    self.runs.dataset(registry, &task.run(&format!("k{k}"), seed), config)
-                };
-                let datasets: Vec<Dataset> = seeds.clone().map(run).collect::<Result<_>>()?;
-                let (sampled, greedy) = (cell(&datasets, Acting::Sampled)?, cell(&datasets, Acting::Greedy)?);
+                let change = |config: &mut DistillConfig| config.dataset.k = Some(k);
+                let [sampled, greedy] =
+                    self.runs.changed(task, &format!("k{k}"), &seeds, &change, registry)?;
                 say(&format!("| {} | {k} | {sampled} | {greedy} |", task.name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Runs {
+    /// Returns of a recipe with a change, sampled and greedy, of all seeds.
+    fn changed(
+        &self,
+        task: &Task,
+        name: &str,
+        seeds: &Range<u64>,
+        change: &dyn Fn(&mut DistillConfig),
+        registry: &Registry,
+    ) -> Result<[String; 2]> {
+        let run = |seed| {
+            let mut config = task.config(task.recipe, seed)?;
+            change(&mut config);
+            self.dataset(registry, &task.run(name, seed), config)
+        };
+        let datasets: Vec<Dataset> = seeds.clone().map(run).collect::<Result<_>>()?;
+        Ok([cell(&datasets, Acting::Sampled)?, cell(&datasets, Acting::Greedy)?])
+    }
+}
+
+/// A change of a recipe: the name of its runs, what it is, and how it is made.
+type Change = (&'static str, &'static str, fn(&mut DistillConfig));
+
+const CHANGES: [Change; 12] = [
+    ("recipe", "the recipe", |_| ()),
+    ("epochs-4", "4 policy epochs of one minibatch", |c| (c.ppo.policy_epochs, c.ppo.minibatch) = (4, 1000)),
+    ("pace-1", "deviations at full pace", |c| c.optimiser.scale = [("log_std".into(), 1.0)].into()),
+    ("entropy-0", "no entropy bonus", |c| entropy(c, 0.0)),
+    ("entropy-0.02", "entropy bonus 0.02", |c| entropy(c, 0.02)),
+    ("learners-1", "one learner a meta-epoch", |c| c.ppo.learners = 1),
+    ("steps-2000", "twice the steps, half the meta-epochs", |c| {
+        c.environment.steps *= 2;
+        c.ppo.minibatch *= 2;
+        c.meta_epochs = c.meta_epochs.div_ceil(2);
+    }),
+    ("inner-rates", "an inner learning rate for each tensor", |c| {
+        c.objective.options.insert("inner-rates".into(), OptionValue::Integer(7));
+    }),
+    ("norm-0.05", "gradient's norm at most 0.05", |c| c.optimiser.max_grad_norm = 0.05),
+    ("norm-5", "gradient's norm at most 5", |c| c.optimiser.max_grad_norm = 5.0),
+    ("lr-2e-3", "learning rates 2e-3", |c| (c.optimiser.lr, c.optimiser.critic_lr) = (2e-3, 2e-3)),
+    ("lr-1e-2", "learning rates 1e-2", |c| (c.optimiser.lr, c.optimiser.critic_lr) = (1e-2, 1e-2)),
+];
+
+fn entropy(config: &mut DistillConfig, weight: f64) {
+    config.objective.options.insert("entropy".into(), OptionValue::Number(weight));
+}
+
+impl Ablation {
+    pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        let seeds = seeds(self.seeds)?;
+        say(&format!(
+            "Returns of 100 fresh learners × 10 episodes, median (worst) of {} distillations of {} meta-epochs.",
+            self.seeds, self.meta_epochs
+        ))?;
+        say("| | | sampled | greedy |\n|---|---|---|---|")?;
+        for task in tasks(&self.only)? {
+            for (name, what, change) in CHANGES {
+                let change = |config: &mut DistillConfig| {
+                    config.meta_epochs = self.meta_epochs;
+                    change(config);
+                };
+                let [sampled, greedy] = self.runs.changed(task, name, &seeds, &change, registry)?;
+                say(&format!("| {} | {what} | {sampled} | {greedy} |", task.name))?;
             }
         }
         Ok(())

@@ -91,13 +91,14 @@ pub fn trace_objective<O: Objective>(
         return Err(format!("inner: expected {parameters:?}, got {shapes:?}"));
     }
     let columns = objective.columns().into_iter().map(|column| {
-        let row = match column {
-            Column::Observations => task.observation.shape(),
-            Column::Actions => vec![actions(&task.action)],
-            Column::Outputs => vec![task.outputs],
-            _ => vec![1],
+        let (rows, row) = match column {
+            Column::Observations => (16, task.observation.shape()),
+            Column::Actions => (16, vec![actions(&task.action)]),
+            Column::Outputs => (16, vec![task.outputs]),
+            Column::Progress => (1, vec![1]),
+            _ => (16, vec![1]),
         };
-        (column, tracer.tensor(&[&[16], &row[..]].concat()))
+        (column, tracer.tensor(&[&[rows], &row[..]].concat()))
     });
     let columns = columns.collect();
     let (theta, fresh, taught) = (&theta, &fresh[..], &taught[..]);
