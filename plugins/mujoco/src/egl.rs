@@ -60,16 +60,19 @@ pub(crate) struct Current<'a> {
     here: PhantomData<Pointer>,
 }
 
+/// Whether this machine makes contexts; asked once a process.
+///
+/// # Errors
+/// It does not: what was tried, and what to do.
+pub(crate) fn available() -> Result<(), String> {
+    Egl::of_this_process().map(|_| ())
+}
+
 impl Context {
     /// # Errors
-    /// This machine cannot make one: what was tried, and what to do.
+    /// As [`available`], or EGL's.
     pub(crate) fn new() -> Result<Context, String> {
-        static EGL: OnceLock<Result<Egl, String>> = OnceLock::new();
-        let egl = EGL.get_or_init(Egl::open).as_ref().map_err(String::clone)?;
-        Context::on(egl)
-    }
-
-    fn on(egl: &'static Egl) -> Result<Context, String> {
+        let egl = Egl::of_this_process()?;
         Ok(Context { egl, raw: egl.functions.context(egl.display, egl.configuration)? })
     }
 
@@ -99,6 +102,11 @@ impl Drop for Current<'_> {
 }
 
 impl Egl {
+    fn of_this_process() -> Result<&'static Egl, String> {
+        static EGL: OnceLock<Result<Egl, String>> = OnceLock::new();
+        EGL.get_or_init(Egl::open).as_ref().map_err(String::clone)
+    }
+
     /// The first display that can do what is needed: those of the graphics devices, then the one that EGL calls default.
     fn open() -> Result<Egl, String> {
         let functions = Functions::load()?;

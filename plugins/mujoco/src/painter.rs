@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use potstill_sdk::host::{Level, log_once};
 use potstill_sdk::{Frame, OptionKind, OptionSchema, Options};
 
+use crate::egl;
 use crate::picture::{self, HEIGHT, View, WIDTH};
 use crate::renderer::{Camera, Renderer};
 use crate::simulation::{Model, Simulation};
@@ -55,10 +56,14 @@ impl Painter {
     pub(crate) fn draw(&self, simulation: &Simulation, view: View, camera: Camera) -> Result<Frame, String> {
         let mut by = self.by.lock().unwrap_or_else(PoisonError::into_inner);
         if let By::Unknown = *by {
-            *by = match Renderer::of(&simulation.model) {
+            // A machine without OpenGL is nothing to warn of, one on which MuJoCo cannot draw with it is.
+            let renderer = egl::available()
+                .map_err(|error| (Level::Info, error))
+                .and_then(|()| Renderer::of(&simulation.model).map_err(|error| (Level::Warn, error)));
+            *by = match renderer {
                 Ok(renderer) => By::Gl(renderer),
-                Err(error) => {
-                    log_once(Level::Info, &format!("pictures are of flat shapes: {error}"));
+                Err((level, error)) => {
+                    log_once(level, &format!("pictures are of flat shapes: {error}"));
                     By::Flat
                 }
             };
