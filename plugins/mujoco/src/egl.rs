@@ -10,9 +10,18 @@ const NONE: Attribute = 0x3038;
 const OPENGL_API: u32 = 0x30A2;
 const EXTENSIONS: i32 = 0x3055;
 const PLATFORM_DEVICE: u32 = 0x313F;
-/// Colours of 8 bits, a depth of 24, a stencil of 8; for OpenGL, off the screen.
-const CONFIGURATION: [Attribute; 17] =
-    [0x3024, 8, 0x3023, 8, 0x3022, 8, 0x3021, 8, 0x3025, 24, 0x3026, 8, 0x3033, 1, 0x3040, 8, NONE];
+/// What MuJoCo's Python asks for.
+const CONFIGURATION: [Attribute; 17] = [
+    0x3024, 8, // bits of red
+    0x3023, 8, // green
+    0x3022, 8, // blue
+    0x3021, 8, // alpha
+    0x3025, 24, // depth
+    0x3026, 8, // stencil
+    0x3033, 1, // surfaces off the screen
+    0x3040, 8, // OpenGL
+    NONE,
+];
 /// Graphics devices that are tried.
 const MOST_DEVICES: usize = 16;
 

@@ -26,7 +26,7 @@ pub enum Camera {
 pub(crate) struct Renderer(Mutex<Drawing>);
 
 struct Drawing {
-    /// What is drawn. MuJoCo may write into it, and after an error it is fit for nothing: so it is a copy.
+    /// What is drawn: a copy, because MuJoCo writes into it, and because an error makes it anew.
     simulation: Simulation,
     /// The median of the shapes' positions in the model's own state.
     middle: [f64; 3],
@@ -37,9 +37,6 @@ struct Drawing {
     made: bool,
     gl: Context,
 }
-
-// SAFETY: what the blocks hold belongs to no thread but for OpenGL's context, which is made current by who draws.
-unsafe impl Send for Drawing {}
 
 impl Renderer {
     /// The one of this model, made where there is none yet.
@@ -108,20 +105,18 @@ impl Drawing {
         const ALL: i32 = 7;
         let mut camera = self.camera(camera)?;
         self.simulation.copy(simulation)?;
-        let (library, model, data) =
-            (self.simulation.model.library, self.simulation.model.raw, self.simulation.data);
+        let (library, model) = (self.simulation.model.library, self.simulation.model.raw);
         let (option, scene, context) = (self.option.raw(), self.scene.raw(), self.context.raw());
         let whole = Rectangle { left: 0, bottom: 0, width: WIDTH as i32, height: HEIGHT as i32 };
         let mut pixels = vec![0; WIDTH * HEIGHT * 3];
         let _current = self.gl.current()?;
         // SAFETY: what `new` made, a model and its data, room for as many pixels as the rectangle has.
-        guarded(|| unsafe {
+        self.simulation.attempt(|data| unsafe {
             let none = std::ptr::null_mut();
             (library.update_scene)(model, data, option, none, camera.raw(), ALL, scene);
             (library.render)(whole, scene, context);
             (library.read_pixels)(pixels.as_mut_ptr(), std::ptr::null_mut(), whole, context);
-        })
-        .map_err(|error| format!("MuJoCo met an error: {error}"))?;
+        })?;
         // OpenGL's lowest row comes first.
         Ok(pixels.chunks_exact(WIDTH * 3).rev().flatten().copied().collect())
     }
@@ -161,7 +156,9 @@ impl Drop for Drawing {
         // SAFETY: nobody else refers to them; a scene that was not made is zeros.
         let _ = guarded(|| unsafe { (library.free_scene)(scene) });
         // OpenGL's own objects go with its context.
-        if let (true, Ok(_current)) = (self.made, self.gl.current()) {
+        if self.made
+            && let Ok(_current) = self.gl.current()
+        {
             // SAFETY: as above, and its OpenGL context is current.
             let _ = guarded(|| unsafe { (library.free_context)(context) });
         }

@@ -174,7 +174,7 @@ pub(crate) struct Shape {
 /// One simulation of a model.
 pub struct Simulation {
     pub(crate) model: Arc<Model>,
-    pub(crate) data: Raw,
+    data: Raw,
 }
 
 // SAFETY: `mjData` belongs to no thread.
@@ -296,7 +296,7 @@ impl Simulation {
     }
 
     /// Calls MuJoCo. After an error of its the data is made anew.
-    fn attempt(&mut self, call: impl FnOnce(Raw)) -> Result<(), String> {
+    pub(crate) fn attempt(&mut self, call: impl FnOnce(Raw)) -> Result<(), String> {
         guarded(|| call(self.data)).map_err(|error| {
             // Made before the old is deleted: `self` always has data, also where there is no memory.
             if let Ok(data) = make_data(&self.model) {
