@@ -11,6 +11,7 @@ Layout {
         ngeom: 28,
         nsite: 32,
         timestep: 264,
+        extent: 1096,
         body_mass: 1280,
         actuator_ctrlrange: 3000,
         geom_type: 1608,
@@ -37,5 +38,15 @@ Layout {
             108,
             116,
         ],
+    },
+    visual: VisualLayout {
+        option: 76,
+        camera: 64,
+        scene: 8656,
+        context: 2312,
+        camera_type: 0,
+        camera_fixedcamid: 4,
+        camera_lookat: 16,
+        camera_distance: 40,
     },
 }

@@ -11,6 +11,7 @@ Layout {
         ngeom: 36,
         nsite: 40,
         timestep: 320,
+        extent: 1272,
         body_mass: 1464,
         actuator_ctrlrange: 3744,
         geom_type: 1832,
@@ -37,5 +38,15 @@ Layout {
             1148,
             1156,
         ],
+    },
+    visual: VisualLayout {
+        option: 92,
+        camera: 64,
+        scene: 9168,
+        context: 2312,
+        camera_type: 0,
+        camera_fixedcamid: 4,
+        camera_lookat: 16,
+        camera_distance: 40,
     },
 }

@@ -11,6 +11,7 @@ Layout {
         ngeom: 136,
         nsite: 144,
         timestep: 792,
+        extent: 1752,
         body_mass: 1944,
         actuator_ctrlrange: 4992,
         geom_type: 2416,
@@ -37,5 +38,15 @@ Layout {
             160308,
             160316,
         ],
+    },
+    visual: VisualLayout {
+        option: 92,
+        camera: 72,
+        scene: 11584,
+        context: 61512,
+        camera_type: 0,
+        camera_fixedcamid: 4,
+        camera_lookat: 16,
+        camera_distance: 40,
     },
 }

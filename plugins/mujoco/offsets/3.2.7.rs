@@ -11,6 +11,7 @@ Layout {
         ngeom: 36,
         nsite: 40,
         timestep: 336,
+        extent: 1296,
         body_mass: 1488,
         actuator_ctrlrange: 3824,
         geom_type: 1856,
@@ -37,5 +38,15 @@ Layout {
             161332,
             161340,
         ],
+    },
+    visual: VisualLayout {
+        option: 92,
+        camera: 72,
+        scene: 9176,
+        context: 61512,
+        camera_type: 0,
+        camera_fixedcamid: 4,
+        camera_lookat: 16,
+        camera_distance: 40,
     },
 }

@@ -11,6 +11,7 @@ Layout {
         ngeom: 60,
         nsite: 64,
         timestep: 352,
+        extent: 1304,
         body_mass: 1496,
         actuator_ctrlrange: 4088,
         geom_type: 1896,
@@ -37,5 +38,15 @@ Layout {
             161324,
             161332,
         ],
+    },
+    visual: VisualLayout {
+        option: 92,
+        camera: 72,
+        scene: 11184,
+        context: 61512,
+        camera_type: 0,
+        camera_fixedcamid: 4,
+        camera_lookat: 16,
+        camera_distance: 40,
     },
 }

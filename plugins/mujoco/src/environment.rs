@@ -10,7 +10,9 @@ use potstill_sdk::{
 use crate::layout::KNOWN;
 use crate::library::Library;
 use crate::locate::Search;
+use crate::painter::Painter;
 use crate::picture::{self, View};
+use crate::renderer::Camera;
 use crate::simulation::{Model, Simulation};
 
 /// What a step was worth.
@@ -34,8 +36,11 @@ pub trait Task: Sized + Send + Sync + 'static {
     const MAX_EPISODE_STEPS: u32 = 1000;
     /// The return at which Gymnasium calls it solved.
     const REWARD_THRESHOLD: Option<f32> = None;
-    /// How it is drawn.
+    /// How it is drawn as flat shapes.
     const VIEW: View;
+    /// From where MuJoCo's renderer looks: as Gymnasium, which takes its `DEFAULT_CAMERA_CONFIG` only where the model
+    /// has no camera `track`.
+    const CAMERA: Camera = Camera::Named(c"track");
 
     /// The arguments of Gymnasium's constructor that change what is computed.
     fn options() -> Vec<OptionSchema>;
@@ -60,6 +65,7 @@ pub trait Task: Sized + Send + Sync + 'static {
 pub struct Mujoco<T> {
     task: T,
     pub(crate) simulation: Simulation,
+    painter: Painter,
     /// Of the last step or reset.
     pub(crate) observation: Vec<f64>,
     /// The one before it, for the step that fails.
@@ -79,10 +85,11 @@ impl<T: Task> Mujoco<T> {
             ));
         }
         let task = T::new(options, &model)?;
+        let painter = Painter::new(options, &model)?;
         let mut simulation = Simulation::new(model)?;
         simulation.reset(|_, _| {})?;
         let mut copy =
-            Mujoco { task, simulation, observation: vec![], before: vec![], mark: 0.0, fault: None };
+            Mujoco { task, simulation, painter, observation: vec![], before: vec![], mark: 0.0, fault: None };
         copy.look();
         Ok(copy)
     }
@@ -206,6 +213,7 @@ impl<T: Task> Environment for Mujoco<T> {
             kind: OptionKind::Integer { min: 0, max: 1024 },
             default: 0i64.into(),
         });
+        all.push(Painter::option());
         // What a run records, so that it never goes on with another MuJoCo.
         let here = library(None).map_or(KNOWN[0].0, |library| library.version);
         all.push(OptionSchema {
@@ -272,10 +280,10 @@ impl<T: Task> Environment for Mujoco<T> {
     }
 
     fn render(&self, mode: RenderMode) -> Result<Frame, String> {
-        Ok(match mode {
-            RenderMode::Rgb => picture::pixels(&self.simulation, T::VIEW),
-            RenderMode::Text => picture::text(&self.simulation, T::VIEW),
-        })
+        match mode {
+            RenderMode::Rgb => self.painter.draw(&self.simulation, T::VIEW, T::CAMERA),
+            RenderMode::Text => Ok(picture::text(&self.simulation, T::VIEW)),
+        }
     }
 
     fn fault(&mut self) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Where the fields lie that the plugin reads: MuJoCo's structures change with every version, and its functions do not
+//! Where the fields lie that the plugin uses: MuJoCo's structures change with every version, and its functions do not
 //! reach all of what an environment observes.
 
 /// Offsets in bytes of one version; written by `offsets/generate`.
@@ -10,6 +10,7 @@ pub(crate) struct Layout {
     pub(crate) state: u32,
     pub(crate) model: ModelLayout,
     pub(crate) data: DataLayout,
+    pub(crate) visual: VisualLayout,
 }
 
 /// Of `mjModel`.
@@ -24,6 +25,7 @@ pub(crate) struct ModelLayout {
     pub(crate) ngeom: usize,
     pub(crate) nsite: usize,
     pub(crate) timestep: usize,
+    pub(crate) extent: usize,
     pub(crate) body_mass: usize,
     pub(crate) actuator_ctrlrange: usize,
     pub(crate) geom_type: usize,
@@ -49,6 +51,21 @@ pub(crate) struct DataLayout {
     pub(crate) cfrc_ext: usize,
     /// The counters of bad positions, velocities, accelerations and controls.
     pub(crate) bad: [usize; 4],
+}
+
+/// Of what MuJoCo's renderer works on, for which the caller provides the memory.
+#[derive(Debug)]
+pub(crate) struct VisualLayout {
+    /// Bytes of `mjvOption`, `mjvCamera`, `mjvScene` and `mjrContext`.
+    pub(crate) option: usize,
+    pub(crate) camera: usize,
+    pub(crate) scene: usize,
+    pub(crate) context: usize,
+    /// In `mjvCamera`.
+    pub(crate) camera_type: usize,
+    pub(crate) camera_fixedcamid: usize,
+    pub(crate) camera_lookat: usize,
+    pub(crate) camera_distance: usize,
 }
 
 /// The versions that the plugin knows, by the name of their release.

@@ -1,12 +1,15 @@
 //! Gymnasium's MuJoCo environments, v4 and v5, by the user's own MuJoCo: the library is loaded from where the user has
 //! it, and so are Gymnasium's models. Nothing of either is part of this plugin.
 
+mod egl;
 mod environment;
 mod layout;
 mod library;
 mod locate;
 mod numpy;
+mod painter;
 mod picture;
+mod renderer;
 mod simulation;
 mod tasks;
 #[cfg(test)]

@@ -5,12 +5,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use potstill_sdk::host::{Level, log};
+use potstill_sdk::host::{Level, log_once};
 
 use crate::layout::{KNOWN, Layout};
 
-/// `mjModel*` and `mjData*`.
+/// `mjModel*`, `mjData*` and what the renderer works on.
 pub(crate) type Raw = *mut c_void;
+
+/// `mjrRect`: a part of a picture, in pixels.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Rectangle {
+    pub(crate) left: c_int,
+    pub(crate) bottom: c_int,
+    pub(crate) width: c_int,
+    pub(crate) height: c_int,
+}
 
 /// The functions in use. They unwind where the library meets an error: see [`guarded`].
 pub(crate) struct Library {
@@ -20,6 +30,7 @@ pub(crate) struct Library {
     pub(crate) load_xml: unsafe extern "C-unwind" fn(*const c_char, Raw, *mut c_char, c_int) -> Raw,
     pub(crate) delete_model: unsafe extern "C-unwind" fn(Raw),
     pub(crate) make_data: unsafe extern "C-unwind" fn(Raw) -> Raw,
+    pub(crate) copy_data: unsafe extern "C-unwind" fn(Raw, Raw, Raw) -> Raw,
     pub(crate) delete_data: unsafe extern "C-unwind" fn(Raw),
     pub(crate) reset_data: unsafe extern "C-unwind" fn(Raw, Raw),
     pub(crate) forward: unsafe extern "C-unwind" fn(Raw, Raw),
@@ -29,6 +40,18 @@ pub(crate) struct Library {
     pub(crate) get_state: unsafe extern "C-unwind" fn(Raw, Raw, *mut f64, c_uint),
     pub(crate) set_state: unsafe extern "C-unwind" fn(Raw, Raw, *const f64, c_uint),
     pub(crate) name_to_id: unsafe extern "C-unwind" fn(Raw, c_int, *const c_char) -> c_int,
+    pub(crate) default_option: unsafe extern "C-unwind" fn(Raw),
+    pub(crate) default_camera: unsafe extern "C-unwind" fn(Raw),
+    pub(crate) default_scene: unsafe extern "C-unwind" fn(Raw),
+    pub(crate) make_scene: unsafe extern "C-unwind" fn(Raw, Raw, c_int),
+    pub(crate) free_scene: unsafe extern "C-unwind" fn(Raw),
+    pub(crate) update_scene: unsafe extern "C-unwind" fn(Raw, Raw, Raw, Raw, Raw, c_int, Raw),
+    pub(crate) default_context: unsafe extern "C-unwind" fn(Raw),
+    pub(crate) make_context: unsafe extern "C-unwind" fn(Raw, Raw, c_int),
+    pub(crate) free_context: unsafe extern "C-unwind" fn(Raw),
+    pub(crate) set_buffer: unsafe extern "C-unwind" fn(c_int, Raw),
+    pub(crate) render: unsafe extern "C-unwind" fn(Rectangle, Raw, Raw),
+    pub(crate) read_pixels: unsafe extern "C-unwind" fn(*mut u8, *mut f32, Rectangle, Raw),
 }
 
 /// The payload that unwinds from MuJoCo's error handler to [`guarded`].
@@ -47,16 +70,12 @@ unsafe extern "C-unwind" fn on_error(message: *const c_char) {
 // Without a handler the library writes MUJOCO_LOG.TXT. A simulation that became unstable is the environment's to
 // report; all else, such as a full buffer of contacts, changes nothing: MuJoCo goes on, and Gymnasium with it.
 unsafe extern "C-unwind" fn on_warning(message: *const c_char) {
-    static HEARD: Mutex<Vec<String>> = Mutex::new(vec![]);
     // SAFETY: the library passes a text.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
     // The rest of it says when.
     let first = text.split(". ").next().unwrap_or_default().trim();
-    let mut heard = HEARD.lock().unwrap_or_else(PoisonError::into_inner);
-    if !first.starts_with("Nan, Inf or huge value") && heard.len() < 16 && !heard.iter().any(|h| h == first) {
-        heard.push(first.to_owned());
-        drop(heard);
-        log(Level::Warn, &format!("MuJoCo warns, and goes on: {first}"));
+    if !first.starts_with("Nan, Inf or huge value") {
+        log_once(Level::Warn, &format!("MuJoCo warns, and goes on: {first}"));
     }
 }
 
@@ -131,6 +150,7 @@ fn load(path: &Path) -> Result<Library, String> {
             load_xml: symbol(handle, path, c"mj_loadXML")?,
             delete_model: symbol(handle, path, c"mj_deleteModel")?,
             make_data: symbol(handle, path, c"mj_makeData")?,
+            copy_data: symbol(handle, path, c"mj_copyData")?,
             delete_data: symbol(handle, path, c"mj_deleteData")?,
             reset_data: symbol(handle, path, c"mj_resetData")?,
             forward: symbol(handle, path, c"mj_forward")?,
@@ -140,6 +160,18 @@ fn load(path: &Path) -> Result<Library, String> {
             get_state: symbol(handle, path, c"mj_getState")?,
             set_state: symbol(handle, path, c"mj_setState")?,
             name_to_id: symbol(handle, path, c"mj_name2id")?,
+            default_option: symbol(handle, path, c"mjv_defaultOption")?,
+            default_camera: symbol(handle, path, c"mjv_defaultCamera")?,
+            default_scene: symbol(handle, path, c"mjv_defaultScene")?,
+            make_scene: symbol(handle, path, c"mjv_makeScene")?,
+            free_scene: symbol(handle, path, c"mjv_freeScene")?,
+            update_scene: symbol(handle, path, c"mjv_updateScene")?,
+            default_context: symbol(handle, path, c"mjr_defaultContext")?,
+            make_context: symbol(handle, path, c"mjr_makeContext")?,
+            free_context: symbol(handle, path, c"mjr_freeContext")?,
+            set_buffer: symbol(handle, path, c"mjr_setBuffer")?,
+            render: symbol(handle, path, c"mjr_render")?,
+            read_pixels: symbol(handle, path, c"mjr_readPixels")?,
         })
     }
 }

@@ -1,10 +1,11 @@
-//! A drawing of the bodies' shapes, in parallel projection: MuJoCo's own renderer needs a graphics driver.
+//! A drawing of the bodies' shapes, in parallel projection, for where MuJoCo's own renderer has no graphics driver.
 use potstill_sdk::Frame;
 
 use crate::simulation::Simulation;
 
-const WIDTH: usize = 320;
-const HEIGHT: usize = 240;
+/// Pixels of a picture, whatever draws it.
+pub(crate) const WIDTH: usize = 320;
+pub(crate) const HEIGHT: usize = 240;
 
 const SKY: [f64; 3] = [250.0, 249.0, 245.0];
 const TILES: [[f64; 3]; 2] = [[222.0, 224.0, 214.0], [206.0, 209.0, 197.0]];
@@ -58,11 +59,10 @@ struct Canvas {
     cover: Vec<f64>,
 }
 
-/// The picture of a simulation.
-pub(crate) fn pixels(simulation: &Simulation, view: View) -> Frame {
+/// The picture of a simulation: `[HEIGHT, WIDTH, 3]`.
+pub(crate) fn pixels(simulation: &Simulation, view: View) -> Vec<u8> {
     let canvas = draw(simulation, view, WIDTH, HEIGHT);
-    let pixels = canvas.pixels.iter().flatten().map(|value| value.round() as u8).collect();
-    Frame::Rgb { width: WIDTH as u32, height: HEIGHT as u32, pixels }
+    canvas.pixels.iter().flatten().map(|value| value.round() as u8).collect()
 }
 
 /// The same in characters, each of which is two pixels.

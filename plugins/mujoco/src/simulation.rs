@@ -6,11 +6,12 @@ use std::slice::{from_raw_parts, from_raw_parts_mut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::library::{Library, Raw, guarded};
+use crate::renderer::Renderer;
 
 /// A compiled model. Stepping only reads it: all copies share one.
 pub struct Model {
-    library: &'static Library,
-    raw: Raw,
+    pub(crate) library: &'static Library,
+    pub(crate) raw: Raw,
     /// Lengths of `qpos`, `qvel` and `ctrl`; bodies, shapes and sites.
     pub(crate) nq: usize,
     pub(crate) nv: usize,
@@ -18,6 +19,8 @@ pub struct Model {
     pub(crate) nbody: usize,
     pub(crate) ngeom: usize,
     nsite: usize,
+    /// What draws it, while any simulation needs that.
+    pub(crate) renderer: Mutex<Weak<Renderer>>,
 }
 
 // SAFETY: nothing writes to a model after it is loaded.
@@ -82,6 +85,7 @@ impl Model {
             nbody: count(layout.nbody),
             ngeom: count(layout.ngeom),
             nsite: count(layout.nsite),
+            renderer: Mutex::new(Weak::new()),
         })
     }
 
@@ -94,6 +98,12 @@ impl Model {
     pub(crate) fn timestep(&self) -> f64 {
         // SAFETY: a number of this version lies there.
         unsafe { *self.raw.byte_add(self.library.layout.model.timestep).cast::<f64>() }
+    }
+
+    /// Metres that the model spans, as MuJoCo reckons.
+    pub(crate) fn extent(&self) -> f64 {
+        // SAFETY: as above.
+        unsafe { *self.raw.byte_add(self.library.layout.model.extent).cast::<f64>() }
     }
 
     /// The bounds of each control: low, high.
@@ -111,10 +121,22 @@ impl Model {
     /// # Errors
     /// There is none of this name.
     pub(crate) fn body(&self, name: &CStr) -> Result<usize, String> {
-        const BODY: i32 = 1;
+        self.named(1, "body", name)
+    }
+
+    /// The number of a camera.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub(crate) fn camera(&self, name: &CStr) -> Result<usize, String> {
+        self.named(7, "camera", name)
+    }
+
+    /// `kind` is an `mjtObj`.
+    fn named(&self, kind: i32, what: &str, name: &CStr) -> Result<usize, String> {
         // SAFETY: a text.
-        let id = guarded(|| unsafe { (self.library.name_to_id)(self.raw, BODY, name.as_ptr()) })?;
-        usize::try_from(id).map_err(|_| format!("the model has no body `{}`", name.to_string_lossy()))
+        let id = guarded(|| unsafe { (self.library.name_to_id)(self.raw, kind, name.as_ptr()) })?;
+        usize::try_from(id).map_err(|_| format!("the model has no {what} `{}`", name.to_string_lossy()))
     }
 
     /// # Errors
@@ -274,7 +296,7 @@ impl Simulation {
     }
 
     /// Calls MuJoCo. After an error of its the data is made anew.
-    fn attempt(&mut self, call: impl FnOnce(Raw)) -> Result<(), String> {
+    pub(crate) fn attempt(&mut self, call: impl FnOnce(Raw)) -> Result<(), String> {
         guarded(|| call(self.data)).map_err(|error| {
             // Made before the old is deleted: `self` always has data, also where there is no memory.
             if let Ok(data) = make_data(&self.model) {
@@ -283,6 +305,19 @@ impl Simulation {
                 let _ = guarded(|| unsafe { (self.model.library.delete_data)(broken) });
             }
             format!("MuJoCo met an error: {error}")
+        })
+    }
+
+    /// Becomes what `other`, a simulation of the same model, is now, with everything derived from its state.
+    ///
+    /// # Errors
+    /// MuJoCo's.
+    pub(crate) fn copy(&mut self, other: &Simulation) -> Result<(), String> {
+        assert!(Arc::ptr_eq(&self.model, &other.model), "simulations of two models");
+        let (library, model) = (self.model.library, self.model.raw);
+        // SAFETY: a model and two data of it; the other one is only read.
+        self.attempt(|data| unsafe {
+            (library.copy_data)(data, model, other.data);
         })
     }
 

@@ -41,7 +41,11 @@ fn options<E: Environment>(set: &[(&str, OptionValue)]) -> Options {
 }
 
 fn copies<E: Environment>(count: usize, threads: i64) -> Copies<E> {
-    let mut copies = Copies::new(count, &options::<E>(&[("threads", threads.into())])).unwrap();
+    copies_with(count, &[("threads", threads.into())])
+}
+
+fn copies_with<E: Environment>(count: usize, set: &[(&str, OptionValue)]) -> Copies<E> {
+    let mut copies = Copies::new(count, &options::<E>(set)).unwrap();
     copies.reset(&(0..count as u64).collect::<Vec<_>>()).unwrap();
     copies
 }
@@ -187,7 +191,13 @@ fn options_are_gymnasium_s_arguments() {
 }
 
 fn draws<E: Environment>() {
-    let (mut copies, mut rng) = (copies::<E>(2, 1), Rng::seeded(1));
+    // `auto` is MuJoCo's renderer where the machine has OpenGL; src/tests/pictures.rs looks closer.
+    ["2d", "auto"].into_iter().for_each(draws_by::<E>);
+}
+
+fn draws_by<E: Environment>(render: &str) {
+    let mut copies = copies_with::<E>(2, &[("threads", 1i64.into()), ("render", render.into())]);
+    let mut rng = Rng::seeded(1);
     for _ in 0..10 {
         copies.step(Actions::Continuous(&actions::<E>(2, &mut rng))).unwrap();
     }
@@ -197,7 +207,7 @@ fn draws<E: Environment>() {
     };
     assert_eq!((width, height, pixels.len()), (320, 240, 320 * 240 * 3));
     if let Some(folder) = std::env::var_os("POTSTILL_PICTURES") {
-        let file = Path::new(&folder).join(E::ID.replace('/', "-") + ".ppm");
+        let file = Path::new(&folder).join(format!("{}-{render}.ppm", E::ID.replace('/', "-")));
         std::fs::write(file, [b"P6 320 240 255\n".as_slice(), &pixels].concat()).unwrap();
     }
     // The body is in the middle: neither sky nor floor, which have no strong colour.

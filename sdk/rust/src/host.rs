@@ -33,7 +33,7 @@ const MOST_MESSAGES: usize = 64;
 
 /// As [`log`], for what may happen again and again: the same words are written once a process, and no more than a few
 /// different ones.
-pub(crate) fn log_once(level: Level, text: &str) {
+pub fn log_once(level: Level, text: &str) {
     static WRITTEN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
     let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
     if written.len() < MOST_MESSAGES && written.insert(text.to_owned()) {

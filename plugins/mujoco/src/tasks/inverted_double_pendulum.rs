@@ -4,6 +4,7 @@ use super::options::{frame_skip, frames, noise, number};
 use super::{add_normal, add_uniform, clipped};
 use crate::environment::{Judgement, Task};
 use crate::picture::View;
+use crate::renderer::Camera;
 use crate::simulation::{Model, Simulation};
 
 /// Two poles, one on the other, on a cart.
@@ -21,6 +22,11 @@ impl<const V: u8> Task for InvertedDoublePendulum<V> {
     const MODEL: &'static str = "inverted_double_pendulum.xml";
     const SIZES: [usize; 3] = [3, 3, 1];
     const VIEW: View = View::side(3.2, 0.5, false);
+    // v5 does not apply its `DEFAULT_CAMERA_CONFIG`.
+    const CAMERA: Camera = match V {
+        4 => Camera::Free { distance: Some(4.1225), lookat: Some([0.0, 0.0, 0.12250000000000005]) },
+        _ => Camera::Free { distance: None, lookat: None },
+    };
     const REWARD_THRESHOLD: Option<f32> = Some(9100.0);
 
     fn options() -> Vec<OptionSchema> {

@@ -5,6 +5,7 @@ use super::options::{frame_skip, frames, number};
 use crate::environment::{Judgement, Task};
 use crate::numpy::sum_of_squares;
 use crate::picture::View;
+use crate::renderer::Camera;
 use crate::simulation::{Model, Simulation};
 
 /// An arm of two links that reaches for a target.
@@ -29,6 +30,7 @@ impl<const V: u8> Task for Reacher<V> {
     const MODEL: &'static str = "reacher.xml";
     const SIZES: [usize; 3] = [4, 4, 2];
     const VIEW: View = View::top(0.9);
+    const CAMERA: Camera = Camera::Free { distance: None, lookat: None };
     const MAX_EPISODE_STEPS: u32 = 50;
     const REWARD_THRESHOLD: Option<f32> = Some(-3.75);
 

@@ -1,8 +1,11 @@
 //! Tests against real libraries of MuJoCo and Gymnasium's own Python, which `tests/setup` installs.
 mod faults;
 mod parity;
+mod pictures;
 mod search;
 mod versions;
+#[cfg(target_os = "linux")]
+mod without_opengl;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,39 @@
+"""pictures.py ID EPISODES STEPS FILE: what Gymnasium's environment ID draws after random actions, 320 × 240 pixels.
+
+FILE gets, for each episode: as float64s, the qpos and qvel that it starts with and STEPS actions; then the pixels of
+the state after them, as bytes. Gymnasium aims its free camera by the state of the first picture: the model's own here.
+"""
+import ctypes
+import sys
+
+import gymnasium
+import mujoco
+import numpy as np
+
+name, episodes, steps, file = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+environment = gymnasium.make(name, render_mode="rgb_array", width=320, height=240)
+bare = environment.unwrapped
+environment.reset()
+mujoco.mj_resetData(bare.model, bare.data)
+mujoco.mj_forward(bare.model, bare.data)
+bare.render()
+# As Gymnasium does: but MuJoCo 2.3.7 on NumPy 2 writes all three numbers of a camera's vector into the first.
+renderer = bare.mujoco_renderer
+lookat = (renderer.default_cam_config or {}).get("lookat", np.median(bare.data.geom_xpos, axis=0))
+address = renderer.viewer.cam.lookat.__array_interface__["data"][0]
+ctypes.memmove(address, np.asarray(lookat, "f8").tobytes(), 24)
+environment.action_space.seed(1)
+# As in trajectories.py: what reset sets.
+state, set_state = [], bare.set_state
+bare.set_state = lambda *s: (state.__setitem__(slice(None), map(np.copy, s)), set_state(*s))
+with open(file, "wb") as out:
+    for seed in range(episodes):
+        environment.reset(seed=seed)
+        actions = [environment.action_space.sample() for _ in range(steps)]
+        for action in actions:
+            bare.step(action)
+        for values in state + actions:
+            out.write(values.astype("<f8").tobytes())
+        picture = bare.render()
+        assert picture.shape == (240, 320, 3) and picture.dtype == np.uint8
+        out.write(picture.tobytes())
