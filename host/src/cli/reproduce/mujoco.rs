@@ -61,7 +61,7 @@ pub(in crate::cli) struct Ablation {
     meta_epochs: u64,
 }
 
-/// What direct PPO is run with in every environment: a million steps.
+/// What direct PPO is run with in every environment, but for the discount, which is the recipe's: a million steps.
 const DIRECT: &str = include_str!("../../../recipes/mujoco/direct.toml");
 
 /// An environment, what it is distilled with, and the paper's return of full distillation where it is known to us.
@@ -142,7 +142,11 @@ impl Table {
                 let run = |seed| self.runs.dataset(registry, &task.run(kind, seed), config(seed)?);
                 seeds.clone().map(run).collect()
             };
-            let direct = run("ppo", &|seed| directly(task.config(DIRECT, seed)?, registry))?;
+            let direct = run("ppo", &|seed| {
+                let mut config = task.config(DIRECT, seed)?;
+                config.ppo.gamma = task.config(task.recipe, seed)?.ppo.gamma;
+                directly(config, registry)
+            })?;
             let distilled = run("k64", &|seed| task.config(task.recipe, seed))?;
             let direct_metrics = self.metrics(task, "ppo", &seeds)?;
             let metrics = self.metrics(task, "k64", &seeds)?;
