@@ -324,7 +324,9 @@ pub fn judge(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
 /// One outer update on a minibatch: the inner step, the loss behind it, gradients through both, the optimiser.
 pub struct Update {
     /// Inputs: trained values, first moments, second moments, the learner's parameters, [`SCALARS`], the
-    /// [`Batch`]. Outputs: the trained values, first and second moments after the update, then the metrics.
+    /// batch (observations and actions; of rollouts also log-probabilities, advantages, returns, and, where the objective
+    /// reads them, the outputs and the values; last, where it is read, the progress). Outputs: the trained values, first
+    /// and second moments after the update, then the metrics.
     pub plan: Plan,
     /// Names of the metrics.
     pub metrics: Vec<String>,

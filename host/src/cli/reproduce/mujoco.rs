@@ -269,29 +269,37 @@ impl Runs {
 /// A change of a recipe: the name of its runs, what it is, and how it is made.
 type Change = (&'static str, &'static str, fn(&mut DistillConfig));
 
-const CHANGES: [Change; 12] = [
+const CHANGES: [Change; 15] = [
     ("recipe", "the recipe", |_| ()),
+    ("gamma-0.97", "discount 0.97", |c| c.ppo.gamma = 0.97),
+    ("gamma-0.99", "discount 0.99", |c| c.ppo.gamma = 0.99),
+    ("gamma-0.995", "discount 0.995", |c| c.ppo.gamma = 0.995),
     ("epochs-4", "4 policy epochs of one minibatch", |c| (c.ppo.policy_epochs, c.ppo.minibatch) = (4, 1000)),
+    ("epochs-10", "10 policy epochs of two minibatches", |c| {
+        (c.ppo.policy_epochs, c.ppo.minibatch) = (10, 500)
+    }),
     ("pace-1", "deviations at full pace", |c| c.optimiser.scale = [("log_std".into(), 1.0)].into()),
-    ("entropy-0", "no entropy bonus", |c| entropy(c, 0.0)),
-    ("entropy-0.02", "entropy bonus 0.02", |c| entropy(c, 0.02)),
+    ("entropy-0", "no entropy bonus", |c| entropy(c, 0.0, false)),
+    ("entropy-0.01", "entropy bonus 0.01 to the end", |c| entropy(c, 0.01, false)),
+    ("entropy-annealed", "entropy bonus from 0.01 to 0", |c| entropy(c, 0.01, true)),
     ("learners-1", "one learner a meta-epoch", |c| c.ppo.learners = 1),
     ("steps-2000", "twice the steps, half the meta-epochs", |c| {
         c.environment.steps *= 2;
         c.ppo.minibatch *= 2;
         c.meta_epochs = c.meta_epochs.div_ceil(2);
     }),
+    ("inner-lr-0.1", "an inner learning rate that starts at 0.1", |c| c.dataset.inner_lr = Some(0.1)),
     ("inner-rates", "an inner learning rate for each tensor", |c| {
         c.objective.options.insert("inner-rates".into(), OptionValue::Integer(7));
     }),
-    ("norm-0.05", "gradient's norm at most 0.05", |c| c.optimiser.max_grad_norm = 0.05),
     ("norm-5", "gradient's norm at most 5", |c| c.optimiser.max_grad_norm = 5.0),
-    ("lr-2e-3", "learning rates 2e-3", |c| (c.optimiser.lr, c.optimiser.critic_lr) = (2e-3, 2e-3)),
-    ("lr-1e-2", "learning rates 1e-2", |c| (c.optimiser.lr, c.optimiser.critic_lr) = (1e-2, 1e-2)),
 ];
 
-fn entropy(config: &mut DistillConfig, weight: f64) {
-    config.objective.options.insert("entropy".into(), OptionValue::Number(weight));
+fn entropy(config: &mut DistillConfig, weight: f64, anneal: bool) {
+    let options = &mut config.objective.options;
+    options.insert("entropy".into(), OptionValue::Number(weight));
+    options.remove("anneal-entropy");
+    options.extend(anneal.then(|| ("anneal-entropy".into(), OptionValue::Boolean(true))));
 }
 
 impl Ablation {
@@ -303,7 +311,13 @@ impl Ablation {
         ))?;
         say("| | | sampled | greedy |\n|---|---|---|---|")?;
         for task in tasks(&self.only)? {
+            let recipe = task.config(task.recipe, 0)?;
             for (name, what, change) in CHANGES {
+                let mut changed = recipe.clone();
+                change(&mut changed);
+                if name != "recipe" && changed == recipe {
+                    continue;
+                }
                 let change = |config: &mut DistillConfig| {
                     config.meta_epochs = self.meta_epochs;
                     change(config);
