@@ -340,6 +340,15 @@ mod tests {
             let config = DistillConfig::parse(task.recipe).unwrap();
             assert_eq!(config.environment.id, task.id());
             assert_eq!(task.config(DIRECT, 3).unwrap().seed, 3);
+            for (name, _, change) in CHANGES {
+                let mut changed = config.clone();
+                change(&mut changed);
+                assert_eq!(changed.validate(), Ok(()), "{name}");
+                // Twice is as once, but for what is doubled: a change that a recipe has already is none.
+                let once = changed.clone();
+                change(&mut changed);
+                assert_eq!(changed == once, name != "steps-2000", "{name}");
+            }
         }
         let wrong = tasks(&["hoper".into()]).err().unwrap().to_string();
         assert!(wrong.contains("Did you mean `hopper`?"), "{wrong}");
