@@ -95,7 +95,7 @@ impl Bench {
         change(&mut config);
         let setup = Setup::new(config, registry)?;
         let device = Device::named(&self.device, threads(self.threads)?)?;
-        let mut environments = vec![setup.environments(setup.config.environment.envs)?];
+        let mut environments = vec![setup.training_environments(setup.config.environment.envs)?];
         let mut ppmo = Ppmo::new(device, setup.parts(), setup.rates(), setup.rollouts(), 0)?;
         // Plans are compiled in the first, and memory is warm after a few.
         for _ in 0..3 {

@@ -124,7 +124,7 @@ impl<'a> Prepared<'a> {
             None => {
                 let ppmo = Ppmo::new(device.clone(), parts, rates, setup.rollouts(), config.seed)?;
                 let each = config.environment.envs / config.ppo.learners;
-                let environments = (0..config.ppo.learners).map(|_| setup.environments(each));
+                let environments = (0..config.ppo.learners).map(|_| setup.training_environments(each));
                 Outer::Rollouts(ppmo, environments.collect::<Result<_>>()?)
             }
         };

@@ -25,6 +25,8 @@ pub struct Setup<'a> {
     pub config: DistillConfig,
     /// The environment, as a dataset records it.
     pub environment: DatasetEnvironment,
+    /// The one in which learners act for the outer loop.
+    training: DatasetEnvironment,
     /// Sizes.
     pub dimensions: Dimensions,
     /// Λ.
@@ -50,6 +52,7 @@ impl<'a> Setup<'a> {
         config.environment.id.clone_from(&environment.id);
         config.environment.settings.clone_from(&environment.settings);
         let spec = &environment.spec;
+        let training = training(registry, &environment, &mut config.environment.training)?;
         let continuous = matches!(spec.action, Space::Box { .. });
         let normalize = &mut config.normalize;
         normalize.rewards.get_or_insert(continuous);
@@ -79,7 +82,17 @@ impl<'a> Setup<'a> {
             config.optimiser.scale.entry(LOG_STD.into()).or_insert(0.1);
         }
         check_scale(&config.optimiser.scale, &*objective, &dimensions)?;
-        Ok(Setup { config, environment, dimensions, learner, critic, objective, transitions, registry })
+        Ok(Setup {
+            config,
+            environment,
+            training,
+            dimensions,
+            learner,
+            critic,
+            objective,
+            transitions,
+            registry,
+        })
     }
 
     /// `count` copies of the environment.
@@ -88,6 +101,14 @@ impl<'a> Setup<'a> {
     /// The plugin's.
     pub fn environments(&self, count: usize) -> Result<Box<dyn Environments>> {
         make_environments(self.registry, &self.environment, count)
+    }
+
+    /// `count` copies of the environment in which learners act for the outer loop.
+    ///
+    /// # Errors
+    /// The plugin's.
+    pub fn training_environments(&self, count: usize) -> Result<Box<dyn Environments>> {
+        make_environments(self.registry, &self.training, count)
     }
 
     /// What the engine is made of.
@@ -227,6 +248,33 @@ pub(super) fn find_environment(
         plugin_sha256: Some(sha256),
         spec,
     })
+}
+
+/// `environment` with the options of `changes` in place of its own; they get their own types.
+///
+/// # Errors
+/// As [`find_environment`], or it has other spaces then.
+fn training(
+    registry: &Registry,
+    environment: &DatasetEnvironment,
+    changes: &mut Options,
+) -> Result<DatasetEnvironment> {
+    if changes.is_empty() {
+        return Ok(environment.clone());
+    }
+    let mut settings = environment.settings.clone();
+    settings.extend(changes.clone());
+    let training = find_environment(registry, &environment.id, &settings)?;
+    for (name, value) in changes {
+        value.clone_from(&training.settings[name]);
+    }
+    let (of_training, of_scores) = (&training.spec, &environment.spec);
+    if (&of_training.observation, &of_training.action) != (&of_scores.observation, &of_scores.action) {
+        return Err(Error::usage(
+            "`environment.training`: with these options the environment has other observations or actions",
+        ));
+    }
+    Ok(training)
 }
 
 /// `value` as the option's own type: a configuration file may say `gravity = 9` for a number.

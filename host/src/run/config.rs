@@ -62,6 +62,10 @@ pub struct EnvironmentConfig {
     pub id: String,
     /// The plugin's options.
     pub settings: Options,
+    /// Options that are others while learners act for the outer loop, such as shorter episodes or the levels to train on;
+    /// scores are those of `settings`.
+    #[serde(skip_serializing_if = "Options::is_empty")]
+    pub training: Options,
     /// Environments stepped together.
     pub envs: usize,
     /// Steps of each environment in a meta-epoch.
@@ -229,7 +233,13 @@ impl Default for DistillConfig {
 
 impl Default for EnvironmentConfig {
     fn default() -> Self {
-        EnvironmentConfig { id: "nd-cartpole-v1".into(), settings: Options::new(), envs: 8, steps: 512 }
+        EnvironmentConfig {
+            id: "nd-cartpole-v1".into(),
+            settings: Options::new(),
+            training: Options::new(),
+            envs: 8,
+            steps: 512,
+        }
     }
 }
 
@@ -290,8 +300,14 @@ impl Default for EvaluationConfig {
 }
 
 /// Tables whose keys belong to plugins, or to θ.
-const FREE: [&str; 5] =
-    ["environment.settings", "learner.options", "objective.options", "critic.options", "optimiser.scale"];
+const FREE: [&str; 6] = [
+    "environment.settings",
+    "environment.training",
+    "learner.options",
+    "objective.options",
+    "critic.options",
+    "optimiser.scale",
+];
 
 impl DistillConfig {
     /// Reads a configuration file; what it does not mention has its default.
@@ -321,7 +337,10 @@ impl DistillConfig {
         };
         let scale = [("x".to_owned(), 1.0)].into();
         let optimiser = OptimiserConfig { scale, ..OptimiserConfig::default() };
-        let complete = DistillConfig { dataset, normalize, offline, optimiser, ..DistillConfig::default() };
+        let training = [("steps".to_owned(), OptionValue::Integer(1))].into();
+        let environment = EnvironmentConfig { training, ..EnvironmentConfig::default() };
+        let complete =
+            DistillConfig { environment, dataset, normalize, offline, optimiser, ..DistillConfig::default() };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // From the text again: a value of the wrong type is shown in its line.

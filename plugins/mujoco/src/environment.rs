@@ -66,6 +66,7 @@ pub struct Mujoco<T> {
     task: T,
     pub(crate) simulation: Simulation,
     painter: Painter,
+    max_episode_steps: u32,
     /// Of the last step or reset.
     pub(crate) observation: Vec<f64>,
     /// The one before it, for the step that fails.
@@ -86,10 +87,19 @@ impl<T: Task> Mujoco<T> {
         }
         let task = T::new(options, &model)?;
         let painter = Painter::new(options, &model)?;
+        let max_episode_steps = options.integer("max-episode-steps")? as u32;
         let mut simulation = Simulation::new(model)?;
         simulation.reset(|_, _| {})?;
-        let mut copy =
-            Mujoco { task, simulation, painter, observation: vec![], before: vec![], mark: 0.0, fault: None };
+        let mut copy = Mujoco {
+            task,
+            simulation,
+            painter,
+            max_episode_steps,
+            observation: vec![],
+            before: vec![],
+            mark: 0.0,
+            fault: None,
+        };
         copy.look();
         Ok(copy)
     }
@@ -208,6 +218,12 @@ impl<T: Task> Environment for Mujoco<T> {
     fn options() -> Vec<OptionSchema> {
         let mut all = T::options();
         all.push(OptionSchema {
+            name: "max-episode-steps".into(),
+            help: "Steps after which an episode is cut short.".into(),
+            kind: OptionKind::Integer { min: 1, max: 1_000_000 },
+            default: i64::from(T::MAX_EPISODE_STEPS).into(),
+        });
+        all.push(OptionSchema {
             name: "threads".into(),
             help: "Threads that step the copies, 0 for all cores; results do not depend on it.".into(),
             kind: OptionKind::Integer { min: 0, max: 1024 },
@@ -249,7 +265,7 @@ impl<T: Task> Environment for Mujoco<T> {
                 high: vec![f32::INFINITY; size],
             },
             action: Space::Box { shape: vec![self.simulation.model.nu], low, high },
-            max_episode_steps: Some(T::MAX_EPISODE_STEPS),
+            max_episode_steps: Some(self.max_episode_steps),
             reward_threshold: T::REWARD_THRESHOLD,
             max_return: None,
         }
