@@ -77,6 +77,13 @@ fn configurations_that_are_not_right() {
     place.write("wrong.toml", "[optimiser.scale]\nlog_std = 0.1");
     let expected = "`optimiser.scale.log_std`: θ has no such part. Known: x, y, inner_lr.";
     place.refused(&["distill", "--config", "wrong.toml"], 2, expected);
+    for (training, expected) in [
+        ("m = 2", "plugin `nd-cartpole-v1` has no option `m`. Did you mean `n`?"),
+        ("n = 2", "`environment.training`: with these options the environment has other observations"),
+    ] {
+        place.write("wrong.toml", format!("[environment.training]\n{training}"));
+        place.refused(&["distill", "--config", "wrong.toml"], 2, expected);
+    }
 }
 
 /// The finished run's dataset with other metadata, and no checksum that would give it away.

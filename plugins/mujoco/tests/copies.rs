@@ -92,6 +92,21 @@ fn results_do_not_depend_on_threads() {
     same_whatever_the_threads::<Mujoco<HumanoidStandup<5>>>();
 }
 
+#[test]
+fn episodes_are_as_long_as_told() {
+    type E = Mujoco<HalfCheetah<4>>;
+    if !installed() {
+        return;
+    }
+    let mut rng = Rng::seeded(1);
+    let mut copies = copies_with::<E>(2, &[("max-episode-steps", 7i64.into())]);
+    for step in 1..=14 {
+        let actions = actions::<E>(2, &mut rng);
+        let stepped = copies.step(Actions::Continuous(&actions)).unwrap();
+        assert_eq!(stepped.truncated, [u8::from(step % 7 == 0); 2], "step {step}");
+    }
+}
+
 /// One copy of several goes wild: its episode ends as a fault, with an observation of numbers; the others go on.
 #[test]
 fn a_fault_ends_the_episode_of_its_copy_alone() {
