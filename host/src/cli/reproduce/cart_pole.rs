@@ -2,7 +2,7 @@
 use clap::Args;
 use potstill_plugin_api::OptionValue;
 
-use super::{Runs, cell, seeds, unless_stopped};
+use super::{Runs, scores, seeds, unless_stopped};
 use crate::cli::options::threads;
 use crate::cli::say;
 use crate::distil::Teacher;
@@ -90,14 +90,9 @@ impl Scores {
         say("| N | k | sampled | greedy | paper, sampled |\n|---|---|---|---|---|")?;
         for n in 1..=self.common.up_to {
             let k = n + 1;
-            let datasets: Vec<Dataset> =
-                seeds.clone().map(|seed| self.common.dataset(registry, n, k, seed)).collect::<Result<_>>()?;
+            let scores = scores(&seeds, |seed| self.common.dataset(registry, n, k, seed))?;
             let paper = PAPER_SAMPLED.get(n - 1).unwrap_or(&"–");
-            say(&format!(
-                "| {n} | {k} | {} | {} | {paper} |",
-                cell(&datasets, Acting::Sampled)?,
-                cell(&datasets, Acting::Greedy)?
-            ))?;
+            say(&format!("| {n} | {k} | {scores} | {paper} |"))?;
         }
         Ok(())
     }
@@ -150,15 +145,8 @@ impl MinimumSize {
         say("| N | k | sampled | greedy |\n|---|---|---|---|")?;
         for n in 1..=self.common.up_to.min(3) {
             for k in 1..=n + 2 {
-                let datasets: Vec<Dataset> = seeds
-                    .clone()
-                    .map(|seed| self.common.dataset(registry, n, k, seed))
-                    .collect::<Result<_>>()?;
-                say(&format!(
-                    "| {n} | {k} | {} | {} |",
-                    cell(&datasets, Acting::Sampled)?,
-                    cell(&datasets, Acting::Greedy)?
-                ))?;
+                let scores = scores(&seeds, |seed| self.common.dataset(registry, n, k, seed))?;
+                say(&format!("| {n} | {k} | {scores} |"))?;
             }
         }
         Ok(())

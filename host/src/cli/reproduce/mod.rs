@@ -2,6 +2,7 @@
 mod cart_pole;
 mod mujoco;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -127,8 +128,14 @@ fn cell(datasets: &[Dataset], acting: Acting) -> Result<String> {
     Ok(format!("{median:.1} ({worst:.1})"))
 }
 
+/// The scores of each seed's dataset, as the cells sampled and greedy.
+fn scores(seeds: &Range<u64>, dataset: impl Fn(u64) -> Result<Dataset>) -> Result<String> {
+    let datasets: Vec<Dataset> = seeds.clone().map(dataset).collect::<Result<_>>()?;
+    Ok(format!("{} | {}", cell(&datasets, Acting::Sampled)?, cell(&datasets, Acting::Greedy)?))
+}
+
 /// Seeds 0, 1, …, at least one.
-fn seeds(count: u64) -> Result<std::ops::Range<u64>> {
+fn seeds(count: u64) -> Result<Range<u64>> {
     match count {
         0 => Err(Error::usage("--seeds must be at least 1")),
         _ => Ok(0..count),

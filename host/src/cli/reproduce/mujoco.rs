@@ -4,7 +4,7 @@ use std::ops::Range;
 use clap::Args;
 use potstill_plugin_api::{OptionValue, Space};
 
-use super::{Runs, cell, median_and_worst, seeds, unless_stopped};
+use super::{Runs, median_and_worst, scores, seeds, unless_stopped};
 use crate::cli::say;
 use crate::distil::{Setup, directly};
 use crate::engine::evaluate::{Acting, Faults, episodes};
@@ -12,7 +12,7 @@ use crate::engine::policy::Policy;
 use crate::engine::random::stream;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::Registry;
-use crate::run::{Dataset, DistillConfig, Line, MetricsRecord, curves_svg, read_metrics};
+use crate::run::{DistillConfig, Line, MetricsRecord, curves_svg, read_metrics};
 
 /// Table 4: random actions, direct PPO, full distillation; median and worst of several seeds
 #[derive(Args)]
@@ -138,39 +138,31 @@ impl Table {
         say("|---|---|---|---|---|---|---|---|")?;
         for task in tasks(&self.only)? {
             let random = random(task, registry)?;
-            let run = |kind: &str, config: &dyn Fn(u64) -> Result<DistillConfig>| -> Result<Vec<Dataset>> {
-                let run = |seed| self.runs.dataset(registry, &task.run(kind, seed), config(seed)?);
-                seeds.clone().map(run).collect()
-            };
-            let direct = run("ppo", &|seed| {
+            let direct = scores(&seeds, |seed| {
                 let mut config = task.config(DIRECT, seed)?;
                 config.ppo.gamma = task.config(task.recipe, seed)?.ppo.gamma;
-                directly(config, registry)
+                self.runs.dataset(registry, &task.run("ppo", seed), directly(config, registry)?)
             })?;
-            let distilled = run("k64", &|seed| task.config(task.recipe, seed))?;
+            let distilled = scores(&seeds, |seed| {
+                self.runs.dataset(registry, &task.run("k64", seed), task.config(task.recipe, seed)?)
+            })?;
             let direct_metrics = self.metrics(task, "ppo", &seeds)?;
             let metrics = self.metrics(task, "k64", &seeds)?;
             self.draw(task, &[("direct PPO", &direct_metrics), ("distilled, k = 64", &metrics)])?;
-            let cells = [
-                cell(&direct, Acting::Sampled)?,
-                cell(&direct, Acting::Greedy)?,
-                cell(&distilled, Acting::Sampled)?,
-                cell(&distilled, Acting::Greedy)?,
-            ];
+            let median = |of: fn(&[MetricsRecord]) -> f64| {
+                median_and_worst(&metrics.iter().map(|run| of(run)).collect::<Vec<_>>()).0
+            };
             say(&format!(
-                "| {} | {random:.1} | {} | {} | {:.1} M steps, {:.0} min |",
+                "| {} | {random:.1} | {direct} | {distilled} | {} | {:.1} M steps, {:.0} min |",
                 task.name,
-                cells.join(" | "),
                 task.paper,
-                median_and_worst(&metrics.iter().map(|m| steps(m)).collect::<Vec<_>>()).0,
-                median_and_worst(&metrics.iter().map(|m| minutes(m)).collect::<Vec<_>>()).0,
+                median(steps),
+                median(minutes),
             ))?;
         }
         Ok(())
     }
-}
 
-impl Table {
     /// What the run of each seed went through.
     fn metrics(&self, task: &Task, kind: &str, seeds: &Range<u64>) -> Result<Vec<Vec<MetricsRecord>>> {
         let read = |seed| read_metrics(self.runs.dir.join(task.run(kind, seed)).join("metrics.jsonl"));
@@ -236,33 +228,15 @@ impl Size {
         say("| | k | sampled | greedy |\n|---|---|---|---|")?;
         for task in tasks(&self.only)? {
             for k in [1, 4, 16, 64, 256] {
-                let change = |config: &mut DistillConfig| config.dataset.k = Some(k);
-                let [sampled, greedy] =
-                    self.runs.changed(task, &format!("k{k}"), &seeds, &change, registry)?;
-                say(&format!("| {} | {k} | {sampled} | {greedy} |", task.name))?;
+                let scores = scores(&seeds, |seed| {
+                    let mut config = task.config(task.recipe, seed)?;
+                    config.dataset.k = Some(k);
+                    self.runs.dataset(registry, &task.run(&format!("k{k}"), seed), config)
+                })?;
+                say(&format!("| {} | {k} | {scores} |", task.name))?;
             }
         }
         Ok(())
-    }
-}
-
-impl Runs {
-    /// Returns of a recipe with a change, sampled and greedy, of all seeds.
-    fn changed(
-        &self,
-        task: &Task,
-        name: &str,
-        seeds: &Range<u64>,
-        change: &dyn Fn(&mut DistillConfig),
-        registry: &Registry,
-    ) -> Result<[String; 2]> {
-        let run = |seed| {
-            let mut config = task.config(task.recipe, seed)?;
-            change(&mut config);
-            self.dataset(registry, &task.run(name, seed), config)
-        };
-        let datasets: Vec<Dataset> = seeds.clone().map(run).collect::<Result<_>>()?;
-        Ok([cell(&datasets, Acting::Sampled)?, cell(&datasets, Acting::Greedy)?])
     }
 }
 
@@ -274,7 +248,7 @@ const CHANGES: [Change; 15] = [
     ("gamma-0.97", "discount 0.97", |c| c.ppo.gamma = 0.97),
     ("gamma-0.99", "discount 0.99", |c| c.ppo.gamma = 0.99),
     ("gamma-0.995", "discount 0.995", |c| c.ppo.gamma = 0.995),
-    ("epochs-4", "4 policy epochs of one minibatch", |c| (c.ppo.policy_epochs, c.ppo.minibatch) = (4, 1000)),
+    ("epochs-4", "4 policy epochs of one minibatch", |c| (c.ppo.policy_epochs, c.ppo.minibatch) = (4, 1024)),
     ("epochs-10", "10 policy epochs of two minibatches", |c| {
         (c.ppo.policy_epochs, c.ppo.minibatch) = (10, 500)
     }),
@@ -318,12 +292,13 @@ impl Ablation {
                 if name != "recipe" && changed == recipe {
                     continue;
                 }
-                let change = |config: &mut DistillConfig| {
+                let scores = scores(&seeds, |seed| {
+                    let mut config = task.config(task.recipe, seed)?;
                     config.meta_epochs = self.meta_epochs;
-                    change(config);
-                };
-                let [sampled, greedy] = self.runs.changed(task, name, &seeds, &change, registry)?;
-                say(&format!("| {} | {what} | {sampled} | {greedy} |", task.name))?;
+                    change(&mut config);
+                    self.runs.dataset(registry, &task.run(name, seed), config)
+                })?;
+                say(&format!("| {} | {what} | {scores} |", task.name))?;
             }
         }
         Ok(())
