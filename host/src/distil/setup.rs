@@ -73,6 +73,12 @@ impl<'a> Setup<'a> {
         let objective =
             registry.objective(&config.objective.id, &as_text(&config.objective.options), &task)?;
         let transitions = transitions(&*objective, &mut config.offline, spec)?;
+        if transitions.is_some() && !config.environment.training.is_empty() {
+            return Err(Error::usage(format!(
+                "`environment.training`: no learner acts while objective `{}` learns from offline data",
+                objective.id()
+            )));
+        }
         config.learner = LearnerConfig::of_part(&part_of(&*learner)).map_err(Error::Usage)?;
         config.critic = resolved(critic.id(), &critic.specification())?;
         config.objective = resolved(objective.id(), &objective.specification())?;

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{env, fs};
+use std::{env, fs, io};
 
 use potstill_plugin_api::{
     API_VERSION, EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Provided, Role, Setup,
@@ -436,7 +436,13 @@ impl Registry {
             leads: false,
             builtin: None,
         };
-        let file = fs::read(&path).map_err(|e| e.to_string());
+        let file = fs::read(&path).map_err(|e| match (e.kind(), path.parent()) {
+            (io::ErrorKind::NotFound, Some(folder)) => format!(
+                "there is no such file. Where {0} is a plugin's source: `potstill plugin build {0}`",
+                folder.display()
+            ),
+            _ => e.to_string(),
+        });
         if let Ok(bytes) = &file {
             entry.sha256 = hex(&Sha256::digest(bytes));
         }

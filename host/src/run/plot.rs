@@ -91,7 +91,9 @@ pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Op
         text(&mut svg, width / 2.0, height / 2.0, "middle", "quiet", "No returns recorded yet");
         return svg + "</svg>\n";
     };
-    let (across, up) = (Ticks::over(extent, 8, true), Ticks::over(returns, 5, false));
+    // No half meta-epochs.
+    let least = if finite().all(|(across, _)| across.fract() == 0.0) { 1.0 } else { 0.0 };
+    let (across, up) = (Ticks::over(extent, 8, Some(least)), Ticks::over(returns, 5, None));
     let x = |value: f64| left + across.part(value) * (width - left - right);
     let y = |value: f64| height - bottom - up.part(value) * (height - top - bottom);
 
@@ -156,20 +158,20 @@ struct Ticks {
 }
 
 impl Ticks {
-    /// About `count` steps over `low..=high`; the axis ends at the bounds when `tight`, else at round numbers.
-    fn over((low, high): (f64, f64), count: usize, tight: bool) -> Self {
+    /// About `count` steps over `low..=high`; the axis ends at the bounds when steps have a `least` size, else at
+    /// round numbers.
+    fn over((low, high): (f64, f64), count: usize, least: Option<f64>) -> Self {
         let span = high - low;
         if span <= low.abs().max(high.abs()) * 1e-9 {
             let room = if low == 0.0 { 1.0 } else { (low.abs() * 0.1).max(f64::MIN_POSITIVE) };
-            return Self::over((low - room, high + room), count, false);
+            return Self::over((low - room, high + room), count, None);
         }
         let rough = span / count as f64;
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= rough);
-        let mut step = step.unwrap_or(rough);
-        if tight {
-            step = step.max(1.0);
-            return Ticks { low, high, step };
+        let step = step.unwrap_or(rough);
+        if let Some(least) = least {
+            return Ticks { low, high, step: step.max(least) };
         }
         Ticks { low: (low / step).floor() * step, high: (high / step).ceil() * step, step }
     }
@@ -563,6 +565,8 @@ mod tests {
         }
         assert!(curve(&[]).contains("No returns"));
         assert!(curve(&[1.0, 2.0]).contains("return/&lt;sampled&gt;"));
+        let over = |end: f64| curves_svg("steps", &[("one", vec![vec![(0.0, 1.0), (end, 2.0)]])], None);
+        assert!(over(2.1).contains(">0.5<") && !over(2.0).contains(">0.5<"));
         let mut long: Vec<f64> = (0..750)
             .map(|i| 440.0 * (1.0 - (-f64::from(i) / 100.0).exp()) + f64::from(i * 7919 % 37))
             .collect();

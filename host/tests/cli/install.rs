@@ -62,6 +62,7 @@ fn what_is_no_plugin_is_not_installed() {
     place.refused(&["plugin", "install", "empty"], 1, "holds no `plugin.toml` and no plugin");
     let manifest = std::fs::read_to_string(repository("tests/hostile/plugin.toml")).unwrap();
     place.write("empty/plugin.toml", manifest.replace("hostile-v1", "other-v1"));
+    place.refused(&["plugin", "install", "empty"], 1, "is a plugin's source: `potstill plugin build ");
     std::fs::copy(repository("tests/hostile/hostile.wasm"), place.path("empty/hostile.wasm")).unwrap();
     place.refused(
         &["plugin", "install", "empty"],

@@ -108,6 +108,9 @@ fn the_data_names_the_environment() {
     );
     place.refused(&["distill", "--data", "data"], 2, "objective `ppmo-v1` learns from its own rollouts");
     place.refused(&["distill", "--data", "small.toml"], 1, "small.toml");
+    place.write("training.toml", "[environment.training]\nn = 2");
+    let training = [&other[..], &["--set", "n=2", "--k", "4", "--config", "training.toml"]].concat();
+    place.refused(&training, 2, "`environment.training`: no learner acts while objective");
     let mut bytes = read(place.path("data"));
     *bytes.last_mut().unwrap() ^= 1;
     place.write("data", bytes);

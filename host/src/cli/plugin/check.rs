@@ -73,7 +73,9 @@ impl Check {
 
     fn check(&self, registry: &Registry, entry: &Entry) -> Result<Vec<Report>> {
         let id = entry.id.as_ref().map(ToString::to_string).unwrap_or_default();
-        if let (Loader::Native, false, Some(path)) = (entry.loader, self.here, &entry.path) {
+        if let (Loader::Native, false, Some(path)) = (entry.loader, self.here, &entry.path)
+            && path.exists()
+        {
             return self.in_processes(path, Some(&id).filter(|id| !id.is_empty()));
         }
         let findings = match (entry.role, &entry.rejected) {
