@@ -64,9 +64,10 @@ impl Play {
         let mut gif = self.gif.as_deref().map(Gif::new);
         let draw = !self.quiet && std::io::stdout().is_terminal();
         for episode in 1..=self.episodes {
-            let (total, steps) =
+            let (total, steps, failed) =
                 self.episode(environments.as_mut(), &outputs, policy, &mut random, gif.as_mut(), draw)?;
-            say(&format!("episode {episode}: return {total:.1} in {steps} steps"))?;
+            let failed = super::eval::faults(failed.into());
+            say(&format!("episode {episode}: return {total:.1} in {steps} steps{failed}"))?;
         }
         if let Some(gif) = gif {
             let (path, pictures) = gif.finish()?;
@@ -75,6 +76,7 @@ impl Play {
         Ok(())
     }
 
+    /// The return of an episode, its steps, and whether its simulation failed.
     fn episode(
         &self,
         environments: &mut dyn Environments,
@@ -83,7 +85,7 @@ impl Play {
         random: &mut Stream,
         mut gif: Option<&mut Gif>,
         draw: bool,
-    ) -> Result<(f32, usize)> {
+    ) -> Result<(f32, usize, bool)> {
         use rand::Rng;
         let space = environments.spec().action.clone();
         let mut observations = as_f32(&environments.reset(&[random.random()])?);
@@ -100,11 +102,11 @@ impl Play {
             let transition = environments.step(&clamp(&chosen.actions, &space))?;
             total += transition.rewards[0];
             if transition.terminated[0] || transition.truncated[0] {
-                return Ok((total, step + 1));
+                return Ok((total, step + 1, transition.faults[0]));
             }
             observations = as_f32(&transition.observations);
         }
-        Ok((total, self.steps))
+        Ok((total, self.steps, false))
     }
 }
 

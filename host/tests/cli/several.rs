@@ -121,6 +121,10 @@ fn faults_are_counted_and_end_nothing_else() {
     assert!((1..=40).contains(&faults), "{score}");
     let line = place.ok(&eval);
     assert!(line.contains(&format!("; {faults} episode")) && line.contains("simulation failed"), "{line}");
+    let play = ["play", "here", "--plugin", "libseveral.so", "--untaught", "--episodes", "40"];
+    let played = place.ok(&play);
+    let failed = played.matches("; 1 episode ended because its simulation failed").count();
+    assert!((1..40).contains(&failed), "{played}");
 
     let collect = ["collect", "test/shaky", "--plugin", "libseveral.so", "--episodes", "50", "--json"];
     let faults = place.json(&collect)["faults"].as_u64().unwrap();

@@ -12,7 +12,7 @@ use crate::engine::policy::Policy;
 use crate::engine::random::stream;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::Registry;
-use crate::run::{DistillConfig, Line, MetricsRecord, curves_svg, read_metrics};
+use crate::run::{DistillConfig, EvaluationConfig, Line, MetricsRecord, curves_svg, read_metrics};
 
 /// Table 4: random actions, direct PPO, full distillation; median and worst of several seeds
 #[derive(Args)]
@@ -128,19 +128,22 @@ impl Table {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let seeds = seeds(self.seeds)?;
         say(&format!(
-            "Returns of 100 learners × 10 episodes (of direct PPO one agent, 1000 episodes), median (worst) of {} \
-             trainings. Random: 1000 episodes of normal actions of deviation 1.",
+            "Returns of fresh learners × episodes (of direct PPO one agent, as many episodes), median (worst) of {} \
+             trainings. Random: as many episodes of normal actions of deviation 1.",
             self.seeds
         ))?;
         say(
-            "| | random | PPO, sampled | PPO, greedy | distilled, sampled | distilled, greedy | paper, distilled | distilled in |",
+            "| | episodes | random | PPO, sampled | PPO, greedy | distilled, sampled | distilled, greedy | paper, distilled | distilled in |",
         )?;
-        say("|---|---|---|---|---|---|---|---|")?;
+        say("|---|---|---|---|---|---|---|---|---|")?;
         for task in tasks(&self.only)? {
-            let random = random(task, registry)?;
+            let recipe = task.config(task.recipe, 0)?;
+            let EvaluationConfig { learners, episodes, .. } = recipe.evaluation;
+            let random = random(recipe.clone(), registry)?;
             let direct = scores(&seeds, |seed| {
                 let mut config = task.config(DIRECT, seed)?;
-                config.ppo.gamma = task.config(task.recipe, seed)?.ppo.gamma;
+                config.ppo.gamma = recipe.ppo.gamma;
+                config.evaluation.clone_from(&recipe.evaluation);
                 self.runs.dataset(registry, &task.run("ppo", seed), directly(config, registry)?)
             })?;
             let distilled = scores(&seeds, |seed| {
@@ -153,7 +156,7 @@ impl Table {
                 median_and_worst(&metrics.iter().map(|run| of(run)).collect::<Vec<_>>()).0
             };
             say(&format!(
-                "| {} | {random:.1} | {direct} | {distilled} | {} | {:.1} M steps, {:.0} min |",
+                "| {} | {learners} × {episodes} | {random:.1} | {direct} | {distilled} | {} | {:.1} M steps, {:.0} min |",
                 task.name,
                 task.paper,
                 median(steps),
@@ -193,14 +196,15 @@ fn minutes(records: &[MetricsRecord]) -> f64 {
     gaps.filter(|seconds| *seconds < 120.0).sum::<f64>() / 60.0
 }
 
-/// Mean return of an untrained policy: normal actions of mean 0 and deviation 1.
-fn random(task: &Task, registry: &Registry) -> Result<f64> {
+/// Mean return of an untrained policy, normal actions of mean 0 and deviation 1, over as many episodes as a dataset's
+/// score has.
+fn random(recipe: DistillConfig, registry: &Registry) -> Result<f64> {
     unless_stopped()?;
-    let setup = Setup::new(task.config(task.recipe, 0)?, registry)?;
-    let (count, at_once) = (1000, 50);
+    let (count, at_once) = (recipe.evaluation.learners * recipe.evaluation.episodes, 50);
+    let setup = Setup::new(recipe, registry)?;
     let mut environments = setup.environments(at_once)?;
     let Space::Box { .. } = environments.spec().action else {
-        return Err(Error::usage(format!("`{}` has no continuous actions", task.id())));
+        return Err(Error::usage(format!("`{}` has no continuous actions", environments.spec().id)));
     };
     let size = environments.spec().action.size();
     let standard = vec![0.0; 2 * size * at_once];
@@ -269,6 +273,9 @@ const CHANGES: [Change; 15] = [
     ("norm-5", "gradient's norm at most 5", |c| c.optimiser.max_grad_norm = 5.0),
 ];
 
+/// Of each learner. Learners differ more than episodes do, and 28 rows are many.
+const ABLATION_EPISODES: usize = 2;
+
 fn entropy(config: &mut DistillConfig, weight: f64, anneal: bool) {
     let options = &mut config.objective.options;
     options.insert("entropy".into(), OptionValue::Number(weight));
@@ -280,7 +287,7 @@ impl Ablation {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let seeds = seeds(self.seeds)?;
         say(&format!(
-            "Returns of 100 fresh learners × 10 episodes, median (worst) of {} distillations of {} meta-epochs.",
+            "Returns of 100 fresh learners × {ABLATION_EPISODES} episodes, median (worst) of {} distillations of {} meta-epochs.",
             self.seeds, self.meta_epochs
         ))?;
         say("| | | sampled | greedy |\n|---|---|---|---|")?;
@@ -295,6 +302,7 @@ impl Ablation {
                 let scores = scores(&seeds, |seed| {
                     let mut config = task.config(task.recipe, seed)?;
                     config.meta_epochs = self.meta_epochs;
+                    config.evaluation.episodes = ABLATION_EPISODES;
                     change(&mut config);
                     self.runs.dataset(registry, &task.run(name, seed), config)
                 })?;
