@@ -247,7 +247,7 @@ impl Size {
 /// A change of a recipe: the name of its runs, what it is, and how it is made.
 type Change = (&'static str, &'static str, fn(&mut DistillConfig));
 
-const CHANGES: [Change; 15] = [
+const CHANGES: [Change; 16] = [
     ("recipe", "the recipe", |_| ()),
     ("gamma-0.97", "discount 0.97", |c| c.ppo.gamma = 0.97),
     ("gamma-0.99", "discount 0.99", |c| c.ppo.gamma = 0.99),
@@ -266,6 +266,7 @@ const CHANGES: [Change; 15] = [
         c.ppo.minibatch *= 2;
         c.meta_epochs = c.meta_epochs.div_ceil(2);
     }),
+    ("whole-episodes", "episodes of their own length while learning", |c| c.environment.training.clear()),
     ("inner-lr-0.1", "an inner learning rate that starts at 0.1", |c| c.dataset.inner_lr = Some(0.1)),
     ("inner-rates", "an inner learning rate for each tensor", |c| {
         c.objective.options.insert("inner-rates".into(), OptionValue::Integer(7));
