@@ -437,10 +437,9 @@ impl Registry {
             builtin: None,
         };
         let file = fs::read(&path).map_err(|e| match (e.kind(), path.parent()) {
-            (io::ErrorKind::NotFound, Some(folder)) => format!(
-                "there is no such file. Where {0} is a plugin's source: `potstill plugin build {0}`",
-                folder.display()
-            ),
+            (io::ErrorKind::NotFound, Some(folder)) => {
+                format!("{e}. Where {0} is a plugin's source: `potstill plugin build {0}`", folder.display())
+            }
             _ => e.to_string(),
         });
         if let Ok(bytes) = &file {
