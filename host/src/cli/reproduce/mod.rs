@@ -60,25 +60,38 @@ impl Runs {
     /// The dataset that `config` gives: from the run directory `name`, which is made or gone on with where need be.
     fn dataset(&self, registry: &Registry, name: &str, config: DistillConfig) -> Result<Dataset> {
         let path = self.dir.join(name);
+        let setup = Setup::new(config, registry)?;
         let threads = threads(self.threads)?;
         if path.join("config.toml").is_file() {
-            let done = RunDirectory::inspect(&path)?.dataset_path();
-            if let Some(dataset) = finished(&done) {
+            let run = RunDirectory::inspect(&path)?;
+            same(&path, &Setup::new(run.config()?, registry)?.config, &setup.config)?;
+            if let Some(dataset) = finished(&run.dataset_path()) {
                 return Ok(dataset);
             }
             let run = RunDirectory::open(&path)?;
-            let setup = Setup::new(run.config()?, registry)?;
             let mut note = |warning: &str| tell(&format!("warning: {warning}"));
             let distillation = Prepared::new(&setup, threads)?.resume(&run, &mut note)?;
             return go(&run, &setup, distillation);
         }
-        let setup = Setup::new(config, registry)?;
         let prepared = Prepared::new(&setup, threads)?;
         std::fs::create_dir_all(&self.dir).at(&self.dir)?;
         let versions = Versions::current(&setup.config.device, setup.plugins(), setup.config.seed);
         let run = RunDirectory::create(&path, &setup.config, &versions)?;
         go(&run, &setup, prepared.start(&run)?)
     }
+}
+
+/// Refuses a run that an older recipe started: its figure is not the table's.
+fn same(path: &Path, was: &DistillConfig, is: &DistillConfig) -> Result<()> {
+    if was == is {
+        return Ok(());
+    }
+    let (was, is) = (was.to_toml()?, is.to_toml()?);
+    let (was, is) = was.lines().zip(is.lines()).find(|(was, is)| was != is).unwrap_or_default();
+    Err(Error::usage(format!(
+        "{} holds a run with `{was}` where the table has `{is}`: move it away, or choose another --dir",
+        path.display()
+    )))
 }
 
 /// The dataset at `path` if its run came to the end: then it has both final scores.
@@ -139,5 +152,27 @@ fn seeds(count: u64) -> Result<Range<u64>> {
     match count {
         0 => Err(Error::usage("--seeds must be at least 1")),
         _ => Ok(0..count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_there_is_taken_if_it_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs { dir: folder.path().to_owned(), threads: 1 };
+        let registry = Registry::of(&[], &[]).unwrap();
+        let text = "meta_epochs = 1\n[environment]\nsteps = 8\n[ppo]\npolicy_epochs = 1\n\
+                    [evaluation]\nlearners = 1\nepisodes = 1\nvalidation_learners = 1\nvalidation_episodes = 1\n";
+        let dataset = |changed: &str| {
+            let config = DistillConfig::parse(&format!("{changed}{text}")).unwrap();
+            runs.dataset(&registry, "run", config)
+        };
+        let first = dataset("").unwrap();
+        assert_eq!(dataset("").unwrap().info.scores, first.info.scores);
+        let error = dataset("seed = 1\n").unwrap_err().to_string();
+        assert!(error.contains("run holds a run with `seed = 0` where the table has `seed = 1`"), "{error}");
     }
 }
