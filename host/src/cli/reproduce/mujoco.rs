@@ -247,7 +247,7 @@ impl Size {
 /// A change of a recipe: the name of its runs, what it is, and how it is made.
 type Change = (&'static str, &'static str, fn(&mut DistillConfig));
 
-const CHANGES: [Change; 16] = [
+const CHANGES: [Change; 18] = [
     ("recipe", "the recipe", |_| ()),
     ("gamma-0.97", "discount 0.97", |c| c.ppo.gamma = 0.97),
     ("gamma-0.99", "discount 0.99", |c| c.ppo.gamma = 0.99),
@@ -268,13 +268,20 @@ const CHANGES: [Change; 16] = [
     }),
     ("whole-episodes", "episodes of their own length while learning", |c| c.environment.training.clear()),
     ("inner-lr-0.1", "an inner learning rate that starts at 0.1", |c| c.dataset.inner_lr = Some(0.1)),
+    ("inner-lr-slow", "an inner learning rate at a tenth of the pace", |c| {
+        c.optimiser.scale.insert("inner_lr".into(), 0.1);
+    }),
     ("inner-rates", "an inner learning rate for each tensor", |c| {
         c.objective.options.insert("inner-rates".into(), OptionValue::Integer(7));
+    }),
+    ("advantages-raw", "no entropy bonus, advantages not normalised", |c| {
+        entropy(c, 0.0, false);
+        c.objective.options.insert("normalize-advantages".into(), OptionValue::Boolean(false));
     }),
     ("norm-5", "gradient's norm at most 5", |c| c.optimiser.max_grad_norm = 5.0),
 ];
 
-/// Of each learner. Learners differ more than episodes do, and 28 rows are many.
+/// Of each learner. Learners differ more than episodes do, and 32 rows are many.
 const ABLATION_EPISODES: usize = 2;
 
 fn entropy(config: &mut DistillConfig, weight: f64, anneal: bool) {
