@@ -26,22 +26,8 @@ learners = 1
 episodes = 1
 """
 # The work that the peer does: as many updates, of as many rows, of the same networks.
-AS_PEER = """
-[environment]
-envs = 1
-steps = 2048
-[objective]
-id = "ppmo"
-options = { entropy = 0.0 }
-[optimiser]
-lr = 3e-4
-critic_lr = 3e-4
-joint_norm = true
-[ppo]
-learners = 1
-policy_epochs = 10
-minibatch = 64
-"""
+DIRECT = pathlib.Path(__file__).parents[2] / "host/recipes/mujoco/direct.toml"
+AS_PEER = DIRECT.read_text().partition("[evaluation]")[0]
 # What is measured, its command, its configuration, its meta-epochs (of 2048 steps, or of 4096).
 OURS = [
     ("`rl`, the peer's hyperparameters", "rl", AS_PEER, 14),
@@ -65,7 +51,7 @@ def theirs(task, iterations, threads, seed):
 def ours(potstill, plugin, task, command, config, meta_epochs, threads, seed):
     with tempfile.TemporaryDirectory() as folder:
         file, run = pathlib.Path(folder, "config.toml"), pathlib.Path(folder, "run")
-        file.write_text(UNVALIDATED + config)
+        file.write_text(config + UNVALIDATED)
         run_it = [potstill, "--plugin", plugin, command, task, "--config", file, "--out", run]
         run_it += ["--threads", str(threads), "--set", f"threads={threads}"]
         run_it += ["--meta-epochs", str(meta_epochs), "--seed", str(seed)]

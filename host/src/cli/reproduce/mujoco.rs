@@ -281,7 +281,7 @@ const CHANGES: [Change; 18] = [
     ("norm-5", "gradient's norm at most 5", |c| c.optimiser.max_grad_norm = 5.0),
 ];
 
-/// Of each learner. Learners differ more than episodes do, and 32 rows are many.
+/// Of each learner. Learners differ more than episodes do, and the rows are many.
 const ABLATION_EPISODES: usize = 2;
 
 fn entropy(config: &mut DistillConfig, weight: f64, anneal: bool) {
