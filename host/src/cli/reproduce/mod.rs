@@ -89,7 +89,9 @@ fn same(path: &Path, was: &DistillConfig, is: &DistillConfig) -> Result<()> {
         return Ok(());
     }
     let (was, is) = (was.to_toml()?, is.to_toml()?);
-    let (was, is) = was.lines().zip(is.lines()).find(|(was, is)| was != is).unwrap_or_default();
+    // One of the texts may only go on where the other ends.
+    let lines = |text| str::lines(text).filter(|line| !line.is_empty()).chain([""]);
+    let (was, is) = lines(&was).zip(lines(&is)).find(|(was, is)| was != is).unwrap_or_default();
     Err(Error::usage(format!(
         "{} holds a run with `{was}` where the table has `{is}`: move it away, or choose another --dir",
         path.display()

@@ -226,18 +226,19 @@ impl Size {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let seeds = seeds(self.seeds)?;
         say(&format!(
-            "Returns of 100 fresh learners × 10 episodes, median (worst) of {} distillations.",
+            "Returns of fresh learners × episodes, median (worst) of {} distillations.",
             self.seeds
         ))?;
-        say("| | k | sampled | greedy |\n|---|---|---|---|")?;
+        say("| | episodes | k | sampled | greedy |\n|---|---|---|---|---|")?;
         for task in tasks(&self.only)? {
+            let EvaluationConfig { learners, episodes, .. } = task.config(task.recipe, 0)?.evaluation;
             for k in [1, 4, 16, 64, 256] {
                 let scores = scores(&seeds, |seed| {
                     let mut config = task.config(task.recipe, seed)?;
                     config.dataset.k = Some(k);
                     self.runs.dataset(registry, &task.run(&format!("k{k}"), seed), config)
                 })?;
-                say(&format!("| {} | {k} | {scores} |", task.name))?;
+                say(&format!("| {} | {learners} × {episodes} | {k} | {scores} |", task.name))?;
             }
         }
         Ok(())
