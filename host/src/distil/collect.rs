@@ -29,7 +29,7 @@ impl Actor {
     /// # Errors
     /// An unknown id or option, a plugin that fails.
     pub fn random(registry: &Registry, id: &str, settings: &Options) -> Result<Self> {
-        Ok(Actor::Random(Box::new(find_environment(registry, id, settings)?)))
+        Ok(Actor::Random(Box::new(find_environment(registry, id, settings, None)?)))
     }
 
     /// Plays `count` whole episodes and gives all transitions, episode by episode. Random actions are always sampled.

@@ -4,10 +4,12 @@
 //! - `collect`: transitions for objectives that learn from offline data.
 //! - `setup`: a configuration resolved against the plugins.
 //! - `distillation`: the run, from the first meta-epoch to the scored dataset, interruptible and resumable.
+//! - `observe`: an environment of which learners see a part.
 //! - `teach`: what a dataset is for: scores, and trained agents.
 
 mod collect;
 mod distillation;
+mod observe;
 mod setup;
 mod teach;
 

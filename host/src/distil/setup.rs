@@ -3,6 +3,7 @@ use std::path::Path;
 
 use potstill_plugin_api::{Data, EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
 
+use super::observe::Observed;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::mixture::Mixture;
 use crate::engine::objective::Objective;
@@ -15,8 +16,8 @@ use crate::engine::{offline, ppmo};
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::{Description, Environments, Registry};
 use crate::run::{
-    DatasetEnvironment, DistillConfig, LearnerConfig, OfflineConfig, OptimiserKind, Options, Part,
-    PluginConfig, PluginVersion, Transitions,
+    DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
+    OptimiserKind, Options, Part, PluginConfig, PluginVersion, Transitions,
 };
 
 /// A configuration with every choice made and every plugin found.
@@ -47,7 +48,8 @@ impl<'a> Setup<'a> {
     /// A value out of range, an unknown plugin or option, a plugin that fails.
     pub fn new(mut config: DistillConfig, registry: &'a Registry) -> Result<Self> {
         config.validate().map_err(Error::Usage)?;
-        let environment = find_environment(registry, &config.environment.id, &config.environment.settings)?;
+        let EnvironmentConfig { id, settings, observe, .. } = &config.environment;
+        let environment = find_environment(registry, id, settings, observe.as_ref())?;
         config.isolate = registry.isolates();
         config.environment.id.clone_from(&environment.id);
         config.environment.settings.clone_from(&environment.settings);
@@ -233,24 +235,31 @@ fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dim
     }
 }
 
-/// The environment `id` with `settings`, every other option at its default.
+/// The environment `id` with `settings`, every other option at its default, of which learners see `observe`.
 ///
 /// # Errors
-/// An unknown id or option, a value out of range, a plugin that fails.
+/// An unknown id or option, a value out of range, entries that there are not, a plugin that fails.
 pub(super) fn find_environment(
     registry: &Registry,
     id: &str,
     settings: &Options,
+    observe: Option<&Entries>,
 ) -> Result<DatasetEnvironment> {
-    let Description { entry, options, spec, sha256 } = registry.describe(id, &as_text(settings))?;
+    let Description { entry, options, mut spec, sha256 } = registry.describe(id, &as_text(settings))?;
     let all = options.iter().map(|option| {
         let value = settings.get(&option.name).map(|value| typed(option, value));
         (option.name.clone(), value.unwrap_or_else(|| option.default.clone()))
     });
+    let settings = all.collect();
+    if let Some(entries) = observe {
+        let refuse = |why| Error::usage(format!("`environment.observe` of `{}`: {why}", spec.id));
+        spec.observation = entries.of(&spec.observation).map_err(refuse)?;
+    }
     Ok(DatasetEnvironment {
         id: spec.id.clone(),
         version: entry.version,
-        settings: all.collect(),
+        settings,
+        observe: observe.cloned(),
         plugin_sha256: Some(sha256),
         spec,
     })
@@ -270,7 +279,7 @@ fn training(
     }
     let mut settings = environment.settings.clone();
     settings.extend(changes.clone());
-    let training = find_environment(registry, &environment.id, &settings)?;
+    let training = find_environment(registry, &environment.id, &settings, environment.observe.as_ref())?;
     for (name, value) in changes {
         value.clone_from(&training.settings[name]);
     }
@@ -297,7 +306,11 @@ pub(super) fn make_environments(
     environment: &DatasetEnvironment,
     count: usize,
 ) -> Result<Box<dyn Environments>> {
-    registry.make_environments(&environment.id, &as_text(&environment.settings), count)
+    let whole = registry.make_environments(&environment.id, &as_text(&environment.settings), count)?;
+    Ok(match &environment.observe {
+        Some(entries) => Box::new(Observed::new(whole, entries, environment.spec.clone())),
+        None => whole,
+    })
 }
 
 pub(crate) fn as_text(settings: &BTreeMap<String, OptionValue>) -> Vec<(String, String)> {

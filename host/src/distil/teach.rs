@@ -144,7 +144,8 @@ impl<'a> Teacher<'a> {
         learner: Option<Box<dyn LearnerDistribution>>,
     ) -> Result<Self> {
         let info = &dataset.info;
-        let environment = find_environment(registry, &info.environment.id, &info.environment.settings)?;
+        let DatasetEnvironment { id, settings, observe, .. } = &info.environment;
+        let environment = find_environment(registry, id, settings, observe.as_ref())?;
         dataset.check_environment(&environment.spec)?;
         let learner = match learner {
             Some(learner) => learner,

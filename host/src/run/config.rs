@@ -6,6 +6,7 @@ use potstill_plugin_api::OptionValue;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::write_atomically;
+use super::entries::Entries;
 use super::learners::LearnerConfig;
 use crate::engine::optimiser::Schedule;
 use crate::error::{Error, IoContext, Result, did_you_mean};
@@ -66,6 +67,9 @@ pub struct EnvironmentConfig {
     /// scores are those of `settings`.
     #[serde(skip_serializing_if = "Options::is_empty")]
     pub training: Options,
+    /// The entries of the observation that learners see: `0-44`. None: all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observe: Option<Entries>,
     /// Environments stepped together.
     pub envs: usize,
     /// Steps of each environment in a meta-epoch.
@@ -237,6 +241,7 @@ impl Default for EnvironmentConfig {
             id: "nd-cartpole-v1".into(),
             settings: Options::new(),
             training: Options::new(),
+            observe: None,
             envs: 8,
             steps: 512,
         }
@@ -338,7 +343,8 @@ impl DistillConfig {
         let scale = [("x".to_owned(), 1.0)].into();
         let optimiser = OptimiserConfig { scale, ..OptimiserConfig::default() };
         let training = [("steps".to_owned(), OptionValue::Integer(1))].into();
-        let environment = EnvironmentConfig { training, ..EnvironmentConfig::default() };
+        let observe = Entries::try_from("0".to_owned()).ok();
+        let environment = EnvironmentConfig { training, observe, ..EnvironmentConfig::default() };
         let complete =
             DistillConfig { environment, dataset, normalize, offline, optimiser, ..DistillConfig::default() };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
@@ -516,6 +522,7 @@ mod tests {
             ("sede = 3", "unknown key `sede`. Did you mean `seed`?"),
             ("[ppo]\ngama = 0.9", "unknown key `ppo.gama`. Did you mean `gamma`?"),
             ("[environment]\nid = 3", "id = 3"),
+            ("[environment]\nobserve = '4-0'", "`4-0` is not a choice of entries"),
             ("seed = -1", "seed = -1"),
             ("[dataset]\nk = 0", "`dataset.k` is 0; expected at least 1"),
             ("[environment]\nenvs = 0", "`environment.envs`"),

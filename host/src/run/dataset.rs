@@ -21,6 +21,7 @@ use potstill_plugin_api::{EnvironmentSpec, OptionValue};
 use serde::{Deserialize, Serialize};
 
 use super::atomic::Durability;
+use super::entries::Entries;
 use super::tensor::{Container, NamedTensor, parse_safetensors, write_safetensors};
 use crate::engine::evaluate::Score;
 use crate::engine::policy::LOG_STD;
@@ -79,10 +80,13 @@ pub struct DatasetEnvironment {
     /// The plugin's options.
     #[serde(default)]
     pub settings: BTreeMap<String, OptionValue>,
+    /// The entries of the observation that learners see. None: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observe: Option<Entries>,
     /// SHA-256 of the plugin file in hexadecimal; none for a built-in.
     #[serde(default)]
     pub plugin_sha256: Option<String>,
-    /// Spaces and limits under these settings.
+    /// Spaces and limits under these settings; of the observation, what learners see.
     pub spec: EnvironmentSpec,
 }
 
@@ -353,6 +357,7 @@ pub(super) mod tests {
                 id: spec.id.clone(),
                 version: "1.0.0".into(),
                 settings: BTreeMap::from([("n".into(), OptionValue::Integer(1))]),
+                observe: None,
                 plugin_sha256: Some("ab".repeat(32)),
                 spec,
             },

@@ -8,6 +8,7 @@ mod config;
 mod dataset;
 mod date;
 mod directory;
+mod entries;
 mod events;
 mod import;
 mod learners;
@@ -26,6 +27,7 @@ pub use config::{
 };
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part};
 pub use directory::{PluginVersion, RunDirectory, Versions};
+pub use entries::Entries;
 pub use import::{ImportTarget, import_pytorch};
 pub use learners::{LearnerConfig, WeightedPlugin};
 pub use metrics::{MetricsRecord, MetricsWriter, read_metrics};

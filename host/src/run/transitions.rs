@@ -286,6 +286,7 @@ mod tests {
                     id: spec.id.clone(),
                     version: "0.1.0".into(),
                     settings: [].into(),
+                    observe: None,
                     plugin_sha256: None,
                     spec,
                 },

@@ -1,0 +1,140 @@
+//! An environment of which learners see some entries of the observation.
+use potstill_plugin_api::{EnvironmentSpec, Frame};
+
+use crate::error::Result;
+use crate::plugin::{Actions, Environments, Observations, RenderMode, Transition};
+use crate::run::Entries;
+
+/// `inner`, of whose observations these entries are left.
+pub(super) struct Observed {
+    inner: Box<dyn Environments>,
+    /// With the observation space that is left.
+    spec: EnvironmentSpec,
+    entries: Vec<usize>,
+    /// Entries of the whole observation.
+    size: usize,
+    transition: Transition,
+}
+
+impl Observed {
+    /// `spec` is that of `inner` with the space that is left of its observations.
+    pub(super) fn new(inner: Box<dyn Environments>, entries: &Entries, spec: EnvironmentSpec) -> Self {
+        let none = || Observations::Float(vec![]);
+        Observed {
+            entries: entries.indices().collect(),
+            size: inner.spec().observation.size(),
+            inner,
+            spec,
+            transition: Transition {
+                observations: none(),
+                rewards: vec![],
+                terminated: vec![],
+                truncated: vec![],
+                final_observations: none(),
+                faults: vec![],
+            },
+        }
+    }
+}
+
+/// The chosen entries of each row of `size`.
+fn choose(observations: &Observations, size: usize, entries: &[usize]) -> Observations {
+    fn of<T: Copy>(values: &[T], size: usize, entries: &[usize]) -> Vec<T> {
+        values.chunks_exact(size).flat_map(|row| entries.iter().map(|&i| row[i])).collect()
+    }
+    match observations {
+        Observations::Float(values) => Observations::Float(of(values, size, entries)),
+        Observations::Byte(values) => Observations::Byte(of(values, size, entries)),
+    }
+}
+
+impl Environments for Observed {
+    fn spec(&self) -> &EnvironmentSpec {
+        &self.spec
+    }
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn reset(&mut self, seeds: &[u64]) -> Result<Observations> {
+        Ok(choose(&self.inner.reset(seeds)?, self.size, &self.entries))
+    }
+
+    fn step(&mut self, actions: &Actions) -> Result<&Transition> {
+        let whole = self.inner.step(actions)?;
+        self.transition.rewards.clone_from(&whole.rewards);
+        self.transition.terminated.clone_from(&whole.terminated);
+        self.transition.truncated.clone_from(&whole.truncated);
+        self.transition.faults.clone_from(&whole.faults);
+        self.transition.observations = choose(&whole.observations, self.size, &self.entries);
+        self.transition.final_observations = choose(&whole.final_observations, self.size, &self.entries);
+        Ok(&self.transition)
+    }
+
+    fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame> {
+        self.inner.render(index, mode)
+    }
+
+    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
+        self.inner.snapshot()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        self.inner.restore(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distil::setup::{find_environment, make_environments};
+    use crate::plugin::Registry;
+    use crate::run::Options;
+
+    fn floats(observations: &Observations) -> Vec<f32> {
+        let mut all = vec![];
+        observations.extend_f32(&mut all);
+        all
+    }
+
+    #[test]
+    fn it_is_the_same_environment_with_less_to_see() {
+        let registry = Registry::of(&[], &[]).unwrap();
+        let entries = Entries::try_from("0,2-3".to_owned()).unwrap();
+        let make = |entries: Option<&Entries>| {
+            let found = find_environment(&registry, "nd-cartpole", &Options::new(), entries).unwrap();
+            make_environments(&registry, &found, 3).unwrap()
+        };
+        let (mut whole, mut part) = (make(None), make(Some(&entries)));
+        assert_eq!((part.len(), part.spec().observation.size()), (3, 3));
+        assert_eq!(part.spec().observation, entries.of(&whole.spec().observation).unwrap());
+        let left = |all: &Observations| -> Vec<f32> {
+            floats(all).chunks(4).flat_map(|row| [row[0], row[2], row[3]]).collect()
+        };
+        assert_eq!(floats(&part.reset(&[1, 2, 3]).unwrap()), left(&whole.reset(&[1, 2, 3]).unwrap()));
+        let (mut ends, mut saved) = (0, None);
+        for step in 0..200_u32 {
+            let actions = Actions::Discrete((0..3).map(|i| (step / (i + 1)) % 2).collect());
+            let (of_whole, of_part) = (whole.step(&actions).unwrap(), part.step(&actions).unwrap());
+            assert_eq!(floats(&of_part.observations), left(&of_whole.observations));
+            assert_eq!(floats(&of_part.final_observations), left(&of_whole.final_observations));
+            assert_eq!(of_part.rewards, of_whole.rewards);
+            assert_eq!(
+                (&of_part.terminated, &of_part.truncated),
+                (&of_whole.terminated, &of_whole.truncated)
+            );
+            ends += of_part.terminated.iter().filter(|end| **end).count();
+            if step == 100 {
+                saved = part.snapshot().unwrap();
+                assert_eq!(saved, whole.snapshot().unwrap());
+            }
+        }
+        assert!(ends > 3, "{ends} episodes ended");
+        part.restore(&saved.unwrap()).unwrap();
+        let beyond = Entries::try_from("4".to_owned()).unwrap();
+        let error = find_environment(&registry, "nd-cartpole", &Options::new(), Some(&beyond)).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("`environment.observe` of `nd-cartpole-v1`: there is no entry 4"), "{error}");
+    }
+}

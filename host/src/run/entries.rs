@@ -1,0 +1,110 @@
+//! The part of an observation that learners see.
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use potstill_plugin_api::Space;
+use serde::{Deserialize, Serialize};
+
+/// Entries of an observation, counted from 0 in its flat order, ascending: `0-44`, or `0-7,12,20-22`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Entries(Vec<RangeInclusive<usize>>);
+
+impl Entries {
+    /// Every one of them.
+    pub fn indices(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().cloned().flatten()
+    }
+
+    /// What is left of `space`.
+    ///
+    /// # Errors
+    /// It is no `Box`, or has fewer entries.
+    pub fn of(&self, space: &Space) -> Result<Space, String> {
+        let Space::Box { low, high, .. } = space else {
+            return Err(format!("entries are chosen of a Box, and observations are {space}"));
+        };
+        let size = space.size();
+        if let Some(last) = self.0.last().map(|range| *range.end()).filter(|last| *last >= size) {
+            return Err(format!("there is no entry {last}: observations have {size}, counted from 0"));
+        }
+        let chosen = |bounds: &[f32]| match bounds {
+            [bound] => vec![*bound],
+            bounds => self.indices().map(|i| bounds[i]).collect(),
+        };
+        Ok(Space::Box { shape: vec![self.indices().count()], low: chosen(low), high: chosen(high) })
+    }
+}
+
+impl TryFrom<String> for Entries {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is not a choice of entries: expected ascending numbers and ranges, 0-7,12");
+        let range = |part: &str| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let number = |text: &str| text.trim().parse().map_err(|_| wrong());
+            Ok::<_, String>(number(first)?..=number(last)?)
+        };
+        let ranges: Vec<RangeInclusive<usize>> = text.split(',').map(range).collect::<Result<_, _>>()?;
+        let ascending = ranges.windows(2).all(|pair| pair[0].end() < pair[1].start());
+        match ascending && ranges.iter().all(|range| !range.is_empty()) {
+            true => Ok(Entries(ranges)),
+            false => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, range) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            match range.start() == range.end() {
+                true => write!(f, "{comma}{}", range.start())?,
+                false => write!(f, "{comma}{}-{}", range.start(), range.end())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Entries> for String {
+    fn from(entries: Entries) -> String {
+        entries.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(text: &str) -> Result<Entries, String> {
+        Entries::try_from(text.to_owned())
+    }
+
+    #[test]
+    fn are_what_they_say() {
+        let some = entries("0-2, 5,7-8").unwrap();
+        assert_eq!(some.to_string(), "0-2,5,7-8");
+        assert_eq!(some.indices().collect::<Vec<_>>(), [0, 1, 2, 5, 7, 8]);
+        assert_eq!(entries(&some.to_string()), Ok(some));
+        for wrong in ["", "x", "2-1", "1,1", "5,3", "0-4,4", "1-", "-1", "1,", "0-99999999999999999999999"] {
+            let error = entries(wrong).unwrap_err();
+            assert!(error.contains("expected ascending numbers and ranges"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn leave_a_space_with_its_bounds() {
+        let low = vec![-1.0, -2.0, -3.0, -4.0];
+        let space = Space::Box { shape: vec![2, 2], low, high: vec![f32::INFINITY] };
+        let left = Space::Box { shape: vec![2], low: vec![-1.0, -4.0], high: vec![f32::INFINITY] };
+        assert_eq!(entries("0,3").unwrap().of(&space), Ok(left));
+        let beyond = entries("2-4").unwrap();
+        assert_eq!(beyond.of(&space), Err("there is no entry 4: observations have 4, counted from 0".into()));
+        // Not counted out first.
+        assert!(entries(&format!("0-{}", usize::MAX)).unwrap().of(&space).is_err());
+        assert!(beyond.of(&Space::Image { shape: vec![9] }).unwrap_err().contains("chosen of a Box"));
+    }
+}
