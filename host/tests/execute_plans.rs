@@ -3,7 +3,7 @@ mod common;
 
 use common::array::Array;
 use common::program::{Kind, Program, Value};
-use common::{Index, assert_close, random, uniform};
+use common::{Index, assert_close, random, single_precision, uniform};
 use potstill::execute::{Device, Plan, Tensor as Numbers};
 use potstill::graph::{Graph, Tensor, grad};
 use proptest::prelude::*;
@@ -25,10 +25,13 @@ fn check_program(program: &Program, outputs: &[Value]) {
     let bits = |device: &Device| -> Vec<Vec<u32>> {
         run(device).iter().map(|t| device.read(t).iter().map(|v| v.to_bits()).collect()).collect()
     };
-    let single = Device::cpu(1);
-    for (got, expected) in run(&single).iter().zip(outputs) {
-        assert_close(&single.read_f64(got), &expected.array.data, 2e-4, &text());
+    for device in single_precision(1) {
+        for (got, expected) in run(&device).iter().zip(outputs) {
+            let text = || format!("{} {}", device.name(), text());
+            assert_close(&device.read_f64(got), &expected.array.data, 2e-4, &text());
+        }
     }
+    let single = Device::cpu(1);
     for threads in 2..=4 {
         assert!(bits(&single) == bits(&Device::cpu(threads)), "{threads} threads: {}", text());
     }
@@ -83,15 +86,20 @@ fn single_functions_in_single_precision() {
     let x = uniform(&mut random(1), 1500, -8.0, 8.0);
     let x: Vec<f64> = x.iter().map(|&v| f64::from(v as f32)).collect();
     let single: Vec<f32> = x.iter().map(|&v| v as f32).collect();
-    let device = Device::cpu(1);
-    for (name, traced, exact) in functions {
+    for (device, (name, traced, exact)) in
+        single_precision(1).iter().flat_map(|device| functions.map(|function| (device, function)))
+    {
         let graph = Graph::new();
         let y = traced(&graph.input("x", &[1500]));
         let plan = Plan::compile(&graph, &[y]).unwrap();
         let got = device.read_f64(&device.run(&plan, &[device.tensor(&single, &[1500])])[0]);
         for (x, y) in x.iter().zip(got) {
             let exact = exact(*x);
-            assert!((y - exact).abs() <= 1e-6 * exact.abs().max(0.5), "{name}({x}) = {y}, expected {exact}");
+            assert!(
+                (y - exact).abs() <= 1e-6 * exact.abs().max(0.5),
+                "{name}({x}) = {y} on {}, expected {exact}",
+                device.name()
+            );
         }
     }
 }
@@ -102,11 +110,12 @@ fn not_a_number_stays_not_a_number() {
     let x = graph.input("x", &[3]);
     let outputs = [x.relu(), x.tanh(), x.exp(), x.sigmoid(), x.max_keep(&[0]), x.sum(), x.clamp(-1.0, 1.0)];
     let plan = Plan::compile(&graph, &outputs).unwrap();
-    let device = Device::cpu(1);
-    let x = device.tensor(&[f32::NAN, 1.0, f32::NEG_INFINITY], &[3]);
-    let results: Vec<Vec<f32>> = device.run(&plan, &[x]).iter().map(|t| device.read(t)).collect();
-    assert!(results.iter().all(|r| r[0].is_nan()), "{results:?}");
-    assert_eq!(results[0][1..], [1.0, 0.0], "relu");
+    for device in single_precision(1) {
+        let x = device.tensor(&[f32::NAN, 1.0, f32::NEG_INFINITY], &[3]);
+        let results: Vec<Vec<f32>> = device.run(&plan, &[x]).iter().map(|t| device.read(t)).collect();
+        assert!(results.iter().all(|r| r[0].is_nan()), "{}: {results:?}", device.name());
+        assert_eq!(results[0][1..], [1.0, 0.0], "relu");
+    }
 }
 
 /// A diverged network must not bring the process down.
@@ -115,10 +124,10 @@ fn max_pooling_of_what_has_no_maximum() {
     let graph = Graph::new();
     let y = graph.input("x", &[1, 1, 2, 2]).max_pool2d(2, 2, 0);
     let plan = Plan::compile(&graph, &[y]).unwrap();
-    for (device, value) in [Device::cpu(1), Device::cpu_f64()]
+    for (device, value) in single_precision(1)
         .into_iter()
-        .zip([f32::NAN, f32::NEG_INFINITY])
-        .chain([(Device::cpu(1), f32::NEG_INFINITY)])
+        .chain([Device::cpu_f64()])
+        .flat_map(|device| [f32::NAN, f32::NEG_INFINITY].map(|value| (device.clone(), value)))
     {
         let got = device.read(&device.run(&plan, &[device.tensor(&[value; 4], &[1, 1, 2, 2])])[0])[0];
         assert!(got.to_bits() == value.to_bits() || got.is_nan() && value.is_nan(), "{got}");
@@ -196,7 +205,10 @@ fn split_rows_change_nothing() {
         let single = run(&Device::cpu(1));
         for (i, (got, expected)) in run(&Device::cpu_f64()).iter().zip(&expected).enumerate() {
             assert_close(got, &expected.data, 1e-12, &format!("output {i}, {rows} rows"));
-            assert_close(&single[i], &expected.data, 1e-5, &format!("output {i}, {rows} rows, f32"));
+            for device in single_precision(1) {
+                let what = format!("output {i}, {rows} rows, {}", device.name());
+                assert_close(&run(&device)[i], &expected.data, 1e-5, &what);
+            }
         }
         for threads in 2..=4 {
             assert!(run(&Device::cpu(threads)) == single, "{threads} threads, {rows} rows");
@@ -212,14 +224,15 @@ fn rows_are_picked_by_index() {
     let data: Vec<f32> = (0..20).map(|v| v as f32).collect();
     let actions: Vec<i32> = (0..10).map(|v| v % 2).collect();
     let index: Vec<usize> = (0..600).map(|v| v * 7 % 10).collect();
-    let device = Device::cpu(2);
-    let inputs =
-        [device.rows(&plan, 0, &data, Some(&index)), device.int_rows(&plan, 1, &actions, Some(&index))];
-    let results = device.run(&plan, &inputs);
     let doubled: Vec<f32> = index.iter().flat_map(|&i| [4.0 * i as f32, 4.0 * i as f32 + 2.0]).collect();
     let gathered: Vec<f32> = index.iter().map(|&i| (2 * i + i % 2) as f32).collect();
-    assert_eq!(device.read(&results[0]), doubled);
-    assert_eq!(device.read(&results[1]), gathered);
+    for device in single_precision(2) {
+        let inputs =
+            [device.rows(&plan, 0, &data, Some(&index)), device.int_rows(&plan, 1, &actions, Some(&index))];
+        let results = device.run(&plan, &inputs);
+        assert_eq!(device.read(&results[0]), doubled);
+        assert_eq!(device.read(&results[1]), gathered);
+    }
 }
 
 /// Constants, inputs, unused inputs, one output twice, stopped gradients; split and not.
@@ -243,9 +256,11 @@ fn outputs_that_are_not_computed() {
             graph.full(1.0, &[rows, 2]),
             index.broadcast_to(&[2, rows]).permute(&[1, 0]).reshape(&[rows * 2]),
         ];
-        for (first, last) in [(0, 10), (2, 3), (4, 5), (0, 1), (6, 7), (2, 8), (8, 9), (9, 10), (0, 0)] {
+        let runs = [(0, 10), (2, 3), (4, 5), (0, 1), (6, 7), (2, 8), (8, 9), (9, 10), (0, 0)];
+        for (device, (first, last)) in
+            single_precision(3).iter().flat_map(|device| runs.map(|outputs| (device, outputs)))
+        {
             let plan = Plan::compile(&graph, &outputs[first..last]).unwrap();
-            let device = Device::cpu(3);
             let data: Vec<f32> = (0..rows * 2).map(|v| v as f32).collect();
             let indices: Vec<i32> = (0..rows as i32).collect();
             let inputs = [
@@ -270,7 +285,8 @@ fn outputs_that_are_not_computed() {
             ];
             let results = device.run(&plan, &inputs);
             for (result, i) in results.iter().zip(first..last) {
-                assert_eq!(device.read(result), expected[i], "output {i} of {first}..{last}, {rows} rows");
+                let what = format!("output {i} of {first}..{last}, {rows} rows, {}", device.name());
+                assert_eq!(device.read(result), expected[i], "{what}");
                 assert_eq!(result.shape(), outputs[i].shape());
             }
         }
@@ -283,11 +299,12 @@ fn rows_in_another_axis() {
     let graph = Graph::new();
     let x = graph.rows("x", &[600, 2]);
     let plan = Plan::compile(&graph, &[x.transpose() * 2.0]).unwrap();
-    let device = Device::cpu(2);
     let data: Vec<f32> = (0..1200).map(|v| v as f32).collect();
-    let result = device.read(&device.run(&plan, &[device.rows(&plan, 0, &data, None)])[0]);
     let expected: Vec<f32> = (0..2).flat_map(|j| (0..600).map(move |i| 2.0 * (2 * i + j) as f32)).collect();
-    assert_eq!(result, expected);
+    for device in single_precision(2) {
+        let result = device.read(&device.run(&plan, &[device.rows(&plan, 0, &data, None)])[0]);
+        assert_eq!(result, expected, "{}", device.name());
+    }
 }
 
 /// Sums of views that are not laid out as their shape says.
@@ -303,7 +320,7 @@ fn sums_of_views() {
         x.broadcast_to(&[3, 2, 4]).permute(&[2, 0, 1]).slice(0, 0, 2).sum_axes(&[0, 2]),
     ];
     let plan = Plan::compile(&graph, &outputs).unwrap();
-    for device in [Device::cpu(1), Device::cpu_f64()] {
+    for device in single_precision(1).into_iter().chain([Device::cpu_f64()]) {
         let x: Vec<f32> = (0..8).map(|v| v as f32).collect();
         let inputs = [device.tensor(&x, &[2, 4]), device.tensor(&x[..4], &[4, 1])];
         let results: Vec<Vec<f32>> = device.run(&plan, &inputs).iter().map(|t| device.read(t)).collect();
@@ -334,7 +351,7 @@ fn empty_and_single_dimensions() {
     ];
     graph.check().unwrap();
     let plan = Plan::compile(&graph, &outputs).unwrap();
-    for device in [Device::cpu(1), Device::cpu_f64()] {
+    for device in single_precision(1).into_iter().chain([Device::cpu_f64()]) {
         let inputs = [
             device.rows(&plan, 0, &[], None),
             device.tensor(&[5.0], &[1, 1, 1]),
@@ -393,7 +410,8 @@ fn windows_and_indices() {
             ax.gather(1, &at).scatter(1, &at, 3),
         ];
         let plan = Plan::compile(&graph, &outputs).unwrap();
-        for (device, tolerance) in [(Device::cpu(1), 1e-5), (Device::cpu_f64(), 1e-12)] {
+        let single = single_precision(1).into_iter().map(|device| (device, 1e-5));
+        for (device, tolerance) in single.chain([(Device::cpu_f64(), 1e-12)]) {
             let inputs = [
                 device.tensor_f64(&ax.data, &x),
                 device.tensor_f64(&aw.data, &w),

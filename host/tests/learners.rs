@@ -2,7 +2,7 @@
 mod common;
 
 use common::meta::Meta;
-use common::{assert_close, random, uniform};
+use common::{assert_close, random, single_precision, uniform};
 use potstill::execute::{Device, Plan};
 use potstill::graph::Graph;
 use potstill_plugin_api::Space;
@@ -57,13 +57,15 @@ fn check(meta: &Meta) {
         let idle = moved.is_some_and(|i| !matters(meta, i));
         assert!(idle || scale > 1e-3 + 1e-5, "{what} does not matter");
     }
-    let single = Device::cpu(2);
-    let got = meta.run(&single, &meta.values);
-    for (i, name) in meta.trained.names.iter().enumerate() {
-        // Relative to the largest element.
-        let largest = at.gradient[i].iter().fold(1e-6f64, |m, g| m.max(g.abs()));
-        let scaled = |g: &[f64]| g.iter().map(|g| g / largest).collect::<Vec<_>>();
-        assert_close(&scaled(&got.gradient[i]), &scaled(&at.gradient[i]), 1e-3, name);
+    for device in single_precision(2) {
+        let got = meta.run(&device, &meta.values);
+        for (i, name) in meta.trained.names.iter().enumerate() {
+            // Relative to the largest element.
+            let largest = at.gradient[i].iter().fold(1e-6f64, |m, g| m.max(g.abs()));
+            let scaled = |g: &[f64]| g.iter().map(|g| g / largest).collect::<Vec<_>>();
+            let what = format!("{name} on {}", device.name());
+            assert_close(&scaled(&got.gradient[i]), &scaled(&at.gradient[i]), 1e-3, &what);
+        }
     }
 }
 

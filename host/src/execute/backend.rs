@@ -2,7 +2,7 @@
 use burn_backend::ops::ConvOptions;
 use burn_backend::tensor::{BoolTensor, Device, FloatTensor, IntTensor};
 use burn_backend::{
-    Backend, FloatDType, Scalar, Shape, Slice, TensorData, TensorMetadata, get_device_settings,
+    Backend, FloatDType, IntDType, Scalar, Shape, Slice, TensorData, TensorMetadata, get_device_settings,
 };
 
 use super::kernel::{Function, Kernel, Operand};
@@ -37,9 +37,24 @@ pub(super) trait Execute: Backend {
         fused_in_primitives::<Self>(kernel, shape, inputs, context)
     }
 
+    /// The same numbers in another shape.
+    fn reshape(tensor: FloatTensor<Self>, shape: Shape) -> FloatTensor<Self> {
+        Self::float_reshape(tensor, shape)
+    }
+
+    /// As [`Self::reshape`], of indices.
+    fn reshape_int(tensor: IntTensor<Self>, shape: Shape) -> IntTensor<Self> {
+        Self::int_reshape(tensor, shape)
+    }
+
     /// Sums along `axis`, which stays with length 1.
     fn sum(tensor: FloatTensor<Self>, axis: usize) -> FloatTensor<Self> {
         Self::float_sum_dim(tensor, axis)
+    }
+
+    /// The largest along `axis`, which stays with length 1.
+    fn max(tensor: FloatTensor<Self>, axis: usize) -> FloatTensor<Self> {
+        Self::float_max_dim(tensor, axis)
     }
 
     /// Matrix product over the last two axes; the axes before are equal.
@@ -47,9 +62,6 @@ pub(super) trait Execute: Backend {
         Self::float_matmul(a, b)
     }
 }
-
-#[cfg(feature = "cuda")]
-impl Execute for burn_cuda::Cuda {}
 
 /// Backends have no rank 0: a scalar is stored as one element of rank 1.
 pub(super) fn physical(shape: &[usize]) -> Shape {
@@ -63,6 +75,10 @@ pub(super) fn fused_in_primitives<B: Backend>(
     context: &Context<B>,
 ) -> Vec<FloatTensor<B>> {
     let target = physical(shape);
+    if shape.contains(&0) {
+        let empty = |_| B::float_empty(target.clone(), &context.device, context.dtype);
+        return (0..kernel.outputs).map(empty).collect();
+    }
     let mut results: Vec<FloatTensor<B>> = Vec::with_capacity(kernel.instructions.len());
     let mut outputs = vec![];
     for instruction in &kernel.instructions {
@@ -149,16 +165,32 @@ pub(super) fn primitive<B: Execute>(
     inputs: &[&Value<B>],
     context: &Context<B>,
 ) -> Value<B> {
+    // Devices refuse to start on nothing; sums of nothing, and what is made of them, are 0.
+    if shape.contains(&0) {
+        let of_indices = match op {
+            Op::Broadcast | Op::Reshape | Op::Permute(_) => matches!(inputs[0], Value::Int(_)),
+            _ => matches!(op, Op::MaxPool2dIndex(_)),
+        };
+        let shape = physical(shape);
+        return match of_indices {
+            true => Value::Int(B::int_empty(shape, &context.device, IntDType::I32)),
+            false => Value::Float(B::float_empty(shape, &context.device, context.dtype)),
+        };
+    }
+    // Some of burn's backward passes want the forward operand for its shape only.
+    let zeros = |shape: &[usize]| B::float_zeros(physical(shape), &context.device, context.dtype);
     let float = |i: usize| match inputs[i] {
         Value::Float(t) => t.clone(),
         Value::Int(t) => B::int_into_float(t.clone(), context.dtype),
     };
+    let empty = |value: &Value<B>| matches!(value, Value::Float(t) if t.shape().num_elements() == 0);
+    if !matches!(op, Op::Concat { .. }) && empty(inputs[0]) {
+        return Value::Float(zeros(shape));
+    }
     let int = |i: usize| match inputs[i] {
         Value::Int(t) => t.clone(),
         Value::Float(_) => unreachable!("indices are checked when the graph is built"),
     };
-    // Some of burn's backward passes want the forward operand for its shape only.
-    let zeros = |shape: &[usize]| B::float_zeros(physical(shape), &context.device, context.dtype);
     let convolution = |w: &Window| ConvOptions::new(w.stride, w.padding, [1, 1], 1);
     Value::Float(match op {
         Op::Input(_) | Op::Constant(_) | Op::Values(_) | Op::StopGradient | Op::Variable(_) => {
@@ -175,8 +207,8 @@ pub(super) fn primitive<B: Execute>(
             Value::Float(t) => expand::<B>(t.clone(), &physical(shape)),
         },
         Op::Reshape => match inputs[0] {
-            Value::Int(t) => return Value::Int(B::int_reshape(t.clone(), physical(shape))),
-            Value::Float(t) => B::float_reshape(t.clone(), physical(shape)),
+            Value::Int(t) => return Value::Int(B::reshape_int(t.clone(), physical(shape))),
+            Value::Float(t) => B::reshape(t.clone(), physical(shape)),
         },
         Op::Permute(axes) => match inputs[0] {
             Value::Int(t) => return Value::Int(B::int_permute(t.clone(), axes)),
@@ -210,10 +242,12 @@ pub(super) fn primitive<B: Execute>(
             }
             B::float_cat(parts, *axis)
         }
-        Op::Concat { axis } => B::float_cat((0..inputs.len()).map(float).collect(), *axis),
+        Op::Concat { axis } => {
+            B::float_cat((0..inputs.len()).map(float).filter(|t| t.shape()[*axis] > 0).collect(), *axis)
+        }
         Op::Reduce { reduction, axes } => axes.iter().fold(float(0), |t, &axis| match reduction {
             Reduction::Sum => B::sum(t, axis),
-            Reduction::Max => B::float_max_dim(t, axis),
+            Reduction::Max => B::max(t, axis),
         }),
         Op::MatMul => B::matmul(float(0), float(1)),
         Op::Conv2d(w) => B::conv2d(float(0), float(1), None, convolution(w)),
@@ -234,7 +268,7 @@ pub(super) fn primitive<B: Execute>(
             let (&classes, rest) = shape.split_last().expect("a one-hot tensor has a last axis");
             let mut column = rest.to_vec();
             column.push(1);
-            let index = B::int_reshape(int(0), physical(&column));
+            let index = B::reshape_int(int(0), physical(&column));
             let ones = B::float_ones(physical(&column), &context.device, context.dtype);
             let mut full = column.clone();
             full[rest.len()] = classes;

@@ -1,64 +1,88 @@
-//! Looks for what CUDA needs before burn-cuda does: there, a missing driver is a panic in another thread.
-use std::ffi::{c_int, c_uint};
-use std::path::Path;
+//! What burn's primitives do otherwise on GPUs than plans mean it.
+use burn_backend::ops::{FloatTensorOps, IntTensorOps};
+use burn_backend::{Shape, TensorMetadata};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::kernel::matmul::init_matmul_output;
+use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cuda::Cuda;
+use cubecl::calculate_cube_count_elemwise;
+use cubecl::cuda::CudaRuntime;
+use cubecl::prelude::*;
+use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems};
+use cubek::matmul::launch::{Strategy, launch_ref};
+use cubek::std::InputBinding;
 
-use libloading::{Library, Symbol};
+use super::backend::Execute;
 
-use crate::error::{Error, Result};
+type Tensor = CubeTensor<CudaRuntime>;
 
-const DRIVER: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
-const COMPILER: [&str; 4] = ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"];
-
-/// Checks driver, device number `index`, the run-time compiler and its headers.
-///
-/// # Errors
-/// Says which is missing, and what provides it.
-pub(super) fn probe(index: usize) -> Result<()> {
-    let missing = |what: String| Error::Device { device: format!("cuda:{index}"), what };
-    let driver = open(&DRIVER).ok_or_else(|| {
-        missing(
-            "no NVIDIA driver (libcuda.so.1) on this machine; install the driver, or use --device cpu".into(),
-        )
-    })?;
-    let count = devices(&driver).map_err(missing)?;
-    if index >= count {
-        return Err(missing(format!("this machine has {count} CUDA device(s), numbered from 0")));
+impl Execute for Cuda {
+    /// burn-std 0.21 (`split_strides`) mistakes the strides of a view with axes of length 1: reshaped are copies.
+    fn reshape(tensor: Tensor, shape: Shape) -> Tensor {
+        Self::float_reshape(into_contiguous(tensor), shape)
     }
-    if open(&COMPILER).is_none() {
-        return Err(missing(
-            "the CUDA run-time compiler (libnvrtc.so) is missing; install the CUDA toolkit's nvrtc, or put \
-             the folder that has it in LD_LIBRARY_PATH"
-                .into(),
-        ));
+
+    fn reshape_int(tensor: Tensor, shape: Shape) -> Tensor {
+        Self::int_reshape(into_contiguous(tensor), shape)
     }
-    let root = std::env::var("CUDA_PATH").unwrap_or_else(|_| "/usr/local/cuda".into());
-    if !Path::new(&root).join("include").is_dir() {
-        return Err(missing(format!(
-            "CUDA's headers are not in {root}/include; set CUDA_PATH to the toolkit's folder"
-        )));
+
+    /// burn's maximum passes over what is not a number.
+    fn max(tensor: Tensor, axis: usize) -> Tensor {
+        let mut shape = tensor.shape();
+        shape[axis] = 1;
+        let elements = shape.num_elements();
+        let output = empty_device_dtype(tensor.client.clone(), tensor.device.clone(), shape, tensor.dtype);
+        let client = &output.client;
+        let threads = CubeDim::new(client, elements);
+        let blocks = calculate_cube_count_elemwise(client, elements, threads);
+        let [input, target] = [tensor, output.clone()].map(CubeTensor::into_tensor_arg);
+        largest::launch(client, blocks, threads, input, target, axis, output.shape().rank());
+        output
     }
-    Ok(())
+
+    /// Without tensor cores: burn's own choice rounds single precision to TF32, with ten bits of mantissa, and a
+    /// meta-gradient is made of differences of such products.
+    fn matmul(a: Tensor, b: Tensor) -> Tensor {
+        let out = init_matmul_output(&a, &b, a.dtype);
+        let dtype = a.dtype.into();
+        let mut elements =
+            MatmulElems::from_globals(&MatmulGlobalElems { lhs: dtype, rhs: dtype, out: dtype });
+        let [left, right] = [a, b].map(|t| InputBinding::new(t.binding(), dtype));
+        let unit = Strategy::SimpleUnit(Default::default());
+        let launched = launch_ref(&unit, &out.client, left, right, out.clone().binding(), &mut elements);
+        launched.expect("a product without tensor cores, which every device computes");
+        out
+    }
 }
 
-fn open(names: &[&str]) -> Option<Library> {
-    // SAFETY: NVIDIA's libraries have no initialisers that break a process.
-    names.iter().find_map(|name| unsafe { Library::new(name) }.ok())
-}
-
-fn devices(driver: &Library) -> Result<usize, String> {
-    let call = |name: &str, code: c_int| match code {
-        0 => Ok(()),
-        code => Err(format!("{name} failed with CUDA error {code}: is a GPU there, and the driver loaded?")),
-    };
-    // SAFETY: the signatures are those of CUDA's driver API.
-    unsafe {
-        let init: Symbol<'_, unsafe extern "C" fn(c_uint) -> c_int> =
-            driver.get(b"cuInit\0").map_err(|e| e.to_string())?;
-        call("cuInit", init(0))?;
-        let count: Symbol<'_, unsafe extern "C" fn(*mut c_int) -> c_int> =
-            driver.get(b"cuDeviceGetCount\0").map_err(|e| e.to_string())?;
-        let mut number = 0;
-        call("cuDeviceGetCount", count(&raw mut number))?;
-        Ok(usize::try_from(number).unwrap_or(0))
+/// One thread an element of the output. What is not a number is larger than any number.
+#[cube(launch)]
+fn largest(
+    input: &cubecl::prelude::Tensor<f32>,
+    output: &mut cubecl::prelude::Tensor<f32>,
+    #[comptime] axis: usize,
+    #[comptime] rank: usize,
+) {
+    if ABSOLUTE_POS >= output.len() {
+        terminate!();
     }
+    let mut rest = ABSOLUTE_POS;
+    let mut from = 0usize;
+    let mut to = 0usize;
+    #[unroll]
+    for i in 0..rank {
+        let d = comptime![rank - 1 - i];
+        let at = rest % output.shape(d);
+        rest /= output.shape(d);
+        from += at * input.stride(d);
+        to += at * output.stride(d);
+    }
+    let mut largest = input[from];
+    for _ in 1..input.shape(axis) {
+        from += input.stride(axis);
+        let value = input[from];
+        largest = select(value.is_nan(), value, select(value > largest, value, largest));
+    }
+    output[to] = largest;
 }

@@ -107,7 +107,7 @@ impl Device {
 
     #[cfg(feature = "cuda")]
     fn cuda(index: usize) -> Result<Self> {
-        super::cuda::probe(index)?;
+        super::probe::probe(index)?;
         let context = Context { device: burn_cuda::CudaDevice::new(index), dtype: FloatDType::F32 };
         Ok(Device(Inner::Cuda { context, index }))
     }
@@ -118,6 +118,15 @@ impl Device {
             Inner::Cpu { .. } => "cpu".into(),
             #[cfg(feature = "cuda")]
             Inner::Cuda { index, .. } => format!("cuda:{index}"),
+        }
+    }
+
+    /// In how many parts the rows of `plan` are kept: a GPU has threads enough for all of them at once.
+    fn shards(&self, plan: &Plan) -> usize {
+        match &self.0 {
+            Inner::Cpu { .. } => plan.shards,
+            #[cfg(feature = "cuda")]
+            Inner::Cuda { .. } => 1,
         }
     }
 
@@ -152,9 +161,9 @@ impl Device {
     ) -> Tensor {
         let info = &plan.inputs[input];
         let width: usize = info.shape[1..].iter().product();
-        let shards = if info.split { plan.shards } else { 1 };
+        let shards = if info.split { self.shards(plan) } else { 1 };
         let parts = (0..shards).map(|s| {
-            let range = if info.split { plan.shard(s) } else { 0..info.shape[0] };
+            let range = if info.split { plan.shard(s, shards) } else { 0..info.shape[0] };
             let mut shape = info.shape.clone();
             shape[0] = range.len();
             let rows = match index {
@@ -227,7 +236,7 @@ impl Device {
         let wrap = |i: usize, parts: Parts| Tensor { parts, shape: plan.output_shapes[i].clone() };
         for (info, tensor) in plan.inputs.iter().zip(inputs) {
             assert_eq!(info.shape, tensor.shape, "input `{}`", info.name);
-            let parts = if info.split { plan.shards } else { 1 };
+            let parts = if info.split { self.shards(plan) } else { 1 };
             assert!(
                 info.slot.is_none() || tensor.parts.len() == parts,
                 "input `{}` is not split into {parts} (see `Device::rows`)",
@@ -244,7 +253,7 @@ impl Device {
                         Parts::Cuda(_) => panic!("a tensor of another device"),
                     })
                     .collect();
-                let outputs = run::<Flex>(plan, &parts, context, &|tables, work| {
+                let outputs = run::<Flex>(plan, self.shards(plan), &parts, context, &|tables, work| {
                     in_parallel(pool.as_deref(), tables, work);
                 });
                 outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Parts::Cpu(p))).collect()
@@ -258,9 +267,10 @@ impl Device {
                         Parts::Cpu(_) => panic!("a tensor of another device"),
                     })
                     .collect();
-                let outputs = run::<burn_cuda::Cuda>(plan, &parts, context, &|tables, work| {
-                    in_parallel(None, tables, work);
-                });
+                let outputs =
+                    run::<burn_cuda::Cuda>(plan, self.shards(plan), &parts, context, &|tables, work| {
+                        in_parallel(None, tables, work);
+                    });
                 outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Parts::Cuda(p))).collect()
             }
         }

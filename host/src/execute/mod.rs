@@ -9,6 +9,7 @@
 //! - `kernel`: a chain of elementwise operations as one small program.
 //! - `simd`: runs such a program over cache-sized tiles of CPU memory.
 //! - `backend`: every operation of the graph in burn's primitives.
+//! - `flex`, `cuda`: what is done otherwise than by burn on the CPU and on GPUs.
 //! - `run`: walks the plan.
 //! - `pool`: the threads.
 //! - `device`: `--device`, tensors.
@@ -21,6 +22,8 @@ mod flex;
 mod kernel;
 mod plan;
 mod pool;
+#[cfg(feature = "cuda")]
+mod probe;
 mod run;
 mod shard;
 mod simd;

@@ -83,6 +83,9 @@ const MAX_ELEMENTS: usize = 1 << 33;
 /// Rows of one shard: a 64-wide hidden layer of a shard fits a core's second-level cache.
 const SHARD_ROWS: usize = 256;
 
+/// Numbers of a shard's rows: a batch of pictures has work for more threads than its rows suggest.
+const SHARD_NUMBERS: usize = 1 << 20;
+
 /// A node as planned: aliases resolved, broadcasts split where a consumer needs them so.
 struct Planned {
     node: Node,
@@ -117,7 +120,7 @@ impl Plan {
         }
         graph.check()?;
         let rows = batch_rows(graph);
-        let shards = rows.div_ceil(SHARD_ROWS).max(1);
+        let shards = rows.div_ceil(shard_rows(graph)).max(1);
         let planned = if shards > 1 { plan_nodes(graph, outputs, rows, true) } else { None };
         let (shards, (nodes, output_nodes)) = match planned {
             Some(planned) => (shards, planned),
@@ -146,9 +149,9 @@ impl Plan {
         self.len() == 0
     }
 
-    /// Row ranges of the shards: fixed by the batch, whatever the number of threads.
-    pub(super) fn shard(&self, index: usize) -> std::ops::Range<usize> {
-        self.rows * index / self.shards..self.rows * (index + 1) / self.shards
+    /// The rows of shard `index` of `shards`: fixed by the batch, whatever the number of threads.
+    pub(super) fn shard(&self, index: usize, shards: usize) -> std::ops::Range<usize> {
+        self.rows * index / shards..self.rows * (index + 1) / shards
     }
 }
 
@@ -192,6 +195,17 @@ fn batch_rows(graph: &Graph) -> usize {
         .map(|i| store.nodes[i.node].shape.first().copied().unwrap_or(1));
     let first = rows.next().unwrap_or(1);
     if rows.all(|r| r == first) { first } else { 1 }
+}
+
+/// How many rows a shard has, at most.
+fn shard_rows(graph: &Graph) -> usize {
+    let store = graph.0.borrow();
+    let widths = store
+        .inputs
+        .iter()
+        .filter(|i| i.rows)
+        .map(|i| store.nodes[i.node].shape.iter().skip(1).product::<usize>());
+    (SHARD_NUMBERS / widths.max().unwrap_or(1).max(1)).clamp(1, SHARD_ROWS)
 }
 
 /// Resolves aliases, decides what is split, and numbers the levels. `None` when rows cannot be split.

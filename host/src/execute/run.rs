@@ -8,22 +8,23 @@ type Table<B> = Vec<Option<Value<B>>>;
 /// Runs a function for each shard's table.
 type Parallel<'a, B> = dyn Fn(&mut [Table<B>], &(dyn Fn(usize, &mut Table<B>) + Sync)) + Sync + 'a;
 
-/// Runs `plan` on `inputs` (one part for a whole input, one for each shard otherwise; in the order of the
-/// graph's inputs) and gives the outputs' parts.
+/// Runs `plan` with its rows in `shards` on `inputs` (one part for a whole input, one for each shard otherwise; in
+/// the order of the graph's inputs) and gives the outputs' parts.
 pub(super) fn run<B: Execute>(
     plan: &Plan,
+    shards: usize,
     inputs: &[&[Value<B>]],
     context: &Context<B>,
     parallel: &Parallel<'_, B>,
 ) -> Vec<Vec<Value<B>>> {
     let mut whole: Table<B> = vec![None; plan.slots];
     let split = plan.inputs.iter().any(|i| i.split);
-    let mut shards: Vec<Table<B>> =
-        (0..if split { plan.shards } else { 0 }).map(|_| vec![None; plan.slots]).collect();
+    let mut tables: Vec<Table<B>> =
+        (0..if split { shards } else { 0 }).map(|_| vec![None; plan.slots]).collect();
     for (input, parts) in plan.inputs.iter().zip(inputs) {
         let Some(slot) = input.slot else { continue };
         if input.split {
-            for (table, part) in shards.iter_mut().zip(*parts) {
+            for (table, part) in tables.iter_mut().zip(*parts) {
                 table[slot] = Some(part.clone());
             }
         } else {
@@ -42,19 +43,19 @@ pub(super) fn run<B: Execute>(
         }
         let shared = &whole;
         let work = |index: usize, table: &mut Table<B>| {
-            let rows = plan.shard(index).len();
+            let rows = plan.shard(index, shards).len();
             for step in &stage.split {
                 execute(step, Some(rows), plan, table, shared, context);
             }
         };
         if stage.heavy {
-            parallel(&mut shards, &work);
+            parallel(&mut tables, &work);
         } else {
-            shards.iter_mut().enumerate().for_each(|(index, table)| work(index, table));
+            tables.iter_mut().enumerate().for_each(|(index, table)| work(index, table));
         }
         for &(slot, reduction) in &stage.combine {
             // In the order of the shards: the sum does not depend on which thread was first.
-            let parts = shards.iter_mut().filter_map(|t| match t[slot].take() {
+            let parts = tables.iter_mut().filter_map(|t| match t[slot].take() {
                 Some(Value::Float(t)) => Some(t),
                 _ => None,
             });
@@ -65,7 +66,7 @@ pub(super) fn run<B: Execute>(
     plan.outputs
         .iter()
         .map(|&(slot, split)| match split {
-            true => shards.iter().filter_map(|t| t[slot].clone()).collect(),
+            true => tables.iter().filter_map(|t| t[slot].clone()).collect(),
             false => whole[slot].clone().into_iter().collect(),
         })
         .collect()

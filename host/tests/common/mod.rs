@@ -12,6 +12,11 @@ use potstill::plugin::Registry;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+/// The devices that compute in single precision: the CPU, and a GPU where the build has CUDA and the machine has one.
+pub fn single_precision(threads: usize) -> Vec<Device> {
+    [Device::cpu(threads)].into_iter().chain(Device::named("cuda", 1)).collect()
+}
+
 /// The program's own plugins.
 pub fn registry() -> Registry {
     Registry::of(&[], &[]).unwrap()
