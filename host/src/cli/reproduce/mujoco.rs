@@ -2,6 +2,7 @@
 use std::ops::Range;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use potstill_plugin_api::{OptionValue, Space};
 
 use super::{Runs, median_and_worst, scores, seeds, unless_stopped};
@@ -45,7 +46,7 @@ pub(in crate::cli) struct Size {
 /// What each part of the recipe does: one is changed, the others stay
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  potstill reproduce mujoco-ablation --dir runs/ablation --seeds 1 --only hopper"
+    after_help = "Example:\n  potstill reproduce mujoco-ablation --dir runs/ablation --seeds 1 --only hopper --rows recipe,learners-1"
 )]
 pub(in crate::cli) struct Ablation {
     #[command(flatten)]
@@ -56,6 +57,9 @@ pub(in crate::cli) struct Ablation {
     /// Some of the environments
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "hopper,half-cheetah")]
     only: Vec<String>,
+    /// Some of the rows
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = PossibleValuesParser::new(CHANGES.map(|c| c.0)))]
+    rows: Vec<String>,
     /// Meta-epochs of each distillation
     #[arg(long, default_value_t = 300)]
     meta_epochs: u64,
@@ -248,7 +252,7 @@ impl Size {
 /// A change of a recipe: the name of its runs, what it is, and how it is made.
 type Change = (&'static str, &'static str, fn(&mut DistillConfig));
 
-const CHANGES: [Change; 18] = [
+const CHANGES: [Change; 19] = [
     ("recipe", "the recipe", |_| ()),
     ("gamma-0.97", "discount 0.97", |c| c.ppo.gamma = 0.97),
     ("gamma-0.99", "discount 0.99", |c| c.ppo.gamma = 0.99),
@@ -279,6 +283,7 @@ const CHANGES: [Change; 18] = [
         entropy(c, 0.0, false);
         c.objective.options.insert("normalize-advantages".into(), OptionValue::Boolean(false));
     }),
+    ("observe-all", "learners see the whole observation", |c| c.environment.observe = None),
     ("norm-5", "gradient's norm at most 5", |c| c.optimiser.max_grad_norm = 5.0),
 ];
 
@@ -302,7 +307,8 @@ impl Ablation {
         say("| | | sampled | greedy |\n|---|---|---|---|")?;
         for task in tasks(&self.only)? {
             let recipe = task.config(task.recipe, 0)?;
-            for (name, what, change) in CHANGES {
+            let wanted = |name: &str| self.rows.is_empty() || self.rows.iter().any(|row| row == name);
+            for (name, what, change) in CHANGES.into_iter().filter(|(name, ..)| wanted(name)) {
                 let mut changed = recipe.clone();
                 change(&mut changed);
                 if name != "recipe" && changed == recipe {
