@@ -46,7 +46,7 @@ pub(in crate::cli) struct Size {
 /// What each part of the recipe does: one is changed, the others stay
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  potstill reproduce mujoco-ablation --dir runs/ablation --seeds 1 --only hopper --rows recipe,learners-1"
+    after_help = "Example:\n  potstill reproduce mujoco-ablation --dir runs --only hopper --rows norm-5"
 )]
 pub(in crate::cli) struct Ablation {
     #[command(flatten)]
@@ -65,7 +65,7 @@ pub(in crate::cli) struct Ablation {
     meta_epochs: u64,
 }
 
-/// What direct PPO is run with in every environment, but for the discount, which is the recipe's: a million steps.
+/// What direct PPO is run with in every environment, for a million steps; discount and what is observed are the recipe's.
 const DIRECT: &str = include_str!("../../../recipes/mujoco/direct.toml");
 
 /// An environment, what it is distilled with, and the paper's return of full distillation where it is known to us.
@@ -147,6 +147,7 @@ impl Table {
             let direct = scores(&seeds, |seed| {
                 let mut config = task.config(DIRECT, seed)?;
                 config.ppo.gamma = recipe.ppo.gamma;
+                config.environment.observe.clone_from(&recipe.environment.observe);
                 config.evaluation.clone_from(&recipe.evaluation);
                 self.runs.dataset(registry, &task.run("ppo", seed), directly(config, registry)?)
             })?;
