@@ -216,6 +216,15 @@ fn split_rows_change_nothing() {
     }
 }
 
+/// A batch of pictures has work for several threads.
+#[test]
+fn wide_rows_are_split_finer() {
+    let graph = Graph::new();
+    let y = graph.rows("x", &[256, 4, 84, 84]).relu();
+    let plan = Plan::compile(&graph, &[y]).unwrap();
+    assert!(plan.to_string().contains("256 rows in 7 shards"), "{plan}");
+}
+
 #[test]
 fn rows_are_picked_by_index() {
     let graph = Graph::new();
