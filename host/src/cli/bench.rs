@@ -32,7 +32,7 @@ pub(super) struct Bench {
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Repetitions
+    /// Repetitions, of the update of convolutional networks 5 at most
     #[arg(long, default_value_t = 20)]
     repetitions: usize,
     /// Print as JSON

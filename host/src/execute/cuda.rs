@@ -15,20 +15,20 @@ use cubek::std::InputBinding;
 
 use super::backend::Execute;
 
-type Tensor = CubeTensor<CudaRuntime>;
+type CudaTensor = CubeTensor<CudaRuntime>;
 
 impl Execute for Cuda {
-    /// burn-std 0.21 (`split_strides`) mistakes the strides of a view with axes of length 1: reshaped are copies.
-    fn reshape(tensor: Tensor, shape: Shape) -> Tensor {
+    /// burn-std 0.21 (`split_strides`) mistakes the strides of a view with axes of length 1: it is copied first.
+    fn reshape(tensor: CudaTensor, shape: Shape) -> CudaTensor {
         Self::float_reshape(into_contiguous(tensor), shape)
     }
 
-    fn reshape_int(tensor: Tensor, shape: Shape) -> Tensor {
+    fn reshape_int(tensor: CudaTensor, shape: Shape) -> CudaTensor {
         Self::int_reshape(into_contiguous(tensor), shape)
     }
 
     /// burn's maximum passes over what is not a number.
-    fn max(tensor: Tensor, axis: usize) -> Tensor {
+    fn max(tensor: CudaTensor, axis: usize) -> CudaTensor {
         let mut shape = tensor.shape();
         shape[axis] = 1;
         let elements = shape.num_elements();
@@ -43,7 +43,7 @@ impl Execute for Cuda {
 
     /// Without tensor cores: burn's own choice rounds single precision to TF32, with ten bits of mantissa, and a
     /// meta-gradient is made of differences of such products.
-    fn matmul(a: Tensor, b: Tensor) -> Tensor {
+    fn matmul(a: CudaTensor, b: CudaTensor) -> CudaTensor {
         let out = init_matmul_output(&a, &b, a.dtype);
         let dtype = a.dtype.into();
         let mut elements =
@@ -58,12 +58,7 @@ impl Execute for Cuda {
 
 /// One thread an element of the output. What is not a number is larger than any number.
 #[cube(launch)]
-fn largest(
-    input: &cubecl::prelude::Tensor<f32>,
-    output: &mut cubecl::prelude::Tensor<f32>,
-    #[comptime] axis: usize,
-    #[comptime] rank: usize,
-) {
+fn largest(input: &Tensor<f32>, output: &mut Tensor<f32>, #[comptime] axis: usize, #[comptime] rank: usize) {
     if ABSOLUTE_POS >= output.len() {
         terminate!();
     }

@@ -13,6 +13,7 @@
 //! - `run`: walks the plan.
 //! - `pool`: the threads.
 //! - `device`: `--device`, tensors.
+//! - `probe`: whether this machine has what CUDA needs.
 
 mod backend;
 #[cfg(feature = "cuda")]
