@@ -1,23 +1,18 @@
 //! Potstill distils a reinforcement-learning environment into a one-batch supervised dataset: any freshly
 //! initialised agent that takes one gradient step on it plays the environment well.
 //!
-//! - [`graph`]: the differentiable graph that learners and objectives describe themselves in.
-//! - [`execute`]: runs graphs on burn, on the CPU or CUDA.
-//! - [`engine`]: PPMO and k-shot evaluation.
+//! - [`engine`]: PPMO and k-shot evaluation, with its [`graph`] and what runs it ([`execute`]): a crate of its own.
 //! - [`plugin`]: environments, learners and objectives: how they are found, loaded and checked.
 //! - [`author`]: plugins started from templates, and built.
 //! - [`run`]: the files: configuration, run directory, checkpoints, datasets, agents, pictures.
-//! - [`distil`]: whole tasks.
+//! - [`distill`]: whole tasks.
 //! - [`cli`]: the command line.
 
 pub mod author;
 pub mod cli;
-pub mod distil;
-pub mod engine;
-pub mod error;
-pub mod execute;
-pub mod graph;
+pub mod distill;
 pub mod plugin;
 pub mod run;
 
-pub use error::{Error, Result};
+pub use potstill_engine as engine;
+pub use potstill_engine::{Error, Result, error, execute, graph};

@@ -176,9 +176,9 @@ fn convolutions_and_attention_on_split_rows() {
 
 #[test]
 fn optimisers_as_published() {
-    use potstill::engine::optimiser::{Adam, Optimiser};
-    let adam = Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 });
-    for optimiser in [adam, Optimiser::Sgd { momentum: 0.7 }] {
+    use potstill::engine::optimizer::{Adam, Optimizer};
+    let adam = Optimizer::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 });
+    for optimiser in [adam, Optimizer::Sgd { momentum: 0.7 }] {
         let graph = Graph::new();
         let [value, gradient, first, second] =
             ["value", "gradient", "first", "second"].map(|n| graph.input(n, &[4]));
@@ -225,7 +225,7 @@ fn optimisers_as_published() {
 
 #[test]
 fn clipping_by_the_joint_norm() {
-    use potstill::engine::optimiser::clip_by_norm;
+    use potstill::engine::optimizer::clip_by_norm;
     let (a, b) = (vec![3.0, 0.0, -4.0], vec![12.0]);
     for (limit, scale) in [(0.5, 0.5 / (13.0 + 1e-6)), (13.0, 13.0 / (13.0 + 1e-6)), (14.0, 1.0)] {
         let graph = Graph::new();

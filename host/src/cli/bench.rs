@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::options::threads;
 use super::{print_json, say};
-use crate::distil::Setup;
+use crate::distill::Setup;
 use crate::engine::policy::Policy;
 use crate::engine::ppmo::Ppmo;
 use crate::engine::programs::{Dimensions, SCALARS, Student, Trained, Update, UpdateRule, sample, update};

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::options::{pair, to_options};
 use super::{print_json, say, target};
-use crate::distil::Actor;
-use crate::engine::evaluate::Acting;
+use crate::distill::Actor;
+use crate::engine::policy::Acting;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 

@@ -8,7 +8,7 @@ use super::options::{LearnerArguments, pair, threads, to_options};
 use super::plugin::show_options;
 use super::watch::{STOP, Watcher, catch_interrupt};
 use super::{print_json, say, tell};
-use crate::distil::{Distillation, Outcome, Prepared, Setup, directly};
+use crate::distill::{Distillation, Outcome, Prepared, Setup, directly};
 use crate::error::Result;
 use crate::plugin::Registry;
 use crate::run::{

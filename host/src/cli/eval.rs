@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::options::{LearnerArguments, threads};
 use super::{print_json, say, target, watch};
-use crate::distil::Teacher;
-use crate::engine::evaluate::{Acting, Protocol, Score};
+use crate::distill::Teacher;
+use crate::engine::evaluate::{Protocol, Score};
+use crate::engine::policy::Acting;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 

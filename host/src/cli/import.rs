@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::options::{pair, to_options};
 use super::say;
-use crate::distil::Setup;
+use crate::distill::Setup;
 use crate::error::Result;
 use crate::plugin::Registry;
 use crate::run::{DistillConfig, ImportTarget, import_pytorch};

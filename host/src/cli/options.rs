@@ -1,7 +1,7 @@
 //! Options that several commands share.
 use clap::Args;
 
-use crate::distil::learners;
+use crate::distill::learners;
 use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;

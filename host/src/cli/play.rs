@@ -7,7 +7,7 @@ use clap::Args;
 use potstill_plugin_api::Frame;
 
 use super::{say, target};
-use crate::engine::evaluate::Acting;
+use crate::engine::policy::Acting;
 use crate::engine::policy::{Policy, clamp};
 use crate::engine::random::{Stream, stream};
 use crate::engine::rollout::as_f32;

@@ -5,7 +5,7 @@ use clap::Args;
 use super::distill::finish;
 use super::options::threads;
 use super::tell;
-use crate::distil::{Prepared, Setup};
+use crate::distill::{Prepared, Setup};
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::run::{RunDirectory, Versions};

@@ -1,7 +1,7 @@
 //! What a path on the command line stands for: a dataset, a run, an agent.
 use std::path::{Path, PathBuf};
 
-use crate::distil::{Agent, Teacher};
+use crate::distill::{Agent, Teacher};
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::run::{AgentFile, Dataset, RunDirectory};

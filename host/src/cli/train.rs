@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::options::LearnerArguments;
 use super::{print_json, say, target};
-use crate::distil::Teacher;
+use crate::distill::Teacher;
 use crate::error::Result;
 use crate::plugin::Registry;
 

@@ -2,8 +2,8 @@
 //! values, flags, final observations. What passes, the engine relies on.
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 
-use super::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use super::text::{LONGEST_MESSAGE, tame};
+use crate::engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::error::{Error, Result};
 
 /// N environments as a loader hands them over: nothing they say has been checked.

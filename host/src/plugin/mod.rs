@@ -3,7 +3,7 @@
 //! The engine knows roles, never loaders. Between the two stand these layers, each in its own files:
 //!
 //! ```text
-//! engine      environment.rs   trait Environments: what a role can do, in the engine's types
+//! engine                       the traits of the three roles
 //!    │        check.rs         Checked: every answer of every environment is checked here, once
 //!    │        declared.rs      the same for what learners and objectives say of themselves
 //!    │        trace.rs         the graph that learners and objectives write, every argument checked, once
@@ -22,7 +22,6 @@
 pub mod builtin;
 mod check;
 mod declared;
-pub mod environment;
 pub mod install;
 #[cfg(unix)]
 mod isolate;
@@ -37,7 +36,7 @@ mod trace;
 mod traced;
 mod wasm;
 
-pub use environment::{Actions, Environments, Observations, RenderMode, Transition};
+pub use crate::engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
 pub use limits::Limits;
 pub(crate) use registry::is_library;
 pub use registry::{Description, Entry, Loader, Registry};

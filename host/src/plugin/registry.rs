@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 use super::builtin::Builtin;
 use super::check::{Checked, Fault};
 use super::declared::check_objective;
-use super::environment::Environments;
 #[cfg(unix)]
 use super::isolate::{
     IsolatedEnvironments, IsolatedLearners, IsolatedLibrary, IsolatedObjective, IsolatedPlugin,
@@ -27,6 +26,7 @@ use super::wasm::{
     WasmObjective, hex,
 };
 use super::{Limits, install, setup, wasm};
+use crate::engine::environment::Environments;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
 use crate::error::{Error, IoContext, Result, did_you_mean};

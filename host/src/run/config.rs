@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::write_atomically;
 use super::entries::Entries;
 use super::learners::LearnerConfig;
-use crate::engine::optimiser::Schedule;
+use crate::engine::optimizer::Schedule;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 
 /// A plugin's options by name.

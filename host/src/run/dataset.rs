@@ -329,7 +329,8 @@ impl DatasetEnvironment {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::engine::evaluate::{Acting, Protocol};
+    use crate::engine::evaluate::Protocol;
+    use crate::engine::policy::Acting;
     use potstill_plugin_api::{Autoreset, Space};
     use proptest::prelude::*;
     use serde_json::json;

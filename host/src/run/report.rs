@@ -10,7 +10,7 @@ use super::date::Date;
 use super::directory::{RunDirectory, Versions};
 use super::metrics::{MetricsRecord, read_metrics};
 use super::plot::{dataset_svg, escape, learning_curve_svg};
-use crate::engine::evaluate::Acting;
+use crate::engine::policy::Acting;
 use crate::error::{IoContext, Result};
 
 const STYLE: &str = "\

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::atomic::Durability;
 use super::dataset::DatasetEnvironment;
 use super::tensor::{Container, RawTensor, Values, parse_raw, write_raw};
-use crate::engine::evaluate::Acting;
+use crate::engine::policy::Acting;
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::Observations;
 
@@ -103,16 +103,6 @@ impl Transitions {
             episodes.into_iter().take(count.max(1)).flat_map(|(rows, _)| rows).collect();
         rows.sort_unstable();
         rows
-    }
-
-    /// Observations of `rows`, as a learner gets them: `[rows, …observation]`.
-    pub fn observations_of(&self, rows: &[usize]) -> Vec<f32> {
-        let width = self.observations.len() / self.len().max(1);
-        let mut out = Vec::with_capacity(rows.len() * width);
-        for &row in rows {
-            self.observations.extend_f32_of(row * width..(row + 1) * width, &mut out);
-        }
-        out
     }
 
     /// Checks that the transitions were collected for the environment `spec`.
@@ -263,6 +253,7 @@ impl Transitions {
 mod tests {
     use super::super::dataset::tests::cartpole_spec;
     use super::*;
+    use crate::engine::offline::Data;
     use proptest::prelude::*;
 
     /// Episodes of these lengths; the reward is 1 a step.
@@ -324,7 +315,8 @@ mod tests {
         saved.save(&path).unwrap();
         let loaded = Transitions::load(&path).unwrap();
         assert_eq!(loaded, saved);
-        assert_eq!(loaded.observations_of(&[1]), [80.0 / 255.0, 100.0 / 255.0, 120.0 / 255.0, 140.0 / 255.0]);
+        let data = Data { observations: &loaded.observations, actions: &loaded.actions };
+        assert_eq!(data.observations_of(&[1]), [80.0 / 255.0, 100.0 / 255.0, 120.0 / 255.0, 140.0 / 255.0]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn collects_what_random_actions_and_agents_do() {
         "taught",
     ]);
     let agents = Transitions::load(place.path("transitions.safetensors")).unwrap();
-    assert_eq!(agents.info.acting, potstill::engine::evaluate::Acting::Greedy);
+    assert_eq!(agents.info.acting, potstill::engine::policy::Acting::Greedy);
     assert_eq!(agents.observations, Transitions::load(place.path("taught")).unwrap().observations);
 
     place.refused(

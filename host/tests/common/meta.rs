@@ -1,6 +1,6 @@
 //! One PPMO update, run with chosen numbers: its loss and its meta-gradient.
 use potstill::engine::objective::Objective;
-use potstill::engine::optimiser::{Adam, Optimiser};
+use potstill::engine::optimizer::{Adam, Optimizer};
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, Trained, Update, UpdateRule, saved_theta, update};
 use potstill::execute::{Device, Tensor as Numbers};
@@ -96,7 +96,7 @@ impl Meta {
         let trained = Trained::new(&student, &critic, &saved_theta(&*objective, &d));
         // With β₁ = 0 the first moment is the gradient, and with this norm nothing is clipped.
         let rule = UpdateRule {
-            optimiser: Optimiser::Adam(Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 }),
+            optimizer: Optimizer::Adam(Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 }),
             max_grad_norm: 1e30,
             joint_norm: false,
             value_coefficient: 1.0,

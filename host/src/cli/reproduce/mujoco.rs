@@ -7,9 +7,9 @@ use potstill_plugin_api::{OptionValue, Space};
 
 use super::{Runs, median_and_worst, scores, seeds, unless_stopped};
 use crate::cli::say;
-use crate::distil::{Setup, directly};
-use crate::engine::evaluate::{Acting, Faults, episodes};
-use crate::engine::policy::Policy;
+use crate::distill::{Setup, directly};
+use crate::engine::evaluate::{Faults, episodes};
+use crate::engine::policy::{Acting, Policy};
 use crate::engine::random::stream;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::Registry;

@@ -4,8 +4,8 @@ use potstill_plugin_api::{EnvironmentSpec, Frame, OptionValue, Space};
 use super::memory::{Layout, Memory, Part, RESET, STEP};
 use super::message::{Made, Picture, Request};
 use super::process::{IsolatedPlugin, Limit, Process};
+use crate::engine::environment::{Actions, Observations, RenderMode};
 use crate::plugin::check::{Failure, Fault, RawEnvironments, RawTransition};
-use crate::plugin::environment::{Actions, Observations, RenderMode};
 
 /// N environments in a process of their own.
 pub(crate) struct IsolatedEnvironments {

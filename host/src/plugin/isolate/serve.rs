@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::memory::{DONE, FAILED, Memory, Part, RESET};
 use super::message::{self, Description, Next, Picture, Reply, Request};
+use crate::engine::environment::RenderMode;
 use crate::plugin::check::{Failure, Fault, RawEnvironments};
-use crate::plugin::environment::RenderMode;
 use crate::plugin::native::{NativeEnvironments, NativeObjective, NativePlugin};
 use crate::plugin::trace::Ask;
 use crate::plugin::traced::{RawLearner, RawLearners, RawObjective};

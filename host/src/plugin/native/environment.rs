@@ -8,8 +8,8 @@ use potstill_plugin_api::abi::{
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, OptionValue, Space};
 
 use super::library::{Handle, NativePlugin, absent};
+use crate::engine::environment::{Actions, Observations, RenderMode};
 use crate::plugin::check::{Failure, Fault, RawEnvironments, RawTransition as Step};
-use crate::plugin::environment::{Actions, Observations, RenderMode};
 
 fn functions(plugin: &NativePlugin) -> Option<EnvironmentFunctions> {
     plugin.functions()

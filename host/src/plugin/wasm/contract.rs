@@ -2,7 +2,7 @@
 #![allow(missing_docs, unreachable_pub)]
 use potstill_plugin_api::{OptionKind, OptionSchema, OptionValue, Space};
 
-use crate::plugin::environment::Observations;
+use crate::engine::environment::Observations;
 
 wasmtime::component::bindgen!({ path: "../plugin-api/wit", world: "environment-plugin" });
 

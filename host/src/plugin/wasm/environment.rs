@@ -6,9 +6,9 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 use super::contract::{EnvironmentPlugin, EnvironmentPluginPre, role, setting, types};
 use super::program::{ANSWER_BYTES, Call, Instance, Program, World};
 use super::state::State;
+use crate::engine::environment::{Actions, Observations, RenderMode};
 use crate::error::Result;
 use crate::plugin::check::{Failure, RawEnvironments, RawTransition};
-use crate::plugin::environment::{Actions, Observations, RenderMode};
 
 /// The role's world.
 pub(crate) enum EnvironmentWorld {}

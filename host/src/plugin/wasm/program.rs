@@ -7,15 +7,10 @@ use wasmtime::{Store, Trap};
 
 use super::contract::types;
 use super::engine::{STACK_KIB, Sandbox};
-use super::state::{LogSink, State};
+use super::state::{LogSink, Refused, State};
 use crate::error::{Error, Result};
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
 use crate::plugin::{Limits, settings};
-
-/// A call of the host's that a plugin made wrongly, in words: the cause of the trap that follows.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Refused(pub(super) String);
 
 /// A role of the contract as wasmtime's bindings know it.
 pub(crate) trait World: Sized + 'static {

@@ -3,9 +3,13 @@ use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 
 use super::contract::{graph, log, network, types};
-use super::program::Refused;
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
 use crate::plugin::{Limits, trace};
+
+/// A call of the host that a plugin made wrongly, in words: the cause of the trap that follows.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(pub(super) String);
 
 /// How much a plugin's message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

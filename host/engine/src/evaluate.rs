@@ -2,35 +2,16 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::learner::LearnerDistribution;
-use super::normalize::{Moments, normalized};
-use super::objective::Objective;
-use super::policy::{Policy, clamp};
-use super::programs::{self, Dimensions, Student};
-use super::random::{derived, stream};
-use super::rollout::{Acts, as_f32, is_policy};
+use crate::environment::{Actions, Environments, Observations, Transition};
 use crate::error::{Error, Result};
 use crate::execute::{Device, Tensor};
-use crate::plugin::environment::{Actions, Environments, Observations, Transition};
-
-/// How actions are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Acting {
-    /// Drawn from the policy.
-    Sampled,
-    /// The most probable.
-    Greedy,
-}
-
-impl std::fmt::Display for Acting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Acting::Sampled => "sampled",
-            Acting::Greedy => "greedy",
-        })
-    }
-}
+use crate::learner::LearnerDistribution;
+use crate::normalize::{Moments, normalized};
+use crate::objective::Objective;
+use crate::policy::{Acting, Policy, clamp};
+use crate::programs::{self, Dimensions, Student};
+use crate::random::{Stream, derived, stream};
+use crate::rollout::{Acts, as_f32, is_policy};
 
 /// Who is scored, and on how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +132,7 @@ pub fn episodes(
     policy: Policy,
     acting: Acting,
     count: usize,
-    random: &mut super::random::Stream,
+    random: &mut Stream,
     watch: &mut impl Watch,
 ) -> Result<Vec<f32>> {
     let n = environments.len();

@@ -2,8 +2,8 @@
 mod common;
 
 use common::{Domain, Index, check_derivatives, random};
-use potstill::execute::{Device, Plan};
-use potstill::graph::{Graph, Tensor, grad};
+use potstill_engine::execute::{Device, Plan};
+use potstill_engine::graph::{Graph, Tensor, grad};
 use proptest::prelude::*;
 use rand::Rng;
 
@@ -286,8 +286,8 @@ fn grad_wants_inputs_or_variables() {
     let graph = Graph::new();
     let x = graph.input("x", &[]);
     let doubled = (&x * 2.0).variable();
-    let gradients = potstill::graph::grad(&(&doubled * 3.0), std::slice::from_ref(&doubled));
-    let again = potstill::graph::grad(&(&doubled * 3.0).square(), std::slice::from_ref(&x));
+    let gradients = potstill_engine::graph::grad(&(&doubled * 3.0), std::slice::from_ref(&doubled));
+    let again = potstill_engine::graph::grad(&(&doubled * 3.0).square(), std::slice::from_ref(&x));
     let plan = Plan::compile(&graph, &[gradients[0].clone(), again[0].clone()]).unwrap();
     let device = Device::cpu(1);
     let outputs = device.run(&plan, &[device.tensor(&[0.5], &[])]);
@@ -295,7 +295,7 @@ fn grad_wants_inputs_or_variables() {
     assert_eq!(device.read(&outputs[1]), [72.0 * 0.5]);
 
     let tripled = &x * 3.0;
-    potstill::graph::grad(&tripled.square(), std::slice::from_ref(&tripled));
+    potstill_engine::graph::grad(&tripled.square(), std::slice::from_ref(&tripled));
     let error = graph.check().unwrap_err().to_string();
     assert!(error.contains("`grad` expected inputs or variables") && error.contains("variable()"), "{error}");
 }

@@ -4,8 +4,8 @@ mod common;
 use common::array::Array;
 use common::program::{Kind, Program, Value};
 use common::{Index, assert_close, random, single_precision, uniform};
-use potstill::execute::{Device, Plan, Tensor as Numbers};
-use potstill::graph::{Graph, Tensor, grad};
+use potstill_engine::execute::{Device, Plan, Tensor as Numbers};
+use potstill_engine::graph::{Graph, Tensor, grad};
 use proptest::prelude::*;
 
 const ROWS: [usize; 8] = [1, 2, 7, 256, 257, 700, 1024, 2000];

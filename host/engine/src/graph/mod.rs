@@ -20,7 +20,7 @@ mod op;
 mod tensor;
 
 pub use build::{DType, Graph, GraphError, InputInfo, Node, NodeId};
-pub(crate) use build::{MAX_NODES, MAX_RANK};
+pub use build::{MAX_NODES, MAX_RANK};
 pub use differentiate::grad;
 pub use op::{Binary, Bits, Op, Reduction, Unary, Window};
 pub use tensor::Tensor;

@@ -88,7 +88,7 @@ impl Environments for Observed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distil::setup::{find_environment, make_environments};
+    use crate::distill::setup::{find_environment, make_environments};
     use crate::plugin::Registry;
     use crate::run::Options;
 

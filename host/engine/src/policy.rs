@@ -5,13 +5,32 @@ use std::f64::consts::PI;
 use potstill_plugin_api::{Init, Space};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 
-use super::evaluate::Acting;
-use super::learner::{Learner, Parameter};
-use super::random::Stream;
+use crate::environment::Actions;
 use crate::error::Result;
 use crate::graph::Tensor;
-use crate::plugin::environment::Actions;
+use crate::learner::{Learner, Parameter};
+use crate::random::Stream;
+
+/// How actions are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Acting {
+    /// Drawn from the policy.
+    Sampled,
+    /// The most probable.
+    Greedy,
+}
+
+impl std::fmt::Display for Acting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Acting::Sampled => "sampled",
+            Acting::Greedy => "greedy",
+        })
+    }
+}
 
 /// A family of distributions over actions, with the number of its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,8 +237,8 @@ impl Learner for Gaussian {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::stream;
     use super::*;
+    use crate::random::stream;
 
     #[test]
     fn gaussian_actions_have_their_moments_and_densities() {

@@ -1,12 +1,12 @@
 //! Random programs: traced as a graph and computed as plain arrays at once.
-use potstill::execute::{Device, Plan, Tensor as Numbers};
-use potstill::graph::{Graph, Tensor};
+use potstill_engine::execute::{Device, Plan, Tensor as Numbers};
+use potstill_engine::graph::{Graph, Tensor};
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use super::array::Array;
 use super::uniform;
-use potstill::engine::random::Stream;
+use potstill_engine::random::Stream;
 
 /// A value of a program: as the graph has it, and as it must come out.
 #[derive(Clone, Debug)]

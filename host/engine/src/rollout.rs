@@ -1,13 +1,12 @@
 //! Experience: a policy acting in N environments.
 use rand::Rng;
 
-use super::evaluate::Acting;
-use super::normalize::{Moments, Sums};
-use super::policy::{Chosen, Policy, clamp};
-use super::random::Stream;
+use crate::environment::{Actions, Environments, Observations};
 use crate::error::{Error, Result};
 use crate::execute::{Device, Plan, Tensor};
-use crate::plugin::environment::{Actions, Environments, Observations};
+use crate::normalize::{Moments, Sums};
+use crate::policy::{Acting, Chosen, Policy, clamp};
+use crate::random::Stream;
 
 /// `steps × environments` transitions, row-major, and the episodes that ended among them.
 #[derive(Debug, Default)]
@@ -46,7 +45,7 @@ pub struct Rollout {
 pub struct Acts<'a> {
     /// Where it runs.
     pub device: &'a Device,
-    /// [`super::programs::act`], for as many rows as there are environments.
+    /// [`crate::programs::act`], for as many rows as there are environments.
     pub plan: &'a Plan,
     /// The learner's parameters.
     pub parameters: &'a [Tensor],

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::Setup;
 use super::teach::{Teacher, of_moments};
-use crate::engine::evaluate::{Acting, Protocol, Score};
-use crate::engine::offline::Offline;
+use crate::engine::evaluate::{Protocol, Score};
+use crate::engine::offline::{self, Offline};
+use crate::engine::policy::Acting;
 use crate::engine::ppmo::Ppmo;
 use crate::engine::programs::saved_theta;
 use crate::engine::training::{Report, Training};
@@ -117,6 +118,7 @@ impl<'a> Prepared<'a> {
         let outer = match &setup.transitions {
             Some(data) => {
                 let rows = data.best(config.offline.top);
+                let data = offline::Data { observations: &data.observations, actions: &data.actions };
                 let offline =
                     Offline::new(device.clone(), parts, rates, setup.offline(), data, rows, config.seed)?;
                 Outer::Offline(offline)

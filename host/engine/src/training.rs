@@ -4,14 +4,14 @@ use std::collections::hash_map::Entry;
 
 use potstill_plugin_api::Column;
 
-use super::learner::{LearnerDistribution, Parameter};
-use super::normalize::Moments;
-use super::objective::Objective;
-use super::optimiser::Schedule;
-use super::programs::{self, Dimensions, Student, Trained, Update, UpdateRule};
-use super::random::{derived, stream};
 use crate::error::{Error, Result};
 use crate::execute::{Device, Plan, Tensor};
+use crate::learner::{LearnerDistribution, Parameter};
+use crate::normalize::Moments;
+use crate::objective::Objective;
+use crate::optimizer::Schedule;
+use crate::programs::{self, Dimensions, Student, Trained, Update, UpdateRule};
+use crate::random::{derived, stream};
 
 /// Hyperparameters of the updates.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,12 +50,12 @@ pub struct Parts<'a> {
 /// θ, the encoder ξ and the critic while they are trained, and the programs of every architecture drawn so far.
 pub struct Training<'a> {
     /// Where it runs.
-    pub(super) device: Device,
-    pub(super) parts: Parts<'a>,
+    pub(crate) device: Device,
+    pub(crate) parts: Parts<'a>,
     /// None where the objective reads no values.
-    pub(super) critic: Option<Student>,
+    pub(crate) critic: Option<Student>,
     /// Of everything random.
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
     rates: Rates,
     /// Layout of `state`.
     pub trained: Trained,
@@ -84,9 +84,9 @@ struct Programs {
 }
 
 /// A learner that was drawn: its architecture's name, and φ⁰ with the encoder's own initial values.
-pub(super) struct Drawn {
+pub(crate) struct Drawn {
     /// Equal names are equal programs.
-    pub(super) architecture: String,
+    pub(crate) architecture: String,
     fresh: Vec<Tensor>,
 }
 
@@ -109,10 +109,10 @@ pub struct Report {
 
 /// Running means by name, in the order in which the names came.
 #[derive(Default)]
-pub(super) struct Means(Vec<(String, f32, u32)>);
+pub(crate) struct Means(Vec<(String, f32, u32)>);
 
 impl Means {
-    pub(super) fn add(&mut self, values: Vec<(String, f32)>) {
+    pub(crate) fn add(&mut self, values: Vec<(String, f32)>) {
         for (name, value) in values {
             match self.0.iter_mut().find(|sum| sum.0 == name) {
                 Some(sum) => (sum.1, sum.2) = (sum.1 + value, sum.2 + 1),
@@ -121,7 +121,7 @@ impl Means {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<(String, f32)> {
+    pub(crate) fn finish(self) -> Vec<(String, f32)> {
         self.0.into_iter().map(|(name, sum, count)| (name, sum / count as f32)).collect()
     }
 }
@@ -186,7 +186,7 @@ impl<'a> Training<'a> {
     }
 
     /// Draws learner `number` from Λ: its architecture, whose programs are made when it is new, and φ⁰.
-    pub(super) fn draw(&mut self, number: u64) -> Result<Drawn> {
+    pub(crate) fn draw(&mut self, number: u64) -> Result<Drawn> {
         let Parts { dimensions: d, learner, objective, .. } = self.parts;
         let drawn =
             learner.draw(&d.observation, d.network_outputs(), derived(self.seed, "architecture", number))?;
@@ -213,25 +213,25 @@ impl<'a> Training<'a> {
     }
 
     /// The architecture of a learner that was drawn.
-    pub(super) fn student(&self, drawn: &Drawn) -> &Student {
+    pub(crate) fn student(&self, drawn: &Drawn) -> &Student {
         &self.programs[&drawn.architecture].student
     }
 
     /// All parameters of a learner after the inner rule.
-    pub(super) fn teach(&self, drawn: &Drawn) -> Vec<Tensor> {
+    pub(crate) fn teach(&self, drawn: &Drawn) -> Vec<Tensor> {
         let mut inputs = self.state[..self.trained.of_theta].to_vec();
         inputs.extend_from_slice(&drawn.fresh);
         self.device.run(&self.programs[&drawn.architecture].teach, &inputs)
     }
 
     /// The critic's parameters.
-    pub(super) fn critic_parameters(&self) -> &[Tensor] {
+    pub(crate) fn critic_parameters(&self) -> &[Tensor] {
         &self.state[self.trained.of_theta..self.trained.names.len()]
     }
 
     /// One outer update of θ, ξ and the critic with a learner, on a batch of `rows` transitions: `batch` gives the
     /// plan's inputs from number `first` on. Gives the update's metrics.
-    pub(super) fn update(
+    pub(crate) fn update(
         &mut self,
         drawn: &Drawn,
         rows: usize,
@@ -252,7 +252,7 @@ impl<'a> Training<'a> {
         };
         self.updates += 1;
         let factor = schedule.factor(self.meta_epoch, *meta_epochs);
-        let [correction1, correction2] = rule.optimiser.corrections(self.updates);
+        let [correction1, correction2] = rule.optimizer.corrections(self.updates);
         let scalars = [lr * factor, critic_lr * factor, correction1, correction2];
         let mut inputs = self.state.clone();
         inputs.extend_from_slice(&drawn.fresh);
@@ -269,7 +269,7 @@ impl<'a> Training<'a> {
     }
 
     /// Ends a meta-epoch: its number counts, and a θ that is not a number any more is an error.
-    pub(super) fn end_meta_epoch(&mut self, metrics: Means) -> Result<Report> {
+    pub(crate) fn end_meta_epoch(&mut self, metrics: Means) -> Result<Report> {
         let report = Report { inner_lr: self.inner_lr(), metrics: metrics.finish(), ..Report::default() };
         if !report.inner_lr.is_finite() || report.metrics.iter().any(|(_, v)| !v.is_finite()) {
             return Err(Error::usage(format!(

@@ -77,8 +77,9 @@ pub struct Plan {
     pub(super) shards: usize,
 }
 
-/// Elements of intermediate results beyond which a plan is refused (32 GiB of `f32`).
-const MAX_ELEMENTS: usize = 1 << 33;
+/// Elements of intermediate results beyond which a plan is refused: 32 GiB of `f32`, or 2 GiB where addresses have 32
+/// bits.
+const MAX_ELEMENTS: usize = 1 << if usize::BITS < 64 { 29 } else { 33 };
 
 /// Rows of one shard: a 64-wide hidden layer of a shard fits a core's second-level cache.
 const SHARD_ROWS: usize = 256;

@@ -2,10 +2,10 @@
 use potstill_plugin_api::{Column, Data, MetaParameter};
 use serde_json::Value;
 
-use super::learner::Learner;
-use super::policy::Policy;
 use crate::error::Result;
 use crate::graph::Tensor;
+use crate::learner::Learner;
+use crate::policy::Policy;
 
 /// The learner as a function of the parameters that are taught: those of its encoder, if it has one, are bound.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ impl Network<'_> {
 }
 
 /// All parameters of a learner from those of its encoder (ξ) and the taught ones (φ).
-pub(super) fn merge(taught: &[bool], encoder: &[Tensor], parameters: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn merge(taught: &[bool], encoder: &[Tensor], parameters: &[Tensor]) -> Vec<Tensor> {
     let (mut encoder, mut parameters) = (encoder.iter(), parameters.iter());
     let pick = |&taught: &bool| if taught { parameters.next() } else { encoder.next() };
     taught.iter().filter_map(pick).cloned().collect()

@@ -2,11 +2,11 @@
 //! 2024): no environment, no critic.
 use rand::Rng;
 
-use super::random::{Stream, stream};
-use super::training::{Means, Parts, Rates, Report, Training};
+use crate::environment::Observations;
 use crate::error::Result;
 use crate::execute::Device;
-use crate::run::Transitions;
+use crate::random::{Stream, stream};
+use crate::training::{Means, Parts, Rates, Report, Training};
 
 /// Hyperparameters of the outer loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,12 +19,33 @@ pub struct Hyperparameters {
     pub balanced: bool,
 }
 
+/// Transitions to learn from, row by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Data<'a> {
+    /// `[n, …observation]`.
+    pub observations: &'a Observations,
+    /// `[n]`, each below the number of actions.
+    pub actions: &'a [i32],
+}
+
+impl Data<'_> {
+    /// Observations of `rows`, as a learner gets them: `[rows, …observation]`.
+    pub fn observations_of(&self, rows: &[usize]) -> Vec<f32> {
+        let width = self.observations.len() / self.actions.len().max(1);
+        let mut out = Vec::with_capacity(rows.len() * width);
+        for &row in rows {
+            self.observations.extend_f32_of(row * width..(row + 1) * width, &mut out);
+        }
+        out
+    }
+}
+
 /// One distillation in progress.
 pub struct Offline<'a> {
     /// What it trains.
     pub training: Training<'a>,
     hyper: Hyperparameters,
-    data: &'a Transitions,
+    data: Data<'a>,
     /// The rows that are drawn alike: those of each action that occurs, or all.
     strata: Vec<Vec<usize>>,
 }
@@ -39,7 +60,7 @@ impl<'a> Offline<'a> {
         parts: Parts<'a>,
         rates: Rates,
         hyper: Hyperparameters,
-        data: &'a Transitions,
+        data: Data<'a>,
         rows: Vec<usize>,
         seed: u64,
     ) -> Result<Self> {

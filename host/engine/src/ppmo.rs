@@ -7,15 +7,15 @@ use std::sync::Arc;
 use potstill_plugin_api::{Column, Data};
 use rand::seq::SliceRandom;
 
-use super::advantage::{Estimator, Trajectories, estimate};
-use super::normalize::discounted;
-use super::programs;
-use super::random::stream;
-use super::rollout::{Acts, Rollout, collect};
-use super::training::{Drawn, Means, Parts, Rates, Report, Training};
+use crate::advantage::{Estimator, Trajectories, estimate};
+use crate::environment::{Actions, Environments};
 use crate::error::Result;
 use crate::execute::{Device, Plan, Tensor};
-use crate::plugin::environment::{Actions, Environments};
+use crate::normalize::discounted;
+use crate::programs;
+use crate::random::stream;
+use crate::rollout::{Acts, Rollout, collect};
+use crate::training::{Drawn, Means, Parts, Rates, Report, Training};
 
 /// Hyperparameters of the outer loop.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,7 +14,7 @@ pub struct Adam {
 
 /// How a gradient moves a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Optimiser {
+pub enum Optimizer {
     /// Kingma & Ba 2015.
     Adam(Adam),
     /// Gradient descent with heavy-ball momentum, as PyTorch's: the velocity is the sum of decayed gradients.
@@ -24,13 +24,13 @@ pub enum Optimiser {
     },
 }
 
-impl Optimiser {
+impl Optimizer {
     /// Corrections of the moments after `step` updates (counted from 1): Adam's `1/(1 − βᵗ)`, first and second.
     pub fn corrections(&self, step: u64) -> [f32; 2] {
         let correction = |beta: f64| (1.0 / (1.0 - beta.powi(step.min(1 << 20) as i32))) as f32;
         match self {
-            Optimiser::Adam(adam) => [correction(adam.beta1), correction(adam.beta2)],
-            Optimiser::Sgd { .. } => [1.0; 2],
+            Optimizer::Adam(adam) => [correction(adam.beta1), correction(adam.beta2)],
+            Optimizer::Sgd { .. } => [1.0; 2],
         }
     }
 
@@ -44,14 +44,14 @@ impl Optimiser {
         corrections: [&Tensor; 2],
     ) -> [Tensor; 3] {
         match *self {
-            Optimiser::Adam(Adam { beta1, beta2, eps }) => {
+            Optimizer::Adam(Adam { beta1, beta2, eps }) => {
                 let first = moments[0] * beta1 + gradient * (1.0 - beta1);
                 let second = moments[1] * beta2 + gradient.square() * (1.0 - beta2);
                 let denominator = (&second * corrections[1]).sqrt() + eps;
                 let value = value - lr * (&first * corrections[0]) / denominator;
                 [value, first, second]
             }
-            Optimiser::Sgd { momentum } => {
+            Optimizer::Sgd { momentum } => {
                 let velocity = moments[0] * momentum + gradient;
                 [value - lr * &velocity, velocity, moments[1].clone()]
             }

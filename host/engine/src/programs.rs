@@ -3,14 +3,14 @@ use std::collections::BTreeMap;
 
 use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
 
-use super::learner::{self, Learner, Parameter};
-use super::objective::{Judged, Network, Objective, Outer, merge};
-use super::optimiser::{Adam, Optimiser, clip_by_norm};
-use super::policy::{Gaussian, LOG_STD, Policy};
-use super::random::stream;
 use crate::error::{Error, Result};
 use crate::execute::{Device, Plan, Tensor as Numbers};
 use crate::graph::{DType, Graph, Tensor, grad};
+use crate::learner::{self, Learner, Parameter};
+use crate::objective::{Judged, Network, Objective, Outer, merge};
+use crate::optimizer::{Adam, Optimizer, clip_by_norm};
+use crate::policy::{Gaussian, LOG_STD, Policy};
+use crate::random::{Stream, stream};
 
 /// Sizes that all programs share.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ impl Dimensions {
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateRule {
     /// The optimiser.
-    pub optimiser: Optimiser,
+    pub optimizer: Optimizer,
     /// Largest norm of the gradient.
     pub max_grad_norm: f64,
     /// Clip θ, ξ and the critic by their joint norm (as published) instead of θ with ξ and the critic apart.
@@ -60,7 +60,7 @@ impl Default for UpdateRule {
     /// Those of PPMO on cart-pole.
     fn default() -> Self {
         UpdateRule {
-            optimiser: Optimiser::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
+            optimizer: Optimizer::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
             max_grad_norm: 0.5,
             joint_norm: false,
             value_coefficient: 0.5,
@@ -121,7 +121,8 @@ impl Student {
         Network { learner: &*self.learner, taught: &self.taught, encoder, policy: d.policy }
     }
 
-    pub(crate) fn inputs(&self, graph: &Graph) -> Vec<Tensor> {
+    /// Graph inputs for all parameters, named `learner/…`.
+    pub fn inputs(&self, graph: &Graph) -> Vec<Tensor> {
         self.parameters().iter().map(|p| graph.input(format!("learner/{}", p.name), &p.shape)).collect()
     }
 
@@ -216,7 +217,7 @@ pub fn saved_theta(objective: &dyn Objective, d: &Dimensions) -> Vec<MetaParamet
 }
 
 /// θ as an objective reads it, from what is trained.
-pub(crate) fn theta(objective: &dyn Objective, trained: &[Tensor], d: &Dimensions) -> Vec<Tensor> {
+pub fn theta(objective: &dyn Objective, trained: &[Tensor], d: &Dimensions) -> Vec<Tensor> {
     let value = |(part, tensor): (&MetaParameter, &Tensor)| {
         let tensor = if part.learned { tensor.clone() } else { tensor.stop_gradient() };
         if part.positive { tensor.exp() } else { tensor }
@@ -247,8 +248,11 @@ pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Re
     Ok(Plan::compile(&graph, &merge(&student.taught, &encoder, &taught))?)
 }
 
-/// The inner rule, its answer checked.
-pub(crate) fn inner(
+/// The inner rule, φ → φ′, with its answer checked.
+///
+/// # Errors
+/// The objective's, or an answer that is not shaped like φ.
+pub fn inner(
     student: &Student,
     objective: &dyn Objective,
     theta: &[Tensor],
@@ -337,18 +341,20 @@ pub const SCALARS: [&str; 4] = ["lr", "critic_lr", "correction1", "correction2"]
 
 /// The inputs of a graph that a batch fills: observations and actions; of rollouts also log-probabilities, advantages,
 /// returns, and, where the objective reads them, the outputs and the values; last, where it is read, the progress.
-pub(crate) struct Batch {
+pub struct Batch {
     observations: Tensor,
-    /// Of rollouts.
+    /// Present for rollouts.
     returns: Option<Tensor>,
-    /// What the objective reads, in its order.
-    pub(crate) columns: Vec<Tensor>,
+    /// What the objective reads, in the order of [`Objective::columns`].
+    pub columns: Vec<Tensor>,
 }
 
 impl Batch {
+    /// Adds the inputs of a batch of `rows` transitions to `graph`.
+    ///
     /// # Errors
-    /// The objective reads of offline data what only rollouts have.
-    pub(crate) fn trace(
+    /// The objective reads a column of offline data that only rollouts have.
+    pub fn trace(
         graph: &Graph,
         objective: &dyn Objective,
         d: &Dimensions,
@@ -390,8 +396,11 @@ impl Batch {
     }
 }
 
-/// The outer loss, its answer checked.
-pub(crate) fn outer(
+/// The outer loss, with its answer checked.
+///
+/// # Errors
+/// The objective's, or a loss or metric that is not a scalar.
+pub fn outer(
     student: &Student,
     objective: &dyn Objective,
     judged: &Judged<'_>,
@@ -479,7 +488,7 @@ pub fn update<'a>(
             None => lr,
         };
         let moments = [&first[i], &second[i]];
-        let step = rule.optimiser.step(&values[i], &clipped[i], moments, lr, [correction1, correction2]);
+        let step = rule.optimizer.step(&values[i], &clipped[i], moments, lr, [correction1, correction2]);
         new.iter_mut().zip(step).for_each(|(column, tensor)| column.push(tensor));
     }
     let (metrics, measured): (Vec<String>, Vec<Tensor>) = metrics.into_iter().unzip();
@@ -488,6 +497,6 @@ pub fn update<'a>(
 }
 
 /// Fresh parameters on `device`.
-pub fn sample(student: &Student, device: &Device, stream: &mut super::random::Stream) -> Vec<Numbers> {
+pub fn sample(student: &Student, device: &Device, stream: &mut Stream) -> Vec<Numbers> {
     student.parameters().iter().map(|p| device.tensor(&p.sample(stream), &p.shape)).collect()
 }

@@ -69,13 +69,13 @@ pub struct GraphError {
 }
 
 /// Nodes beyond which a graph is refused: a runaway plugin, not a learner.
-pub(crate) const MAX_NODES: usize = 20_000;
+pub const MAX_NODES: usize = 20_000;
 /// Operands of all nodes together, which bounds the memory and the time that nodes of many operands take.
 const MAX_OPERANDS: usize = 20 * MAX_NODES;
 /// Axes beyond which a tensor is refused.
-pub(crate) const MAX_RANK: usize = 16;
-/// Elements beyond which one tensor is refused (16 GiB of `f32`).
-const MAX_ELEMENTS: usize = 1 << 32;
+pub const MAX_RANK: usize = 16;
+/// Elements beyond which one tensor is refused: 16 GiB of `f32`, or 1 GiB where addresses have 32 bits.
+const MAX_ELEMENTS: usize = 1 << if usize::BITS < 64 { 28 } else { 32 };
 /// Elements beyond which the arrays that a graph holds are refused.
 const MAX_ARRAY_ELEMENTS: usize = 1 << 22;
 

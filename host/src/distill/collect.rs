@@ -2,8 +2,8 @@ use potstill_plugin_api::Space;
 
 use super::setup::{find_environment, make_environments};
 use super::teach::Agent;
-use crate::engine::evaluate::{Acting, Faults, Watch, episodes};
-use crate::engine::policy::Policy;
+use crate::engine::evaluate::{Faults, Watch, episodes};
+use crate::engine::policy::{Acting, Policy};
 use crate::engine::random::stream;
 use crate::error::{Error, Result};
 use crate::plugin::{Actions, Observations, Registry, Transition};

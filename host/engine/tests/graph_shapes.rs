@@ -2,8 +2,8 @@
 mod common;
 
 use common::random;
-use potstill::execute::{Device, Plan};
-use potstill::graph::{DType, Graph, GraphError, Op, Tensor, grad};
+use potstill_engine::execute::{Device, Plan};
+use potstill_engine::graph::{DType, Graph, GraphError, Op, Tensor, grad};
 use proptest::prelude::*;
 use rand::Rng;
 use rand::seq::IndexedRandom;

@@ -3,10 +3,10 @@ use potstill_plugin_api::Space;
 use rand::Rng;
 use serde_json::{Value, json};
 
-use super::learner::{Learner, LearnerDistribution, Parameter};
-use super::random::stream;
 use crate::error::Result;
 use crate::graph::Tensor;
+use crate::learner::{Learner, LearnerDistribution, Parameter};
+use crate::random::stream;
 
 /// Several distributions, each drawn from in proportion to its weight.
 pub struct Mixture {

@@ -1,7 +1,7 @@
 //! Where there is no GPU, `--device cuda` gives one clear error. Where there is one, `execute_plans` and `learners`
 //! compare it with the CPU.
-use potstill::Error;
-use potstill::execute::Device;
+use potstill_engine::Error;
+use potstill_engine::execute::Device;
 
 #[test]
 fn cuda_is_there_or_says_what_is_missing() {

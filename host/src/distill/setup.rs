@@ -7,7 +7,7 @@ use super::observe::Observed;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::mixture::Mixture;
 use crate::engine::objective::Objective;
-use crate::engine::optimiser::{Adam, Optimiser};
+use crate::engine::optimizer::{Adam, Optimizer};
 use crate::engine::policy::{LOG_STD, Policy};
 use crate::engine::programs::{Dimensions, Student, UpdateRule, saved_theta};
 use crate::engine::random::derived;
@@ -141,12 +141,12 @@ impl<'a> Setup<'a> {
             normalize_observations: self.config.normalize.observations == Some(true),
             normalize_rewards: self.config.normalize.rewards == Some(true),
             rule: UpdateRule {
-                optimiser: match optimiser.kind {
+                optimizer: match optimiser.kind {
                     OptimiserKind::Adam => {
                         let [beta1, beta2] = optimiser.betas;
-                        Optimiser::Adam(Adam { beta1, beta2, eps: optimiser.eps })
+                        Optimizer::Adam(Adam { beta1, beta2, eps: optimiser.eps })
                     }
-                    OptimiserKind::Sgd => Optimiser::Sgd { momentum: optimiser.momentum },
+                    OptimiserKind::Sgd => Optimizer::Sgd { momentum: optimiser.momentum },
                 },
                 max_grad_norm: optimiser.max_grad_norm,
                 joint_norm: optimiser.joint_norm,

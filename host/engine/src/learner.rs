@@ -5,9 +5,9 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::random::Stream;
 use crate::error::Result;
 use crate::graph::{Graph, Tensor};
+use crate::random::Stream;
 
 /// A parameter that a learner declared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ impl Parameter {
     }
 
     /// How many vectors have to be made orthogonal for it to start.
-    pub(crate) fn orthogonal_vectors(&self) -> usize {
+    pub fn orthogonal_vectors(&self) -> usize {
         let (rows, columns) = self.matrix();
         if matches!(self.init, Init::Orthogonal(_)) { rows.min(columns) } else { 0 }
     }
@@ -151,8 +151,8 @@ pub fn check(learner: &dyn Learner, observation: &Space) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::stream;
     use super::*;
+    use crate::random::stream;
 
     #[test]
     fn orthogonal_is_orthonormal() {

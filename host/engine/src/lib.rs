@@ -1,0 +1,50 @@
+//! The meta-learning engine of Potstill. Read [`ppmo`] first: it is Algorithm 1 of Wilhelm & Ventura 2025.
+//!
+//! The engine loads no plugin, stores no file and prints nothing. It sees environments, learners and meta-objectives as
+//! traits, traces them into differentiable graphs, compiles these into plans and runs the plans on a device. It also
+//! builds for `wasm32-unknown-unknown`.
+//!
+//! Roles that plugins play:
+//! - [`environment`]: N copies of an environment, stepped by one call.
+//! - [`learner`]: a network that is traced, and the distribution Λ it is drawn from; [`mixture`]: several distributions
+//!   as one.
+//! - [`objective`]: the inner rule, which teaches a learner from θ, and the outer loss, which judges the taught learner.
+//!
+//! Outer loops:
+//! - [`ppmo`]: proximal policy meta-optimization, on rollouts.
+//! - [`offline`]: objectives that learn from a fixed set of transitions, such as gradient matching.
+//! - [`training`]: what both share: drawing learners, teaching them and updating θ.
+//! - [`evaluate`]: k-shot learning, the protocol of every score.
+//!
+//! Their parts:
+//! - [`programs`]: the graphs of a meta-epoch (teach, act, value, update), traced and compiled.
+//! - [`policy`]: the action distribution that a learner's outputs parametrize.
+//! - [`rollout`], [`advantage`], [`normalize`]: experience, advantages, running moments of observations and rewards.
+//! - [`optimizer`]: Adam and gradient descent, as part of the update's graph.
+//! - [`random`]: reproducible random streams.
+//!
+//! Below them:
+//! - [`graph`]: the differentiable graph.
+//! - [`execute`]: plans on burn, on the CPU or CUDA.
+//! - [`error`]: the one error type.
+
+pub mod advantage;
+pub mod environment;
+pub mod error;
+pub mod evaluate;
+pub mod execute;
+pub mod graph;
+pub mod learner;
+pub mod mixture;
+pub mod normalize;
+pub mod objective;
+pub mod offline;
+pub mod optimizer;
+pub mod policy;
+pub mod ppmo;
+pub mod programs;
+pub mod random;
+pub mod rollout;
+pub mod training;
+
+pub use error::{Error, Result};

@@ -1,0 +1,8 @@
+//! What the engine's tests share.
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses its part")]
+
+pub mod array;
+mod numbers;
+pub mod program;
+
+pub use numbers::*;
