@@ -4,9 +4,10 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, SCALARS, Student, Trained, UpdateRule, sample, update};
+use potstill::engine::programs::{Dimensions, SCALARS, Student, UpdateRule, sample, update};
 use potstill::engine::random::stream;
-use potstill::execute::{Device, Tensor};
+use potstill::engine::theta::{Layout, Theta};
+use potstill::execute::{Array, Device};
 use potstill::plugin::Registry;
 use potstill_plugin_api::{Space, Task};
 
@@ -44,11 +45,11 @@ fn planned(criterion: &mut Criterion) {
     let rule = UpdateRule::default();
     let plan = update(&student, &critic, &*objective, &rule, &d, ROWS).expect("a plan").plan;
     let fresh = sample(&student, &device, &mut random);
-    let trained = Trained::new(&student, &critic, objective.theta());
+    let layout = Layout::new(Theta::new(&*objective, &d), &student, &critic);
     let tensor = |shape: &[usize], scale: f32| device.tensor(&numbers(shape.iter().product(), scale), shape);
-    let mut state: Vec<Tensor> = trained.shapes.iter().map(|s| tensor(s, 0.3)).collect();
+    let mut state: Vec<Array> = layout.shapes.iter().map(|s| tensor(s, 0.3)).collect();
     for _ in 0..2 {
-        state.extend(trained.shapes.iter().map(|s| tensor(s, 0.0)));
+        state.extend(layout.shapes.iter().map(|s| tensor(s, 0.0)));
     }
     let (observations, column) = (numbers(ROWS * OBSERVATION, 1.0), numbers(ROWS, 1.0));
     let actions: Vec<i32> = (0..ROWS).map(|i| (i % ACTIONS) as i32).collect();

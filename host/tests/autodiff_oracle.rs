@@ -180,7 +180,7 @@ impl ByHand<'_> {
     /// The loss, and its gradients for X, Y and log η.
     fn run(&self) -> (f64, [Vec<f64>; 3]) {
         let meta = self.meta;
-        let [k, features] = meta.trained.shapes[0][..] else { panic!("rows of features") };
+        let [k, features] = meta.layout.shapes[0][..] else { panic!("rows of features") };
         let (rows, outputs) = (meta.rows, meta.outputs());
         let x = burn::<Once, 2>(&meta.values[0], [k, features]).require_grad();
         let y = burn::<Once, 2>(&meta.values[1], [k, outputs]).require_grad();
@@ -246,7 +246,7 @@ fn meta_gradients_of_perceptrons() {
             let largest = expected.iter().fold(0.0f64, |m, g| m.max(g.abs()));
             assert!(largest > 1e-4, "gradient {i} is too small to tell anything");
             let scaled = |g: &[f64]| g.iter().map(|g| g / largest).collect::<Vec<_>>();
-            let what = format!("{} of {rows} rows", meta.trained.names[i]);
+            let what = format!("{} of {rows} rows", meta.layout.names[i]);
             assert_close(&scaled(&double.gradient[i]), &scaled(expected), 1e-9, &what);
             assert_close(&scaled(&single.gradient[i]), &scaled(expected), 1e-4, &what);
         }

@@ -17,7 +17,7 @@ const TRANSFORMER: (&str, &[(&str, &str)]) =
 
 /// Whether the loss depends on trained tensor `i`.
 fn matters(meta: &Meta, i: usize) -> bool {
-    meta.trained.learned[i]
+    meta.layout.learned[i]
 }
 
 /// Compares the gradient with differences of the loss along random directions: of each trained tensor by
@@ -26,14 +26,14 @@ fn check(meta: &Meta) {
     let double = Device::cpu_f64();
     let at = meta.run(&double, &meta.values);
     let rng = &mut random(99);
-    let of_theta = meta.trained.of_theta;
+    let meta_learned = meta.layout.meta_learned;
     for moved in (0..meta.values.len()).map(Some).chain([None]) {
-        let of_critic = moved.is_some_and(|i| i >= of_theta);
+        let of_critic = moved.is_some_and(|i| i >= meta_learned);
         let direction: Vec<Vec<f64>> = meta.values.iter().map(|v| uniform(rng, v.len(), -1.0, 1.0)).collect();
-        let moves = |i: usize| moved.map_or(i < of_theta, |m| m == i);
+        let moves = |i: usize| moved.map_or(i < meta_learned, |m| m == i);
         let loss = |by: f64| {
             let values = meta.values.iter().zip(&direction).enumerate().map(|(i, (v, d))| {
-                let by = if moves(i) && meta.trained.learned[i] { by } else { 0.0 };
+                let by = if moves(i) && meta.layout.learned[i] { by } else { 0.0 };
                 v.iter().zip(d).map(|(v, d)| v + by * d).collect()
             });
             let outcome = meta.run(&double, &values.collect::<Vec<Vec<f64>>>());
@@ -42,13 +42,13 @@ fn check(meta: &Meta) {
         let step = 1e-5;
         let approximate = (loss(step) - loss(-step)) / (2.0 * step);
         let (mut exact, mut scale) = (0.0, 1e-3);
-        for i in (0..meta.values.len()).filter(|&i| moves(i) && meta.trained.learned[i]) {
+        for i in (0..meta.values.len()).filter(|&i| moves(i) && meta.layout.learned[i]) {
             for (g, d) in at.gradient[i].iter().zip(&direction[i]) {
                 exact += g * d;
                 scale += (g * d).abs();
             }
         }
-        let what = moved.map_or("θ and ξ", |i| meta.trained.names[i].as_str());
+        let what = moved.map_or("θ and ξ", |i| meta.layout.names[i].as_str());
         assert!(
             (exact - approximate).abs() < 1e-6 * scale,
             "{what}: {exact} by the graph, {approximate} by differences, scale {scale}"
@@ -59,7 +59,7 @@ fn check(meta: &Meta) {
     }
     for device in single_precision(2) {
         let got = meta.run(&device, &meta.values);
-        for (i, name) in meta.trained.names.iter().enumerate() {
+        for (i, name) in meta.layout.names.iter().enumerate() {
             // Relative to the largest element.
             let largest = at.gradient[i].iter().fold(1e-6f64, |m, g| m.max(g.abs()));
             let scaled = |g: &[f64]| g.iter().map(|g| g / largest).collect::<Vec<_>>();
@@ -131,8 +131,8 @@ fn every_objective_of_continuous_actions() {
         let seed = 90 + i as u64;
         let meta = Meta::with_actions(objective, SMALL, &[5], action(), 0, 13, seed);
         let shape = |name: &str| {
-            let at = meta.trained.names.iter().position(|n| n == name).unwrap();
-            meta.trained.shapes[at].clone()
+            let at = meta.layout.names.iter().position(|n| n == name).unwrap();
+            meta.layout.shapes[at].clone()
         };
         assert_eq!((shape("y"), shape("log_std")), (vec![4, 2], vec![1, 2]));
         check(&meta);

@@ -1,10 +1,12 @@
 //! k-shot learning: fresh learners, one inner step each, many episodes. The protocol of every score.
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::environment::{Actions, Environments, Observations, Transition};
 use crate::error::{Error, Result};
-use crate::execute::{Device, Tensor};
+use crate::execute::{Array, Device, Plan};
 use crate::learner::LearnerDistribution;
 use crate::normalize::{Moments, normalized};
 use crate::objective::Objective;
@@ -12,6 +14,7 @@ use crate::policy::{Acting, Policy, clamp};
 use crate::programs::{self, Dimensions, Student};
 use crate::random::{Stream, derived, stream};
 use crate::rollout::{Acts, as_f32, is_policy};
+use crate::theta::NamedTensor;
 
 /// Who is scored, and on how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,45 +54,122 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// A θ on the host, ready to teach.
+/// A distilled dataset, ready to teach learners.
 #[derive(Clone, Debug, Default)]
-pub struct Taught {
-    /// θ as it is trained ([`programs::trained_name`]), then ξ's parameters: shape and numbers.
-    pub tensors: Vec<(Vec<usize>, Vec<f32>)>,
-    /// By which observations are normalised, where they are.
-    pub observed: Option<Moments>,
+pub struct Distilled {
+    /// θ as it is trained ([`Theta::from_values`](crate::theta::Theta::from_values)), then ξ's parameters.
+    pub tensors: Vec<NamedTensor>,
+    /// The moments by which observations are normalized, where they are.
+    pub normalizer: Option<Moments>,
 }
 
-/// Teaches learner number `number` of `protocol` and lets it play; gives the returns of its episodes.
-///
-/// # Errors
-/// The environment's or the learner's.
-#[allow(clippy::too_many_arguments)]
-pub fn play_learner(
-    taught: &Taught,
-    dimensions: &Dimensions,
-    distribution: &dyn LearnerDistribution,
-    objective: &dyn Objective,
-    environments: &mut dyn Environments,
-    protocol: &Protocol,
-    number: u64,
-    watch: &mut impl Watch,
-) -> Result<Vec<f32>> {
-    let device = Device::cpu(1);
-    let seed = derived(protocol.seed, "evaluation architecture", number);
-    let learner = distribution.draw(&dimensions.observation, dimensions.network_outputs(), seed)?;
-    let student = Student::new(learner, dimensions)?;
-    let fresh = programs::sample(&student, &device, &mut stream(protocol.seed, "evaluation learner", number));
-    let mut inputs: Vec<Tensor> = taught.tensors.iter().map(|(s, data)| device.tensor(data, s)).collect();
-    inputs.extend(fresh);
-    let parameters = device.run(&programs::teach(&student, objective, dimensions)?, &inputs);
-    let n = environments.len();
-    let plan = programs::act(&student, dimensions, n)?;
-    let policy = dimensions.policy;
-    let acts = Acts { device: &device, plan: &plan, parameters: &parameters, policy };
-    let outputs = |observations: &[f32]| acts.outputs(&normalized(taught.observed.as_ref(), observations));
-    let mut random = stream(protocol.seed, "evaluation episodes", number);
-    episodes(environments, &outputs, policy, protocol.acting, protocol.episodes, &mut random, watch)
+/// What k-shot learning needs: a dataset, the learners that it teaches, and the inner rule that teaches them.
+#[derive(Clone, Copy)]
+pub struct KShot<'a> {
+    /// θ and ξ.
+    pub distilled: &'a Distilled,
+    /// Sizes.
+    pub dimensions: &'a Dimensions,
+    /// Λ.
+    pub learner: &'a dyn LearnerDistribution,
+    /// The objective whose inner rule teaches.
+    pub objective: &'a dyn Objective,
+}
+
+impl KShot<'_> {
+    /// Teaches learner `number` of `protocol`, lets it play, and gives the returns of its episodes.
+    ///
+    /// # Errors
+    /// The environment's or the learner's.
+    fn play(
+        &self,
+        environments: &mut dyn Environments,
+        protocol: &Protocol,
+        number: u64,
+        watch: &mut impl Watch,
+    ) -> Result<Vec<f32>> {
+        let KShot { distilled, dimensions: d, learner, objective } = self;
+        let device = Device::cpu(1);
+        let seed = derived(protocol.seed, "evaluation architecture", number);
+        let student = Student::new(learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
+        let plan = programs::teach(&student, *objective, d)?;
+        let mut initialization = stream(protocol.seed, "evaluation learner", number);
+        let parameters = distilled.teach(&device, &plan, &student, &mut initialization);
+        let plan = programs::act(&student, d, environments.len())?;
+        let acts = Acts { device: &device, plan: &plan, parameters: &parameters, policy: d.policy };
+        let outputs =
+            |observations: &[f32]| acts.outputs(&normalized(distilled.normalizer.as_ref(), observations));
+        let mut random = stream(protocol.seed, "evaluation episodes", number);
+        episodes(environments, &outputs, d.policy, protocol.acting, protocol.episodes, &mut random, watch)
+    }
+
+    /// Scores the dataset by `protocol`, with the learners shared out over `threads`. `make` gives each thread its own
+    /// environments; `done` is called after each learner, and its error ends the evaluation.
+    ///
+    /// # Errors
+    /// The first error of any learner, or of `done`.
+    pub fn evaluate(
+        &self,
+        make: &(dyn Fn() -> Result<Box<dyn Environments>> + Sync),
+        protocol: &Protocol,
+        threads: usize,
+        done: &(dyn Fn() -> Result<()> + Sync),
+    ) -> Result<Score> {
+        let next = AtomicU64::new(0);
+        let faults = AtomicUsize::new(0);
+        let worker = || -> Result<Vec<(u64, Vec<f32>)>> {
+            let mut environments = make()?;
+            let mut played = vec![];
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= protocol.learners as u64 {
+                    return Ok(played);
+                }
+                let mut seen = Faults::default();
+                let returns = self.play(environments.as_mut(), protocol, number, &mut seen)?;
+                faults.fetch_add(seen.0, Ordering::Relaxed);
+                played.push((number, returns));
+                done()?;
+            }
+        };
+        // The calling thread works too: one thread needs no other, as where there are none.
+        let others = threads.clamp(1, protocol.learners.max(1)) - 1;
+        let mut results = std::thread::scope(|scope| {
+            let handles: Vec<_> = (0..others).map(|_| scope.spawn(worker)).collect();
+            let mut all = worker();
+            for handle in handles {
+                match handle.join() {
+                    Ok(played) => {
+                        all = all.and_then(|mut all| {
+                            all.extend(played?);
+                            Ok(all)
+                        });
+                    }
+                    // The panic has printed its message already.
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            all
+        })?;
+        results.sort_by_key(|(number, _)| *number);
+        let returns: Vec<Vec<f32>> = results.into_iter().map(|(_, r)| r).collect();
+        Ok(Score { faults: faults.into_inner(), ..Score::new(*protocol, &returns) })
+    }
+}
+
+impl Distilled {
+    /// All parameters of a fresh `student` after the inner rule, which `plan` ([`programs::teach`]) computes.
+    pub fn teach(
+        &self,
+        device: &Device,
+        plan: &Plan,
+        student: &Student,
+        initialization: &mut Stream,
+    ) -> Vec<Array> {
+        let mut inputs: Vec<Array> = self.tensors.iter().map(|t| device.tensor(&t.data, &t.shape)).collect();
+        inputs.extend(programs::sample(student, device, initialization));
+        device.run(plan, &inputs)
+    }
 }
 
 /// Steps after which an episode is taken to be endless: a full game of Atari has 108 000.
@@ -202,64 +282,4 @@ impl Score {
         let max_learner = learners.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         Score { protocol, mean_return, std_return, std_learners, min_learner, max_learner, faults: 0 }
     }
-}
-
-/// Scores `taught` by `protocol`, learners shared out over `threads`. `make` gives each thread its own
-/// environments; `done` is told after each learner, and its error ends the evaluation.
-///
-/// # Errors
-/// The first error of any learner, or of `done`.
-#[allow(clippy::too_many_arguments)]
-pub fn evaluate(
-    taught: &Taught,
-    dimensions: &Dimensions,
-    distribution: &dyn LearnerDistribution,
-    objective: &dyn Objective,
-    make: &(dyn Fn() -> Result<Box<dyn Environments>> + Sync),
-    protocol: &Protocol,
-    threads: usize,
-    done: &(dyn Fn() -> Result<()> + Sync),
-) -> Result<Score> {
-    let next = std::sync::atomic::AtomicU64::new(0);
-    let faults = std::sync::atomic::AtomicUsize::new(0);
-    let worker = || -> Result<Vec<(u64, Vec<f32>)>> {
-        let mut environments = make()?;
-        let mut played = vec![];
-        loop {
-            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if number >= protocol.learners as u64 {
-                return Ok(played);
-            }
-            let mut seen = Faults::default();
-            let returns = play_learner(
-                taught,
-                dimensions,
-                distribution,
-                objective,
-                environments.as_mut(),
-                protocol,
-                number,
-                &mut seen,
-            )?;
-            faults.fetch_add(seen.0, std::sync::atomic::Ordering::Relaxed);
-            played.push((number, returns));
-            done()?;
-        }
-    };
-    let mut results = std::thread::scope(|scope| {
-        let handles: Vec<_> =
-            (0..threads.clamp(1, protocol.learners.max(1))).map(|_| scope.spawn(worker)).collect();
-        let mut all = vec![];
-        for handle in handles {
-            match handle.join() {
-                Ok(played) => all.extend(played?),
-                // It has said what happened.
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok::<_, Error>(all)
-    })?;
-    results.sort_by_key(|(number, _)| *number);
-    let returns: Vec<Vec<f32>> = results.into_iter().map(|(_, r)| r).collect();
-    Ok(Score { faults: faults.into_inner(), ..Score::new(*protocol, &returns) })
 }

@@ -45,6 +45,7 @@ pub mod ppmo;
 pub mod programs;
 pub mod random;
 pub mod rollout;
+pub mod theta;
 pub mod training;
 
 pub use error::{Error, Result};

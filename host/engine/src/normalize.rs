@@ -5,6 +5,9 @@
 //! precision then, so that a checkpoint holds them exactly.
 use std::borrow::Cow;
 
+use crate::error::{Error, Result};
+use crate::theta::NamedTensor;
+
 /// Count, mean and variance of each element of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
@@ -52,6 +55,40 @@ impl Moments {
     /// Of no rows: mean 0, variance 1.
     pub fn new(width: usize) -> Self {
         Moments { count: 0.0, mean: vec![0.0; width], variance: vec![1.0; width] }
+    }
+
+    /// The moments as files hold them: `PREFIX.count` `[1]`, `PREFIX.mean` and `PREFIX.variance` `[width]`.
+    pub fn to_tensors(&self, prefix: &str) -> [NamedTensor; 3] {
+        let Moments { count, mean, variance } = self;
+        let tensor = |name: &str, values: &[f32]| NamedTensor {
+            name: format!("{prefix}.{name}"),
+            shape: vec![values.len()],
+            data: values.to_vec(),
+        };
+        [tensor("count", &[*count]), tensor("mean", mean), tensor("variance", variance)]
+    }
+
+    /// The moments of `width` elements among `tensors` (see [`Self::to_tensors`]), if there are any.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: some are missing, or they are of another width.
+    pub fn from_tensors(prefix: &str, tensors: &[NamedTensor], width: usize) -> Result<Option<Self>> {
+        let find = |name: &str| {
+            let name = format!("{prefix}.{name}");
+            tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.data.clone())
+        };
+        match ["count", "mean", "variance"].map(find) {
+            [None, None, None] => Ok(None),
+            [Some(count), Some(mean), Some(variance)]
+                if (count.len(), mean.len(), variance.len()) == (1, width, width)
+                    && variance.iter().all(|v| *v >= 0.0) =>
+            {
+                Ok(Some(Moments { count: count[0], mean, variance }))
+            }
+            _ => Err(Error::usage(format!(
+                "the file's `{prefix}.…` does not hold moments of {width} elements: it is incomplete or of another environment"
+            ))),
+        }
     }
 
     /// Counts the rows of `sums` too (Chan, Golub & LeVeque 1979).

@@ -12,8 +12,8 @@ use crate::policy::Policy;
 pub struct Network<'a> {
     /// The learner.
     pub learner: &'a dyn Learner,
-    /// Which of its parameters are taught (φ), in order.
-    pub taught: &'a [bool],
+    /// Which of its parameters belong to φ, in order.
+    pub phi_mask: &'a [bool],
     /// The others (ξ), in order.
     pub encoder: &'a [Tensor],
     /// What its outputs mean.
@@ -26,15 +26,15 @@ impl Network<'_> {
     /// # Errors
     /// The learner's.
     pub fn apply(&self, parameters: &[Tensor], observations: &Tensor) -> Result<Tensor> {
-        self.learner.forward(&merge(self.taught, self.encoder, parameters), observations)
+        self.learner.forward(&merge(self.phi_mask, self.encoder, parameters), observations)
     }
 }
 
 /// All parameters of a learner from those of its encoder (ξ) and the taught ones (φ).
-pub(crate) fn merge(taught: &[bool], encoder: &[Tensor], parameters: &[Tensor]) -> Vec<Tensor> {
-    let (mut encoder, mut parameters) = (encoder.iter(), parameters.iter());
-    let pick = |&taught: &bool| if taught { parameters.next() } else { encoder.next() };
-    taught.iter().filter_map(pick).cloned().collect()
+pub(crate) fn merge(phi_mask: &[bool], encoder: &[Tensor], phi: &[Tensor]) -> Vec<Tensor> {
+    let (mut encoder, mut phi) = (encoder.iter(), phi.iter());
+    let pick = |&is_phi: &bool| if is_phi { phi.next() } else { encoder.next() };
+    phi_mask.iter().filter_map(pick).cloned().collect()
 }
 
 /// What [`Objective::outer`] judges.

@@ -6,7 +6,7 @@ use crate::environment::Observations;
 use crate::error::Result;
 use crate::execute::Device;
 use crate::random::{Stream, stream};
-use crate::training::{Means, Parts, Rates, Report, Training};
+use crate::training::{Means, MetaEpochReport, Rates, Roles, Training};
 
 /// Hyperparameters of the outer loop.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,17 +57,17 @@ impl<'a> Offline<'a> {
     /// The learner's tracing error.
     pub fn new(
         device: Device,
-        parts: Parts<'a>,
+        roles: Roles<'a>,
         rates: Rates,
         hyper: Hyperparameters,
         data: Data<'a>,
         rows: Vec<usize>,
         seed: u64,
     ) -> Result<Self> {
-        let training = Training::new(device, parts, rates, false, seed)?;
+        let training = Training::new(device, roles, rates, false, seed)?;
         let strata = match hyper.balanced {
             true => {
-                let mut of_action = vec![vec![]; parts.dimensions.outputs()];
+                let mut of_action = vec![vec![]; roles.dimensions.outputs()];
                 rows.iter().for_each(|&row| of_action[data.actions[row] as usize].push(row));
                 of_action.into_iter().filter(|rows| !rows.is_empty()).collect()
             }
@@ -80,7 +80,7 @@ impl<'a> Offline<'a> {
     ///
     /// # Errors
     /// A plugin's tracing error, or a θ that is not a number any more.
-    pub fn meta_epoch(&mut self) -> Result<Report> {
+    pub fn meta_epoch(&mut self) -> Result<MetaEpochReport> {
         let mut metrics = Means::default();
         for i in 0..self.hyper.updates as u64 {
             let number = self.training.meta_epoch * self.hyper.updates as u64 + i;

@@ -1,5 +1,22 @@
-//! Proximal policy meta-optimization: Algorithm 1 of Wilhelm & Ventura 2025 (and Algorithm 2, its encoder
-//! rollback, which differs only in which parameters are fresh).
+//! Proximal policy meta-optimization: Algorithm 1 of Wilhelm & Ventura 2025, line by line. Algorithm 2, encoder rollback,
+//! is the same loop: it differs only in which parameters are fresh ([`Student::phi_mask`]).
+//!
+//! | line | Algorithm 1 | here |
+//! |---|---|---|
+//! | 1 | while θ has not converged | the caller calls [`Ppmo::meta_epoch`] |
+//! | 2 | λ_φ := Sample(Λ) | [`Ppmo::teach`]: φ⁰ stays the same through the meta-epoch |
+//! | 3 | π⁰ := Train(λ_φ, θ) | [`Ppmo::teach`] runs the inner rule ([`programs::teach`]) |
+//! | 4 | τ := PerformEpisodes(E₀, π⁰) | [`Ppmo::perform_episodes`], [`rollout::collect`](crate::rollout::collect) |
+//! | – | advantages (GAE) | [`Ppmo::judge`], [`advantage::estimate`](crate::advantage::estimate) |
+//! | 6 | for each policy epoch | the outer loop of [`Ppmo::meta_epoch`] |
+//! | 7 | for each (s, a, r) ∈ τ of batch size b | [`Ppmo::minibatches`] |
+//! | 8 | L_π, L_V := PPOLoss(π^i, π⁰, V_ψ, s, a, r) | the objective's outer loss, `plugins/ppmo`, in [`programs::update`] |
+//! | 9–10 | ∇θ through the inner step, ∇ψ | [`grad`](crate::graph::grad) in [`programs::update`] |
+//! | 11 | optimize θ and ψ | [`Optimizer::step`](crate::optimizer::Optimizer::step) in [`programs::update`] |
+//! | 12 | π^{i+1} := Train(λ_φ, θ) | the inner rule at the start of the next [`programs::update`], from the same φ⁰ |
+//!
+//! Lines 8 to 12 are one compiled plan, which [`Ppmo::update`] runs. Where a meta-epoch draws several learners, each acts
+//! in its own environments, and a minibatch is one learner's.
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -10,29 +27,31 @@ use rand::seq::SliceRandom;
 use crate::advantage::{Estimator, Trajectories, estimate};
 use crate::environment::{Actions, Environments};
 use crate::error::Result;
-use crate::execute::{Device, Plan, Tensor};
+use crate::execute::{Array, Device, Plan};
 use crate::normalize::discounted;
 use crate::programs;
-use crate::random::stream;
+#[cfg(doc)]
+use crate::programs::Student;
+use crate::random::{Stream, stream};
 use crate::rollout::{Acts, Rollout, collect};
-use crate::training::{Drawn, Means, Parts, Rates, Report, Training};
+use crate::training::{DrawnLearner, Means, MetaEpochReport, Rates, Roles, Training};
 
 /// Hyperparameters of the outer loop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hyperparameters {
-    /// Steps each environment takes in a meta-epoch.
+    /// Steps that each environment takes in a meta-epoch.
     pub steps: usize,
-    /// Learners drawn in a meta-epoch; environments are shared out among them.
+    /// Learners drawn in a meta-epoch, which share out the environments.
     pub learners: usize,
-    /// Times the rollouts are gone through.
+    /// Passes over the rollouts in a meta-epoch.
     pub policy_epochs: usize,
-    /// Rows of a minibatch.
+    /// Transitions of a minibatch.
     pub minibatch: usize,
-    /// Discount.
+    /// The discount γ.
     pub gamma: f32,
     /// λ of GAE.
     pub lambda: f32,
-    /// Multiplies rewards for the critic and the advantages (not for reported returns).
+    /// Multiplies rewards for the critic and the advantages, but not for reported returns.
     pub reward_scale: f32,
 }
 
@@ -41,26 +60,26 @@ pub struct Ppmo<'a> {
     /// What it trains.
     pub training: Training<'a>,
     hyper: Hyperparameters,
-    /// How each architecture acts.
-    policies: HashMap<String, Arc<Plan>>,
-    /// How the critic judges, by the number of rows.
-    judges: HashMap<usize, Plan>,
+    /// The plan that acts, by the architecture's name.
+    act_plans: HashMap<String, Arc<Plan>>,
+    /// The plan that computes the critic's values, by the number of rows.
+    value_plans: HashMap<usize, Plan>,
 }
 
-/// A learner after its inner step.
-struct Taught {
-    learner: Drawn,
-    /// All of them.
-    parameters: Vec<Tensor>,
+/// π⁰: a learner after its inner step.
+struct TaughtLearner {
+    learner: DrawnLearner,
+    /// All of its parameters.
+    parameters: Vec<Array>,
     /// From observations to the policy's outputs.
-    acts: Arc<Plan>,
-    /// Names its random stream.
+    act: Arc<Plan>,
+    /// The learner's number, which selects its random streams.
     number: u64,
 }
 
-/// The experience of one learner.
-struct Batch {
-    learner: Drawn,
+/// A learner's rollout τ with its advantages.
+struct Experience {
+    learner: DrawnLearner,
     rollout: Rollout,
     advantages: Vec<f32>,
     returns: Vec<f32>,
@@ -74,143 +93,137 @@ impl<'a> Ppmo<'a> {
     /// The learner's or the critic's tracing error.
     pub fn new(
         device: Device,
-        parts: Parts<'a>,
+        roles: Roles<'a>,
         rates: Rates,
         hyper: Hyperparameters,
         seed: u64,
     ) -> Result<Self> {
-        let training = Training::new(device, parts, rates, true, seed)?;
-        Ok(Ppmo { training, hyper, policies: HashMap::new(), judges: HashMap::new() })
+        let training = Training::new(device, roles, rates, true, seed)?;
+        Ok(Ppmo { training, hyper, act_plans: HashMap::new(), value_plans: HashMap::new() })
     }
 
-    /// One meta-epoch: fresh learners learn from θ in one step, act, and θ is updated through that step.
+    /// One meta-epoch of Algorithm 1. There are as many groups of `environments` as learners.
     ///
     /// # Errors
-    /// The environment's, a plugin's tracing error, or a θ that is not a number any more.
-    pub fn meta_epoch(&mut self, environments: &mut [Box<dyn Environments>]) -> Result<Report> {
-        let (epoch, seed) = (self.training.meta_epoch, self.training.seed);
-        let mut learners = vec![];
-        for (environments, number) in environments.iter_mut().zip(epoch * self.hyper.learners as u64..) {
-            learners.push((self.taught(environments.len(), number)?, environments));
-        }
-        let Training { device, parts, observed, .. } = &self.training;
-        let collected = device.each(learners, |device, (taught, environments)| {
-            let Taught { learner, parameters, acts, number } = taught;
-            let policy = parts.dimensions.policy;
-            let acts = Acts { device, plan: &acts, parameters: &parameters, policy };
-            let mut actions = stream(seed, "rollout", number);
-            let rollout =
-                collect(environments.as_mut(), &acts, observed.as_ref(), self.hyper.steps, &mut actions)?;
-            Ok((learner, rollout))
-        });
-        let experience: Vec<(Drawn, Rollout)> = collected.into_iter().collect::<Result<_>>()?;
-        self.training.steps += experience.iter().map(|(_, r)| r.rewards.len() as u64).sum::<u64>();
-        // What rewards are worth is known better with those of this meta-epoch.
-        if let Some(rewarded) = &mut self.training.rewarded {
-            for (_, rollout) in &experience {
-                let ended = |i: usize| rollout.terminated[i] || rollout.truncated[i];
-                let sums = discounted(&rollout.rewards, ended, rollout.environments, self.hyper.gamma);
-                rewarded.update(&sums);
-            }
-        }
-        let batches = experience
-            .into_iter()
-            .map(|(learner, rollout)| self.judged(learner, rollout))
-            .collect::<Result<Vec<_>>>()?;
-
-        let mut shuffle = stream(seed, "shuffle", epoch);
+    /// The environment's, a plugin's tracing error, or a θ that is no longer finite.
+    pub fn meta_epoch(&mut self, environments: &mut [Box<dyn Environments>]) -> Result<MetaEpochReport> {
+        let learners = self.teach(environments)?; // lines 2 and 3
+        let rollouts = self.perform_episodes(learners, environments)?; // line 4
+        self.update_reward_statistics(&rollouts);
+        let experience = self.judge(rollouts)?;
+        let mut shuffle = stream(self.training.seed, "shuffle", self.training.meta_epoch);
         let mut metrics = Means::default();
         for _ in 0..self.hyper.policy_epochs {
-            let mut minibatches = vec![];
-            for batch in &batches {
-                let mut rows: Vec<usize> = (0..batch.rollout.rewards.len()).collect();
-                rows.shuffle(&mut shuffle);
-                minibatches.extend(rows.chunks(self.hyper.minibatch).map(|rows| (batch, rows.to_vec())));
-            }
-            if batches.len() > 1 {
-                minibatches.shuffle(&mut shuffle);
-            }
-            for (batch, rows) in minibatches {
-                metrics.add(self.update(batch, &rows)?);
+            // line 6
+            for (experience, rows) in self.minibatches(&experience, &mut shuffle) {
+                // line 7
+                metrics.add(self.update(experience, &rows)?); // lines 8 to 12
             }
         }
-
         let report = self.training.end_meta_epoch(metrics)?;
-        if let Some(observed) = &mut self.training.observed {
-            batches
-                .iter()
-                .filter_map(|batch| batch.rollout.seen.as_ref())
-                .for_each(|seen| observed.update(seen));
+        self.update_observation_statistics(&experience);
+        Ok(with_returns(report, &experience))
+    }
+
+    /// Lines 2 and 3: draws a learner for each group of environments and takes the inner step on θ.
+    fn teach(&mut self, environments: &[Box<dyn Environments>]) -> Result<Vec<TaughtLearner>> {
+        let first = self.training.meta_epoch * self.hyper.learners as u64;
+        let mut learners = vec![];
+        for (environments, number) in environments.iter().zip(first..) {
+            let learner = self.training.draw(number)?;
+            let parameters = self.training.teach(&learner);
+            let act = match self.act_plans.entry(learner.architecture.clone()) {
+                Entry::Occupied(plan) => plan.get().clone(),
+                Entry::Vacant(place) => {
+                    let student = self.training.student(&learner);
+                    let d = self.training.roles.dimensions;
+                    place.insert(Arc::new(programs::act(student, d, environments.len())?)).clone()
+                }
+            };
+            learners.push(TaughtLearner { learner, parameters, act, number });
         }
-        let mean = |values: &mut dyn Iterator<Item = f32>| {
-            let (sum, count) = values.fold((0.0, 0), |(s, c), v| (s + v, c + 1));
-            (count > 0).then(|| sum / count as f32)
-        };
-        let rollouts = || batches.iter().map(|batch| &batch.rollout);
-        Ok(Report {
-            mean_return: mean(&mut rollouts().flat_map(|r| r.episode_returns.iter().copied())),
-            mean_length: mean(&mut rollouts().flat_map(|r| r.episode_lengths.iter().map(|&l| l as f32))),
-            episodes: rollouts().map(|r| r.episode_returns.len()).sum(),
-            faults: rollouts().map(|r| r.faults).sum(),
-            ..report
-        })
+        Ok(learners)
     }
 
-    /// π⁰: learner `number` after one inner step on θ. All its rollouts are this policy's, in `rows` environments.
-    fn taught(&mut self, rows: usize, number: u64) -> Result<Taught> {
-        // A new learner; its initialisation φ⁰ stays the same through the meta-epoch.
-        let learner = self.training.draw(number)?;
-        let parameters = self.training.teach(&learner);
-        let acts = match self.policies.entry(learner.architecture.clone()) {
-            Entry::Occupied(plan) => plan.get().clone(),
-            Entry::Vacant(place) => {
-                let student = self.training.student(&learner);
-                place.insert(Arc::new(programs::act(student, self.training.parts.dimensions, rows)?)).clone()
-            }
-        };
-        Ok(Taught { learner, parameters, acts, number })
+    /// Line 4: every learner acts with π⁰ in its own environments.
+    fn perform_episodes(
+        &mut self,
+        learners: Vec<TaughtLearner>,
+        environments: &mut [Box<dyn Environments>],
+    ) -> Result<Vec<(DrawnLearner, Rollout)>> {
+        let Training { device, roles, normalizer, seed, .. } = &self.training;
+        let (policy, steps) = (roles.dimensions.policy, self.hyper.steps);
+        let acting = learners.into_iter().zip(environments).collect();
+        let collected = device.each(acting, |device, (taught, environments)| {
+            let TaughtLearner { learner, parameters, act, number } = taught;
+            let acts = Acts { device, plan: &act, parameters: &parameters, policy };
+            let mut actions = stream(*seed, "rollout", number);
+            let rollout = collect(environments.as_mut(), &acts, normalizer.as_ref(), steps, &mut actions)?;
+            Ok((learner, rollout))
+        });
+        let rollouts: Vec<(DrawnLearner, Rollout)> = collected.into_iter().collect::<Result<_>>()?;
+        self.training.steps += rollouts.iter().map(|(_, r)| r.rewards.len() as u64).sum::<u64>();
+        Ok(rollouts)
     }
 
-    /// What was good about a learner's experience, by the critic.
-    fn judged(&mut self, learner: Drawn, rollout: Rollout) -> Result<Batch> {
-        let values = self.values(&rollout.observations)?;
-        let last = self.values(&rollout.last_observations)?;
-        let finals = self.values(&rollout.final_observations)?;
-        let next_values = rollout.next_values(&values, &last, &finals);
-        let deviation = self.training.rewarded.as_ref().map(|rewarded| (rewarded.variance[0] + 1e-8).sqrt());
+    /// Updates the reward statistics before advantages are computed.
+    fn update_reward_statistics(&mut self, rollouts: &[(DrawnLearner, Rollout)]) {
+        let Some(moments) = &mut self.training.reward_normalizer else { return };
+        for (_, rollout) in rollouts {
+            let ended = |i: usize| rollout.terminated[i] || rollout.truncated[i];
+            moments.update(&discounted(&rollout.rewards, ended, rollout.environments, self.hyper.gamma));
+        }
+    }
+
+    /// Updates the observation statistics after the last update, so that a policy acts and learns on the same numbers.
+    fn update_observation_statistics(&mut self, experience: &[Experience]) {
+        let Some(moments) = &mut self.training.normalizer else { return };
+        experience.iter().filter_map(|e| e.rollout.seen.as_ref()).for_each(|seen| moments.update(seen));
+    }
+
+    /// The advantages of all rollouts, by GAE on the critic's values.
+    fn judge(&mut self, rollouts: Vec<(DrawnLearner, Rollout)>) -> Result<Vec<Experience>> {
+        let deviation =
+            self.training.reward_normalizer.as_ref().map(|moments| (moments.variance[0] + 1e-8).sqrt());
         let scale = self.hyper.reward_scale / deviation.unwrap_or(1.0);
-        let rewards: Vec<f32> = rollout.rewards.iter().map(|r| r * scale).collect();
-        let trajectories = Trajectories {
-            environments: rollout.environments,
-            rewards: &rewards,
-            values: &values,
-            next_values: &next_values,
-            terminated: &rollout.terminated,
-            truncated: &rollout.truncated,
-        };
-        let estimator = match self.training.parts.objective.data() {
+        let estimator = match self.training.roles.objective.data() {
             Data::RolloutsAsPublished => Estimator::GaeAsPublished,
             _ => Estimator::Gae,
         };
-        let (advantages, returns) = estimate(&trajectories, self.hyper.gamma, self.hyper.lambda, estimator);
-        Ok(Batch { learner, rollout, advantages, returns, values })
+        let (gamma, lambda) = (self.hyper.gamma, self.hyper.lambda);
+        let mut judge = |(learner, rollout): (DrawnLearner, Rollout)| {
+            let values = self.values(&rollout.observations)?;
+            let last = self.values(&rollout.last_observations)?;
+            let finals = self.values(&rollout.final_observations)?;
+            let trajectories = Trajectories {
+                environments: rollout.environments,
+                rewards: &rollout.rewards.iter().map(|r| r * scale).collect::<Vec<f32>>(),
+                values: &values,
+                next_values: &rollout.next_values(&values, &last, &finals),
+                terminated: &rollout.terminated,
+                truncated: &rollout.truncated,
+            };
+            let (advantages, returns) = estimate(&trajectories, gamma, lambda, estimator);
+            Ok(Experience { learner, rollout, advantages, returns, values })
+        };
+        rollouts.into_iter().map(&mut judge).collect()
     }
 
-    /// V of `observations`, in one batch.
+    /// The critic's values of `observations`, in one batch.
     fn values(&mut self, observations: &[f32]) -> Result<Vec<f32>> {
-        let Training { device, parts, critic: Some(critic), .. } = &self.training else { return Ok(vec![]) };
-        let width = parts.dimensions.observation.size();
+        let Training { device, roles, critic: Some(critic), .. } = &self.training else { return Ok(vec![]) };
+        let width = roles.dimensions.observation.size();
         let rows = observations.len() / width;
         if rows == 0 {
             return Ok(vec![]);
         }
-        // How many episodes ended varies: rows are filled up, so that a few plans serve all.
-        let filled = rows.next_multiple_of(64);
+        // The number of episodes that end varies; batches are padded so that a few plans serve all.
+        let padded = rows.next_multiple_of(64);
         let mut batch = observations.to_vec();
-        batch.resize(filled * width, 0.0);
-        let plan = match self.judges.entry(filled) {
+        batch.resize(padded * width, 0.0);
+        let plan = match self.value_plans.entry(padded) {
             Entry::Occupied(plan) => plan.into_mut(),
-            Entry::Vacant(place) => place.insert(programs::judge(critic, parts.dimensions, filled)?),
+            Entry::Vacant(place) => place.insert(programs::value(critic, roles.dimensions, padded)?),
         };
         let mut inputs = self.training.critic_parameters().to_vec();
         inputs.push(device.rows(plan, inputs.len(), &batch, None));
@@ -220,10 +233,28 @@ impl<'a> Ppmo<'a> {
         Ok(values)
     }
 
-    /// One outer update of θ, ξ and the critic on the rows `rows` of a learner's experience.
-    fn update(&mut self, batch: &Batch, rows: &[usize]) -> Result<Vec<(String, f32)>> {
-        let Batch { learner, rollout, advantages, returns, values } = batch;
-        let objective = self.training.parts.objective;
+    /// Line 7: the minibatches of one policy epoch, in random order, as rows of one learner's experience.
+    fn minibatches<'e>(
+        &self,
+        experience: &'e [Experience],
+        shuffle: &mut Stream,
+    ) -> Vec<(&'e Experience, Vec<usize>)> {
+        let mut minibatches = vec![];
+        for experience in experience {
+            let mut rows: Vec<usize> = (0..experience.rollout.rewards.len()).collect();
+            rows.shuffle(shuffle);
+            minibatches.extend(rows.chunks(self.hyper.minibatch).map(|rows| (experience, rows.to_vec())));
+        }
+        if experience.len() > 1 {
+            minibatches.shuffle(shuffle);
+        }
+        minibatches
+    }
+
+    /// Lines 8 to 12: one outer update of θ, ξ and the critic on a minibatch. Returns its metrics.
+    fn update(&mut self, experience: &Experience, rows: &[usize]) -> Result<Vec<(String, f32)>> {
+        let Experience { learner, rollout, advantages, returns, values } = experience;
+        let objective = self.training.roles.objective;
         let reads = |column: Column| objective.columns().contains(&column);
         let columns = [
             Some(&rollout.log_probs),
@@ -233,7 +264,7 @@ impl<'a> Ppmo<'a> {
             reads(Column::Values).then_some(values),
         ];
         self.training.update(learner, rows.len(), |device, plan, first| {
-            let mut inputs: Vec<Tensor> = vec![device.rows(plan, first, &rollout.observations, Some(rows))];
+            let mut inputs = vec![device.rows(plan, first, &rollout.observations, Some(rows))];
             inputs.extend(rollout.actions.as_ref().map(|actions| match actions {
                 Actions::Discrete(indices) => {
                     device.int_rows(plan, first + 1, bytemuck::cast_slice(indices), Some(rows))
@@ -245,5 +276,21 @@ impl<'a> Ppmo<'a> {
             }
             inputs
         })
+    }
+}
+
+/// `report` with the returns of the episodes that ended.
+fn with_returns(report: MetaEpochReport, experience: &[Experience]) -> MetaEpochReport {
+    let mean = |values: &mut dyn Iterator<Item = f32>| {
+        let (sum, count) = values.fold((0.0, 0), |(s, c), v| (s + v, c + 1));
+        (count > 0).then(|| sum / count as f32)
+    };
+    let rollouts = || experience.iter().map(|experience| &experience.rollout);
+    MetaEpochReport {
+        mean_return: mean(&mut rollouts().flat_map(|r| r.episode_returns.iter().copied())),
+        mean_length: mean(&mut rollouts().flat_map(|r| r.episode_lengths.iter().map(|&l| l as f32))),
+        episodes: rollouts().map(|r| r.episode_returns.len()).sum(),
+        faults: rollouts().map(|r| r.faults).sum(),
+        ..report
     }
 }

@@ -1,16 +1,17 @@
 //! The graphs of one meta-epoch, traced from a learner and an objective and compiled once.
 use std::collections::BTreeMap;
 
-use potstill_plugin_api::{Column, MetaInit, MetaParameter, Space};
+use potstill_plugin_api::{Column, Space};
 
 use crate::error::{Error, Result};
-use crate::execute::{Device, Plan, Tensor as Numbers};
+use crate::execute::{Array, Device, Plan};
 use crate::graph::{DType, Graph, Tensor, grad};
 use crate::learner::{self, Learner, Parameter};
 use crate::objective::{Judged, Network, Objective, Outer, merge};
 use crate::optimizer::{Adam, Optimizer, clip_by_norm};
-use crate::policy::{Gaussian, LOG_STD, Policy};
-use crate::random::{Stream, stream};
+use crate::policy::{Gaussian, Policy};
+use crate::random::Stream;
+use crate::theta::{Layout, Theta};
 
 /// Sizes that all programs share.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,8 +74,8 @@ impl Default for UpdateRule {
 pub struct Student {
     /// The network.
     pub learner: Box<dyn Learner>,
-    /// Which of its parameters belong to φ: taught by the inner step, fresh every meta-epoch.
-    pub taught: Vec<bool>,
+    /// Which of its parameters belong to φ: fresh in every meta-epoch and taught by the inner step. The others are ξ.
+    pub phi_mask: Vec<bool>,
 }
 
 impl Student {
@@ -88,8 +89,8 @@ impl Student {
             Policy::Categorical(_) => learner,
             Policy::Gaussian(n) => Box::new(Gaussian::new(learner, n)),
         };
-        let taught = learner.parameters().iter().map(|p| p.layer >= d.encoder_layers).collect();
-        Ok(Student { learner, taught })
+        let phi_mask = learner.parameters().iter().map(|p| p.layer >= d.encoder_layers).collect();
+        Ok(Student { learner, phi_mask })
     }
 
     /// A critic: the same with one output, and all of it trained by the outer loop.
@@ -98,8 +99,8 @@ impl Student {
     /// The learner's mistakes.
     pub fn critic(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
         learner::check(&*learner, &d.observation)?;
-        let taught = vec![true; learner.parameters().len()];
-        Ok(Student { learner, taught })
+        let phi_mask = vec![true; learner.parameters().len()];
+        Ok(Student { learner, phi_mask })
     }
 
     /// All parameters.
@@ -114,11 +115,11 @@ impl Student {
 
     /// The parameters of ξ.
     pub fn encoder(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters().iter().zip(&self.taught).filter(|(_, t)| !**t).map(|(p, _)| p)
+        self.parameters().iter().zip(&self.phi_mask).filter(|(_, phi)| !**phi).map(|(p, _)| p)
     }
 
     fn network<'a>(&'a self, encoder: &'a [Tensor], d: &Dimensions) -> Network<'a> {
-        Network { learner: &*self.learner, taught: &self.taught, encoder, policy: d.policy }
+        Network { learner: &*self.learner, phi_mask: &self.phi_mask, encoder, policy: d.policy }
     }
 
     /// Graph inputs for all parameters, named `learner/…`.
@@ -127,110 +128,9 @@ impl Student {
     }
 
     /// Those of `parameters` that belong to φ.
-    fn taught(&self, parameters: &[Tensor]) -> Vec<Tensor> {
-        parameters.iter().zip(&self.taught).filter(|(_, taught)| **taught).map(|(p, _)| p.clone()).collect()
+    fn phi(&self, parameters: &[Tensor]) -> Vec<Tensor> {
+        parameters.iter().zip(&self.phi_mask).filter(|(_, phi)| **phi).map(|(p, _)| p.clone()).collect()
     }
-}
-
-/// What the outer loop trains, in the order of every program's inputs and outputs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Trained {
-    /// θ, e.g. `x`, `y`, `log_inner_lr`; `encoder/…`, `critic/…`.
-    pub names: Vec<String>,
-    /// Their dimensions.
-    pub shapes: Vec<Vec<usize>>,
-    /// Whether they are learned, or stay as they start.
-    pub learned: Vec<bool>,
-    /// How many are θ's.
-    pub theta: usize,
-    /// How many belong to θ and ξ; the rest are the critic's.
-    pub of_theta: usize,
-}
-
-/// The name under which a part of θ is trained.
-pub fn trained_name(part: &MetaParameter) -> String {
-    if part.positive { format!("log_{}", part.name) } else { part.name.clone() }
-}
-
-impl Trained {
-    /// The list for a student and its critic, if it has one.
-    pub fn new<'a>(
-        student: &Student,
-        critic: impl Into<Option<&'a Student>>,
-        theta: &[MetaParameter],
-    ) -> Self {
-        let mut trained = Trained {
-            names: theta.iter().map(trained_name).collect(),
-            shapes: theta.iter().map(|part| part.shape.clone()).collect(),
-            learned: theta.iter().map(|part| part.learned).collect(),
-            theta: theta.len(),
-            of_theta: 0,
-        };
-        let mut add = |prefix: &str, p: &Parameter| {
-            trained.names.push(format!("{prefix}/{}", p.name));
-            trained.shapes.push(p.shape.clone());
-            trained.learned.push(true);
-        };
-        student.encoder().for_each(|p| add("encoder", p));
-        let of_theta = theta.len() + student.encoder().count();
-        critic.into().into_iter().flat_map(Student::parameters).for_each(|p| add("critic", p));
-        trained.of_theta = of_theta;
-        trained
-    }
-}
-
-/// A part of θ as it starts, as it is trained.
-pub fn initial(part: &MetaParameter, seed: u64) -> Vec<f32> {
-    use rand_distr::{Distribution, StandardNormal};
-    let size: usize = part.shape.iter().product();
-    let values: Vec<f32> = match part.init {
-        MetaInit::Constant(value) => vec![value as f32; size],
-        MetaInit::Normal(std) => {
-            let mut stream = stream(seed, &part.name, 0);
-            let normal = |_| -> f32 { StandardNormal.sample(&mut stream) };
-            (0..size).map(normal).map(|v| v * std as f32).collect()
-        }
-        MetaInit::Labels => {
-            let classes = part.shape.last().copied().unwrap_or(1);
-            (0..size).map(|i| f32::from(u8::from(i / classes % classes == i % classes))).collect()
-        }
-    };
-    if part.positive { values.into_iter().map(f32::ln).collect() } else { values }
-}
-
-/// θ as it is trained and saved: what the objective declares, but the labels `y` `[k, 2n]` of a Gaussian policy are means
-/// `[k, n]`, and `log_std` `[1, n]` is the same label for every instance.
-pub fn saved_theta(objective: &dyn Objective, d: &Dimensions) -> Vec<MetaParameter> {
-    let mut theta = objective.theta().to_vec();
-    if let (Policy::Gaussian(n), Some(y)) = (d.policy, theta.iter().position(|part| part.name == "y")) {
-        let part = |name: &str, shape: &[usize]| MetaParameter {
-            name: name.into(),
-            shape: shape.to_vec(),
-            ..theta[y].clone()
-        };
-        let means = part("y", &[d.k, n]);
-        // The published code draws this label from N(0, 1) too; from a deviation of 1 every seed starts alike.
-        let log_std = MetaParameter { init: MetaInit::Constant(0.0), ..part(LOG_STD, &[1, n]) };
-        theta.splice(y..=y, [means, log_std]);
-    }
-    theta
-}
-
-/// θ as an objective reads it, from what is trained.
-pub fn theta(objective: &dyn Objective, trained: &[Tensor], d: &Dimensions) -> Vec<Tensor> {
-    let value = |(part, tensor): (&MetaParameter, &Tensor)| {
-        let tensor = if part.learned { tensor.clone() } else { tensor.stop_gradient() };
-        if part.positive { tensor.exp() } else { tensor }
-    };
-    let saved = saved_theta(objective, d);
-    let mut theta: Vec<Tensor> = saved.iter().zip(trained).map(value).collect();
-    if let (Policy::Gaussian(_), Some(at)) = (d.policy, saved.iter().position(|part| part.name == LOG_STD)) {
-        let log_std = theta.remove(at);
-        let all = log_std.broadcast_to(&theta[at - 1].shape());
-        let labels = Tensor::concat(&[&theta[at - 1], &all], -1);
-        theta.splice(at - 1..at, labels);
-    }
-    theta
 }
 
 /// φ → φ′: inputs θ, ξ, then all of the learner's parameters; outputs all of them, taught.
@@ -239,13 +139,12 @@ pub fn theta(objective: &dyn Objective, trained: &[Tensor], d: &Dimensions) -> V
 /// Mistakes of the learner or the objective.
 pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Result<Plan> {
     let graph = Graph::new();
-    let inputs: Vec<Tensor> =
-        saved_theta(objective, d).iter().map(|part| graph.input(trained_name(part), &part.shape)).collect();
-    let encoder: Vec<Tensor> =
-        student.encoder().map(|p| graph.input(format!("encoder/{}", p.name), &p.shape)).collect();
-    let fresh = student.taught(&student.inputs(&graph));
-    let taught = inner(student, objective, &theta(objective, &inputs, d), &encoder, &fresh, d)?;
-    Ok(Plan::compile(&graph, &merge(&student.taught, &encoder, &taught))?)
+    let theta = Theta::new(objective, d);
+    let inputs = theta.inputs(&graph);
+    let encoder = Layout::encoder_inputs(student, &graph);
+    let fresh = student.phi(&student.inputs(&graph));
+    let taught = inner(student, objective, &theta.read(&inputs), &encoder, &fresh, d)?;
+    Ok(Plan::compile(&graph, &merge(&student.phi_mask, &encoder, &taught))?)
 }
 
 /// The inner rule, φ → φ′, with its answer checked.
@@ -317,7 +216,7 @@ pub fn act(student: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
 ///
 /// # Errors
 /// Mistakes of the learner.
-pub fn judge(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
+pub fn value(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
     let graph = Graph::new();
     let parameters = critic.inputs(&graph);
     let observations = graph.rows("observation", &d.batch(rows));
@@ -341,7 +240,7 @@ pub const SCALARS: [&str; 4] = ["lr", "critic_lr", "correction1", "correction2"]
 
 /// The inputs of a graph that a batch fills: observations and actions; of rollouts also log-probabilities, advantages,
 /// returns, and, where the objective reads them, the outputs and the values; last, where it is read, the progress.
-pub struct Batch {
+pub struct BatchInputs {
     observations: Tensor,
     /// Present for rollouts.
     returns: Option<Tensor>,
@@ -349,7 +248,7 @@ pub struct Batch {
     pub columns: Vec<Tensor>,
 }
 
-impl Batch {
+impl BatchInputs {
     /// Adds the inputs of a batch of `rows` transitions to `graph`.
     ///
     /// # Errors
@@ -392,7 +291,7 @@ impl Batch {
             }
         };
         let columns = objective.columns().iter().map(find).collect::<Result<_>>()?;
-        Ok(Batch { observations, returns, columns })
+        Ok(BatchInputs { observations, returns, columns })
     }
 }
 
@@ -436,25 +335,20 @@ pub fn update<'a>(
 ) -> Result<Update> {
     let graph = Graph::new();
     let critic = critic.into();
-    let parts = saved_theta(objective, d);
-    let trained = Trained::new(student, critic, &parts);
-    let named = |prefix: &str| -> Vec<Tensor> {
-        let inputs = trained.names.iter().zip(&trained.shapes);
-        inputs.map(|(name, shape)| graph.input(format!("{prefix}{name}"), shape)).collect()
-    };
-    let (values, first, second) = (named(""), named("first_moment/"), named("second_moment/"));
+    let layout = Layout::new(Theta::new(objective, d), student, critic);
+    let [values, first, second] = ["", "first_moment/", "second_moment/"].map(|p| layout.inputs(&graph, p));
     let fresh = student.inputs(&graph);
     let scalars = SCALARS.map(|name| graph.input(name, &[]));
-    let batch = Batch::trace(&graph, objective, d, rows, critic.is_some())?;
+    let batch = BatchInputs::trace(&graph, objective, d, rows, critic.is_some())?;
 
-    let (of_theta, of_critic) = values.split_at(trained.of_theta);
-    let (theta, encoder) = (theta(objective, of_theta, d), &of_theta[trained.theta..]);
-    let fresh = student.taught(&fresh);
+    let (meta_learned, of_critic) = values.split_at(layout.meta_learned);
+    let (theta, encoder) = (layout.theta.read(meta_learned), &meta_learned[layout.theta.parts.len()..]);
+    let fresh = student.phi(&fresh);
     let taught = inner(student, objective, &theta, encoder, &fresh, d)?;
     let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &batch.columns };
     let outer = outer(student, objective, &judged, encoder, d)?;
     let mut metrics: Vec<(String, Tensor)> = vec![];
-    let mut groups = vec![grad(&outer.loss, of_theta)];
+    let mut groups = vec![grad(&outer.loss, meta_learned)];
     if let (Some(critic), Some(returns)) = (critic, &batch.returns) {
         let errors = critic.learner.forward(of_critic, &batch.observations)? - returns;
         let value_loss = errors.square().mean() * 0.5;
@@ -477,13 +371,13 @@ pub fn update<'a>(
     let [lr, critic_lr, correction1, correction2] = &scalars;
     let mut new = [vec![], vec![], vec![]];
     for i in 0..values.len() {
-        if !trained.learned[i] {
+        if !layout.learned[i] {
             let same = [&values[i], &first[i], &second[i]];
             new.iter_mut().zip(same).for_each(|(column, tensor)| column.push(tensor.clone()));
             continue;
         }
-        let lr = if i < trained.of_theta { lr } else { critic_lr };
-        let lr = match parts.get(i).and_then(|part| rule.scale.get(&part.name)) {
+        let lr = if i < layout.meta_learned { lr } else { critic_lr };
+        let lr = match layout.theta.parts.get(i).and_then(|part| rule.scale.get(part.name())) {
             Some(&scale) => &(lr * scale),
             None => lr,
         };
@@ -497,6 +391,6 @@ pub fn update<'a>(
 }
 
 /// Fresh parameters on `device`.
-pub fn sample(student: &Student, device: &Device, stream: &mut Stream) -> Vec<Numbers> {
+pub fn sample(student: &Student, device: &Device, stream: &mut Stream) -> Vec<Array> {
     student.parameters().iter().map(|p| device.tensor(&p.sample(stream), &p.shape)).collect()
 }

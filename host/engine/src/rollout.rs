@@ -3,7 +3,7 @@ use rand::Rng;
 
 use crate::environment::{Actions, Environments, Observations};
 use crate::error::{Error, Result};
-use crate::execute::{Device, Plan, Tensor};
+use crate::execute::{Array, Device, Plan};
 use crate::normalize::{Moments, Sums};
 use crate::policy::{Acting, Chosen, Policy, clamp};
 use crate::random::Stream;
@@ -48,7 +48,7 @@ pub struct Acts<'a> {
     /// [`crate::programs::act`], for as many rows as there are environments.
     pub plan: &'a Plan,
     /// The learner's parameters.
-    pub parameters: &'a [Tensor],
+    pub parameters: &'a [Array],
     /// What its outputs mean.
     pub policy: Policy,
 }

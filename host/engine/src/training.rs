@@ -1,17 +1,18 @@
-//! What every outer loop does: draw learners, teach them from θ, and update θ through that.
+//! What every outer loop does: it draws learners, teaches them from θ, and updates θ through that inner step.
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use potstill_plugin_api::Column;
 
 use crate::error::{Error, Result};
-use crate::execute::{Device, Plan, Tensor};
+use crate::execute::{Array, Device, Plan};
 use crate::learner::{LearnerDistribution, Parameter};
 use crate::normalize::Moments;
 use crate::objective::Objective;
 use crate::optimizer::Schedule;
-use crate::programs::{self, Dimensions, Student, Trained, Update, UpdateRule};
+use crate::programs::{self, Dimensions, Student, Update, UpdateRule};
 use crate::random::{derived, stream};
+use crate::theta::{Layout, NORMALIZER, NamedTensor, REWARD_NORMALIZER, Theta, current_name};
 
 /// Hyperparameters of the updates.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,23 +21,23 @@ pub struct Rates {
     pub lr: f32,
     /// Learning rate of the critic.
     pub critic_lr: f32,
-    /// How both fall.
+    /// How both learning rates fall over the run.
     pub schedule: Schedule,
-    /// Meta-epochs the schedule is stretched over.
+    /// The number of meta-epochs over which the schedule runs.
     pub meta_epochs: u64,
-    /// Initial η, where it is not the objective's own.
+    /// The initial η, where it is not the objective's own.
     pub inner_lr: Option<f32>,
-    /// Bring observations to mean 0 and variance 1.
+    /// Whether observations are normalized to mean 0 and variance 1.
     pub normalize_observations: bool,
-    /// Divide rewards by the running deviation of their discounted sums.
+    /// Whether rewards are divided by the running deviation of their discounted sums.
     pub normalize_rewards: bool,
     /// How gradients become updates.
     pub rule: UpdateRule,
 }
 
-/// The parts of a distillation that plugins play, and their sizes.
+/// The roles of a distillation, as plugins fill them, with the sizes they share.
 #[derive(Clone, Copy)]
-pub struct Parts<'a> {
+pub struct Roles<'a> {
     /// Sizes.
     pub dimensions: &'a Dimensions,
     /// Λ.
@@ -49,22 +50,21 @@ pub struct Parts<'a> {
 
 /// θ, the encoder ξ and the critic while they are trained, and the programs of every architecture drawn so far.
 pub struct Training<'a> {
-    /// Where it runs.
     pub(crate) device: Device,
-    pub(crate) parts: Parts<'a>,
-    /// None where the objective reads no values.
+    pub(crate) roles: Roles<'a>,
+    /// `None` where the objective learns from offline data, which needs no values.
     pub(crate) critic: Option<Student>,
-    /// Of everything random.
+    /// The seed of every random stream.
     pub(crate) seed: u64,
     rates: Rates,
-    /// Layout of `state`.
-    pub trained: Trained,
-    /// Trained values, first moments, second moments.
-    state: Vec<Tensor>,
-    /// Of the observations, where they are normalised.
-    pub observed: Option<Moments>,
-    /// Of discounted sums of rewards, where rewards are normalised.
-    pub rewarded: Option<Moments>,
+    /// What is trained.
+    pub layout: Layout,
+    /// Values, first moments and second moments, each in the order of `layout`.
+    state: Vec<Array>,
+    /// The moments of the observations, where they are normalized.
+    pub normalizer: Option<Moments>,
+    /// The moments of discounted sums of rewards, where rewards are normalized.
+    pub reward_normalizer: Option<Moments>,
     /// Meta-epochs done.
     pub meta_epoch: u64,
     /// Outer updates done.
@@ -76,34 +76,36 @@ pub struct Training<'a> {
 
 /// The plans of one architecture.
 struct Programs {
-    /// The parameters of the learner as it was drawn: one of this name must have the same.
-    drawn: Vec<Parameter>,
+    /// The parameters as the learner declared them: another learner of this name must declare the same.
+    declared: Vec<Parameter>,
     student: Student,
     teach: Plan,
+    /// By the number of rows of a minibatch.
     updates: HashMap<usize, Update>,
 }
 
-/// A learner that was drawn: its architecture's name, and φ⁰ with the encoder's own initial values.
-pub(crate) struct Drawn {
-    /// Equal names are equal programs.
+/// A learner that was drawn from Λ.
+pub(crate) struct DrawnLearner {
+    /// The name of its architecture: equal names are equal programs.
     pub(crate) architecture: String,
-    fresh: Vec<Tensor>,
+    /// φ⁰, with initial values for the encoder's parameters, which the plans ignore.
+    fresh: Vec<Array>,
 }
 
-/// What one meta-epoch reports.
+/// The summary of one meta-epoch.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Mean undiscounted return of the episodes that ended, if any did.
+pub struct MetaEpochReport {
+    /// The mean undiscounted return of the episodes that ended, if any did.
     pub mean_return: Option<f32>,
-    /// Their mean length.
+    /// The mean length of these episodes.
     pub mean_length: Option<f32>,
-    /// How many ended.
+    /// The number of episodes that ended.
     pub episodes: usize,
-    /// How many of them because their simulation failed.
+    /// The number of episodes that ended because their simulation failed.
     pub faults: usize,
-    /// η.
+    /// η after the last update.
     pub inner_lr: f32,
-    /// Means over the updates, by name.
+    /// Metrics by name, averaged over the updates.
     pub metrics: Vec<(String, f32)>,
 }
 
@@ -127,57 +129,42 @@ impl Means {
 }
 
 impl<'a> Training<'a> {
-    /// Starts from a random θ. `with_critic`: whether values are learned too.
+    /// Starts from a random θ. `with_critic` tells whether a critic is trained too.
     ///
     /// # Errors
     /// The learner's or the critic's tracing error.
-    pub fn new(device: Device, parts: Parts<'a>, rates: Rates, with_critic: bool, seed: u64) -> Result<Self> {
-        let Parts { dimensions, learner, critic, objective } = parts;
+    pub fn new(device: Device, roles: Roles<'a>, rates: Rates, with_critic: bool, seed: u64) -> Result<Self> {
+        let Roles { dimensions: d, learner, critic, objective } = roles;
         let architecture = derived(seed, "architecture", 0);
-        let first = learner.draw(&dimensions.observation, dimensions.network_outputs(), architecture)?;
-        let first = Student::new(first, dimensions)?;
+        let first = Student::new(learner.draw(&d.observation, d.network_outputs(), architecture)?, d)?;
         let critic = match with_critic {
             true => {
-                let drawn =
-                    critic.draw(&dimensions.observation, 1, derived(seed, "critic architecture", 0))?;
-                Some(Student::critic(drawn, dimensions)?)
+                let architecture = derived(seed, "critic architecture", 0);
+                Some(Student::critic(critic.draw(&d.observation, 1, architecture)?, d)?)
             }
             false => None,
         };
-        let theta = programs::saved_theta(objective, dimensions);
-        let trained = Trained::new(&first, critic.as_ref(), &theta);
-        let mut state = vec![];
-        let size = |shape: &[usize]| shape.iter().product();
-        for part in &theta {
-            let start = match rates.inner_lr.filter(|_| part.name == "inner_lr") {
-                Some(rate) if part.positive => vec![rate.ln()],
-                Some(rate) => vec![rate],
-                None => programs::initial(part, seed),
-            };
-            state.push(device.tensor(&start, &part.shape));
-        }
-        let mut encoder_stream = stream(seed, "encoder", 0);
-        state.extend(first.encoder().map(|p| device.tensor(&p.sample(&mut encoder_stream), &p.shape)));
-        if let Some(critic) = &critic {
-            let mut stream = stream(seed, "critic", 0);
-            let parameters = critic.parameters().iter();
-            state.extend(parameters.map(|p| device.tensor(&p.sample(&mut stream), &p.shape)));
-        }
+        let layout = Layout::new(Theta::new(objective, d), &first, critic.as_ref());
+        let mut values = layout.theta.initial(seed, rates.inner_lr);
+        let (mut encoder_stream, mut critic_stream) = (stream(seed, "encoder", 0), stream(seed, "critic", 0));
+        values.extend(first.encoder().map(|p| p.sample(&mut encoder_stream)));
+        values.extend(critic.iter().flat_map(Student::parameters).map(|p| p.sample(&mut critic_stream)));
+        let mut state: Vec<Array> =
+            values.iter().zip(&layout.shapes).map(|(data, shape)| device.tensor(data, shape)).collect();
         for _ in 0..2 {
-            state.extend(trained.shapes.iter().map(|s| device.tensor(&vec![0.0; size(s)], s)));
+            let zeros = |shape: &Vec<usize>| device.tensor(&vec![0.0; shape.iter().product()], shape);
+            state.extend(layout.shapes.iter().map(zeros));
         }
-        let rewarded = rates.normalize_rewards.then(|| Moments::new(1));
-        let observed = rates.normalize_observations.then(|| Moments::new(dimensions.observation.size()));
         Ok(Training {
             device,
-            parts,
+            roles,
             critic,
             seed,
-            rates,
-            trained,
+            layout,
             state,
-            observed,
-            rewarded,
+            normalizer: rates.normalize_observations.then(|| Moments::new(d.observation.size())),
+            reward_normalizer: rates.normalize_rewards.then(|| Moments::new(1)),
+            rates,
             meta_epoch: 0,
             updates: 0,
             steps: 0,
@@ -185,14 +172,14 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Draws learner `number` from Λ: its architecture, whose programs are made when it is new, and φ⁰.
-    pub(crate) fn draw(&mut self, number: u64) -> Result<Drawn> {
-        let Parts { dimensions: d, learner, objective, .. } = self.parts;
+    /// Draws learner `number` from Λ: an architecture, whose programs are traced when it is new, and φ⁰.
+    pub(crate) fn draw(&mut self, number: u64) -> Result<DrawnLearner> {
+        let Roles { dimensions: d, learner, objective, .. } = self.roles;
         let drawn =
             learner.draw(&d.observation, d.network_outputs(), derived(self.seed, "architecture", number))?;
         let architecture = drawn.name().to_owned();
         let programs = match self.programs.entry(architecture.clone()) {
-            Entry::Occupied(known) if known.get().drawn != drawn.parameters() => {
+            Entry::Occupied(known) if known.get().declared != drawn.parameters() => {
                 return Err(Error::Plugin {
                     plugin: learner.id().to_owned(),
                     function: "name".into(),
@@ -201,50 +188,50 @@ impl<'a> Training<'a> {
             }
             Entry::Occupied(programs) => programs.into_mut(),
             Entry::Vacant(place) => {
-                let parameters = drawn.parameters().to_vec();
+                let declared = drawn.parameters().to_vec();
                 let student = Student::new(drawn, d)?;
                 let teach = programs::teach(&student, objective, d)?;
-                place.insert(Programs { drawn: parameters, student, teach, updates: HashMap::new() })
+                place.insert(Programs { declared, student, teach, updates: HashMap::new() })
             }
         };
-        let mut stream = stream(self.seed, "learner", number);
-        let fresh = programs::sample(&programs.student, &self.device, &mut stream);
-        Ok(Drawn { architecture, fresh })
+        let mut initialization = stream(self.seed, "learner", number);
+        let fresh = programs::sample(&programs.student, &self.device, &mut initialization);
+        Ok(DrawnLearner { architecture, fresh })
     }
 
-    /// The architecture of a learner that was drawn.
-    pub(crate) fn student(&self, drawn: &Drawn) -> &Student {
-        &self.programs[&drawn.architecture].student
+    /// The network of a learner that was drawn.
+    pub(crate) fn student(&self, learner: &DrawnLearner) -> &Student {
+        &self.programs[&learner.architecture].student
     }
 
-    /// All parameters of a learner after the inner rule.
-    pub(crate) fn teach(&self, drawn: &Drawn) -> Vec<Tensor> {
-        let mut inputs = self.state[..self.trained.of_theta].to_vec();
-        inputs.extend_from_slice(&drawn.fresh);
-        self.device.run(&self.programs[&drawn.architecture].teach, &inputs)
+    /// All parameters of a learner after the inner rule on the current θ.
+    pub(crate) fn teach(&self, learner: &DrawnLearner) -> Vec<Array> {
+        let mut inputs = self.state[..self.layout.meta_learned].to_vec();
+        inputs.extend_from_slice(&learner.fresh);
+        self.device.run(&self.programs[&learner.architecture].teach, &inputs)
     }
 
     /// The critic's parameters.
-    pub(crate) fn critic_parameters(&self) -> &[Tensor] {
-        &self.state[self.trained.of_theta..self.trained.names.len()]
+    pub(crate) fn critic_parameters(&self) -> &[Array] {
+        &self.state[self.layout.meta_learned..self.layout.len()]
     }
 
     /// One outer update of θ, ξ and the critic with a learner, on a batch of `rows` transitions: `batch` gives the
-    /// plan's inputs from number `first` on. Gives the update's metrics.
+    /// inputs of the plan from number `first` on. Returns the update's metrics.
     pub(crate) fn update(
         &mut self,
-        drawn: &Drawn,
+        learner: &DrawnLearner,
         rows: usize,
-        batch: impl FnOnce(&Device, &Plan, usize) -> Vec<Tensor>,
+        batch: impl FnOnce(&Device, &Plan, usize) -> Vec<Array>,
     ) -> Result<Vec<(String, f32)>> {
-        let Some(Programs { student, updates, .. }) = self.programs.get_mut(&drawn.architecture) else {
+        let Some(Programs { student, updates, .. }) = self.programs.get_mut(&learner.architecture) else {
             return Ok(vec![]);
         };
         let Rates { lr, critic_lr, schedule, meta_epochs, rule, .. } = &self.rates;
         let Update { plan, metrics } = match updates.entry(rows) {
             Entry::Occupied(update) => update.into_mut(),
             Entry::Vacant(place) => {
-                let Parts { dimensions, objective, .. } = self.parts;
+                let Roles { dimensions, objective, .. } = self.roles;
                 let update =
                     programs::update(student, self.critic.as_ref(), objective, rule, dimensions, rows)?;
                 place.insert(update)
@@ -255,10 +242,10 @@ impl<'a> Training<'a> {
         let [correction1, correction2] = rule.optimizer.corrections(self.updates);
         let scalars = [lr * factor, critic_lr * factor, correction1, correction2];
         let mut inputs = self.state.clone();
-        inputs.extend_from_slice(&drawn.fresh);
+        inputs.extend_from_slice(&learner.fresh);
         inputs.extend(scalars.map(|v| self.device.tensor(&[v], &[])));
         inputs.extend(batch(&self.device, plan, inputs.len()));
-        if self.parts.objective.columns().contains(&Column::Progress) {
+        if self.roles.objective.columns().contains(&Column::Progress) {
             let progress = self.meta_epoch as f32 / *meta_epochs as f32;
             inputs.push(self.device.tensor(&[progress], &[1, 1]));
         }
@@ -268,9 +255,16 @@ impl<'a> Training<'a> {
         Ok(metrics.iter().zip(values).map(|(name, t)| (name.clone(), self.device.read(&t)[0])).collect())
     }
 
-    /// Ends a meta-epoch: its number counts, and a θ that is not a number any more is an error.
-    pub(crate) fn end_meta_epoch(&mut self, metrics: Means) -> Result<Report> {
-        let report = Report { inner_lr: self.inner_lr(), metrics: metrics.finish(), ..Report::default() };
+    /// Ends a meta-epoch and counts it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: η or a metric is not finite, so the optimization diverged.
+    pub(crate) fn end_meta_epoch(&mut self, metrics: Means) -> Result<MetaEpochReport> {
+        let report = MetaEpochReport {
+            inner_lr: self.inner_lr(),
+            metrics: metrics.finish(),
+            ..MetaEpochReport::default()
+        };
         if !report.inner_lr.is_finite() || report.metrics.iter().any(|(_, v)| !v.is_finite()) {
             return Err(Error::usage(format!(
                 "meta-epoch {}: θ is not finite any more, the optimisation diverged (try a smaller --lr)",
@@ -283,66 +277,66 @@ impl<'a> Training<'a> {
 
     /// η.
     fn inner_lr(&self) -> f32 {
-        let theta = programs::saved_theta(self.parts.objective, self.parts.dimensions);
-        let parts = theta.iter().zip(&self.state);
-        let mut rate = parts.filter(|(part, _)| part.name == "inner_lr").map(|(part, tensor)| {
-            let value = self.device.read(tensor)[0];
-            if part.positive { value.exp() } else { value }
+        let mut parts = self.layout.theta.parts.iter().zip(&self.state);
+        let rate = parts.find(|(part, _)| part.name() == "inner_lr");
+        rate.map_or(f32::NAN, |(part, trained)| part.to_value(self.device.read(trained))[0])
+    }
+
+    /// θ's values, then ξ's parameters, as a dataset file holds them.
+    pub fn theta_and_encoder(&self) -> (Vec<NamedTensor>, Vec<NamedTensor>) {
+        let Layout { theta, names, shapes, meta_learned, .. } = &self.layout;
+        let values = theta.to_values(self.state.iter().map(|trained| self.device.read(trained)));
+        let encoder = (theta.parts.len()..*meta_learned).map(|i| NamedTensor {
+            name: names[i].clone(),
+            shape: shapes[i].clone(),
+            data: self.device.read(&self.state[i]),
         });
-        rate.next().unwrap_or(f32::NAN)
+        (values, encoder.collect())
     }
 
-    /// Everything that is trained, with the optimiser's moments, then what is known of observations and rewards: name,
-    /// shape, numbers.
-    pub fn state(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-        let mut state = self.trained_state();
-        let moments = [("observed", &self.observed), ("rewarded", &self.rewarded)];
-        for (name, moments) in moments {
-            let Some(Moments { count, mean, variance }) = moments else { continue };
-            state.push((format!("{name}/count"), vec![], vec![*count]));
-            state.push((format!("{name}/mean"), vec![mean.len()], mean.clone()));
-            state.push((format!("{name}/variance"), vec![variance.len()], variance.clone()));
-        }
-        state
-    }
-
-    fn trained_state(&self) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    /// Everything that a checkpoint needs: what is trained, the optimizer's moments, then the moments of observations and
+    /// rewards.
+    pub fn state(&self) -> Vec<NamedTensor> {
         let prefixes = ["", "first_moment/", "second_moment/"];
-        let count = self.trained.names.len();
-        self.state
-            .iter()
-            .enumerate()
-            .map(|(i, tensor)| {
-                let name = format!("{}{}", prefixes[i / count], self.trained.names[i % count]);
-                (name, tensor.shape().to_vec(), self.device.read(tensor))
-            })
-            .collect()
+        let named = self.state.iter().enumerate().map(|(i, array)| NamedTensor {
+            name: format!("{}{}", prefixes[i / self.layout.len()], self.layout.names[i % self.layout.len()]),
+            shape: array.shape().to_vec(),
+            data: self.device.read(array),
+        });
+        let normalizer = self.normalizer.iter().flat_map(|moments| moments.to_tensors(NORMALIZER));
+        let rewards = self.reward_normalizer.iter().flat_map(|moments| moments.to_tensors(REWARD_NORMALIZER));
+        named.chain(normalizer).chain(rewards).collect()
     }
 
-    /// Goes on from what [`Self::state`] gave.
+    /// Goes on from what [`Self::state`] gave, in this version or an earlier one.
     ///
     /// # Errors
-    /// A missing tensor, or one of another shape.
-    pub fn restore(&mut self, tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Result<()> {
-        let find = |name: &str, shape: &[usize]| match tensors.iter().find(|t| t.0 == *name) {
-            Some((_, found, data)) if found == shape => Ok(data.clone()),
-            Some((_, found, _)) => Err(Error::usage(format!(
-                "checkpoint tensor `{name}` has shape {found:?}, expected {shape:?}"
-            ))),
-            None => Err(Error::usage(format!("the checkpoint has no tensor `{name}`"))),
-        };
-        let trained = self.trained_state();
-        let restored =
-            trained.iter().map(|(name, shape, _)| Ok(self.device.tensor(&find(name, shape)?, shape)));
-        self.state = restored.collect::<Result<_>>()?;
-        for (name, moments) in [("observed", &mut self.observed), ("rewarded", &mut self.rewarded)] {
-            let Some(moments) = moments else { continue };
-            let width = moments.mean.len();
-            *moments = Moments {
-                count: find(&format!("{name}/count"), &[])?[0],
-                mean: find(&format!("{name}/mean"), &[width])?,
-                variance: find(&format!("{name}/variance"), &[width])?,
-            };
+    /// [`Error::Usage`]: a tensor is missing, or has another shape.
+    pub fn restore(&mut self, mut tensors: Vec<NamedTensor>) -> Result<()> {
+        tensors.iter_mut().for_each(|tensor| tensor.name = current_name(&tensor.name));
+        let missing = |name: &str| Error::usage(format!("the checkpoint has no tensor `{name}`"));
+        let mut restored = vec![];
+        for NamedTensor { name, shape, .. } in self.state() {
+            let found = tensors.iter().find(|t| t.name == name).ok_or_else(|| missing(&name))?;
+            // Older checkpoints hold the count of moments as a scalar.
+            let both_single = found.data.len() == 1 && shape.iter().product::<usize>() == 1;
+            if found.shape != shape && !both_single {
+                return Err(Error::usage(format!(
+                    "checkpoint tensor `{name}` has shape {:?}, expected {shape:?}",
+                    found.shape
+                )));
+            }
+            restored.push(self.device.tensor(&found.data, &shape));
+        }
+        restored.truncate(self.state.len());
+        self.state = restored;
+        for (prefix, moments) in
+            [(NORMALIZER, &mut self.normalizer), (REWARD_NORMALIZER, &mut self.reward_normalizer)]
+        {
+            if let Some(moments) = moments {
+                let found = Moments::from_tensors(prefix, &tensors, moments.mean.len())?;
+                *moments = found.ok_or_else(|| missing(prefix))?;
+            }
         }
         Ok(())
     }

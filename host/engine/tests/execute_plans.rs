@@ -4,7 +4,7 @@ mod common;
 use common::array::Array;
 use common::program::{Kind, Program, Value};
 use common::{Index, assert_close, random, single_precision, uniform};
-use potstill_engine::execute::{Device, Plan, Tensor as Numbers};
+use potstill_engine::execute::{Array as Numbers, Device, Plan};
 use potstill_engine::graph::{Graph, Tensor, grad};
 use proptest::prelude::*;
 

@@ -10,10 +10,11 @@ use super::{print_json, say};
 use crate::distill::Setup;
 use crate::engine::policy::Policy;
 use crate::engine::ppmo::Ppmo;
-use crate::engine::programs::{Dimensions, SCALARS, Student, Trained, Update, UpdateRule, sample, update};
+use crate::engine::programs::{Dimensions, SCALARS, Student, Update, UpdateRule, sample, update};
 use crate::engine::random::stream;
+use crate::engine::theta::{Layout, Theta};
 use crate::error::{Error, Result};
-use crate::execute::{Device, Tensor};
+use crate::execute::{Array, Device};
 use crate::plugin::{Actions, Loader, Registry};
 use crate::run::DistillConfig;
 
@@ -101,7 +102,7 @@ impl Bench {
         let setup = Setup::new(config, registry)?;
         let device = Device::named(&self.device, threads(self.threads)?)?;
         let mut environments = vec![setup.training_environments(setup.config.environment.envs)?];
-        let mut ppmo = Ppmo::new(device, setup.parts(), setup.rates(), setup.rollouts(), 0)?;
+        let mut ppmo = Ppmo::new(device, setup.roles(), setup.rates(), setup.rollouts(), 0)?;
         // Plans are compiled in the first, and memory is warm after a few.
         for _ in 0..3 {
             ppmo.meta_epoch(&mut environments)?;
@@ -133,9 +134,9 @@ impl Bench {
         let device = Device::named(&self.device, threads(self.threads)?)?;
         let random = &mut stream(0, "bench", 0);
         let mut numbers = |n: usize| -> Vec<f32> { (0..n).map(|_| random.random_range(0.0..0.01)).collect() };
-        let trained = Trained::new(&student, &critic, objective.theta()).shapes;
-        let mut inputs: Vec<Tensor> = (0..3)
-            .flat_map(|_| &trained)
+        let shapes = Layout::new(Theta::new(&*objective, &d), &student, &critic).shapes;
+        let mut inputs: Vec<Array> = (0..3)
+            .flat_map(|_| &shapes)
             .map(|shape| device.tensor(&numbers(shape.iter().product()), shape))
             .collect();
         let observations = numbers(ROWS * d.observation.size());

@@ -4,13 +4,13 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::setup::Setup;
-use super::teach::{Teacher, of_moments};
+use super::teach::Teacher;
 use crate::engine::evaluate::{Protocol, Score};
 use crate::engine::offline::{self, Offline};
 use crate::engine::policy::Acting;
 use crate::engine::ppmo::Ppmo;
-use crate::engine::programs::saved_theta;
-use crate::engine::training::{Report, Training};
+use crate::engine::theta::NORMALIZER;
+use crate::engine::training::{MetaEpochReport, Training};
 use crate::error::{Error, Result};
 use crate::execute::Device;
 use crate::plugin::Environments;
@@ -26,7 +26,7 @@ pub enum Progress<'a> {
         /// How many are.
         done: u64,
         /// What happened in it.
-        report: &'a Report,
+        report: &'a MetaEpochReport,
         /// The last validation, if there was one.
         validation: Option<&'a Score>,
     },
@@ -72,7 +72,7 @@ enum Outer<'a> {
 }
 
 impl<'a> Outer<'a> {
-    fn meta_epoch(&mut self) -> Result<Report> {
+    fn meta_epoch(&mut self) -> Result<MetaEpochReport> {
         match self {
             Outer::Rollouts(ppmo, environments) => ppmo.meta_epoch(environments),
             Outer::Offline(offline) => offline.meta_epoch(),
@@ -114,17 +114,17 @@ impl<'a> Prepared<'a> {
     /// A plugin's or the device's.
     pub fn new(setup: &'a Setup<'a>, threads: usize) -> Result<Self> {
         let device = Device::named(&setup.config.device, threads)?;
-        let (config, parts, rates) = (&setup.config, setup.parts(), setup.rates());
+        let (config, roles, rates) = (&setup.config, setup.roles(), setup.rates());
         let outer = match &setup.transitions {
             Some(data) => {
                 let rows = data.best(config.offline.top);
                 let data = offline::Data { observations: &data.observations, actions: &data.actions };
                 let offline =
-                    Offline::new(device.clone(), parts, rates, setup.offline(), data, rows, config.seed)?;
+                    Offline::new(device.clone(), roles, rates, setup.offline(), data, rows, config.seed)?;
                 Outer::Offline(offline)
             }
             None => {
-                let ppmo = Ppmo::new(device.clone(), parts, rates, setup.rollouts(), config.seed)?;
+                let ppmo = Ppmo::new(device.clone(), roles, rates, setup.rollouts(), config.seed)?;
                 let each = config.environment.envs / config.ppo.learners;
                 let environments = (0..config.ppo.learners).map(|_| setup.training_environments(each));
                 Outer::Rollouts(ppmo, environments.collect::<Result<_>>()?)
@@ -161,9 +161,8 @@ impl<'a> Prepared<'a> {
         if let Some(checkpoint) = checkpoint {
             let counters: Counters = serde_json::from_value(checkpoint.state)
                 .map_err(|e| Error::file(run.checkpoints_path(), format!("checkpoint state: {e}")))?;
-            let tensors: Vec<_> = checkpoint.tensors.into_iter().map(|t| (t.name, t.shape, t.data)).collect();
             let training = self.outer.training_mut();
-            training.restore(&tensors)?;
+            training.restore(checkpoint.tensors)?;
             training.meta_epoch = checkpoint.meta_epoch;
             training.updates = counters.updates;
             training.steps = counters.steps;
@@ -302,7 +301,7 @@ impl Distillation<'_> {
         Ok(vec![score(Acting::Sampled)?, score(Acting::Greedy)?])
     }
 
-    fn log(&mut self, report: &Report, validation: Option<f64>) -> Result<()> {
+    fn log(&mut self, report: &MetaEpochReport, validation: Option<f64>) -> Result<()> {
         let mut values: Vec<(&str, f64)> = vec![("inner_lr", f64::from(report.inner_lr))];
         values.extend(report.mean_return.map(|v| ("rollout/return", f64::from(v))));
         values.extend(report.mean_length.map(|v| ("rollout/length", f64::from(v))));
@@ -323,8 +322,6 @@ impl Distillation<'_> {
 
     fn checkpoint(&mut self) -> Result<()> {
         let training = self.training();
-        let tensors =
-            training.state().into_iter().map(|(name, shape, data)| NamedTensor { name, shape, data });
         let counters = Counters {
             updates: training.updates,
             steps: training.steps,
@@ -332,7 +329,7 @@ impl Distillation<'_> {
             saturated: self.saturated,
         };
         let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;
-        let checkpoint = Checkpoint { meta_epoch: training.meta_epoch, state, tensors: tensors.collect() };
+        let checkpoint = Checkpoint { meta_epoch: training.meta_epoch, state, tensors: training.state() };
         // A checkpoint must not outlive the metrics that lead to it.
         if self.checkpoints.waits_for_disk() {
             self.metrics.sync()?;
@@ -345,31 +342,20 @@ impl Distillation<'_> {
     fn dataset(&self) -> Result<Dataset> {
         let Prepared { setup, device, .. } = &self.prepared;
         let training = self.training();
-        let mut state = training.state().into_iter();
-        let mut parts = vec![];
-        for part in &saved_theta(&*setup.objective, &setup.dimensions) {
-            let Some((_, shape, data)) = state.next() else { break };
-            let data = if part.positive { data.into_iter().map(f32::exp).collect() } else { data };
-            parts.push(NamedTensor { name: part.name.clone(), shape, data });
-        }
-        let encoder = state.take(training.trained.of_theta - training.trained.theta);
-        let encoder = encoder.map(|(name, shape, data)| NamedTensor {
-            name: name.replace("encoder/", "encoder."),
-            shape,
-            data,
-        });
+        let (mut theta, encoder) = training.theta_and_encoder();
         let mut take = |name: &str| {
-            let place = parts.iter().position(|part| part.name == name);
-            place.map(|i| parts.remove(i)).ok_or(Error::usage(format!("the engine has no `{name}`")))
+            let place = theta.iter().position(|part| part.name == name);
+            place.map(|i| theta.remove(i)).ok_or(Error::usage(format!("the engine has no `{name}`")))
         };
         let (x, y, inner_lr) = (take("x")?, take("y")?, take("inner_lr")?);
         let own =
-            parts.into_iter().map(|part| NamedTensor { name: Dataset::name_of_part(&part.name), ..part });
+            theta.into_iter().map(|part| NamedTensor { name: Dataset::name_of_part(&part.name), ..part });
+        let normalizer = training.normalizer.iter().flat_map(|moments| moments.to_tensors(NORMALIZER));
         Ok(Dataset {
             x,
             y,
             inner_lr: inner_lr.data[0],
-            extra: own.chain(encoder).chain(training.observed.iter().flat_map(of_moments)).collect(),
+            extra: own.chain(encoder).chain(normalizer).collect(),
             info: DatasetInfo {
                 environment: setup.environment.clone(),
                 learner: setup.learner_part(),

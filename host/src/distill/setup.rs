@@ -9,9 +9,10 @@ use crate::engine::mixture::Mixture;
 use crate::engine::objective::Objective;
 use crate::engine::optimizer::{Adam, Optimizer};
 use crate::engine::policy::{LOG_STD, Policy};
-use crate::engine::programs::{Dimensions, Student, UpdateRule, saved_theta};
+use crate::engine::programs::{Dimensions, Student, UpdateRule};
 use crate::engine::random::derived;
-use crate::engine::training::{Parts, Rates};
+use crate::engine::theta::{Part as ThetaPart, Theta};
+use crate::engine::training::{Rates, Roles};
 use crate::engine::{offline, ppmo};
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::{Description, Environments, Registry};
@@ -119,9 +120,9 @@ impl<'a> Setup<'a> {
         make_environments(self.registry, &self.training, count)
     }
 
-    /// What the engine is made of.
-    pub fn parts(&self) -> Parts<'_> {
-        Parts {
+    /// The roles as the engine takes them.
+    pub fn roles(&self) -> Roles<'_> {
+        Roles {
             dimensions: &self.dimensions,
             learner: &*self.learner,
             critic: &*self.critic,
@@ -225,11 +226,12 @@ pub fn directly(mut config: DistillConfig, registry: &Registry) -> Result<Distil
 
 /// Checks that `scale` names parts of θ.
 fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dimensions) -> Result<()> {
-    let parts: Vec<String> = saved_theta(objective, d).into_iter().map(|part| part.name).collect();
-    match scale.keys().find(|name| !parts.contains(name)) {
+    let theta = Theta::new(objective, d);
+    let parts: Vec<&str> = theta.parts.iter().map(ThetaPart::name).collect();
+    match scale.keys().find(|name| !parts.contains(&name.as_str())) {
         None => Ok(()),
         Some(unknown) => {
-            let hint = did_you_mean(unknown, parts.iter().map(String::as_str));
+            let hint = did_you_mean(unknown, parts);
             Err(Error::usage(format!("`optimiser.scale.{unknown}`: θ has no such part.{hint}")))
         }
     }

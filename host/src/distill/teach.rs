@@ -1,25 +1,24 @@
 use std::time::{Duration, Instant};
 
-use potstill_plugin_api::MetaParameter;
-
 use super::setup::{
     Setup, dimensions, find_environment, learner_of, make_environments, objective_of, part_of, task,
 };
-use crate::engine::evaluate::{Protocol, Score, Taught, evaluate};
-use crate::engine::learner::{LearnerDistribution, Parameter};
+use crate::engine::evaluate::{Distilled, KShot, Protocol, Score};
+use crate::engine::learner::LearnerDistribution;
 use crate::engine::normalize::{Moments, normalized};
 use crate::engine::objective::Objective;
 use crate::engine::policy::Policy;
 use crate::engine::programs::{self, Dimensions, Student};
 use crate::engine::random::{derived, stream};
+use crate::engine::theta::{NORMALIZER, Theta, encoder_from, has_encoder};
 use crate::error::{Error, Result};
-use crate::execute::{Device, Plan, Tensor};
+use crate::execute::{Array, Device, Plan};
 use crate::plugin::{Environments, Registry};
 use crate::run::{AgentFile, Dataset, DatasetEnvironment, NamedTensor, Part};
 
 /// A dataset with what is needed to teach from it.
 pub struct Teacher<'a> {
-    taught: Taught,
+    distilled: Distilled,
     dimensions: Dimensions,
     environment: DatasetEnvironment,
     learner: Source<'a, dyn LearnerDistribution>,
@@ -43,78 +42,23 @@ impl<T: ?Sized> std::ops::Deref for Source<'_, T> {
     }
 }
 
-/// What a file holds of the moments of observations, and back.
-const NORMALIZER: [&str; 3] = ["normalizer.count", "normalizer.mean", "normalizer.variance"];
-
-pub(super) fn of_moments(moments: &Moments) -> [NamedTensor; 3] {
-    let Moments { count, mean, variance } = moments;
-    let tensor = |name: &str, values: &[f32]| NamedTensor {
-        name: name.into(),
-        shape: vec![values.len()],
-        data: values.to_vec(),
-    };
-    [tensor(NORMALIZER[0], &[*count]), tensor(NORMALIZER[1], mean), tensor(NORMALIZER[2], variance)]
-}
-
-fn moments(tensors: &[NamedTensor], width: usize) -> Result<Option<Moments>> {
-    let find = |name: &str| tensors.iter().find(|t| t.name == name).map(|t| t.data.clone());
-    match NORMALIZER.map(find) {
-        [None, None, None] => Ok(None),
-        [Some(count), Some(mean), Some(variance)]
-            if (count.len(), mean.len(), variance.len()) == (1, width, width)
-                && variance.iter().all(|v| *v >= 0.0) =>
-        {
-            Ok(Some(Moments { count: count[0], mean, variance }))
-        }
-        _ => Err(Error::usage(format!(
-            "the file's `normalizer.…` is not of observations of {width} elements: it is incomplete or of another environment"
-        ))),
-    }
-}
-
-/// θ with ξ in the order of the learner's parameters, and the number of layers that ξ is.
-fn taught(
+/// The dataset as the engine teaches from it, and the number of layers that its encoder covers.
+fn distilled(
     dataset: &Dataset,
     learner: &dyn LearnerDistribution,
     objective: &dyn Objective,
     d: &Dimensions,
-) -> Result<(Taught, usize)> {
-    let tensor = |t: &NamedTensor| (t.shape.clone(), t.data.clone());
-    let part = |part: &MetaParameter| {
-        let Some(found) = dataset.part(&part.name).filter(|t| t.shape == part.shape) else {
-            return Err(Error::usage(format!(
-                "the dataset has no `{}` of shape {:?}, which objective `{}` needs",
-                part.name,
-                part.shape,
-                objective.id()
-            )));
-        };
-        let (shape, data) = tensor(&found);
-        Ok((shape, if part.positive { data.into_iter().map(f32::ln).collect() } else { data }))
-    };
-    let mut tensors = programs::saved_theta(objective, d).iter().map(part).collect::<Result<Vec<_>>>()?;
-    let encoder: Vec<_> =
-        dataset.extra.iter().filter_map(|t| Some((t.name.strip_prefix("encoder.")?, t))).collect();
-    let observed = moments(&dataset.extra, d.observation.size())?;
-    if encoder.is_empty() {
-        return Ok((Taught { tensors, observed }, 0));
+) -> Result<(Distilled, usize)> {
+    let mut tensors = Theta::new(objective, d).from_values(|name| dataset.part(name))?;
+    let normalizer = Moments::from_tensors(NORMALIZER, &dataset.extra, d.observation.size())?;
+    if !has_encoder(&dataset.extra) {
+        return Ok((Distilled { tensors, normalizer }, 0));
     }
     let seed = derived(0, "architecture", 0);
     let student = Student::new(learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
-    let found = |p: &Parameter| encoder.iter().find(|(name, t)| *name == p.name && t.shape == p.shape);
-    let layers = student.parameters().iter().filter(|p| found(p).is_some()).map(|p| p.layer + 1).max();
-    let layers = layers.unwrap_or(0);
-    let expected = student.parameters().iter().filter(|p| p.layer < layers);
-    let own: Option<Vec<_>> = expected.map(|p| found(p).map(|(_, t)| tensor(t))).collect();
-    match own.filter(|own| own.len() == encoder.len()) {
-        Some(own) => {
-            tensors.extend(own);
-            Ok((Taught { tensors, observed }, layers))
-        }
-        None => Err(Error::usage(
-            "the dataset's encoder does not fit this learner: an encoder teaches only the learner it was trained with",
-        )),
-    }
+    let (encoder, layers) = encoder_from(&dataset.extra, &student)?;
+    tensors.extend(encoder);
+    Ok((Distilled { tensors, normalizer }, layers))
 }
 
 impl<'a> Teacher<'a> {
@@ -125,7 +69,7 @@ impl<'a> Teacher<'a> {
     pub fn new(dataset: &Dataset, setup: &'a Setup<'a>) -> Result<Self> {
         dataset.check_environment(&setup.environment.spec)?;
         Ok(Teacher {
-            taught: taught(dataset, &*setup.learner, &*setup.objective, &setup.dimensions)?.0,
+            distilled: distilled(dataset, &*setup.learner, &*setup.objective, &setup.dimensions)?.0,
             dimensions: setup.dimensions.clone(),
             environment: setup.environment.clone(),
             learner: Source::Borrowed(&*setup.learner),
@@ -153,11 +97,11 @@ impl<'a> Teacher<'a> {
         };
         let mut dimensions = Dimensions { k: dataset.k(), ..dimensions(&environment.spec)? };
         let objective = objective_of(registry, &info.objective, &task(&environment.spec, &dimensions))?;
-        let taught;
-        (taught, dimensions.encoder_layers) = self::taught(dataset, &*learner, &*objective, &dimensions)?;
+        let (distilled, layers) = distilled(dataset, &*learner, &*objective, &dimensions)?;
+        dimensions.encoder_layers = layers;
         let of_environment = environment.clone();
         Ok(Teacher {
-            taught,
+            distilled,
             dimensions,
             environment,
             learner: Source::Owned(learner),
@@ -179,16 +123,13 @@ impl<'a> Teacher<'a> {
     ) -> Result<Score> {
         // All episodes of a learner at once, up to a width that keeps observations in cache.
         let at_once = protocol.episodes.clamp(1, 100);
-        evaluate(
-            &self.taught,
-            &self.dimensions,
-            &*self.learner,
-            &*self.objective,
-            &|| (self.make)(at_once),
-            protocol,
-            threads,
-            done,
-        )
+        let teacher = KShot {
+            distilled: &self.distilled,
+            dimensions: &self.dimensions,
+            learner: &*self.learner,
+            objective: &*self.objective,
+        };
+        teacher.evaluate(&|| (self.make)(at_once), protocol, threads, done)
     }
 
     /// Draws a learner, initialises it and teaches it in one step.
@@ -200,15 +141,11 @@ impl<'a> Teacher<'a> {
         let student = agent_student(&*self.learner, &self.dimensions, seed)?;
         let plan = programs::teach(&student, &*self.objective, &self.dimensions)?;
         let started = Instant::now();
-        let fresh = programs::sample(&student, &device, &mut stream(seed, "agent", 0));
-        let mut inputs: Vec<Tensor> =
-            self.taught.tensors.iter().map(|(shape, data)| device.tensor(data, shape)).collect();
-        inputs.extend(fresh);
-        let parameters = device.run(&plan, &inputs);
+        let parameters = self.distilled.teach(&device, &plan, &student, &mut stream(seed, "agent", 0));
         let time = started.elapsed();
         let learner = part_of(&*self.learner);
-        let (environment, observed) = (self.environment.clone(), self.taught.observed.clone());
-        Ok(Agent { student, parameters, observed, learner, environment, seed, time, device })
+        let (environment, normalizer) = (self.environment.clone(), self.distilled.normalizer.clone());
+        Ok(Agent { student, parameters, normalizer, learner, environment, seed, time, device })
     }
 }
 
@@ -228,8 +165,8 @@ impl std::fmt::Display for Agent {
 /// A trained agent.
 pub struct Agent {
     student: Student,
-    parameters: Vec<Tensor>,
-    observed: Option<Moments>,
+    parameters: Vec<Array>,
+    normalizer: Option<Moments>,
     learner: Part,
     environment: DatasetEnvironment,
     seed: u64,
@@ -247,7 +184,7 @@ impl Agent {
         let learner = learner_of(registry, &file.learner)?;
         let student = agent_student(&*learner, &dimensions(&file.environment.spec)?, file.seed)?;
         let device = Device::cpu(1);
-        let parameters: Result<Vec<Tensor>> = student
+        let parameters: Result<Vec<Array>> = student
             .parameters()
             .iter()
             .map(|p| match file.parameters.iter().find(|t| t.name == p.name) {
@@ -259,10 +196,11 @@ impl Agent {
                 None => Err(Error::usage(format!("the agent has no parameter `{}`", p.name))),
             })
             .collect();
-        let observed = moments(&file.parameters, file.environment.spec.observation.size())?;
+        let size = file.environment.spec.observation.size();
+        let normalizer = Moments::from_tensors(NORMALIZER, &file.parameters, size)?;
         let (learner, environment, seed) = (file.learner, file.environment, file.seed);
         let (parameters, time) = (parameters?, Duration::ZERO);
-        Ok(Agent { student, parameters, observed, learner, environment, seed, device, time })
+        Ok(Agent { student, parameters, normalizer, learner, environment, seed, device, time })
     }
 
     /// The agent as a file holds it.
@@ -273,7 +211,9 @@ impl Agent {
             data: self.device.read(t),
         });
         AgentFile {
-            parameters: parameters.chain(self.observed.iter().flat_map(of_moments)).collect(),
+            parameters: parameters
+                .chain(self.normalizer.iter().flat_map(|moments| moments.to_tensors(NORMALIZER)))
+                .collect(),
             learner: self.learner.clone(),
             environment: self.environment.clone(),
             seed: self.seed,
@@ -312,7 +252,7 @@ impl Agent {
         let plan: Plan = programs::act(&self.student, &d, rows)?;
         Ok(move |observations: &[f32]| {
             let mut inputs = self.parameters.clone();
-            let observations = normalized(self.observed.as_ref(), observations);
+            let observations = normalized(self.normalizer.as_ref(), observations);
             inputs.push(self.device.rows(&plan, inputs.len(), &observations, None));
             let outputs = self.device.run(&plan, &inputs);
             outputs.first().map(|t| self.device.read(t)).unwrap_or_default()

@@ -265,7 +265,7 @@ pub(crate) fn network_apply(parameters: &[u32], observations: u32) -> u32 {
             return Err(Error::usage("no observations"));
         };
         let graph = observations.graph();
-        let declared = network.learner.parameters().iter().zip(network.taught);
+        let declared = network.learner.parameters().iter().zip(network.phi_mask);
         let expected: Vec<&Parameter> = declared.filter(|(_, taught)| **taught).map(|(p, _)| p).collect();
         if parameters.len() != expected.len() {
             graph.fail("apply", format!("{} parameters", expected.len()), parameters.len().to_string());

@@ -8,42 +8,8 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest as _, Sha256};
 
 use super::atomic::{Durability, write};
+pub use crate::engine::theta::NamedTensor;
 use crate::error::{Error, IoContext, Result};
-
-/// A tensor by name: `data` holds the elements of `shape` row by row.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedTensor {
-    /// The name in the file, e.g. `x` or `encoder.0.weight`.
-    pub name: String,
-    /// Dimensions; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// As many elements as `shape` has.
-    pub data: Vec<f32>,
-}
-
-impl NamedTensor {
-    /// A tensor of `shape`, row by row.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] when `data` does not have as many elements as `shape`.
-    pub fn new(name: impl Into<String>, shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Result<Self> {
-        let tensor = NamedTensor { name: name.into(), shape: shape.into(), data };
-        match tensor.shape.iter().product::<usize>() == tensor.data.len() {
-            true => Ok(tensor),
-            false => Err(Error::usage(format!(
-                "tensor `{}` of shape {:?} cannot hold {} values",
-                tensor.name,
-                tensor.shape,
-                tensor.data.len()
-            ))),
-        }
-    }
-
-    /// A scalar, shape `[]`.
-    pub fn scalar(name: impl Into<String>, value: f32) -> Self {
-        NamedTensor { name: name.into(), shape: vec![], data: vec![value] }
-    }
-}
 
 /// The elements of a tensor, row by row.
 pub(super) enum Values<'a> {

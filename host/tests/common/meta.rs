@@ -2,8 +2,9 @@
 use potstill::engine::objective::Objective;
 use potstill::engine::optimizer::{Adam, Optimizer};
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, Student, Trained, Update, UpdateRule, saved_theta, update};
-use potstill::execute::{Device, Tensor as Numbers};
+use potstill::engine::programs::{Dimensions, Student, Update, UpdateRule, update};
+use potstill::engine::theta::{Layout, Theta};
+use potstill::execute::{Array, Device};
 use potstill::plugin::Actions;
 use potstill_plugin_api::{Column, Space, Task};
 use rand::Rng;
@@ -16,7 +17,7 @@ const PROGRESS: f64 = 0.25;
 /// A learner, a compiled update and values for all its inputs.
 pub struct Meta {
     pub update: Update,
-    pub trained: Trained,
+    pub layout: Layout,
     pub student: Student,
     pub rows: usize,
     /// θ, ξ, critic.
@@ -93,7 +94,7 @@ impl Meta {
         let objective = words.next().unwrap();
         let settings: Vec<(&str, &str)> = words.map(|word| word.split_once('=').unwrap()).collect();
         let objective = registry.objective(objective, &options(&settings), &task).unwrap();
-        let trained = Trained::new(&student, &critic, &saved_theta(&*objective, &d));
+        let layout = Layout::new(Theta::new(&*objective, &d), &student, &critic);
         // With β₁ = 0 the first moment is the gradient, and with this norm nothing is clipped.
         let rule = UpdateRule {
             optimizer: Optimizer::Adam(Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 }),
@@ -106,8 +107,8 @@ impl Meta {
         let rng = &mut random(seed);
         let size = |s: &[usize]| s.iter().product::<usize>();
         let mut values: Vec<Vec<f64>> =
-            trained.shapes.iter().map(|s| uniform(rng, size(s), -0.7, 0.7)).collect();
-        let rate = trained.names.iter().position(|name| name == "log_inner_lr").unwrap();
+            layout.shapes.iter().map(|s| uniform(rng, size(s), -0.7, 0.7)).collect();
+        let rate = layout.names.iter().position(|name| name == "log_inner_lr").unwrap();
         values[rate] = vec![-2.0];
         let fresh = student.parameters().iter().map(|p| {
             // Of the size that keeps activations as large as inputs.
@@ -147,7 +148,7 @@ impl Meta {
         };
         Meta {
             update,
-            trained,
+            layout,
             student,
             rows,
             values,
@@ -168,15 +169,15 @@ impl Meta {
         self.outputs
     }
 
-    /// Runs the update on `device` with `values` for what is trained.
+    /// Runs the update on `device` with `values` for what is layout.
     pub fn run(&self, device: &Device, values: &[Vec<f64>]) -> Outcome {
         let plan = &self.update.plan;
         let n = values.len();
-        let mut inputs: Vec<Numbers> = vec![];
-        for (value, shape) in values.iter().zip(&self.trained.shapes) {
+        let mut inputs: Vec<Array> = vec![];
+        for (value, shape) in values.iter().zip(&self.layout.shapes) {
             inputs.push(device.tensor_f64(value, shape));
         }
-        for shape in self.trained.shapes.iter().chain(&self.trained.shapes) {
+        for shape in self.layout.shapes.iter().chain(&self.layout.shapes) {
             inputs.push(device.tensor(&vec![0.0; shape.iter().product()], shape));
         }
         for (value, p) in self.fresh.iter().zip(self.student.parameters()) {

@@ -1,4 +1,4 @@
-//! `--device`: where plans run, and the tensors that live there.
+//! `--device`: where plans run, and the arrays that live there.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -31,29 +31,29 @@ enum Inner {
 
 /// Numbers on a device: the whole array, or one part for each shard of a plan's rows.
 #[derive(Clone, Debug)]
-pub struct Tensor {
-    parts: Parts,
+pub struct Array {
+    parts: Shards,
     shape: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
-enum Parts {
+enum Shards {
     Cpu(Vec<Value<Flex>>),
     #[cfg(feature = "cuda")]
     Cuda(Vec<Value<burn_cuda::Cuda>>),
 }
 
-impl Parts {
+impl Shards {
     fn len(&self) -> usize {
         match self {
-            Parts::Cpu(parts) => parts.len(),
+            Shards::Cpu(parts) => parts.len(),
             #[cfg(feature = "cuda")]
-            Parts::Cuda(parts) => parts.len(),
+            Shards::Cuda(parts) => parts.len(),
         }
     }
 }
 
-impl Tensor {
+impl Array {
     /// Dimensions.
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -131,23 +131,23 @@ impl Device {
     }
 
     /// `data`, row-major, as a tensor of `shape`.
-    pub fn tensor(&self, data: &[f32], shape: &[usize]) -> Tensor {
+    pub fn tensor(&self, data: &[f32], shape: &[usize]) -> Array {
         self.upload(vec![Data::Float(data.to_vec(), shape.to_vec())], shape)
     }
 
     /// Double-precision numbers, for [`Device::cpu_f64`].
-    pub fn tensor_f64(&self, data: &[f64], shape: &[usize]) -> Tensor {
+    pub fn tensor_f64(&self, data: &[f64], shape: &[usize]) -> Array {
         self.upload(vec![Data::Double(data.to_vec(), shape.to_vec())], shape)
     }
 
     /// The rows `index` of `data` (all rows when `None`) as input number `input` of `plan`, split as it
     /// splits them. A row has as many numbers as the input's shape says.
-    pub fn rows(&self, plan: &Plan, input: usize, data: &[f32], index: Option<&[usize]>) -> Tensor {
+    pub fn rows(&self, plan: &Plan, input: usize, data: &[f32], index: Option<&[usize]>) -> Array {
         self.gather(plan, input, data, index, Data::Float)
     }
 
     /// As [`Self::rows`], for an integer input.
-    pub fn int_rows(&self, plan: &Plan, input: usize, data: &[i32], index: Option<&[usize]>) -> Tensor {
+    pub fn int_rows(&self, plan: &Plan, input: usize, data: &[i32], index: Option<&[usize]>) -> Array {
         self.gather(plan, input, data, index, Data::Int)
     }
 
@@ -158,7 +158,7 @@ impl Device {
         data: &[T],
         index: Option<&[usize]>,
         wrap: fn(Vec<T>, Vec<usize>) -> Data,
-    ) -> Tensor {
+    ) -> Array {
         let info = &plan.inputs[input];
         let width: usize = info.shape[1..].iter().product();
         let shards = if info.split { self.shards(plan) } else { 1 };
@@ -181,13 +181,15 @@ impl Device {
         self.upload(parts.collect(), &info.shape)
     }
 
-    fn upload(&self, data: Vec<Data>, shape: &[usize]) -> Tensor {
+    fn upload(&self, data: Vec<Data>, shape: &[usize]) -> Array {
         let parts = match &self.0 {
-            Inner::Cpu { context, .. } => Parts::Cpu(data.into_iter().map(|d| d.upload(context)).collect()),
+            Inner::Cpu { context, .. } => Shards::Cpu(data.into_iter().map(|d| d.upload(context)).collect()),
             #[cfg(feature = "cuda")]
-            Inner::Cuda { context, .. } => Parts::Cuda(data.into_iter().map(|d| d.upload(context)).collect()),
+            Inner::Cuda { context, .. } => {
+                Shards::Cuda(data.into_iter().map(|d| d.upload(context)).collect())
+            }
         };
-        Tensor { parts, shape: shape.to_vec() }
+        Array { parts, shape: shape.to_vec() }
     }
 
     /// Does `work` for every item, several at a time on the CPU's threads, and gives what came of each in order. `work`
@@ -231,9 +233,9 @@ impl Device {
     ///
     /// # Panics
     /// When `inputs` are not the plan's (a mistake of the host, never of a plugin or a user).
-    pub fn run(&self, plan: &Plan, inputs: &[Tensor]) -> Vec<Tensor> {
+    pub fn run(&self, plan: &Plan, inputs: &[Array]) -> Vec<Array> {
         assert_eq!(inputs.len(), plan.inputs.len(), "a plan needs all its inputs");
-        let wrap = |i: usize, parts: Parts| Tensor { parts, shape: plan.output_shapes[i].clone() };
+        let wrap = |i: usize, parts: Shards| Array { parts, shape: plan.output_shapes[i].clone() };
         for (info, tensor) in plan.inputs.iter().zip(inputs) {
             assert_eq!(info.shape, tensor.shape, "input `{}`", info.name);
             let parts = if info.split { self.shards(plan) } else { 1 };
@@ -248,36 +250,36 @@ impl Device {
                 let parts: Vec<&[Value<Flex>]> = inputs
                     .iter()
                     .map(|t| match &t.parts {
-                        Parts::Cpu(parts) => &parts[..],
+                        Shards::Cpu(parts) => &parts[..],
                         #[cfg(feature = "cuda")]
-                        Parts::Cuda(_) => panic!("a tensor of another device"),
+                        Shards::Cuda(_) => panic!("a tensor of another device"),
                     })
                     .collect();
                 let outputs = run::<Flex>(plan, self.shards(plan), &parts, context, &|tables, work| {
                     in_parallel(pool.as_deref(), tables, work);
                 });
-                outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Parts::Cpu(p))).collect()
+                outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Shards::Cpu(p))).collect()
             }
             #[cfg(feature = "cuda")]
             Inner::Cuda { context, .. } => {
                 let parts: Vec<&[Value<burn_cuda::Cuda>]> = inputs
                     .iter()
                     .map(|t| match &t.parts {
-                        Parts::Cuda(parts) => &parts[..],
-                        Parts::Cpu(_) => panic!("a tensor of another device"),
+                        Shards::Cuda(parts) => &parts[..],
+                        Shards::Cpu(_) => panic!("a tensor of another device"),
                     })
                     .collect();
                 let outputs =
                     run::<burn_cuda::Cuda>(plan, self.shards(plan), &parts, context, &|tables, work| {
                         in_parallel(None, tables, work);
                     });
-                outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Parts::Cuda(p))).collect()
+                outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Shards::Cuda(p))).collect()
             }
         }
     }
 
     /// The numbers of `tensor`, row-major; the parts of a split tensor one after the other.
-    pub fn read(&self, tensor: &Tensor) -> Vec<f32> {
+    pub fn read(&self, tensor: &Array) -> Vec<f32> {
         self.download(tensor, |data| match data.as_slice::<f32>() {
             Ok(values) => values.to_vec(),
             Err(_) => data.iter::<f32>().collect(),
@@ -285,15 +287,15 @@ impl Device {
     }
 
     /// As [`Self::read`], in double precision.
-    pub fn read_f64(&self, tensor: &Tensor) -> Vec<f64> {
+    pub fn read_f64(&self, tensor: &Array) -> Vec<f64> {
         self.download(tensor, |data| data.iter::<f64>().collect())
     }
 
-    fn download<T>(&self, tensor: &Tensor, convert: impl Fn(TensorData) -> Vec<T>) -> Vec<T> {
+    fn download<T>(&self, tensor: &Array, convert: impl Fn(TensorData) -> Vec<T>) -> Vec<T> {
         match &tensor.parts {
-            Parts::Cpu(parts) => parts.iter().flat_map(|p| convert(download::<Flex>(p))).collect(),
+            Shards::Cpu(parts) => parts.iter().flat_map(|p| convert(download::<Flex>(p))).collect(),
             #[cfg(feature = "cuda")]
-            Parts::Cuda(parts) => {
+            Shards::Cuda(parts) => {
                 parts.iter().flat_map(|p| convert(download::<burn_cuda::Cuda>(p))).collect()
             }
         }

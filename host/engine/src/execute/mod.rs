@@ -12,7 +12,7 @@
 //! - `flex`, `cuda`: what is done otherwise than by burn on the CPU and on GPUs.
 //! - `run`: walks the plan.
 //! - `pool`: the threads.
-//! - `device`: `--device`, tensors.
+//! - `device`: `--device`, and arrays: numbers on a device.
 //! - `probe`: whether this machine has what CUDA needs.
 
 mod backend;
@@ -29,5 +29,5 @@ mod run;
 mod shard;
 mod simd;
 
-pub use device::{Device, Tensor};
+pub use device::{Array, Device};
 pub use plan::Plan;

@@ -1,6 +1,6 @@
 //! What the tests share: a plain `f64` array to compare with, random numbers, and derivative checks.
 
-use potstill_engine::execute::{Device, Plan, Tensor as Numbers};
+use potstill_engine::execute::{Array as Numbers, Device, Plan};
 use potstill_engine::graph::{Graph, Tensor, grad};
 use potstill_engine::random::{Stream, stream};
 use rand::Rng;

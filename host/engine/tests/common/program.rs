@@ -1,5 +1,5 @@
 //! Random programs: traced as a graph and computed as plain arrays at once.
-use potstill_engine::execute::{Device, Plan, Tensor as Numbers};
+use potstill_engine::execute::{Array as Numbers, Device, Plan};
 use potstill_engine::graph::{Graph, Tensor};
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};

@@ -4,7 +4,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::{Stop, failed};
 use crate::engine::random::{Stream, stream};
 use crate::error::Result;
-use crate::execute::{Device, Plan, Tensor as Numbers};
+use crate::execute::{Array, Device, Plan};
 use crate::graph::{Graph, Tensor, grad};
 
 /// A scalar of a graph as a function of some of its inputs.
@@ -51,7 +51,7 @@ impl Loss {
         (&self.device, &self.plan)
     }
 
-    pub(super) fn run(&self, inputs: &[Numbers]) -> Evaluated {
+    pub(super) fn run(&self, inputs: &[Array]) -> Evaluated {
         let results: Vec<Vec<f64>> =
             self.device.run(&self.plan, inputs).iter().map(|t| self.device.read_f64(t)).collect();
         let (gradients, others) = results[1..].split_at(self.wrt.len());
@@ -60,7 +60,7 @@ impl Loss {
 
     /// Checks the gradient at `inputs`: finite, and not zero everywhere. Notes the inputs that have none, and a slope
     /// that differences of the loss do not show.
-    pub(super) fn check(&self, inputs: &[Numbers]) -> Result<Vec<String>, Stop> {
+    pub(super) fn check(&self, inputs: &[Array]) -> Result<Vec<String>, Stop> {
         let at = self.run(inputs);
         if !at.loss.is_finite() {
             return failed(format!("the loss is {}", at.loss));
@@ -97,7 +97,7 @@ impl Loss {
         Ok(notes)
     }
 
-    fn moved(&self, inputs: &[Numbers], direction: &[Vec<f64>], by: f64) -> Vec<Numbers> {
+    fn moved(&self, inputs: &[Array], direction: &[Vec<f64>], by: f64) -> Vec<Array> {
         let mut moved = inputs.to_vec();
         for ((&at, shape), direction) in self.wrt.iter().zip(&self.shapes).zip(direction) {
             let values = self.device.read_f64(&inputs[at]);
@@ -108,7 +108,7 @@ impl Loss {
     }
 }
 
-/// Numbers of mean 0 and deviation 1.
+/// Array of mean 0 and deviation 1.
 pub(super) fn normal<T: From<f32>>(stream: &mut Stream, shape: &[usize]) -> Vec<T> {
     let one = |_| {
         let value: f32 = StandardNormal.sample(stream);

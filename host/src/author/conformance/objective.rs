@@ -6,12 +6,11 @@ use super::gradient::{Loss, normal};
 use super::{Check, Outcome, Stop, Subject, failed};
 use crate::engine::objective::{Judged, Objective};
 use crate::engine::policy::Policy;
-use crate::engine::programs::{
-    Batch, Dimensions, Student, initial, inner, outer, saved_theta, theta, trained_name,
-};
+use crate::engine::programs::{BatchInputs, Dimensions, Student, inner, outer};
 use crate::engine::random::{Stream, stream};
+use crate::engine::theta::{Part, Theta};
 use crate::error::{Error, Result};
-use crate::execute::Tensor as Numbers;
+use crate::execute::Array;
 use crate::graph::{Graph, Tensor};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -76,29 +75,29 @@ impl Sample {
     fn trace(&self) -> Result<(Loss, usize), Stop> {
         let (objective, d) = (&*self.objective, &self.dimensions);
         let graph = Graph::new();
-        let parts = saved_theta(objective, d);
-        let trained: Vec<Tensor> =
-            parts.iter().map(|part| graph.input(trained_name(part), &part.shape)).collect();
+        let layout = Theta::new(objective, d);
+        let trained = layout.inputs(&graph);
         let fresh = self.student.inputs(&graph);
-        let batch = Batch::trace(&graph, objective, d, ROWS, objective.data() != Data::Offline)?;
-        let theta = theta(objective, &trained, d);
+        let batch = BatchInputs::trace(&graph, objective, d, ROWS, objective.data() != Data::Offline)?;
+        let theta = layout.read(&trained);
         let taught = inner(&self.student, objective, &theta, &[], &fresh, d)?;
         let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &batch.columns };
         let outer = outer(&self.student, objective, &judged, &[], d)?;
-        let learned = parts.iter().zip(&trained).filter(|(part, _)| part.learned);
-        let learned: Vec<_> = learned.map(|(part, tensor)| (part.name.clone(), tensor.clone())).collect();
+        let learned = layout.parts.iter().zip(&trained).filter(|(part, _)| part.learned());
+        let learned: Vec<_> =
+            learned.map(|(part, tensor)| (part.name().to_owned(), tensor.clone())).collect();
         let metrics = outer.metrics.len();
         let others: Vec<Tensor> = outer.metrics.into_iter().map(|(_, tensor)| tensor).chain(taught).collect();
         Ok((Loss::new(&graph, &outer.loss, &learned, &others)?, metrics))
     }
 
     /// θ and a learner as they start, and a batch of random transitions.
-    fn inputs(&self, loss: &Loss) -> Vec<Numbers> {
+    fn inputs(&self, loss: &Loss) -> Vec<Array> {
         let ((device, plan), d) = (loss.parts(), &self.dimensions);
         let stream = &mut stream(0, "conformance batch", 0);
-        let parts = saved_theta(&*self.objective, d);
-        let mut inputs: Vec<Numbers> =
-            parts.iter().map(|part| device.tensor(&initial(part, 0), &part.shape)).collect();
+        let theta = Theta::new(&*self.objective, d);
+        let mut inputs: Vec<Array> =
+            theta.parts.iter().map(|part| device.tensor(&part.initial(0), part.shape())).collect();
         inputs.extend(self.student.parameters().iter().map(|p| device.tensor(&p.sample(stream), &p.shape)));
         let size = d.observation.size();
         inputs.push(device.rows(plan, inputs.len(), &normal::<f32>(stream, &[ROWS, size]), None));
@@ -120,7 +119,7 @@ impl Sample {
     }
 
     /// What a batch of rollouts has more than actions.
-    fn add_rollouts(&self, stream: &mut Stream, loss: &Loss, inputs: &mut Vec<Numbers>) {
+    fn add_rollouts(&self, stream: &mut Stream, loss: &Loss, inputs: &mut Vec<Array>) {
         let ((device, plan), outputs) = (loss.parts(), self.dimensions.outputs());
         // Of a policy that is near the learner's: ratios are near 1.
         let likely = -(outputs as f32).ln();
@@ -190,8 +189,10 @@ fn declared(subject: &Subject<'_>) -> Outcome {
         if let (Data::Offline, Some(column)) = (objective.data(), of_rollouts) {
             return failed(format!("it reads `{}`, which offline data does not have", column.name()));
         }
-        if let Some(part) =
-            objective.theta().iter().find(|part| initial(part, 0).iter().any(|v| !v.is_finite()))
+        if let Some(part) = objective
+            .theta()
+            .iter()
+            .find(|&part| Part::from(part.clone()).initial(0).iter().any(|v| !v.is_finite()))
         {
             return failed(format!("`{}` does not start finite in single precision", part.name));
         }
