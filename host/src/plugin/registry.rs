@@ -11,13 +11,13 @@ use potstill_plugin_api::{
 use sha2::{Digest, Sha256};
 
 use super::builtin::Builtin;
-use super::check::{Checked, Fault};
+use super::check::Checked;
 use super::declared::check_objective;
 #[cfg(unix)]
 use super::isolate::{
     IsolatedEnvironments, IsolatedLearners, IsolatedLibrary, IsolatedObjective, IsolatedPlugin,
 };
-use super::native::{NativeEnvironments, NativeObjective, NativePlugin};
+use super::native::{self, NativePlugin};
 use super::settings::resolve;
 use super::source::{Candidate, scan};
 use super::traced::{TracedLearners, TracedObjective};
@@ -367,9 +367,7 @@ impl Registry {
                 (code, (said.id, said.version))
             }
             (None, Some(builtin)) => {
-                // SAFETY: the code is this program's own, made by the SDK's glue.
-                let natives = unsafe { NativePlugin::all(builtin.native) };
-                let mut natives = natives.map_err(|cause| failed("load", cause))?;
+                let mut natives = native::builtin(builtin.native).map_err(|cause| failed("load", cause))?;
                 let native = natives.swap_remove(0);
                 let said = (native.id.clone(), native.version.clone());
                 (Code::Native(native), said)
@@ -407,7 +405,7 @@ impl Registry {
         match &self.isolate {
             #[cfg(unix)]
             Some(potstill) => IsolatedLibrary::open(potstill, path, limits).map(Library::Isolated),
-            _ => NativePlugin::open(path).map(Library::Native),
+            _ => native::open(path).map(Library::Native),
         }
     }
 
@@ -724,20 +722,19 @@ impl Opened {
                 self.plugin
             )));
         }
-        let settings = resolve(&self.plugin, &self.options()?, settings)?;
-        let wrong = |fault: Fault| fault.error(&self.plugin);
+        if let Code::Native(native) = self.code {
+            return native.environments(settings, num_envs);
+        }
+        let settings = self.resolved(settings)?;
         match self.code {
             Code::Environment(program) => {
                 let (raw, spec) = program.make(num_envs, &settings)?;
                 Ok(Box::new(Checked::new(raw, spec, num_envs)?))
             }
-            Code::Native(native) => {
-                let (raw, spec) = NativeEnvironments::make(native, num_envs, &settings).map_err(wrong)?;
-                Ok(Box::new(Checked::new(raw, spec, num_envs)?))
-            }
             #[cfg(unix)]
             Code::Isolated(isolated) => {
-                let (raw, spec) = IsolatedEnvironments::make(isolated, num_envs, &settings).map_err(wrong)?;
+                let (raw, spec) = IsolatedEnvironments::make(isolated, num_envs, &settings)
+                    .map_err(|fault| fault.error(&self.plugin))?;
                 Ok(Box::new(Checked::new(raw, spec, num_envs)?))
             }
             _ => Err(self.other_role()),
@@ -749,9 +746,11 @@ impl Opened {
     }
 
     fn learner(self, settings: &[(String, String)]) -> Result<Box<dyn LearnerDistribution>> {
+        if let Code::Native(native) = self.code {
+            return native.learner(settings);
+        }
         let settings = self.resolved(settings)?;
         match self.code {
-            Code::Native(native) => Ok(Box::new(TracedLearners::new(&self.plugin, native, settings))),
             #[cfg(unix)]
             Code::Isolated(isolated) => {
                 let learners = IsolatedLearners::new(isolated);
@@ -763,12 +762,11 @@ impl Opened {
     }
 
     fn objective(self, settings: &[(String, String)], task: &Task) -> Result<Box<dyn Objective>> {
+        if let Code::Native(native) = self.code {
+            return native.objective(settings, task);
+        }
         let settings = self.resolved(settings)?;
         match self.code {
-            Code::Native(native) => {
-                let make = |settings: &[_], task: &_| NativeObjective::make(native, settings, task);
-                Ok(Box::new(TracedObjective::new(&self.plugin, settings, task, make)?))
-            }
             #[cfg(unix)]
             Code::Isolated(isolated) => {
                 let make = |settings: &[_], task: &_| IsolatedObjective::make(isolated, settings, task);

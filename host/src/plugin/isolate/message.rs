@@ -34,7 +34,7 @@ pub(super) enum Request {
     Snapshot,
     /// Nothing. The snapshot is behind it.
     Restore,
-    /// A number to call the learner by, and [`Drawn`](crate::plugin::traced::Drawn).
+    /// A number to call the learner by, and [`DrawnLearner`](crate::plugin::traced::DrawnLearner).
     Draw { settings: Vec<(String, OptionValue)>, observation: Space, outputs: usize, seed: u64 },
     /// A tensor.
     Forward { learner: u32, parameters: Vec<u32>, x: u32 },

@@ -34,7 +34,7 @@ impl IsolatedLibrary {
     /// Starts `program`, a `potstill` of this version, to run `library`.
     ///
     /// # Errors
-    /// The process cannot be started, or what [`NativePlugin::open`](crate::plugin::native::NativePlugin::open) finds.
+    /// The process cannot be started, or what [`open`](crate::plugin::native::open) finds.
     pub(crate) fn open(program: &Path, library: &Path, limits: Limits) -> Result<Self, String> {
         let mut process = Process::start(program, library, limits)
             .map_err(|e| format!("its process cannot be started ({}: {e})", program.display()))?;

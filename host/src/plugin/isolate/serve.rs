@@ -15,7 +15,7 @@ use super::memory::{DONE, FAILED, Memory, Part, RESET};
 use super::message::{self, Description, Next, Picture, Reply, Request};
 use crate::engine::environment::RenderMode;
 use crate::plugin::check::{Failure, Fault, RawEnvironments};
-use crate::plugin::native::{NativeEnvironments, NativeObjective, NativePlugin};
+use crate::plugin::native::{NativeEnvironments, NativeObjective, NativePlugin, open};
 use crate::plugin::trace::Ask;
 use crate::plugin::traced::{RawLearner, RawLearners, RawObjective};
 
@@ -31,7 +31,7 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
         return ExitCode::from(2);
     };
     end_with_the_host(socket.as_raw_fd());
-    let plugins = match NativePlugin::open(library) {
+    let plugins = match open(library) {
         Ok(plugins) => plugins,
         Err(cause) => {
             let _ = reply::<()>(&socket, Err(Failure::Broken(cause).at("load")));

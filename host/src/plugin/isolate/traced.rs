@@ -7,7 +7,7 @@ use super::message::Request;
 use super::process::{IsolatedPlugin, Limit, Process};
 use crate::plugin::check::{Failure, Fault};
 use crate::plugin::traced::{
-    Answer, Declared, Drawn, RawJudged, RawLearner, RawLearners, RawLoss, RawObjective,
+    Answer, Declared, DrawnLearner, RawJudged, RawLearner, RawLearners, RawLoss, RawObjective,
 };
 
 /// A process that several learners live in.
@@ -34,7 +34,7 @@ impl RawLearners for IsolatedLearners {
         outputs: usize,
         seed: u64,
         answer: Answer<'_>,
-    ) -> Result<(Box<dyn RawLearner>, Drawn), Fault> {
+    ) -> Result<(Box<dyn RawLearner>, DrawnLearner), Fault> {
         let (settings, observation) = (settings.to_vec(), observation.clone());
         let request = Request::Draw { settings, observation, outputs, seed };
         let ((number, drawn), _) = lock(&self.0).call("make", Limit::Start, (&request, &[]), answer)?;

@@ -1,7 +1,8 @@
+//! The options that plugins declare and users set.
 use potstill_plugin_api::{OptionKind, OptionSchema, OptionValue};
 
 use super::text::{LONGEST_MESSAGE, tame};
-use crate::error::{Error, Result, did_you_mean};
+use potstill_engine::error::{Error, Result, did_you_mean};
 
 const MOST_OPTIONS: usize = 256;
 const MOST_CHOICES: usize = 256;
@@ -11,7 +12,7 @@ const MOST_CHOICES: usize = 256;
 ///
 /// # Errors
 /// [`Error::Usage`]: an unknown name (with the closest known one), a name set twice, a value that does not fit.
-pub(crate) fn resolve(
+pub fn resolve(
     plugin: &str,
     options: &[OptionSchema],
     settings: &[(String, String)],
@@ -38,7 +39,7 @@ pub(crate) fn resolve(
 }
 
 /// Options as a dataset and a run directory record them.
-pub(crate) fn to_json(settings: &[(String, OptionValue)]) -> serde_json::Value {
+pub fn to_json(settings: &[(String, OptionValue)]) -> serde_json::Value {
     let value = |(name, value): &(String, OptionValue)| {
         (name.clone(), serde_json::to_value(value).unwrap_or_default())
     };
@@ -49,7 +50,7 @@ pub(crate) fn to_json(settings: &[(String, OptionValue)]) -> serde_json::Value {
 ///
 /// # Errors
 /// Says which option breaks the contract.
-pub(crate) fn check_options(options: &[OptionSchema]) -> Result<(), String> {
+pub fn check_options(options: &[OptionSchema]) -> Result<(), String> {
     if options.len() > MOST_OPTIONS {
         return Err(format!("{} options, expected at most {MOST_OPTIONS}", options.len()));
     }

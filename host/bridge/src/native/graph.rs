@@ -5,8 +5,8 @@ use std::ptr;
 
 use potstill_plugin_api::abi::{Operation, RawGraph, RawNetwork, array, text};
 
-use crate::plugin::trace::{self, Ask};
-use crate::plugin::traced::Answer;
+use crate::trace::{self, Ask};
+use crate::traced::Answer;
 
 /// Runs a call of the plugin with the tables it traces through; `answer` is their context.
 pub(super) fn tables<T>(mut answer: Answer<'_>, call: impl FnOnce(&RawGraph, &RawNetwork) -> T) -> T {

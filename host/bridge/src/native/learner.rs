@@ -8,10 +8,10 @@ use potstill_plugin_api::abi::{
 use potstill_plugin_api::{Init, OptionValue, Space};
 
 use super::graph::tables;
-use super::library::{Handle, NativePlugin, absent};
-use crate::engine::learner::Parameter;
-use crate::plugin::check::{Failure, Fault};
-use crate::plugin::traced::{Answer, Drawn, RawLearner, RawLearners};
+use super::plugin::{Handle, NativePlugin, absent};
+use crate::check::{Failure, Fault};
+use crate::traced::{Answer, DrawnLearner, RawLearner, RawLearners};
+use potstill_engine::learner::Parameter;
 
 fn functions(plugin: &NativePlugin) -> Option<LearnerFunctions> {
     plugin.functions()
@@ -38,7 +38,7 @@ impl RawLearners for NativePlugin {
         outputs: usize,
         seed: u64,
         answer: Answer<'_>,
-    ) -> Result<(Box<dyn RawLearner>, Drawn), Fault> {
+    ) -> Result<(Box<dyn RawLearner>, DrawnLearner), Fault> {
         let broken = |function: &str, cause: String| Failure::Broken(cause).at(function);
         let Some(LearnerFunctions {
             make: Some(make),
@@ -72,7 +72,7 @@ impl RawLearners for NativePlugin {
             .and_then(|raw| raw.iter().map(|raw| unsafe { parameter(raw) }).collect::<Result<Vec<_>, _>>())
             .map_err(|cause| broken("parameters", cause))?;
         let learner = NativeLearner { plugin: self.clone(), handle: Mutex::new(handle) };
-        Ok((Box::new(learner), Drawn { name, parameters }))
+        Ok((Box::new(learner), DrawnLearner { name, parameters }))
     }
 }
 

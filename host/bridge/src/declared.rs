@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use potstill_plugin_api::{Column, Init, MetaInit, MetaParameter, Task};
 
 use super::text::{LONGEST_MESSAGE, tame};
-use crate::engine::learner::Parameter;
-use crate::graph::{DType, MAX_RANK, Tensor};
+use potstill_engine::graph::{DType, MAX_RANK, Tensor};
+use potstill_engine::learner::Parameter;
 
 /// Parameters of a learner, parts of θ, metrics.
 const MOST: usize = 4096;
@@ -21,7 +21,7 @@ const MOST_STEPS: usize = 1 << 36;
 ///
 /// # Errors
 /// The function whose answer is wrong, and what is wrong with it.
-pub(crate) fn check_learner(name: &str, parameters: &[Parameter]) -> Result<(), (&'static str, String)> {
+pub fn check_learner(name: &str, parameters: &[Parameter]) -> Result<(), (&'static str, String)> {
     check_name("the architecture", name).map_err(|cause| ("name", cause))?;
     check_parameters(parameters).map_err(|cause| ("parameters", cause))
 }
@@ -51,7 +51,7 @@ fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
 ///
 /// # Errors
 /// Says what it should be.
-pub(crate) fn check_outputs(result: &Tensor, observations: &Tensor, outputs: usize) -> Result<(), String> {
+pub fn check_outputs(result: &Tensor, observations: &Tensor, outputs: usize) -> Result<(), String> {
     let expected = [observations.shape().first().copied().unwrap_or(1), outputs];
     match (result.dtype(), result.shape()) {
         (DType::Float, shape) if shape == expected => Ok(()),
@@ -64,7 +64,7 @@ pub(crate) fn check_outputs(result: &Tensor, observations: &Tensor, outputs: usi
 ///
 /// # Errors
 /// The function whose answer is wrong, and what is wrong with it.
-pub(crate) fn check_objective(
+pub fn check_objective(
     theta: &[MetaParameter],
     columns: &[Column],
     task: &Task,
@@ -112,7 +112,7 @@ const OF_THE_HOST: [&str; 2] = ["value_loss", "grad_norm"];
 ///
 /// # Errors
 /// Says which is wrong.
-pub(crate) fn check_metrics<'a>(names: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), String> {
+pub fn check_metrics<'a>(names: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), String> {
     check_names("metrics", "a metric", names.clone())?;
     match names.into_iter().find(|name| OF_THE_HOST.contains(name)) {
         Some(name) => Err(format!("the metric `{name}` is the host's; choose another name")),

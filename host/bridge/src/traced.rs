@@ -10,23 +10,29 @@ use super::check::{Failure, Fault};
 use super::declared::{check_learner, check_outputs};
 use super::settings::to_json;
 use super::trace::{self, Ask, Call, scope};
-use crate::engine::learner::{Learner, LearnerDistribution, Parameter};
-use crate::engine::objective::{Judged, Network, Objective, Outer};
-use crate::error::Result;
-use crate::graph::{Graph, Tensor};
+use potstill_engine::error::Result;
+use potstill_engine::graph::{Graph, Tensor};
+use potstill_engine::learner::{Learner, LearnerDistribution, Parameter};
+use potstill_engine::objective::{Judged, Network, Objective, Outer};
 
 /// Answers what the code asks while it traces.
-pub(crate) type Answer<'a> = &'a mut dyn FnMut(Ask) -> Vec<u32>;
+pub type Answer<'a> = &'a mut dyn FnMut(Ask) -> Vec<u32>;
 
 /// What a learner says of itself.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Drawn {
-    pub(crate) name: String,
-    pub(crate) parameters: Vec<Parameter>,
+pub struct DrawnLearner {
+    /// The name of the architecture.
+    pub name: String,
+    /// The parameters, in the order of [`RawLearner::forward`].
+    pub parameters: Vec<Parameter>,
 }
 
 /// A distribution of learners.
-pub(crate) trait RawLearners: Send + Sync {
+pub trait RawLearners: Send + Sync {
+    /// Draws an architecture that reads `observation` and gives `outputs` numbers.
+    ///
+    /// # Errors
+    /// The plugin refused or failed, here and below.
     fn draw(
         &self,
         settings: &[(String, OptionValue)],
@@ -34,53 +40,75 @@ pub(crate) trait RawLearners: Send + Sync {
         outputs: usize,
         seed: u64,
         answer: Answer<'_>,
-    ) -> Result<(Box<dyn RawLearner>, Drawn), Fault>;
+    ) -> Result<(Box<dyn RawLearner>, DrawnLearner), Fault>;
 }
 
 /// A learner.
-pub(crate) trait RawLearner: Send + Sync {
+pub trait RawLearner: Send + Sync {
+    /// The output tensor for observations `x`.
+    ///
+    /// # Errors
+    /// As [`RawLearners::draw`].
     fn forward(&self, parameters: &[u32], x: u32, answer: Answer<'_>) -> Result<u32, Failure>;
 }
 
 /// What an objective says of itself.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Declared {
-    pub(crate) data: Data,
-    pub(crate) theta: Vec<MetaParameter>,
-    pub(crate) columns: Vec<Column>,
+pub struct Declared {
+    /// Its source of data.
+    pub data: Data,
+    /// θ.
+    pub theta: Vec<MetaParameter>,
+    /// The columns of a batch that it reads.
+    pub columns: Vec<Column>,
 }
 
 /// [`Judged`] in numbers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct RawJudged {
-    pub(crate) theta: Vec<u32>,
-    pub(crate) fresh: Vec<u32>,
-    pub(crate) taught: Vec<u32>,
-    pub(crate) columns: Vec<u32>,
+pub struct RawJudged {
+    /// θ.
+    pub theta: Vec<u32>,
+    /// φ.
+    pub fresh: Vec<u32>,
+    /// φ′.
+    pub taught: Vec<u32>,
+    /// The batch.
+    pub columns: Vec<u32>,
 }
 
 /// [`Outer`] in numbers.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct RawLoss {
-    pub(crate) loss: u32,
-    pub(crate) metrics: Vec<(String, u32)>,
+pub struct RawLoss {
+    /// The scalar that θ descends.
+    pub loss: u32,
+    /// Scalars by name.
+    pub metrics: Vec<(String, u32)>,
 }
 
 /// An objective for one task.
-pub(crate) trait RawObjective: Send + Sync {
+pub trait RawObjective: Send + Sync {
+    /// The inner rule: φ′ in the order of `fresh`.
+    ///
+    /// # Errors
+    /// As [`RawLearners::draw`].
     fn inner(&self, theta: &[u32], fresh: &[u32], answer: Answer<'_>) -> Result<Vec<u32>, Failure>;
+    /// The outer loss.
+    ///
+    /// # Errors
+    /// As [`RawLearners::draw`].
     fn outer(&self, judged: &RawJudged, answer: Answer<'_>) -> Result<RawLoss, Failure>;
 }
 
 /// [`LearnerDistribution`] from [`RawLearners`].
-pub(crate) struct TracedLearners<R> {
+pub struct TracedLearners<R> {
     id: Arc<str>,
     raw: R,
     settings: Vec<(String, OptionValue)>,
 }
 
 impl<R: RawLearners> TracedLearners<R> {
-    pub(crate) fn new(id: &str, raw: R, settings: Vec<(String, OptionValue)>) -> Self {
+    /// Learners of plugin `id`, with every option set.
+    pub fn new(id: &str, raw: R, settings: Vec<(String, OptionValue)>) -> Self {
         TracedLearners { id: id.into(), raw, settings }
     }
 }
@@ -100,7 +128,7 @@ impl<R: RawLearners> LearnerDistribution for TracedLearners<R> {
         graph.scope(scope(&self.id, "parameters"), || {
             let call = Call::new(&graph, None);
             let drawn = self.raw.draw(&self.settings, observation, outputs, seed, &mut trace::answer);
-            let (raw, Drawn { name, parameters }) = drawn.map_err(|fault| fault.error(&self.id))?;
+            let (raw, DrawnLearner { name, parameters }) = drawn.map_err(|fault| fault.error(&self.id))?;
             call.finish(Ok(vec![]), "parameters")?;
             check_learner(&name, &parameters)
                 .map_err(|(function, cause)| Failure::Broken(cause).at(function).error(&self.id))?;
@@ -145,7 +173,7 @@ impl Learner for TracedLearner {
 }
 
 /// [`Objective`] from [`RawObjective`].
-pub(crate) struct TracedObjective<R> {
+pub struct TracedObjective<R> {
     id: String,
     raw: R,
     settings: Vec<(String, OptionValue)>,
@@ -157,7 +185,7 @@ impl<R: RawObjective> TracedObjective<R> {
     ///
     /// # Errors
     /// Those of `make`: the plugin refused or failed, or its answers break the contract.
-    pub(crate) fn new(
+    pub fn new(
         id: &str,
         settings: Vec<(String, OptionValue)>,
         task: &Task,

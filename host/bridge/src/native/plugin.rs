@@ -1,25 +1,33 @@
-//! Opens a native plugin and reads who it is.
-use std::ffi::{CString, c_char, c_void};
-use std::io::Write;
-use std::path::Path;
-use std::sync::LazyLock;
+//! Reads who a native plugin is.
+use std::ffi::{c_char, c_void};
 
+use potstill_engine::environment::Environments;
+use potstill_engine::error::Error;
+use potstill_engine::learner::LearnerDistribution;
+use potstill_engine::objective::Objective;
 use potstill_plugin_api::abi::{self, Grows, Host, Plugin, RoleKind};
-use potstill_plugin_api::{OptionSchema, Role};
+use potstill_plugin_api::{OptionSchema, Role, Task};
 
-use crate::plugin::check::Failure;
-use crate::plugin::setup;
-use crate::plugin::text::{LONGEST_MESSAGE, tame};
+use super::{NativeEnvironments, NativeObjective};
+use crate::check::{Checked, Failure};
+use crate::settings::resolve;
+use crate::text::{LONGEST_MESSAGE, tame};
+use crate::traced::{TracedLearners, TracedObjective};
 
 /// A native plugin that was opened. It stays so as long as the process lives.
 #[derive(Clone)]
-pub(crate) struct NativePlugin {
+pub struct NativePlugin {
     raw: Plugin,
-    pub(crate) id: String,
-    pub(crate) version: String,
-    pub(crate) summary: String,
-    pub(crate) role: Role,
-    pub(crate) options: Vec<OptionSchema>,
+    /// The id, e.g. `acme/walk-v1`.
+    pub id: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// One line about the plugin.
+    pub summary: String,
+    /// The role it plays.
+    pub role: Role,
+    /// The options that users may set.
+    pub options: Vec<OptionSchema>,
 }
 
 // SAFETY: the description is constant, and its functions may be called from any thread.
@@ -27,37 +35,30 @@ unsafe impl Send for NativePlugin {}
 // SAFETY: as above.
 unsafe impl Sync for NativePlugin {}
 
-/// What plugins may call of the host.
-struct HostTable(Host);
+/// What plugins may call of the host, see `potstill.h`.
+pub struct HostTable(Host);
 // SAFETY: constant, and its pointers are to what is.
 unsafe impl Send for HostTable {}
 // SAFETY: as above.
 unsafe impl Sync for HostTable {}
 
-static SETUP: LazyLock<CString> = LazyLock::new(|| {
-    let folder = setup::folder();
-    abi::c_text(folder.as_deref().and_then(Path::to_str).unwrap_or_default())
-});
-
-static HOST: LazyLock<HostTable> = LazyLock::new(|| {
-    HostTable(Host {
-        magic: abi::MAGIC,
-        abi_major: abi::ABI_MAJOR,
-        abi_minor: abi::ABI_MINOR,
-        struct_size: Host::SIZE,
-        reserved: 0,
-        version: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
-        log: Some(log),
-        setup: SETUP.as_ptr(),
-    })
-});
-
-/// Warnings and errors go to standard error, as those of the sandbox's plugins do.
-unsafe extern "C" fn log(level: u32, message: *const c_char) {
-    // SAFETY: the contract's: a text.
-    let text = unsafe { abi::text(message) };
-    if let (2.., Ok(Some(text))) = (level, text) {
-        let _ = writeln!(std::io::stderr(), "plugin: {}", tame(text, LONGEST_MESSAGE));
+impl HostTable {
+    /// The table of a program: it takes the plugins' log messages, and says where their external dependencies lie
+    /// (NULL or empty: nowhere).
+    pub const fn new(
+        log: Option<unsafe extern "C" fn(level: u32, message: *const c_char)>,
+        setup: *const c_char,
+    ) -> Self {
+        HostTable(Host {
+            magic: abi::MAGIC,
+            abi_major: abi::ABI_MAJOR,
+            abi_minor: abi::ABI_MINOR,
+            struct_size: Host::SIZE,
+            reserved: 0,
+            version: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
+            log,
+            setup,
+        })
     }
 }
 
@@ -72,9 +73,9 @@ impl NativePlugin {
     ///
     /// # Errors
     /// What is wrong with a description, or with their number.
-    pub(crate) unsafe fn all(entry: abi::Entry) -> Result<Vec<Self>, String> {
+    pub unsafe fn all(entry: abi::Entry, host: &'static HostTable) -> Result<Vec<Self>, String> {
         // SAFETY: the caller's promise, here and below.
-        let mut next = unsafe { entry(&HOST.0) };
+        let mut next = unsafe { entry(&host.0) };
         if next.is_null() {
             return Err(format!("needs a newer Potstill than {}", env!("CARGO_PKG_VERSION")));
         }
@@ -98,6 +99,71 @@ impl NativePlugin {
             plugins.push(plugin);
         }
         Ok(plugins)
+    }
+
+    /// The plugin behind `entry`, which a crate of the program defines with the SDK's `builtin!`. Its log messages are
+    /// dropped.
+    ///
+    /// # Safety
+    /// `entry` keeps the contract, as what `builtin!` defines does.
+    ///
+    /// # Errors
+    /// [`Error::Plugin`]: as [`Self::all`].
+    pub unsafe fn linked(entry: abi::Entry) -> Result<Self, Error> {
+        static SILENT: HostTable = HostTable::new(None, std::ptr::null());
+        // SAFETY: the caller's promise.
+        let found = unsafe { Self::all(entry, &SILENT) };
+        let first = found.and_then(|plugins| plugins.into_iter().next().ok_or("has no plugin".into()));
+        let error = |cause| Error::Plugin { plugin: "linked".into(), function: "load".into(), cause };
+        first.map_err(error)
+    }
+
+    /// `len` environments, with options as users set them.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: a wrong option, or no environment at all. [`Error::Plugin`]: the plugin is of another role,
+    /// failed, or broke the contract.
+    pub fn environments(
+        self,
+        settings: &[(String, String)],
+        len: usize,
+    ) -> Result<Box<dyn Environments>, Error> {
+        if len == 0 {
+            return Err(Error::usage(format!("plugin `{}`: at least one environment is needed", self.id)));
+        }
+        self.expect(Role::Environment)?;
+        let (id, settings) = (self.id.clone(), resolve(&self.id, &self.options, settings)?);
+        let (raw, spec) = NativeEnvironments::make(self, len, &settings).map_err(|fault| fault.error(&id))?;
+        Ok(Box::new(Checked::new(raw, spec, len)?))
+    }
+
+    /// A distribution of learners, with options as users set them.
+    ///
+    /// # Errors
+    /// As [`Self::environments`].
+    pub fn learner(self, settings: &[(String, String)]) -> Result<Box<dyn LearnerDistribution>, Error> {
+        self.expect(Role::Learner)?;
+        let (id, settings) = (self.id.clone(), resolve(&self.id, &self.options, settings)?);
+        Ok(Box::new(TracedLearners::new(&id, self, settings)))
+    }
+
+    /// An objective for `task`, with options as users set them.
+    ///
+    /// # Errors
+    /// As [`Self::environments`].
+    pub fn objective(self, settings: &[(String, String)], task: &Task) -> Result<Box<dyn Objective>, Error> {
+        self.expect(Role::Objective)?;
+        let (id, settings) = (self.id.clone(), resolve(&self.id, &self.options, settings)?);
+        let make = |settings: &[_], task: &_| NativeObjective::make(self, settings, task);
+        Ok(Box::new(TracedObjective::new(&id, settings, task, make)?))
+    }
+
+    fn expect(&self, role: Role) -> Result<(), Error> {
+        if self.role == role {
+            return Ok(());
+        }
+        let cause = format!("its role is {}, expected {role}", self.role);
+        Err(Error::Plugin { plugin: self.id.clone(), function: "load".into(), cause })
     }
 
     /// The plugin of one description.
@@ -152,7 +218,7 @@ impl NativePlugin {
                 options.iter().map(|option| option.read()).collect::<Result<Vec<_>, String>>()?,
             )
         };
-        crate::plugin::settings::check_options(&options)?;
+        crate::settings::check_options(&options)?;
         let plugin = NativePlugin { raw, id, version, summary, role, options };
         let missing = match role {
             Role::Environment => super::environment::missing(&plugin),
@@ -163,25 +229,6 @@ impl NativePlugin {
             Some(what) => Err(what),
             None => Ok(plugin),
         }
-    }
-
-    /// The plugins in a shared library, which is loaded and never unloaded: the library's threads and thread-local
-    /// values would outlive its code.
-    ///
-    /// # Errors
-    /// It cannot be loaded, lacks the symbol, or what [`Self::all`] finds.
-    pub(crate) fn open(path: &Path) -> Result<Vec<Self>, String> {
-        // A bare name would be looked for among the system's libraries.
-        let path = path.canonicalize().map_err(|e| format!("cannot be loaded: {e}"))?;
-        // SAFETY: initialisers of the library run here; native plugins are trusted.
-        let library = unsafe { libloading::Library::new(path) }
-            .map_err(|e| format!("cannot be loaded: {}", tame(&e.to_string(), LONGEST_MESSAGE)))?;
-        // SAFETY: the contract gives the symbol this type.
-        let entry = unsafe { library.get::<abi::Entry>(abi::ENTRY) };
-        let entry = *entry.map_err(|_| "does not export `potstill_plugin`: it is no Potstill plugin")?;
-        std::mem::forget(library);
-        // SAFETY: native plugins are trusted to keep the contract.
-        unsafe { Self::all(entry) }
     }
 
     /// The role's table of functions, if it is at least as long as its first version.

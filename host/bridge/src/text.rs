@@ -1,5 +1,7 @@
+//! Text that plugins wrote, made fit for terminals and logs.
+
 /// What a plugin wrote, fit for a terminal and a log: no control characters, and not without end.
-pub(crate) fn tame(message: &str, longest: usize) -> String {
+pub fn tame(message: &str, longest: usize) -> String {
     let mut tamed: String = message
         .chars()
         .take(longest)
@@ -12,7 +14,7 @@ pub(crate) fn tame(message: &str, longest: usize) -> String {
 }
 
 /// Characters of a plugin's error or log message that reach the user.
-pub(crate) const LONGEST_MESSAGE: usize = 1000;
+pub const LONGEST_MESSAGE: usize = 1000;
 
 #[cfg(test)]
 mod tests {

@@ -7,9 +7,9 @@ use potstill_plugin_api::abi::{
 };
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, OptionValue, Space};
 
-use super::library::{Handle, NativePlugin, absent};
-use crate::engine::environment::{Actions, Observations, RenderMode};
-use crate::plugin::check::{Failure, Fault, RawEnvironments, RawTransition as Step};
+use super::plugin::{Handle, NativePlugin, absent};
+use crate::check::{Failure, Fault, RawEnvironments, RawTransition as Step};
+use potstill_engine::environment::{Actions, Observations, RenderMode};
 
 fn functions(plugin: &NativePlugin) -> Option<EnvironmentFunctions> {
     plugin.functions()
@@ -32,7 +32,7 @@ pub(super) fn missing(plugin: &NativePlugin) -> Option<String> {
 }
 
 /// N environments of a native plugin.
-pub(crate) struct NativeEnvironments {
+pub struct NativeEnvironments {
     plugin: NativePlugin,
     functions: EnvironmentFunctions,
     handle: Handle,
@@ -47,7 +47,7 @@ impl NativeEnvironments {
     ///
     /// # Errors
     /// The plugin refused or failed, or its specification cannot be read.
-    pub(crate) fn make(
+    pub fn make(
         plugin: NativePlugin,
         len: usize,
         settings: &[(String, OptionValue)],
@@ -97,11 +97,7 @@ impl NativeEnvironments {
     ///
     /// # Safety
     /// `seeds` are as many as there are copies; `observations` has room for an observation of each.
-    pub(crate) unsafe fn reset_into(
-        &mut self,
-        seeds: *const u64,
-        observations: *mut c_void,
-    ) -> Result<(), Failure> {
+    pub unsafe fn reset_into(&mut self, seeds: *const u64, observations: *mut c_void) -> Result<(), Failure> {
         let reset = self.functions.reset.ok_or_else(absent)?;
         // SAFETY: a handle of this plugin; the caller's promise.
         self.plugin.checked(unsafe { reset(self.handle.pointer, seeds, observations) })
@@ -111,7 +107,7 @@ impl NativeEnvironments {
     ///
     /// # Safety
     /// `actions` are as many as the copies need, of the right kind; the arrays of `out` have room for every copy.
-    pub(crate) unsafe fn step_into(
+    pub unsafe fn step_into(
         &mut self,
         actions: *const c_void,
         out: &mut RawTransition,

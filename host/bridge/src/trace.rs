@@ -9,10 +9,10 @@ use potstill_plugin_api::abi::GraphOp;
 use serde::{Deserialize, Serialize};
 
 use super::declared::check_metrics;
-use crate::engine::learner::Parameter;
-use crate::engine::objective::{Network, Outer};
-use crate::error::{Error, Result};
-use crate::graph::{Graph, MAX_NODES, MAX_RANK, Tensor, grad};
+use potstill_engine::error::{Error, Result};
+use potstill_engine::graph::{Graph, MAX_NODES, MAX_RANK, Tensor, grad};
+use potstill_engine::learner::Parameter;
+use potstill_engine::objective::{Network, Outer};
 
 /// Tensors that one call may be given: each takes memory, even where the graph has it already.
 const MAX_TENSORS: usize = 5 * MAX_NODES;
@@ -71,11 +71,11 @@ impl Frame {
 }
 
 /// A call of a plugin that traces, from its beginning to its end.
-pub(crate) struct Call<'a>(std::marker::PhantomData<&'a Network<'a>>);
+pub struct Call<'a>(std::marker::PhantomData<&'a Network<'a>>);
 
 impl<'a> Call<'a> {
     /// Begins a call that adds to `graph`.
-    pub(crate) fn new(graph: &Graph, network: Option<&'a Network<'a>>) -> Self {
+    pub fn new(graph: &Graph, network: Option<&'a Network<'a>>) -> Self {
         let network = network.map(|network| std::ptr::from_ref(network).cast());
         graph.place(somewhere());
         let frame = Frame { graph: graph.clone(), tensors: vec![], network, place: None, error: None };
@@ -84,13 +84,13 @@ impl<'a> Call<'a> {
     }
 
     /// Begins a call on the graph of the tensors it is given.
-    pub(crate) fn on(some: &[Tensor], more: &[Tensor], network: Option<&'a Network<'a>>) -> Self {
+    pub fn on(some: &[Tensor], more: &[Tensor], network: Option<&'a Network<'a>>) -> Self {
         let graph = some.iter().chain(more).next().map(|tensor| tensor.graph().clone());
         Self::new(&graph.unwrap_or_default(), network)
     }
 
     /// Hands out tensors.
-    pub(crate) fn give(&self, tensors: &[Tensor]) -> Vec<u32> {
+    pub fn give(&self, tensors: &[Tensor]) -> Vec<u32> {
         let given = current(|frame| tensors.iter().map(|tensor| frame.give(tensor.clone())).collect());
         given.unwrap_or_default()
     }
@@ -100,7 +100,7 @@ impl<'a> Call<'a> {
     /// # Errors
     /// The first mistake of the call, which explains whatever the plugin says of it; then what it says; a number that
     /// means nothing.
-    pub(crate) fn finish(self, said: Result<Vec<u32>>, what: &str) -> Result<Vec<Tensor>> {
+    pub fn finish(self, said: Result<Vec<u32>>, what: &str) -> Result<Vec<Tensor>> {
         let numbers = said.as_deref().unwrap_or_default();
         let tensors = current(|frame| frame.take_all(numbers, what)).flatten();
         if let Some((error, graph)) = current(|frame| (frame.error.take(), frame.graph.clone())) {
@@ -116,7 +116,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// As [`Call::finish`]; names that no metric can have.
-    pub(crate) fn finish_outer(
+    pub fn finish_outer(
         self,
         said: Result<(u32, Vec<(String, u32)>)>,
         wrong: impl Fn(String) -> Error,
@@ -149,7 +149,7 @@ impl Drop for Call<'_> {
 }
 
 /// The scope of a learner's call in the graph, for errors.
-pub(crate) fn scope(learner: &str, function: &str) -> String {
+pub fn scope(learner: &str, function: &str) -> String {
     format!("learner `{learner}`, {function}")
 }
 
@@ -166,18 +166,62 @@ fn current<T>(with: impl FnOnce(&mut Frame) -> T) -> Option<T> {
 /// What native code asks while it traces, as the contract's functions of graph and network take it: a value, because
 /// the code may run in another process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Ask {
-    Operation { op: u32, inputs: Vec<u32>, integers: Vec<i64>, numbers: Vec<f64>, place: Option<String> },
-    Shape { tensor: u32 },
-    Gradients { loss: u32, wrt: Vec<u32> },
-    Apply { parameters: Vec<u32>, observations: u32 },
-    LogProbability { outputs: u32, actions: u32 },
-    Entropy { outputs: u32 },
-    Divergence { p: u32, q: u32 },
+pub enum Ask {
+    /// Add an operation.
+    Operation {
+        /// Its number in the contract.
+        op: u32,
+        /// Tensors.
+        inputs: Vec<u32>,
+        /// Integer attributes.
+        integers: Vec<i64>,
+        /// Floating-point attributes.
+        numbers: Vec<f64>,
+        /// Where in the plugin's source it is added.
+        place: Option<String>,
+    },
+    /// The dimensions of a tensor.
+    Shape {
+        /// The tensor.
+        tensor: u32,
+    },
+    /// Gradients of a scalar.
+    Gradients {
+        /// The scalar.
+        loss: u32,
+        /// With respect to these.
+        wrt: Vec<u32>,
+    },
+    /// The network's outputs.
+    Apply {
+        /// φ.
+        parameters: Vec<u32>,
+        /// `[batch, …]`.
+        observations: u32,
+    },
+    /// Log-probabilities of actions.
+    LogProbability {
+        /// The network's outputs.
+        outputs: u32,
+        /// The batch's actions.
+        actions: u32,
+    },
+    /// The policy's entropy.
+    Entropy {
+        /// The network's outputs.
+        outputs: u32,
+    },
+    /// The Kullback-Leibler divergence of two policies.
+    Divergence {
+        /// Outputs of the first.
+        p: u32,
+        /// Outputs of the second.
+        q: u32,
+    },
 }
 
 /// Answers in the call that is under way on this thread: one tensor, or the dimensions or gradients asked for.
-pub(crate) fn answer(ask: Ask) -> Vec<u32> {
+pub fn answer(ask: Ask) -> Vec<u32> {
     match ask {
         Ask::Operation { op, inputs, integers, numbers, place } => {
             at(place);
@@ -210,12 +254,12 @@ fn tracing<T>(with: impl FnOnce(&mut Frame) -> T) -> Option<T> {
 }
 
 /// The plugin is at this place of its source until it says otherwise.
-pub(crate) fn at(place: Option<String>) {
+pub fn at(place: Option<String>) {
     current(|frame| frame.place = place);
 }
 
 /// Adds an operation; 0 after a mistake, which the call keeps.
-pub(crate) fn operation(op: u32, inputs: &[u32], integers: &[i64], numbers: &[f64]) -> u32 {
+pub fn operation(op: u32, inputs: &[u32], integers: &[i64], numbers: &[f64]) -> u32 {
     let added = tracing(|frame| {
         let Some(op) = GraphOp::from_number(op) else {
             frame.graph.fail("operation", "one of this host's operations", format!("number {op}"));
@@ -243,12 +287,12 @@ pub(crate) fn operation(op: u32, inputs: &[u32], integers: &[i64], numbers: &[f6
 }
 
 /// Dimensions of a tensor; none after a mistake.
-pub(crate) fn shape(tensor: u32) -> Option<Vec<usize>> {
+pub fn shape(tensor: u32) -> Option<Vec<usize>> {
     tracing(|frame| Some(frame.take_all(&[tensor], "shape")?[0].shape())).flatten()
 }
 
 /// Gradients, 0 for each after a mistake.
-pub(crate) fn gradients(loss: u32, wrt: &[u32]) -> Vec<u32> {
+pub fn gradients(loss: u32, wrt: &[u32]) -> Vec<u32> {
     let made = tracing(|frame| {
         let (loss, inputs) = (frame.take_all(&[loss], "grad")?, frame.take_all(wrt, "grad")?);
         let gradients = grad(&loss[0], &inputs);
@@ -258,7 +302,7 @@ pub(crate) fn gradients(loss: u32, wrt: &[u32]) -> Vec<u32> {
 }
 
 /// The learner's outputs; 0 after a mistake.
-pub(crate) fn network_apply(parameters: &[u32], observations: u32) -> u32 {
+pub fn network_apply(parameters: &[u32], observations: u32) -> u32 {
     let numbers: Vec<u32> = parameters.iter().copied().chain([observations]).collect();
     with_network("apply", &numbers, |network, tensors| {
         let Some((observations, parameters)) = tensors.split_last() else {
@@ -287,19 +331,19 @@ pub(crate) fn network_apply(parameters: &[u32], observations: u32) -> u32 {
 }
 
 /// The log-probability of actions; 0 after a mistake.
-pub(crate) fn network_log_probability(outputs: u32, actions: u32) -> u32 {
+pub fn network_log_probability(outputs: u32, actions: u32) -> u32 {
     with_network("log_probability", &[outputs, actions], |network, t| {
         Ok(network.policy.log_prob(&t[0], &t[1]))
     })
 }
 
 /// The policy's entropy; 0 after a mistake.
-pub(crate) fn network_entropy(outputs: u32) -> u32 {
+pub fn network_entropy(outputs: u32) -> u32 {
     with_network("entropy", &[outputs], |network, t| Ok(network.policy.entropy(&t[0])))
 }
 
 /// The divergence of two policies; 0 after a mistake.
-pub(crate) fn network_divergence(p: u32, q: u32) -> u32 {
+pub fn network_divergence(p: u32, q: u32) -> u32 {
     with_network("divergence", &[p, q], |network, t| Ok(network.policy.divergence(&t[0], &t[1])))
 }
 
@@ -331,7 +375,7 @@ fn with_network(
 }
 
 /// Why the last function gave 0: the mistake in words. For loaders that end the plugin's call at once.
-pub(crate) fn mistake() -> String {
+pub fn mistake() -> String {
     let words = current(|frame| match (&frame.error, frame.graph.check()) {
         (Some(error), _) => error.to_string(),
         (None, Err(error)) => error.to_string(),
@@ -341,7 +385,7 @@ pub(crate) fn mistake() -> String {
 }
 
 /// Ends the call under way with a fault of the host's, which no plugin should be blamed for.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) {
+pub fn panicked(panic: &(dyn Any + Send)) {
     let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     let words = words.unwrap_or("no message");
     current(|frame| {

@@ -3,21 +3,41 @@
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 
 use super::text::{LONGEST_MESSAGE, tame};
-use crate::engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
-use crate::error::{Error, Result};
+use potstill_engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
+use potstill_engine::error::{Error, Result};
 
 /// N environments as a loader hands them over: nothing they say has been checked.
-pub(crate) trait RawEnvironments: Send {
+pub trait RawEnvironments: Send {
+    /// Starts an episode in every copy; there are as many seeds as copies.
+    ///
+    /// # Errors
+    /// The plugin refused or failed, here and below.
     fn reset(&mut self, seeds: &[u64]) -> Result<Observations, Failure>;
+    /// Takes one step in every copy and writes what came of it to `out`.
+    ///
+    /// # Errors
+    /// As [`Self::reset`].
     fn step(&mut self, actions: &Actions, out: &mut RawTransition) -> Result<(), Failure>;
+    /// Draws copy `index`.
+    ///
+    /// # Errors
+    /// As [`Self::reset`].
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame, Failure>;
+    /// The state of every copy, if the plugin has snapshots.
+    ///
+    /// # Errors
+    /// As [`Self::reset`].
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Failure>;
+    /// Goes back to a snapshot.
+    ///
+    /// # Errors
+    /// As [`Self::reset`].
     fn restore(&mut self, state: &[u8]) -> Result<(), Failure>;
 }
 
 /// Why a call gave nothing.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The plugin said no, in these words.
     Refused(String),
     /// The plugin cannot be called again.
@@ -26,20 +46,23 @@ pub(crate) enum Failure {
 
 /// A failure, and the function of the contract it happened in.
 #[derive(Debug)]
-pub(crate) struct Fault {
-    pub(crate) function: String,
-    pub(crate) failure: Failure,
+pub struct Fault {
+    /// The function of the contract.
+    pub function: String,
+    /// What happened in it.
+    pub failure: Failure,
 }
 
 impl Failure {
-    pub(crate) fn at(self, function: impl Into<String>) -> Fault {
+    /// The failure, with the function it happened in.
+    pub fn at(self, function: impl Into<String>) -> Fault {
         Fault { function: function.into(), failure: self }
     }
 }
 
 impl Fault {
     /// As the user reads it.
-    pub(crate) fn error(self, plugin: &str) -> Error {
+    pub fn error(self, plugin: &str) -> Error {
         match self.failure {
             // Options or a task that do not suit it: the user mends that.
             Failure::Refused(words) if self.function == "make" => {
@@ -54,14 +77,19 @@ impl Fault {
 
 /// A [`Transition`] before the checks.
 #[derive(Debug)]
-pub(crate) struct RawTransition {
-    pub(crate) observations: Observations,
-    pub(crate) rewards: Vec<f32>,
-    pub(crate) terminated: Vec<u8>,
-    pub(crate) truncated: Vec<u8>,
-    pub(crate) final_observations: Observations,
+pub struct RawTransition {
+    /// `[N, size]`.
+    pub observations: Observations,
+    /// `[N]`.
+    pub rewards: Vec<f32>,
+    /// `[N]`, 0 or 1.
+    pub terminated: Vec<u8>,
+    /// `[N]`, 0 or 1.
+    pub truncated: Vec<u8>,
+    /// Final observations of the copies whose episode ended.
+    pub final_observations: Observations,
     /// Empty where the loader knows of none.
-    pub(crate) faults: Vec<u8>,
+    pub faults: Vec<u8>,
 }
 
 /// Scalars in the observations of one step that the host is ready to hold.
@@ -70,7 +98,7 @@ const LARGEST_SIDE: u32 = 1 << 14;
 const LONGEST_TEXT: usize = 1 << 16;
 
 /// [`Environments`] from [`RawEnvironments`].
-pub(crate) struct Checked<R> {
+pub struct Checked<R> {
     raw: R,
     spec: EnvironmentSpec,
     len: usize,
@@ -86,7 +114,7 @@ impl<R: RawEnvironments> Checked<R> {
     ///
     /// # Errors
     /// [`Error::Plugin`]: the specification contradicts itself or the contract.
-    pub(crate) fn new(raw: R, spec: EnvironmentSpec, len: usize) -> Result<Self> {
+    pub fn new(raw: R, spec: EnvironmentSpec, len: usize) -> Result<Self> {
         if let Err(cause) = check_spec(&spec, len) {
             return Err(Error::Plugin { plugin: spec.id, function: "spec".into(), cause });
         }
@@ -270,7 +298,8 @@ impl<R: RawEnvironments> Environments for Checked<R> {
 }
 
 impl Failure {
-    pub(crate) fn into_cause(self) -> String {
+    /// The cause in words, fit for a terminal.
+    pub fn into_cause(self) -> String {
         match self {
             Failure::Refused(cause) => tame(&cause, LONGEST_MESSAGE),
             Failure::Broken(cause) => cause,

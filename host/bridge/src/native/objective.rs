@@ -9,9 +9,9 @@ use potstill_plugin_api::abi::{
 use potstill_plugin_api::{Column, Data, MetaInit, MetaParameter, OptionValue, Task};
 
 use super::graph::tables;
-use super::library::{Handle, NativePlugin, absent};
-use crate::plugin::check::{Failure, Fault};
-use crate::plugin::traced::{Answer, Declared, RawJudged, RawLoss, RawObjective};
+use super::plugin::{Handle, NativePlugin, absent};
+use crate::check::{Failure, Fault};
+use crate::traced::{Answer, Declared, RawJudged, RawLoss, RawObjective};
 
 fn functions(plugin: &NativePlugin) -> Option<ObjectiveFunctions> {
     plugin.functions()
@@ -33,7 +33,7 @@ pub(super) fn missing(plugin: &NativePlugin) -> Option<String> {
 }
 
 /// An objective of a native plugin, for one task.
-pub(crate) struct NativeObjective {
+pub struct NativeObjective {
     plugin: NativePlugin,
     handle: Mutex<Handle>,
 }
@@ -43,7 +43,7 @@ impl NativeObjective {
     ///
     /// # Errors
     /// The plugin refused or failed, or its answers break the contract.
-    pub(crate) fn make(
+    pub fn make(
         plugin: NativePlugin,
         settings: &[(String, OptionValue)],
         task: &Task,
