@@ -55,6 +55,21 @@ pub struct Hyperparameters {
     pub reward_scale: f32,
 }
 
+impl Default for Hyperparameters {
+    /// The defaults of the program, which suit cart-pole.
+    fn default() -> Self {
+        Hyperparameters {
+            steps: 512,
+            learners: 4,
+            policy_epochs: 4,
+            minibatch: 1024,
+            gamma: 0.99,
+            lambda: 0.95,
+            reward_scale: 1.0,
+        }
+    }
+}
+
 /// One distillation in progress.
 pub struct Ppmo<'a> {
     /// What it trains.

@@ -1,7 +1,7 @@
 //! The graphs of one meta-epoch, traced from a learner and an objective and compiled once.
 use std::collections::BTreeMap;
 
-use potstill_plugin_api::{Column, Space};
+use potstill_plugin_api::{Column, EnvironmentSpec, Space, Task};
 
 use crate::error::{Error, Result};
 use crate::execute::{Array, Device, Plan};
@@ -27,6 +27,32 @@ pub struct Dimensions {
 }
 
 impl Dimensions {
+    /// The sizes of an environment with `k` instances, for full distillation.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: there is no policy for its actions.
+    pub fn new(spec: &EnvironmentSpec, k: usize) -> Result<Self> {
+        match Policy::of(&spec.action) {
+            Some(policy) => {
+                Ok(Dimensions { k, observation: spec.observation.clone(), policy, encoder_layers: 0 })
+            }
+            None => Err(Error::usage(format!(
+                "`{}` has the action space {}; this version distills environments with Discrete or Box actions",
+                spec.id, spec.action
+            ))),
+        }
+    }
+
+    /// What an objective is told of an environment with this action space.
+    pub fn task(&self, action: &Space) -> Task {
+        Task {
+            observation: self.observation.clone(),
+            action: action.clone(),
+            instances: self.k,
+            outputs: self.outputs(),
+        }
+    }
+
     fn batch(&self, rows: usize) -> Vec<usize> {
         std::iter::once(rows).chain(self.observation.shape()).collect()
     }

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use potstill_plugin_api::Column;
 
 use crate::error::{Error, Result};
+use crate::evaluate::Distilled;
 use crate::execute::{Array, Device, Plan};
 use crate::learner::{LearnerDistribution, Parameter};
 use crate::normalize::Moments;
@@ -33,6 +34,22 @@ pub struct Rates {
     pub normalize_rewards: bool,
     /// How gradients become updates.
     pub rule: UpdateRule,
+}
+
+impl Default for Rates {
+    /// The defaults of the program, which suit cart-pole.
+    fn default() -> Self {
+        Rates {
+            lr: 3.5e-3,
+            critic_lr: 3.5e-3,
+            schedule: Schedule::Linear,
+            meta_epochs: 1000,
+            inner_lr: None,
+            normalize_observations: false,
+            normalize_rewards: false,
+            rule: UpdateRule::default(),
+        }
+    }
 }
 
 /// The roles of a distillation, as plugins fill them, with the sizes they share.
@@ -292,6 +309,17 @@ impl<'a> Training<'a> {
             data: self.device.read(&self.state[i]),
         });
         (values, encoder.collect())
+    }
+
+    /// The current θ and ξ, ready to teach.
+    pub fn distilled(&self) -> Distilled {
+        let tensors = self.layout.names.iter().zip(&self.state).take(self.layout.meta_learned);
+        let tensors = tensors.map(|(name, array)| NamedTensor {
+            name: name.clone(),
+            shape: array.shape().to_vec(),
+            data: self.device.read(array),
+        });
+        Distilled { tensors: tensors.collect(), normalizer: self.normalizer.clone() }
     }
 
     /// Everything that a checkpoint needs: what is trained, the optimizer's moments, then the moments of observations and

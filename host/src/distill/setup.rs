@@ -8,7 +8,7 @@ use crate::engine::learner::LearnerDistribution;
 use crate::engine::mixture::Mixture;
 use crate::engine::objective::Objective;
 use crate::engine::optimizer::{Adam, Optimizer};
-use crate::engine::policy::{LOG_STD, Policy};
+use crate::engine::policy::LOG_STD;
 use crate::engine::programs::{Dimensions, Student, UpdateRule};
 use crate::engine::random::derived;
 use crate::engine::theta::{Part as ThetaPart, Theta};
@@ -65,14 +65,11 @@ impl<'a> Setup<'a> {
                 "`normalize.observations`: pixels are scaled to 0–1 and not normalised",
             ));
         }
-        let dimensions = Dimensions {
-            k: *config.dataset.k.get_or_insert_with(|| least_instances(&spec.action)),
-            encoder_layers: config.encoder_layers,
-            ..dimensions(spec)?
-        };
+        let k = *config.dataset.k.get_or_insert_with(|| least_instances(&spec.action));
+        let dimensions = Dimensions { encoder_layers: config.encoder_layers, ..Dimensions::new(spec, k)? };
         let learner = learners(registry, &config.learner)?;
         let critic = registry.learner(&config.critic.id, &as_text(&config.critic.options))?;
-        let task = task(spec, &dimensions);
+        let task = dimensions.task(&spec.action);
         let objective =
             registry.objective(&config.objective.id, &as_text(&config.objective.options), &task)?;
         let transitions = transitions(&*objective, &mut config.offline, spec)?;
@@ -319,19 +316,6 @@ pub(crate) fn as_text(settings: &BTreeMap<String, OptionValue>) -> Vec<(String, 
     settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
 }
 
-/// Sizes of an environment, for k = 1 and full distillation.
-pub(super) fn dimensions(spec: &EnvironmentSpec) -> Result<Dimensions> {
-    match Policy::of(&spec.action) {
-        Some(policy) => {
-            Ok(Dimensions { k: 1, observation: spec.observation.clone(), policy, encoder_layers: 0 })
-        }
-        None => Err(Error::usage(format!(
-            "`{}` has the action space {}; this version distils environments with Discrete or Box actions",
-            spec.id, spec.action
-        ))),
-    }
-}
-
 /// The paper's minimum for c soft-labelled classes, ⌈c/2⌉ + 1; its MuJoCo size for continuous actions.
 fn least_instances(action: &Space) -> usize {
     match action {
@@ -362,16 +346,6 @@ fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -
             "an encoder needs learners of one architecture; the options of `{}` make them differ",
             learner.id()
         ))),
-    }
-}
-
-/// What an objective is told of an environment.
-pub(super) fn task(spec: &EnvironmentSpec, d: &Dimensions) -> Task {
-    Task {
-        observation: spec.observation.clone(),
-        action: spec.action.clone(),
-        instances: d.k,
-        outputs: d.outputs(),
     }
 }
 

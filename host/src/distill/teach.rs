@@ -1,8 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::setup::{
-    Setup, dimensions, find_environment, learner_of, make_environments, objective_of, part_of, task,
-};
+use super::setup::{Setup, find_environment, learner_of, make_environments, objective_of, part_of};
 use crate::engine::evaluate::{Distilled, KShot, Protocol, Score};
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::normalize::{Moments, normalized};
@@ -95,8 +93,8 @@ impl<'a> Teacher<'a> {
             Some(learner) => learner,
             None => learner_of(registry, &info.learner)?,
         };
-        let mut dimensions = Dimensions { k: dataset.k(), ..dimensions(&environment.spec)? };
-        let objective = objective_of(registry, &info.objective, &task(&environment.spec, &dimensions))?;
+        let mut dimensions = Dimensions::new(&environment.spec, dataset.k())?;
+        let objective = objective_of(registry, &info.objective, &dimensions.task(&environment.spec.action))?;
         let (distilled, layers) = distilled(dataset, &*learner, &*objective, &dimensions)?;
         dimensions.encoder_layers = layers;
         let of_environment = environment.clone();
@@ -182,7 +180,7 @@ impl Agent {
     /// A learner that is not there, or parameters that are not its.
     pub fn from_file(file: AgentFile, registry: &Registry) -> Result<Self> {
         let learner = learner_of(registry, &file.learner)?;
-        let student = agent_student(&*learner, &dimensions(&file.environment.spec)?, file.seed)?;
+        let student = agent_student(&*learner, &Dimensions::new(&file.environment.spec, 1)?, file.seed)?;
         let device = Device::cpu(1);
         let parameters: Result<Vec<Array>> = student
             .parameters()
@@ -239,7 +237,7 @@ impl Agent {
     /// # Errors
     /// The environment's actions are none that this version has a policy for.
     pub fn policy(&self) -> Result<Policy> {
-        Ok(dimensions(&self.environment.spec)?.policy)
+        Ok(Dimensions::new(&self.environment.spec, 1)?.policy)
     }
 
     /// Its outputs for `rows` observations at a time, `[rows, outputs]`: those of a categorical policy are
@@ -248,7 +246,7 @@ impl Agent {
     /// # Errors
     /// The learner's tracing error.
     pub fn outputs(&self, rows: usize) -> Result<impl Fn(&[f32]) -> Vec<f32> + '_> {
-        let d = dimensions(&self.environment.spec)?;
+        let d = Dimensions::new(&self.environment.spec, 1)?;
         let plan: Plan = programs::act(&self.student, &d, rows)?;
         Ok(move |observations: &[f32]| {
             let mut inputs = self.parameters.clone();

@@ -5,9 +5,9 @@ use std::panic::Location;
 
 use potstill_plugin_api::abi::GraphOp;
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "linked")))]
 use crate::guest::tracing as host;
-#[cfg(not(target_family = "wasm"))]
+#[cfg(any(not(target_family = "wasm"), feature = "linked"))]
 use crate::native::tracing as host;
 
 /// A value of the graph: it has a shape, and no numbers until the host runs the graph.

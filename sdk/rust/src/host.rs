@@ -42,10 +42,10 @@ pub fn log_once(level: Level, text: &str) {
     }
 }
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(any(not(target_family = "wasm"), feature = "linked"))]
 pub(crate) use program::remember;
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(any(not(target_family = "wasm"), feature = "linked"))]
 mod program {
     use std::path::PathBuf;
     use std::ptr;
@@ -82,7 +82,7 @@ mod program {
     }
 }
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "linked")))]
 mod program {
     use std::path::PathBuf;
 

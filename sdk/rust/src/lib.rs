@@ -86,15 +86,15 @@ mod rng;
 pub mod testing;
 mod vectorised;
 
-#[cfg(not(target_family = "wasm"))]
+#[cfg(any(not(target_family = "wasm"), feature = "linked"))]
 #[doc(hidden)]
 pub mod native;
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "linked")))]
 #[doc(hidden)]
 pub mod guest;
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "linked")))]
 #[doc(hidden)]
 #[allow(missing_docs, unreachable_pub)]
 pub mod bindings {
@@ -154,11 +154,10 @@ pub use potstill_plugin_api::abi;
 #[macro_export]
 macro_rules! export_environment {
     ($environment:ty) => {
-        #[cfg(target_family = "wasm")]
-        const _: () = {
+        $crate::component! {
             type Component = $crate::guest::environment::Component<$environment>;
             $crate::bindings::export!(Component with_types_in $crate::bindings);
-        };
+        }
         $crate::native_symbol!(environment $environment);
     };
 }
@@ -168,8 +167,9 @@ macro_rules! export_environment {
 #[macro_export]
 macro_rules! export_environments {
     ($($environment:ty),+ $(,)?) => {
-        #[cfg(target_family = "wasm")]
-        compile_error!("a component is one environment: export_environment!; several need a shared library");
+        $crate::component! {
+            compile_error!("a component is one environment: export_environment!; several need a shared library");
+        }
         $crate::native_symbol!(environment $($environment),+);
     };
 }
@@ -178,11 +178,10 @@ macro_rules! export_environments {
 #[macro_export]
 macro_rules! export_learner {
     ($learner:ty) => {
-        #[cfg(target_family = "wasm")]
-        const _: () = {
+        $crate::component! {
             type Component = $crate::guest::learner::Component<$learner>;
             $crate::bindings::of_learner::export_learner_component!(Component with_types_in $crate::bindings::of_learner);
-        };
+        }
         $crate::native_symbol!(learner $learner);
     };
 }
@@ -191,13 +190,31 @@ macro_rules! export_learner {
 #[macro_export]
 macro_rules! export_objective {
     ($objective:ty) => {
-        #[cfg(target_family = "wasm")]
-        const _: () = {
+        $crate::component! {
             type Component = $crate::guest::objective::Component<$objective>;
             $crate::bindings::of_objective::export_objective_component!(Component with_types_in $crate::bindings::of_objective);
-        };
+        }
         $crate::native_symbol!(objective $objective);
     };
+}
+
+/// Expands to its items in a component, and to nothing elsewhere.
+#[cfg(all(target_family = "wasm", not(feature = "linked")))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! component {
+    ($($item:item)*) => {
+        const _: () = {
+            $($item)*
+        };
+    };
+}
+
+#[cfg(any(not(target_family = "wasm"), feature = "linked"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! component {
+    ($($item:item)*) => {};
 }
 
 #[doc(hidden)]
@@ -223,12 +240,30 @@ macro_rules! native_symbol {
 #[macro_export]
 macro_rules! builtin {
     ($role:ident $plugin:ty) => {
+        $crate::linked! {
         /// The entry point of this plugin for a program that links it.
-        #[cfg(not(target_family = "wasm"))]
         pub extern "C" fn builtin(host: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
             static PLUGIN: ::std::sync::OnceLock<$crate::native::Chain> = ::std::sync::OnceLock::new();
             $crate::native::remember(host);
             PLUGIN.get_or_init(|| $crate::native::Chain::new([$crate::native::$role::<$plugin>()])).first()
         }
+        }
     };
+}
+
+/// Expands to its items where plugins are linked or loaded as libraries, and to nothing in a component.
+#[cfg(any(not(target_family = "wasm"), feature = "linked"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! linked {
+    ($($item:item)*) => {
+        $($item)*
+    };
+}
+
+#[cfg(all(target_family = "wasm", not(feature = "linked")))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! linked {
+    ($($item:item)*) => {};
 }

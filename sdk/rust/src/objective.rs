@@ -35,9 +35,9 @@ impl Theta {
     }
 }
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(feature = "linked")))]
 pub use crate::guest::tracing::Network;
-#[cfg(not(target_family = "wasm"))]
+#[cfg(any(not(target_family = "wasm"), feature = "linked"))]
 pub use crate::native::tracing::Network;
 
 /// What [`Objective::outer`] judges.
