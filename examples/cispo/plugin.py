@@ -1,8 +1,8 @@
 """CISPO (MiniMax-M1, arXiv 2506.13585, equation 4) as a meta-objective: clips the importance weight, not the update.
 
-PPO's clipped loss has no gradient where the ratio has left its bounds on the side the advantage points to: those
-transitions teach nothing more. CISPO weighs the plain policy gradient by the ratio, clipped and held constant, so that
-every transition keeps its gradient.
+Once the ratio has left its bounds in the direction of the advantage, PPO's clipped loss has no gradient for that
+transition. CISPO weights the plain policy gradient by the ratio, clipped and held constant, so that every transition keeps
+its gradient.
 """
 
 from potstill_sdk import Number, Objective, Option, Outcome, export_objective, loss
@@ -13,7 +13,7 @@ class Cispo(Objective):
     VERSION = "0.1.0"
     SUMMARY = "Policy gradient with clipped importance weights: CISPO (MiniMax 2025) as the outer loss."
     OPTIONS = [
-        Option("clip-high", "How far above 1 an importance weight may lie.", Number(0, 100), 0.28),
+        Option("clip-high", "How far above 1 an importance weight may be.", Number(0, 100), 0.28),
         Option("entropy", "Weight of the entropy bonus.", Number(0, 1e3), 0.01),
     ]
 

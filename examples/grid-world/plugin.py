@@ -1,4 +1,4 @@
-"""Walk to the lower right corner of a grid. A wall in the middle column leaves one gap, in the lowest row."""
+"""A grid in which the agent walks to the lower right corner. A wall in the middle column has one gap, in the lowest row."""
 
 from potstill_sdk import Box, Discrete, Environment, Integer, Option, Spec, Step, export_environment
 
@@ -57,7 +57,7 @@ class GridWorld(Environment):
         return bytes([self.x, self.y])
 
     def restore(self, state):
-        x, y = state  # ValueError where there are not two
+        x, y = state  # raises ValueError unless there are two
         if not self.is_free(x, y):
             raise ValueError("this cell is a wall")
         self.x, self.y = x, y

@@ -1,5 +1,5 @@
-/* Cart-pole that shows position and angle and hides the velocities: what is left to an agent without memory? The
- * dynamics are those of Gymnasium's CartPole-v1, in the order of its operations. */
+/* Cart-pole that shows positions and angles but hides velocities, which an agent without memory cannot infer. The dynamics
+ * are those of Gymnasium's CartPole-v1, in the order of its operations. */
 #include <math.h>
 
 #include "potstill_environment.h"

@@ -96,7 +96,7 @@ static int32_t step(potstill_environments *e, const void *actions, potstill_tran
         t->terminated[i] = c->position >= 0.5;
         t->truncated[i] = !t->terminated[i] && c->steps >= LIMIT;
         observe(c, observation);
-        if (t->terminated[i] || t->truncated[i]) { /* the last observation goes aside, the next episode begins */
+        if (t->terminated[i] || t->truncated[i]) { /* saves the last observation and starts the next episode */
             *final++ = observation[0];
             *final++ = observation[1];
             start(c);
@@ -110,7 +110,7 @@ static const potstill_environment functions = {
     .struct_size = sizeof functions, .make = make, .destroy = destroy, .spec = spec, .reset = reset, .step = step};
 
 static const potstill_option options[] = {{.name = "force",
-                                           .help = "What a push adds to the velocity.",
+                                           .help = "Change of the velocity by a push.",
                                            .default_value = {.kind = POTSTILL_NUMBER, .number = 0.001},
                                            .number_min = 0.0,
                                            .number_max = 1.0}};

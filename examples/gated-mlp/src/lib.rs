@@ -1,10 +1,10 @@
-//! A perceptron of gated units, `tanh(W x) · σ(V x)` (van den Oord et al. 2016, equation 2): one half of a layer says what,
-//! the other how much of it. How many layers a network has, the distribution Λ draws.
+//! A perceptron of gated units, `tanh(W x) · σ(V x)` (van den Oord et al. 2016, equation 2): one half of a layer computes
+//! values, the other how much of each to pass on. The distribution Λ draws the number of layers.
 use potstill_sdk::{
     Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, export_learner,
 };
 
-/// One network of the distribution.
+/// A network drawn from the distribution.
 pub struct GatedMlp {
     outputs: usize,
     width: usize,

@@ -1,4 +1,4 @@
-//! Swing a pendulum up and hold it there, by a torque too weak to lift it at once: Gymnasium's Pendulum-v1.
+//! Gymnasium's Pendulum-v1: swing a pendulum up and hold it there, with a torque too weak to lift it in one go.
 use std::f64::consts::PI;
 
 use potstill_sdk::{Action, Environment, Options, Rng, Space, Spec, Step, export_environment};
@@ -8,7 +8,7 @@ const MAX_SPEED: f64 = 8.0;
 const MAX_TORQUE: f32 = 2.0;
 const SECONDS_PER_STEP: f64 = 0.05;
 
-/// Angle from upright, in radians and not wrapped, and its change per second. Length and mass are 1.
+/// The angle from upright, in radians and not wrapped, and its change per second. Length and mass are 1.
 #[derive(Default)]
 pub struct Pendulum {
     angle: f64,
@@ -50,7 +50,7 @@ impl Environment for Pendulum {
 
     fn step(&mut self, action: Action<'_>, _: &mut Rng, observation: &mut [f32]) -> Step {
         let Action::Continuous(&[torque]) = action else { panic!("one torque was expected, got {action:?}") };
-        // The host does not clamp to the bounds. Single precision up to the sums, as in Gymnasium.
+        // The host does not clamp actions to the bounds. The torque's terms are in single precision, as in Gymnasium.
         let torque = torque.clamp(-MAX_TORQUE, MAX_TORQUE);
         let off = (self.angle + PI).rem_euclid(2.0 * PI) - PI;
         let cost = off * off + 0.1 * (self.speed * self.speed) + f64::from(0.001 * (torque * torque));
@@ -61,7 +61,7 @@ impl Environment for Pendulum {
         Step { reward: -cost as f32, terminated: false, truncated: false }
     }
 
-    /// Angle and speed as little-endian `f64`.
+    /// Writes the angle and the speed as little-endian `f64`s.
     fn snapshot(&self, state: &mut Vec<u8>) -> bool {
         state.extend([self.angle, self.speed].into_iter().flat_map(f64::to_le_bytes));
         true

@@ -1,23 +1,23 @@
-//! The one place where a plugin's answers are checked, whoever loaded it: lengths against the specification, finite
-//! values, flags, final observations. What passes, the engine relies on.
+//! Checks the answers of environments, whatever their loader: lengths against the specification, finite values, flags and
+//! final observations. The engine relies on these checks.
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 
 use super::text::{LONGEST_MESSAGE, tame};
 use potstill_engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use potstill_engine::error::{Error, Result};
 
-/// N environments as a loader hands them over: nothing they say has been checked.
+/// N environments as a loader provides them: none of their answers has been checked.
 pub trait RawEnvironments: Send {
     /// Starts an episode in every copy; there are as many seeds as copies.
     ///
     /// # Errors
-    /// The plugin refused or failed, here and below.
+    /// The plugin refused or failed.
     fn reset(&mut self, seeds: &[u64]) -> Result<Observations, Failure>;
-    /// Takes one step in every copy and writes what came of it to `out`.
+    /// Takes one step in every copy and writes the result to `out`.
     ///
     /// # Errors
     /// As [`Self::reset`].
-    fn step(&mut self, actions: &Actions, out: &mut RawTransition) -> Result<(), Failure>;
+    fn step(&mut self, actions: &Actions, out: &mut UncheckedTransition) -> Result<(), Failure>;
     /// Draws copy `index`.
     ///
     /// # Errors
@@ -28,25 +28,25 @@ pub trait RawEnvironments: Send {
     /// # Errors
     /// As [`Self::reset`].
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Failure>;
-    /// Goes back to a snapshot.
+    /// Restores a snapshot.
     ///
     /// # Errors
     /// As [`Self::reset`].
     fn restore(&mut self, state: &[u8]) -> Result<(), Failure>;
 }
 
-/// Why a call gave nothing.
+/// Why a call returned nothing.
 #[derive(Debug)]
 pub enum Failure {
-    /// The plugin said no, in these words.
+    /// The plugin refused, with this message.
     Refused(String),
-    /// The plugin cannot be called again.
+    /// The plugin failed for this reason and cannot be called again.
     Broken(String),
 }
 
-/// A failure, and the function of the contract it happened in.
+/// A failure and the function of the contract in which it happened.
 #[derive(Debug)]
-pub struct Fault {
+pub struct FailedCall {
     /// The function of the contract.
     pub function: String,
     /// What happened in it.
@@ -54,17 +54,17 @@ pub struct Fault {
 }
 
 impl Failure {
-    /// The failure, with the function it happened in.
-    pub fn at(self, function: impl Into<String>) -> Fault {
-        Fault { function: function.into(), failure: self }
+    /// The failure together with the function in which it happened.
+    pub fn at(self, function: impl Into<String>) -> FailedCall {
+        FailedCall { function: function.into(), failure: self }
     }
 }
 
-impl Fault {
-    /// As the user reads it.
+impl FailedCall {
+    /// The error that the user reads.
     pub fn error(self, plugin: &str) -> Error {
         match self.failure {
-            // Options or a task that do not suit it: the user mends that.
+            // The options or the task do not suit the plugin: the user can fix that.
             Failure::Refused(words) if self.function == "make" => {
                 Error::usage(format!("plugin `{plugin}`: {words}"))
             }
@@ -75,9 +75,9 @@ impl Fault {
     }
 }
 
-/// A [`Transition`] before the checks.
+/// A [`Transition`] that has not been checked.
 #[derive(Debug)]
-pub struct RawTransition {
+pub struct UncheckedTransition {
     /// `[N, size]`.
     pub observations: Observations,
     /// `[N]`.
@@ -88,11 +88,11 @@ pub struct RawTransition {
     pub truncated: Vec<u8>,
     /// Final observations of the copies whose episode ended.
     pub final_observations: Observations,
-    /// Empty where the loader knows of none.
+    /// Empty if the loader has no faults.
     pub faults: Vec<u8>,
 }
 
-/// Scalars in the observations of one step that the host is ready to hold.
+/// The most scalars that the observations of one step may have.
 const LARGEST_STEP: usize = 1 << 29;
 const LARGEST_SIDE: u32 = 1 << 14;
 const LONGEST_TEXT: usize = 1 << 16;
@@ -103,7 +103,7 @@ pub struct Checked<R> {
     spec: EnvironmentSpec,
     len: usize,
     expected: Expected,
-    scratch: RawTransition,
+    scratch: UncheckedTransition,
     transition: Transition,
     started: bool,
     broken: Option<(&'static str, String)>,
@@ -123,7 +123,7 @@ impl<R: RawEnvironments> Checked<R> {
             _ => Observations::Float(vec![]),
         };
         let (scratch, transition) = (
-            RawTransition {
+            UncheckedTransition {
                 observations: none(),
                 rewards: vec![],
                 terminated: vec![],
@@ -148,7 +148,7 @@ impl<R: RawEnvironments> Checked<R> {
         Error::Plugin { plugin: self.spec.id.clone(), function: function.into(), cause: cause.into() }
     }
 
-    /// A request that the plugin must not see; it stays usable.
+    /// Refuses a request that must not reach the plugin, which stays usable.
     fn refuse<T>(&self, function: &'static str, cause: String) -> Result<T> {
         Err(self.error(function, &cause))
     }
@@ -288,7 +288,7 @@ impl<R: RawEnvironments> Environments for Checked<R> {
                 Ok(())
             }
             Err(Failure::Refused(cause)) => {
-                // Part of it may have been taken over.
+                // The plugin may have restored part of it.
                 self.started = false;
                 self.refuse("restore", tame(&cause, LONGEST_MESSAGE))
             }
@@ -298,7 +298,7 @@ impl<R: RawEnvironments> Environments for Checked<R> {
 }
 
 impl Failure {
-    /// The cause in words, fit for a terminal.
+    /// The cause, safe for a terminal.
     pub fn into_cause(self) -> String {
         match self {
             Failure::Refused(cause) => tame(&cause, LONGEST_MESSAGE),
@@ -320,7 +320,7 @@ fn check_spec(spec: &EnvironmentSpec, len: usize) -> Result<(), String> {
     if spec.max_episode_steps == Some(0) {
         return Err("an episode is limited to 0 steps".into());
     }
-    for (name, value) in [("reward threshold", spec.reward_threshold), ("maximal return", spec.max_return)] {
+    for (name, value) in [("reward threshold", spec.reward_threshold), ("maximum return", spec.max_return)] {
         if value.is_some_and(|r| !r.is_finite()) {
             return Err(format!("the {name} is not finite"));
         }
@@ -328,21 +328,21 @@ fn check_spec(spec: &EnvironmentSpec, len: usize) -> Result<(), String> {
     match len.checked_mul(spec.observation.size().max(spec.action.size())) {
         Some(scalars) if scalars <= LARGEST_STEP => Ok(()),
         _ => Err(format!(
-            "{len} environments of {} are more than the host holds in one step",
+            "{len} environments with observations {} exceed what the host allows for one step",
             spec.observation
         )),
     }
 }
 
-/// What every step is checked against.
+/// The sizes that every step is checked against.
 struct Expected {
     len: usize,
     size: usize,
     space: Space,
 }
 
-/// Checks `raw` and moves it into `out`. Buffers change places, so nothing is copied but the flags.
-fn accept(raw: &mut RawTransition, out: &mut Transition, expected: &Expected) -> Result<(), String> {
+/// Checks `raw` and moves it into `out`. The buffers are swapped, so that only the flags are copied.
+fn accept(raw: &mut UncheckedTransition, out: &mut Transition, expected: &Expected) -> Result<(), String> {
     let len = expected.len;
     check_observations(&raw.observations, "observation", expected, len, |i| i)?;
     count("reward", raw.rewards.len(), len)?;
@@ -360,7 +360,9 @@ fn accept(raw: &mut RawTransition, out: &mut Transition, expected: &Expected) ->
     }
     flags("faults", &raw.faults, &mut out.faults, len)?;
     if let Some(i) = out.faults.iter().zip(&out.truncated).position(|(fault, cut)| *fault && !*cut) {
-        return Err(format!("environment {i} has a fault and is not truncated; a fault ends the episode"));
+        return Err(format!(
+            "environment {i} reports a fault but is not truncated; a fault ends the episode"
+        ));
     }
     let ended = ends().filter(|e| *e).count();
     check_observations(&raw.final_observations, "final observation", expected, ended, |row| {
@@ -422,7 +424,7 @@ fn flags(name: &str, raw: &[u8], out: &mut Vec<bool>, len: usize) -> Result<(), 
     Ok(())
 }
 
-/// The first NaN or infinity. The common case, that there is none, is one branch-free pass.
+/// The position of the first NaN or infinity. If there is none, which is the common case, this is one branch-free pass.
 fn first_not_finite(values: &[f32]) -> Option<usize> {
     const EXPONENT: u32 = 0x7f80_0000;
     let bad = values.iter().fold(false, |bad, v| bad | (v.to_bits() & EXPONENT == EXPONENT));

@@ -1,5 +1,5 @@
-//! What learners and objectives declare, checked once, whoever loaded them: names that files and terminals can hold, sizes
-//! that a machine can.
+//! Checks what learners and objectives declare, whatever their loader: names must be printable, and sizes must fit a
+//! machine.
 use std::collections::HashSet;
 
 use potstill_plugin_api::{Column, Init, MetaInit, MetaParameter, Task};
@@ -8,16 +8,16 @@ use super::text::{LONGEST_MESSAGE, tame};
 use potstill_engine::graph::{DType, MAX_RANK, Tensor};
 use potstill_engine::learner::Parameter;
 
-/// Parameters of a learner, parts of θ, metrics.
+/// The most parameters of a learner, parts of θ, or metrics.
 const MOST: usize = 4096;
-/// Numbers in all of a learner's parameters, or in all of θ: 1 GiB.
+/// The most numbers in all of a learner's parameters, or in all of θ: 1 GiB.
 const MOST_NUMBERS: usize = 1 << 28;
-/// Characters of a name.
+/// The most characters of a name.
 const LONGEST_NAME: usize = 200;
-/// Multiplications that drawing an orthogonal matrix may take: half a minute.
+/// The most multiplications for drawing an orthogonal matrix: half a minute.
 const MOST_STEPS: usize = 1 << 36;
 
-/// Checks what an architecture says of itself.
+/// Checks the name and the parameters of an architecture.
 ///
 /// # Errors
 /// The function whose answer is wrong, and what is wrong with it.
@@ -35,9 +35,9 @@ fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
             Init::Uniform(v) | Init::Normal(v) => v.is_finite() && v >= 0.0,
         };
         if !sane {
-            return Err(format!("parameter `{}` cannot start as {:?}", p.name, p.init));
+            return Err(format!("parameter `{}` cannot be initialized as {:?}", p.name, p.init));
         }
-        // Each of the short side's vectors is made orthogonal to those before it.
+        // Each vector along the short side is made orthogonal to those before it.
         let (short, numbers) = (p.orthogonal_vectors(), p.size());
         if numbers.checked_mul(short).is_none_or(|steps| steps > MOST_STEPS) {
             let shape = &p.shape;
@@ -47,10 +47,10 @@ fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks what a learner traced.
+/// Checks the outputs that a learner traced.
 ///
 /// # Errors
-/// Says what it should be.
+/// What was returned and what was expected.
 pub fn check_outputs(result: &Tensor, observations: &Tensor, outputs: usize) -> Result<(), String> {
     let expected = [observations.shape().first().copied().unwrap_or(1), outputs];
     match (result.dtype(), result.shape()) {
@@ -70,7 +70,7 @@ pub fn check_objective(
     task: &Task,
 ) -> Result<(), (&'static str, String)> {
     if let Some(i) = (0..columns.len()).find(|&i| columns[..i].contains(&columns[i])) {
-        return Err(("columns", format!("`{}` comes twice", columns[i].name())));
+        return Err(("columns", format!("`{}` appears twice", columns[i].name())));
     }
     check_theta(theta, task).map_err(|cause| ("meta-parameters", cause))
 }
@@ -89,7 +89,7 @@ fn check_theta(theta: &[MetaParameter], task: &Task) -> Result<(), String> {
             MetaInit::Labels => !part.positive,
         };
         if !starts {
-            return Err(format!("part `{name}` of theta cannot start as {:?}", part.init));
+            return Err(format!("part `{name}` of theta cannot be initialized as {:?}", part.init));
         }
     }
     let x: Vec<usize> = std::iter::once(task.instances).chain(task.observation.shape()).collect();
@@ -105,22 +105,23 @@ fn check_theta(theta: &[MetaParameter], task: &Task) -> Result<(), String> {
     Ok(())
 }
 
-/// Metrics that the engine logs itself.
+/// The metrics that the engine logs itself.
 const OF_THE_HOST: [&str; 2] = ["value_loss", "grad_norm"];
 
 /// Checks the names of an objective's metrics.
 ///
 /// # Errors
-/// Says which is wrong.
+/// Which name is wrong, and why.
 pub fn check_metrics<'a>(names: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), String> {
     check_names("metrics", "a metric", names.clone())?;
     match names.into_iter().find(|name| OF_THE_HOST.contains(name)) {
-        Some(name) => Err(format!("the metric `{name}` is the host's; choose another name")),
+        Some(name) => Err(format!("the metric name `{name}` is reserved for the host; choose another")),
         None => Ok(()),
     }
 }
 
-/// The names of `several`, each of which is `one`: not too many, fit to be read, no two alike.
+/// Checks that there are not too many names, that each is printable, and that no two are equal. Errors call them
+/// `several`, or each `one`.
 fn check_names<'a>(
     several: &str,
     one: &str,
@@ -133,7 +134,7 @@ fn check_names<'a>(
     for name in names {
         check_name(one, name)?;
         if !seen.insert(name) {
-            return Err(format!("{one} called `{name}` comes twice"));
+            return Err(format!("{one} called `{name}` appears twice"));
         }
     }
     Ok(())
@@ -158,7 +159,7 @@ fn check_sizes<'a>(one: &str, parts: impl Iterator<Item = (&'a str, &'a [usize])
             return wrong(format!("expected at most {MAX_RANK} axes"));
         }
         match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
-            Some(0) => return wrong("which holds nothing".into()),
+            Some(0) => return wrong("which has no elements".into()),
             Some(size) if size <= MOST_NUMBERS => total += size,
             _ => return wrong(format!("expected at most {MOST_NUMBERS} numbers")),
         }

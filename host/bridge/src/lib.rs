@@ -1,17 +1,17 @@
-//! From Potstill's plugin contract to the roles of its engine, for plugins of every loader.
+//! Turns plugins of any loader into the roles of Potstill's engine.
 //!
-//! A plugin answers in plain numbers, which may be wrong; the engine relies on what it is told. Between them stand:
+//! A plugin answers in plain numbers, which may be wrong, and the engine relies on them. Between the two are:
 //!
-//! - [`check`]: every answer of every environment is checked, once.
-//! - [`declared`]: what learners and objectives say of themselves is checked, once.
-//! - [`trace`]: the graph that learners and objectives write, every argument checked.
-//! - [`traced`]: learners and objectives that answer in numbers, as roles of the engine.
-//! - [`settings`]: the options that plugins declare and users set.
-//! - [`text`]: text that plugins wrote, made fit for terminals and logs.
-//! - [`native`]: the C contract (`potstill.h`), called in this process. A program whose plugins are all linked needs no
-//!   other loader: see [`NativePlugin::linked`](native::NativePlugin::linked).
+//! - [`check`] checks every answer of every environment.
+//! - [`declared`] checks what learners and objectives declare.
+//! - [`trace`] adds the operations of learners and objectives to the graph, and checks every argument.
+//! - [`traced`] turns learners and objectives that answer in numbers into roles of the engine.
+//! - [`settings`] checks the options that plugins declare and parses those that users set.
+//! - [`text`] makes text from plugins safe for terminals and logs.
+//! - [`native`] calls plugins through the C contract (`potstill.h`) in this process. A program whose plugins are all linked
+//!   needs no other loader: see [`NativePlugin::linked`](native::NativePlugin::linked).
 //!
-//! Nothing here reads a file or opens a library: that is the program's.
+//! This crate reads no files and opens no libraries; the program does.
 
 pub mod check;
 pub mod declared;

@@ -1,4 +1,4 @@
-//! The options that plugins declare and users set.
+//! A plugin's options: checks their declarations, and parses the user's settings.
 use potstill_plugin_api::{OptionKind, OptionSchema, OptionValue};
 
 use super::text::{LONGEST_MESSAGE, tame};
@@ -7,11 +7,11 @@ use potstill_engine::error::{Error, Result, did_you_mean};
 const MOST_OPTIONS: usize = 256;
 const MOST_CHOICES: usize = 256;
 
-/// Reads the user's `NAME=VALUE` settings by the plugin's options; those not set get their defaults. Every option
-/// comes once, in the plugin's order.
+/// Parses the user's `NAME=VALUE` settings. Returns every option once, in the plugin's order; those that are not set have
+/// their defaults.
 ///
 /// # Errors
-/// [`Error::Usage`]: an unknown name (with the closest known one), a name set twice, a value that does not fit.
+/// [`Error::Usage`]: an unknown name (the message has the closest known one), a name set twice, an invalid value.
 pub fn resolve(
     plugin: &str,
     options: &[OptionSchema],
@@ -38,7 +38,7 @@ pub fn resolve(
     options.iter().map(value).collect()
 }
 
-/// Options as a dataset and a run directory record them.
+/// The options in the form that datasets and run directories record.
 pub fn to_json(settings: &[(String, OptionValue)]) -> serde_json::Value {
     let value = |(name, value): &(String, OptionValue)| {
         (name.clone(), serde_json::to_value(value).unwrap_or_default())
@@ -49,7 +49,7 @@ pub fn to_json(settings: &[(String, OptionValue)]) -> serde_json::Value {
 /// Checks the options that a plugin declares.
 ///
 /// # Errors
-/// Says which option breaks the contract.
+/// Which option breaks the contract, and how.
 pub fn check_options(options: &[OptionSchema]) -> Result<(), String> {
     if options.len() > MOST_OPTIONS {
         return Err(format!("{} options, expected at most {MOST_OPTIONS}", options.len()));
@@ -58,7 +58,8 @@ pub fn check_options(options: &[OptionSchema]) -> Result<(), String> {
     for (i, option) in options.iter().enumerate() {
         let name = option.name.as_str();
         if name.is_empty() || name.len() > 64 || !name.chars().all(word) {
-            return Err(format!("option {i} has the name `{}`, which no user can type", tame(name, 64)));
+            let expected = "1 to 64 lower-case letters, digits and `-`";
+            return Err(format!("option {i} is called `{}`; expected {expected}", tame(name, 64)));
         }
         let choices = match &option.kind {
             OptionKind::Text { choices } => choices.as_slice(),
@@ -72,7 +73,10 @@ pub fn check_options(options: &[OptionSchema]) -> Result<(), String> {
         }
         for text in choices.iter().chain([&option.help]) {
             if text.chars().nth(LONGEST_MESSAGE).is_some() || text.chars().any(char::is_control) {
-                return Err(format!("option `{name}` has control characters in its texts, or too many"));
+                return Err(format!(
+                    "option `{name}` has a help text or a choice with control characters or of more than \
+                     {LONGEST_MESSAGE} characters"
+                ));
             }
         }
         if let OptionKind::Number { min, max } = option.kind

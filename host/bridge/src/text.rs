@@ -1,6 +1,6 @@
-//! Text that plugins wrote, made fit for terminals and logs.
+//! Makes text from plugins safe for terminals and logs.
 
-/// What a plugin wrote, fit for a terminal and a log: no control characters, and not without end.
+/// Replaces control characters other than newlines, and cuts `message` off after `longest` characters.
 pub fn tame(message: &str, longest: usize) -> String {
     let mut tamed: String = message
         .chars()
@@ -13,7 +13,7 @@ pub fn tame(message: &str, longest: usize) -> String {
     tamed
 }
 
-/// Characters of a plugin's error or log message that reach the user.
+/// The most characters of a plugin's error or log message that reach the user.
 pub const LONGEST_MESSAGE: usize = 1000;
 
 #[cfg(test)]

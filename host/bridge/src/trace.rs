@@ -1,7 +1,7 @@
-//! The graph as plugins of every loader write it: operations by number, tensors by number, every argument checked.
+//! The graph as plugins trace it through any loader: operations and tensors are numbers, and every argument is checked.
 //!
-//! A [`Call`] stands for one call of a plugin, on the thread that makes it. Inside an objective's call the learner may be
-//! called, which may be a plugin itself: calls nest, and each knows its own tensors only.
+//! A [`Call`] is one call of a plugin, on the thread that makes it. Calls nest: an objective's call may call the learner,
+//! which may be a plugin itself. Each call knows only its own tensors.
 use std::any::Any;
 use std::cell::RefCell;
 
@@ -14,27 +14,27 @@ use potstill_engine::graph::{Graph, MAX_NODES, MAX_RANK, Tensor, grad};
 use potstill_engine::learner::Parameter;
 use potstill_engine::objective::{Network, Outer};
 
-/// Tensors that one call may be given: each takes memory, even where the graph has it already.
+/// The most tensors of a call: each takes memory, even if the graph has it already.
 const MAX_TENSORS: usize = 5 * MAX_NODES;
 
 thread_local! {
-    /// The calls that are under way on this thread, the innermost last.
-    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+    /// The calls in progress on this thread, the innermost last.
+    static CALLS: RefCell<Vec<CallState>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a call knows: the tensors that it was given and those that it made. Number 0 is none.
-struct Frame {
+/// The state of a call: the tensors that it was given and those that it made. Number 0 stands for no tensor.
+struct CallState {
     graph: Graph,
     tensors: Vec<Tensor>,
     /// The network of an objective's call, which outlives its [`Call`].
     network: Option<*const Network<'static>>,
-    /// Where in the plugin's source it is, as far as the plugin says.
+    /// The current place in the plugin's source, if the plugin says where it is.
     place: Option<String>,
-    /// An error of the host during the call: of a learner that an objective applied, say.
+    /// An error of the host during the call, such as that of a learner which an objective applied.
     error: Option<Error>,
 }
 
-impl Frame {
+impl CallState {
     fn give(&mut self, tensor: Tensor) -> u32 {
         if self.tensors.len() == MAX_TENSORS {
             self.graph.fail("operation", format!("at most {MAX_TENSORS} tensors in a call"), "one more");
@@ -48,7 +48,7 @@ impl Frame {
         self.tensors.get((number as usize).checked_sub(1)?).cloned()
     }
 
-    /// What numbers stand for, unless there was a mistake before or there is one now.
+    /// The tensors with these numbers, or `None` if there was an error before or there is one now.
     fn take_all(&self, numbers: &[u32], op: &str) -> Option<Vec<Tensor>> {
         if self.graph.check().is_err() || self.error.is_some() {
             return None;
@@ -64,13 +64,13 @@ impl Frame {
         Some(numbers.iter().filter_map(|&n| self.take(n)).collect())
     }
 
-    /// Hands out `tensor`, 0 if making it was a mistake.
+    /// Assigns a number to `tensor`, or 0 if making it was an error.
     fn made(&mut self, tensor: Tensor) -> u32 {
         if self.graph.check().is_ok() { self.give(tensor) } else { 0 }
     }
 }
 
-/// A call of a plugin that traces, from its beginning to its end.
+/// A call in which a plugin traces. It is in progress until this is dropped.
 pub struct Call<'a>(std::marker::PhantomData<&'a Network<'a>>);
 
 impl<'a> Call<'a> {
@@ -78,32 +78,32 @@ impl<'a> Call<'a> {
     pub fn new(graph: &Graph, network: Option<&'a Network<'a>>) -> Self {
         let network = network.map(|network| std::ptr::from_ref(network).cast());
         graph.place(somewhere());
-        let frame = Frame { graph: graph.clone(), tensors: vec![], network, place: None, error: None };
-        FRAMES.with_borrow_mut(|frames| frames.push(frame));
+        let state = CallState { graph: graph.clone(), tensors: vec![], network, place: None, error: None };
+        CALLS.with_borrow_mut(|calls| calls.push(state));
         Call(std::marker::PhantomData)
     }
 
-    /// Begins a call on the graph of the tensors it is given.
+    /// Begins a call that adds to the graph of the given tensors.
     pub fn on(some: &[Tensor], more: &[Tensor], network: Option<&'a Network<'a>>) -> Self {
         let graph = some.iter().chain(more).next().map(|tensor| tensor.graph().clone());
         Self::new(&graph.unwrap_or_default(), network)
     }
 
-    /// Hands out tensors.
+    /// Assigns numbers to tensors.
     pub fn give(&self, tensors: &[Tensor]) -> Vec<u32> {
-        let given = current(|frame| tensors.iter().map(|tensor| frame.give(tensor.clone())).collect());
+        let given = current(|state| tensors.iter().map(|tensor| state.give(tensor.clone())).collect());
         given.unwrap_or_default()
     }
 
-    /// Ends the call: what the numbers that the plugin `said` stand for.
+    /// Ends the call and returns the tensors with the numbers that the plugin `said`.
     ///
     /// # Errors
-    /// The first mistake of the call, which explains whatever the plugin says of it; then what it says; a number that
-    /// means nothing.
+    /// The first error of the call, if there was one, since it explains the plugin's own; then the plugin's own; a number
+    /// that is not a tensor's.
     pub fn finish(self, said: Result<Vec<u32>>, what: &str) -> Result<Vec<Tensor>> {
         let numbers = said.as_deref().unwrap_or_default();
-        let tensors = current(|frame| frame.take_all(numbers, what)).flatten();
-        if let Some((error, graph)) = current(|frame| (frame.error.take(), frame.graph.clone())) {
+        let tensors = current(|state| state.take_all(numbers, what)).flatten();
+        if let Some((error, graph)) = current(|state| (state.error.take(), state.graph.clone())) {
             error.map_or(Ok(()), Err)?;
             graph.check()?;
         }
@@ -111,11 +111,11 @@ impl<'a> Call<'a> {
         Ok(tensors.unwrap_or_default())
     }
 
-    /// Ends a call of an objective's `outer`, which `said` the loss and the metrics by name. `wrong` makes an error of
-    /// what the plugin did wrong.
+    /// Ends a call of an objective's `outer`, which `said` the loss and the metrics by name. `wrong` makes an error from a
+    /// description of what the plugin did wrong.
     ///
     /// # Errors
-    /// As [`Call::finish`]; names that no metric can have.
+    /// As [`Call::finish`]; invalid names of metrics.
     pub fn finish_outer(
         self,
         said: Result<(u32, Vec<(String, u32)>)>,
@@ -139,32 +139,32 @@ impl<'a> Call<'a> {
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        let ended = FRAMES.with_borrow_mut(Vec::pop);
-        // Back to the call around it, or to the host's own code.
+        let ended = CALLS.with_borrow_mut(Vec::pop);
+        // Execution returns to the enclosing call, or to the host's own code.
         let outer = current(|_| somewhere()).flatten();
-        if let Some(frame) = ended {
-            frame.graph.place(outer);
+        if let Some(state) = ended {
+            state.graph.place(outer);
         }
     }
 }
 
-/// The scope of a learner's call in the graph, for errors.
+/// The name of a learner's scope in the graph, for errors.
 pub fn scope(learner: &str, function: &str) -> String {
     format!("learner `{learner}`, {function}")
 }
 
-/// Where a plugin is that does not say so: the graph's scopes tell which plugin, and what it was asked for.
+/// The place of a plugin that does not say where it is. The graph's scopes name the plugin and the function.
 fn somewhere() -> Option<String> {
     Some("the plugin's code".into())
 }
 
-/// The innermost call's frame; none outside of calls.
-fn current<T>(with: impl FnOnce(&mut Frame) -> T) -> Option<T> {
-    FRAMES.with_borrow_mut(|frames| frames.last_mut().map(with))
+/// Runs `with` on the innermost call's state. Returns `None` outside of calls.
+fn current<T>(with: impl FnOnce(&mut CallState) -> T) -> Option<T> {
+    CALLS.with_borrow_mut(|calls| calls.last_mut().map(with))
 }
 
-/// What native code asks while it traces, as the contract's functions of graph and network take it: a value, because
-/// the code may run in another process.
+/// A call by native code of one of the contract's graph and network functions, while it traces. It is a value because the
+/// code may run in another process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
     /// Add an operation.
@@ -177,7 +177,7 @@ pub enum Ask {
         integers: Vec<i64>,
         /// Floating-point attributes.
         numbers: Vec<f64>,
-        /// Where in the plugin's source it is added.
+        /// The place in the plugin's source, if known.
         place: Option<String>,
     },
     /// The dimensions of a tensor.
@@ -189,7 +189,7 @@ pub enum Ask {
     Gradients {
         /// The scalar.
         loss: u32,
-        /// With respect to these.
+        /// The tensors that gradients are taken with respect to.
         wrt: Vec<u32>,
     },
     /// The network's outputs.
@@ -220,7 +220,7 @@ pub enum Ask {
     },
 }
 
-/// Answers in the call that is under way on this thread: one tensor, or the dimensions or gradients asked for.
+/// Answers a question in the innermost call on this thread, with one tensor, or with the dimensions or gradients.
 pub fn answer(ask: Ask) -> Vec<u32> {
     match ask {
         Ask::Operation { op, inputs, integers, numbers, place } => {
@@ -242,43 +242,43 @@ pub fn answer(ask: Ask) -> Vec<u32> {
     }
 }
 
-/// As [`current`], for what may be a mistake of the plugin at the place where it is.
-fn tracing<T>(with: impl FnOnce(&mut Frame) -> T) -> Option<T> {
-    current(|frame| {
-        frame.graph.place(frame.place.clone().or_else(somewhere));
-        let made = with(frame);
-        // Whatever fails next is not at this place.
-        frame.graph.place(somewhere());
+/// As [`current`], for functions that may record an error at the plugin's current place.
+fn tracing<T>(with: impl FnOnce(&mut CallState) -> T) -> Option<T> {
+    current(|state| {
+        state.graph.place(state.place.clone().or_else(somewhere));
+        let made = with(state);
+        // Later errors are not at this place.
+        state.graph.place(somewhere());
         made
     })
 }
 
-/// The plugin is at this place of its source until it says otherwise.
+/// Sets the current place in the plugin's source.
 pub fn at(place: Option<String>) {
-    current(|frame| frame.place = place);
+    current(|state| state.place = place);
 }
 
-/// Adds an operation; 0 after a mistake, which the call keeps.
+/// Adds an operation and returns its result, or 0 after an error, which the call records.
 pub fn operation(op: u32, inputs: &[u32], integers: &[i64], numbers: &[f64]) -> u32 {
-    let added = tracing(|frame| {
+    let added = tracing(|state| {
         let Some(op) = GraphOp::from_number(op) else {
-            frame.graph.fail("operation", "one of this host's operations", format!("number {op}"));
+            state.graph.fail("operation", "one of this host's operations", format!("number {op}"));
             return 0;
         };
         let name = format!("{op:?}").to_lowercase();
-        let Some(inputs) = frame.take_all(inputs, &name) else { return 0 };
+        let Some(inputs) = state.take_all(inputs, &name) else { return 0 };
         if integers.len() > MAX_RANK {
-            frame.graph.fail(name, format!("at most {MAX_RANK} integers"), integers.len().to_string());
+            state.graph.fail(name, format!("at most {MAX_RANK} integers"), integers.len().to_string());
             return 0;
         }
         if numbers.iter().any(|number| number.is_nan()) {
-            frame.graph.fail(name, "numbers", "NaN");
+            state.graph.fail(name, "numbers", "NaN");
             return 0;
         }
-        match apply(&frame.graph, op, &inputs, integers, numbers) {
-            Ok(tensor) => frame.made(tensor),
+        match apply(&state.graph, op, &inputs, integers, numbers) {
+            Ok(tensor) => state.made(tensor),
             Err((expected, got)) => {
-                frame.graph.fail(name, expected, got);
+                state.graph.fail(name, expected, got);
                 0
             }
         }
@@ -286,22 +286,22 @@ pub fn operation(op: u32, inputs: &[u32], integers: &[i64], numbers: &[f64]) -> 
     added.unwrap_or(0)
 }
 
-/// Dimensions of a tensor; none after a mistake.
+/// The dimensions of a tensor, or `None` after an error.
 pub fn shape(tensor: u32) -> Option<Vec<usize>> {
-    tracing(|frame| Some(frame.take_all(&[tensor], "shape")?[0].shape())).flatten()
+    tracing(|state| Some(state.take_all(&[tensor], "shape")?[0].shape())).flatten()
 }
 
-/// Gradients, 0 for each after a mistake.
+/// The gradients of `loss`, or 0 for each after an error.
 pub fn gradients(loss: u32, wrt: &[u32]) -> Vec<u32> {
-    let made = tracing(|frame| {
-        let (loss, inputs) = (frame.take_all(&[loss], "grad")?, frame.take_all(wrt, "grad")?);
+    let made = tracing(|state| {
+        let (loss, inputs) = (state.take_all(&[loss], "grad")?, state.take_all(wrt, "grad")?);
         let gradients = grad(&loss[0], &inputs);
-        Some(gradients.into_iter().map(|tensor| frame.made(tensor)).collect())
+        Some(gradients.into_iter().map(|tensor| state.made(tensor)).collect())
     });
     made.flatten().unwrap_or_else(|| vec![0; wrt.len()])
 }
 
-/// The learner's outputs; 0 after a mistake.
+/// The learner's outputs, or 0 after an error.
 pub fn network_apply(parameters: &[u32], observations: u32) -> u32 {
     let numbers: Vec<u32> = parameters.iter().copied().chain([observations]).collect();
     with_network("apply", &numbers, |network, tensors| {
@@ -315,7 +315,7 @@ pub fn network_apply(parameters: &[u32], observations: u32) -> u32 {
             graph.fail("apply", format!("{} parameters", expected.len()), parameters.len().to_string());
             return Ok(observations.clone());
         }
-        // A learner that goes on after a mistake may stumble over what the mistake left.
+        // A learner must not be given tensors of the wrong shape: it may fail on them in a way that hides this error.
         for (tensor, p) in parameters.iter().zip(expected) {
             if tensor.shape() != p.shape {
                 graph.fail(
@@ -330,53 +330,53 @@ pub fn network_apply(parameters: &[u32], observations: u32) -> u32 {
     })
 }
 
-/// The log-probability of actions; 0 after a mistake.
+/// The log-probability of actions, or 0 after an error.
 pub fn network_log_probability(outputs: u32, actions: u32) -> u32 {
     with_network("log_probability", &[outputs, actions], |network, t| {
         Ok(network.policy.log_prob(&t[0], &t[1]))
     })
 }
 
-/// The policy's entropy; 0 after a mistake.
+/// The policy's entropy, or 0 after an error.
 pub fn network_entropy(outputs: u32) -> u32 {
     with_network("entropy", &[outputs], |network, t| Ok(network.policy.entropy(&t[0])))
 }
 
-/// The divergence of two policies; 0 after a mistake.
+/// The divergence of two policies, or 0 after an error.
 pub fn network_divergence(p: u32, q: u32) -> u32 {
     with_network("divergence", &[p, q], |network, t| Ok(network.policy.divergence(&t[0], &t[1])))
 }
 
-/// Computes with the network while nothing of this call is borrowed: a learner may be a plugin whose calls nest here.
+/// Runs `compute` with the network while no state is borrowed: the learner may be a plugin, whose calls nest in this one.
 fn with_network(
     what: &str,
     numbers: &[u32],
     compute: impl FnOnce(&Network<'_>, &[Tensor]) -> Result<Tensor>,
 ) -> u32 {
-    let given = tracing(|frame| {
-        let network = frame.network;
+    let given = tracing(|state| {
+        let network = state.network;
         if network.is_none() {
-            frame.graph.fail(what, "an objective's call", "a learner's");
+            state.graph.fail(what, "an objective's call", "a learner's");
         }
-        Some((network?, frame.take_all(numbers, what)?))
+        Some((network?, state.take_all(numbers, what)?))
     });
     let Some((network, tensors)) = given.flatten() else { return 0 };
-    current(|frame| frame.graph.place(frame.place.clone()));
-    // SAFETY: `Call::new` borrowed it for as long as the frame is there.
+    current(|state| state.graph.place(state.place.clone()));
+    // SAFETY: `Call::new` borrowed the network for as long as the state exists.
     let result = compute(unsafe { &*network }, &tensors);
-    let number = tracing(|frame| match result {
-        Ok(tensor) => frame.made(tensor),
+    let number = tracing(|state| match result {
+        Ok(tensor) => state.made(tensor),
         Err(error) => {
-            frame.error.get_or_insert(error);
+            state.error.get_or_insert(error);
             0
         }
     });
     number.unwrap_or(0)
 }
 
-/// Why the last function gave 0: the mistake in words. For loaders that end the plugin's call at once.
+/// Why the last function returned 0, for loaders that end the plugin's call at the first error.
 pub fn mistake() -> String {
-    let words = current(|frame| match (&frame.error, frame.graph.check()) {
+    let words = current(|state| match (&state.error, state.graph.check()) {
         (Some(error), _) => error.to_string(),
         (None, Err(error)) => error.to_string(),
         (None, Ok(())) => "a tensor of another call".into(),
@@ -384,17 +384,18 @@ pub fn mistake() -> String {
     words.unwrap_or_else(|| "tensors exist only while the host traces a learner or an objective".into())
 }
 
-/// Ends the call under way with a fault of the host's, which no plugin should be blamed for.
+/// Records a panic of the host as the current call's error, so that the plugin is not blamed for it.
 pub fn panicked(panic: &(dyn Any + Send)) {
     let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     let words = words.unwrap_or("no message");
-    current(|frame| {
-        let fault = format!("internal fault of potstill while a plugin traced: {words}. Please report it");
-        frame.error.get_or_insert(Error::Failed(fault));
+    current(|state| {
+        let fault =
+            format!("internal fault of potstill while a plugin was tracing: {words}. Please report it");
+        state.error.get_or_insert(Error::Failed(fault));
     });
 }
 
-/// What was expected, and what there was.
+/// What was expected and what was given.
 type Mismatch = (String, String);
 
 fn apply(
@@ -587,7 +588,7 @@ mod tests {
                     made += gradients(result, &[1, 2, 3, 4]).len() as u32;
                 }
                 made += u32::from(result > 0);
-                // After a mistake nothing more is added: begin again.
+                // After an error nothing more is added: begin again.
                 if let Err(error) = graph.check() {
                     prop_assert_eq!(operation(12, &[1], &[], &[]), 0);
                     prop_assert!(error.to_string().chars().count() < 1200, "{}", error);

@@ -1,12 +1,12 @@
-//! Learners and objectives of native code: the host's side of their calls, wherever the code runs. The code answers in
-//! numbers; what they stand for, and whether they stand for anything, is found here.
+//! The host's side of calls to native learners and objectives, in this process or a separate one. They answer in numbers,
+//! which are checked and resolved to tensors here.
 use std::sync::Arc;
 
 use potstill_plugin_api::{Column, Data, MetaParameter, OptionValue, Space, Task};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::check::{Failure, Fault};
+use super::check::{FailedCall, Failure};
 use super::declared::{check_learner, check_outputs};
 use super::settings::to_json;
 use super::trace::{self, Ask, Call, scope};
@@ -15,24 +15,24 @@ use potstill_engine::graph::{Graph, Tensor};
 use potstill_engine::learner::{Learner, LearnerDistribution, Parameter};
 use potstill_engine::objective::{Judged, Network, Objective, Outer};
 
-/// Answers what the code asks while it traces.
+/// Answers the questions of a plugin while it traces.
 pub type Answer<'a> = &'a mut dyn FnMut(Ask) -> Vec<u32>;
 
-/// What a learner says of itself.
+/// What a learner declares when it is drawn.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct DrawnLearner {
+pub struct Architecture {
     /// The name of the architecture.
     pub name: String,
     /// The parameters, in the order of [`RawLearner::forward`].
     pub parameters: Vec<Parameter>,
 }
 
-/// A distribution of learners.
+/// A distribution of learners as a loader provides it.
 pub trait RawLearners: Send + Sync {
-    /// Draws an architecture that reads `observation` and gives `outputs` numbers.
+    /// Draws an architecture for this observation space and number of outputs.
     ///
     /// # Errors
-    /// The plugin refused or failed, here and below.
+    /// The plugin refused or failed.
     fn draw(
         &self,
         settings: &[(String, OptionValue)],
@@ -40,10 +40,10 @@ pub trait RawLearners: Send + Sync {
         outputs: usize,
         seed: u64,
         answer: Answer<'_>,
-    ) -> Result<(Box<dyn RawLearner>, DrawnLearner), Fault>;
+    ) -> Result<(Box<dyn RawLearner>, Architecture), FailedCall>;
 }
 
-/// A learner.
+/// A learner as a loader provides it.
 pub trait RawLearner: Send + Sync {
     /// The output tensor for observations `x`.
     ///
@@ -52,7 +52,7 @@ pub trait RawLearner: Send + Sync {
     fn forward(&self, parameters: &[u32], x: u32, answer: Answer<'_>) -> Result<u32, Failure>;
 }
 
-/// What an objective says of itself.
+/// What an objective declares for its task.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Declared {
     /// Its source of data.
@@ -63,7 +63,7 @@ pub struct Declared {
     pub columns: Vec<Column>,
 }
 
-/// [`Judged`] in numbers.
+/// [`Judged`], with numbers for tensors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RawJudged {
     /// θ.
@@ -76,7 +76,7 @@ pub struct RawJudged {
     pub columns: Vec<u32>,
 }
 
-/// [`Outer`] in numbers.
+/// [`Outer`], with numbers for tensors.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RawLoss {
     /// The scalar that θ descends.
@@ -85,9 +85,9 @@ pub struct RawLoss {
     pub metrics: Vec<(String, u32)>,
 }
 
-/// An objective for one task.
+/// An objective for one task, as a loader provides it.
 pub trait RawObjective: Send + Sync {
-    /// The inner rule: φ′ in the order of `fresh`.
+    /// Traces the inner rule. Returns φ′, in the order of `fresh`.
     ///
     /// # Errors
     /// As [`RawLearners::draw`].
@@ -107,7 +107,7 @@ pub struct TracedLearners<R> {
 }
 
 impl<R: RawLearners> TracedLearners<R> {
-    /// Learners of plugin `id`, with every option set.
+    /// The distribution of the plugin `id`, with every option set.
     pub fn new(id: &str, raw: R, settings: Vec<(String, OptionValue)>) -> Self {
         TracedLearners { id: id.into(), raw, settings }
     }
@@ -123,12 +123,12 @@ impl<R: RawLearners> LearnerDistribution for TracedLearners<R> {
     }
 
     fn draw(&self, observation: &Space, outputs: usize, seed: u64) -> Result<Box<dyn Learner>> {
-        // `parameters` may try things on a graph; only its mistakes matter.
+        // `parameters` may trace on a graph; only its errors matter.
         let graph = Graph::new();
         graph.scope(scope(&self.id, "parameters"), || {
             let call = Call::new(&graph, None);
             let drawn = self.raw.draw(&self.settings, observation, outputs, seed, &mut trace::answer);
-            let (raw, DrawnLearner { name, parameters }) = drawn.map_err(|fault| fault.error(&self.id))?;
+            let (raw, Architecture { name, parameters }) = drawn.map_err(|fault| fault.error(&self.id))?;
             call.finish(Ok(vec![]), "parameters")?;
             check_learner(&name, &parameters)
                 .map_err(|(function, cause)| Failure::Broken(cause).at(function).error(&self.id))?;
@@ -181,7 +181,7 @@ pub struct TracedObjective<R> {
 }
 
 impl<R: RawObjective> TracedObjective<R> {
-    /// Makes it by `make`, with `settings` for `task`.
+    /// Makes the objective with `make`, from `settings` and `task`.
     ///
     /// # Errors
     /// Those of `make`: the plugin refused or failed, or its answers break the contract.
@@ -189,7 +189,7 @@ impl<R: RawObjective> TracedObjective<R> {
         id: &str,
         settings: Vec<(String, OptionValue)>,
         task: &Task,
-        make: impl FnOnce(&[(String, OptionValue)], &Task) -> Result<(R, Declared), Fault>,
+        make: impl FnOnce(&[(String, OptionValue)], &Task) -> Result<(R, Declared), FailedCall>,
     ) -> Result<Self> {
         let (raw, declared) = make(&settings, task).map_err(|fault| fault.error(id))?;
         Ok(TracedObjective { id: id.to_owned(), raw, settings, declared })

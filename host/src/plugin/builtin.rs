@@ -1,21 +1,21 @@
-//! Plugins that are part of the program: found without a path, updated with the program.
+//! Plugins that are part of the program, found without a path and updated with it.
 //!
-//! A built-in environment carries its component and is sandboxed like any other, so that what runs is the same for
-//! everybody. Learners and objectives compute nothing while they run, so theirs is native code, behind the same C
-//! contract as a shared library's.
+//! A built-in environment runs as a component in the sandbox, like any other environment, so that the same code runs on
+//! every machine. Learners and objectives only trace a graph, so theirs is native code, behind the same C contract as a
+//! shared library's.
 use potstill_plugin_api::abi;
 
 /// A plugin inside the program.
 pub struct Builtin {
     /// Its `plugin.toml`.
     pub manifest: &'static str,
-    /// Its component, where it runs in the sandbox unless [`prefer_native`](super::Registry::prefer_native) is set.
+    /// Its component, if it runs in the sandbox (unless [`prefer_native`](super::Registry::prefer_native) is set).
     pub wasm: Option<&'static [u8]>,
-    /// The same source as native code.
+    /// The entry point of the same source, compiled as native code.
     pub native: abi::Entry,
 }
 
-// Without the component's bytes.
+// Leaves out the component's bytes.
 impl std::fmt::Debug for Builtin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builtin").field("manifest", &self.manifest).finish_non_exhaustive()

@@ -1,4 +1,5 @@
-//! The user's own folder of plugins: one folder each, with the manifest, the file, and what it was when it was installed.
+//! The user's folder of installed plugins. Each has a folder with its manifest, its file, and a record of what was
+//! installed.
 use std::env::consts::DLL_PREFIX;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,32 +14,32 @@ use super::source::{MANIFEST, scan};
 use super::wasm::hex;
 use crate::error::{Error, IoContext, Result};
 
-/// Beside the manifest of an installed plugin.
+/// The name of the record beside an installed plugin's manifest.
 const RECORD: &str = "installed.json";
 
-/// What was installed.
+/// The record of an installation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
-    /// SHA-256 of the plugin's file, in hexadecimal: another file is not run.
+    /// SHA-256 of the plugin's file, in hexadecimal. A file with another hash is not run.
     pub sha256: String,
-    /// Where it was installed from.
+    /// The path it was installed from.
     pub from: PathBuf,
-    /// Seconds since 1970.
+    /// When it was installed, in seconds since 1970.
     pub at: u64,
 }
 
-/// Where the user's plugins lie: `potstill/plugins` in the user's data folder, if there is one.
+/// The folder of installed plugins: `potstill/plugins` in the user's data folder, if there is one.
 pub fn folder() -> Option<PathBuf> {
     dirs::data_dir().map(|data| data.join("potstill").join("plugins"))
 }
 
-/// Copies the plugin at `path` (a `.wasm` file, a shared library, or the folder of either) into `folder`, with its
-/// hash; gives its entries there, several where it is a library with several plugins. What was installed under this id,
-/// or of this library, and role is replaced. Each plugin is run once, to see that it works.
+/// Copies the plugin at `path` (a `.wasm` file, a shared library, or the folder of either) into `folder`, with its hash.
+/// Returns its entries there: several for a library with several plugins. Replaces what was installed of the same role
+/// and id, or library. Each plugin is run once, to check that it works.
 ///
 /// # Errors
-/// [`Error::Usage`]: there is no plugin, more than one, or one that cannot be used; the plugin's own; [`Error::Io`].
-/// What was installed before stays then.
+/// [`Error::Usage`]: there is no plugin, more than one, or one that cannot be used; the plugin's own errors;
+/// [`Error::Io`]. What was installed before then stays.
 pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
     let path = path.canonicalize().at(path)?;
     let named = Registry::of(&[], std::slice::from_ref(&path))?;
@@ -56,16 +57,16 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
         return Err(Error::file(path, why));
     }
     if found.iter().any(|other| (other.role, &other.version) != (entry.role, &entry.version)) {
-        let what = "its plugins differ in role or version; a manifest says one for all";
+        let what = "its plugins differ in role or version; a manifest has one of each for all of them";
         return Err(Error::file(path, what));
     }
     found.iter().try_for_each(|entry| named.try_out(entry))?;
     let Some(file) = &entry.path else {
-        return Err(Error::file(path, "does not say who it is"));
+        return Err(Error::file(path, "does not identify itself"));
     };
     let manifest = match scan(&path).into_iter().next().map(|candidate| candidate.manifest) {
         Some(Ok(Some(manifest))) => manifest,
-        _ => written_for(&found, file).ok_or_else(|| Error::file(&path, "does not say who it is"))?,
+        _ => written_for(&found, file).ok_or_else(|| Error::file(&path, "does not identify itself"))?,
     };
 
     let place = place(folder, &manifest);
@@ -77,7 +78,7 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
     let bytes = fs::read(file).at(file)?;
     let sha256 = hex(&Sha256::digest(&bytes));
     if sha256 != entry.sha256 {
-        return Err(Error::file(file, "changed while it was installed; try again"));
+        return Err(Error::file(file, "changed during the installation; try again"));
     }
     let copy = fresh.join(manifest.file());
     fs::write(&copy, bytes).at(&copy)?;
@@ -95,13 +96,17 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
     replaced.iter().try_for_each(|before| fs::remove_dir_all(before).at(before))?;
     let installed = Registry::of(&[], std::slice::from_ref(&place))?;
     let entries: Vec<Entry> = installed.entries().iter().filter(ours).cloned().collect();
-    if entries.is_empty() { Err(Error::file(&place, "is not found again")) } else { Ok(entries) }
+    if entries.is_empty() {
+        Err(Error::file(&place, "cannot be found after its installation"))
+    } else {
+        Ok(entries)
+    }
 }
 
-/// The folders, other than `place`, of plugins that `manifest` has too: one library takes over what several files had.
+/// The folders, other than `place`, whose plugins are all in `manifest`: one library can replace several files.
 ///
 /// # Errors
-/// [`Error::Usage`]: such a folder has other plugins beside.
+/// [`Error::Usage`]: such a folder also has other plugins.
 fn replaced(manifest: &Manifest, folder: &Path, place: &Path) -> Result<Vec<PathBuf>> {
     let mut replaced = vec![];
     let installed = if folder.is_dir() { scan(folder) } else { vec![] };
@@ -118,7 +123,7 @@ fn replaced(manifest: &Manifest, folder: &Path, place: &Path) -> Result<Vec<Path
             (_, []) => replaced.push(own.to_owned()),
             ([Provided { id, .. }, ..], [Provided { id: beside, .. }, ..]) => {
                 return Err(Error::usage(format!(
-                    "`{id}` is installed, in one library with `{beside}`; `potstill plugin remove {id}` removes that"
+                    "`{id}` is installed in a library that also has `{beside}`; remove that library first: `potstill plugin remove {id}`"
                 )));
             }
         }
@@ -126,14 +131,14 @@ fn replaced(manifest: &Manifest, folder: &Path, place: &Path) -> Result<Vec<Path
     Ok(replaced)
 }
 
-/// The installed plugin whose own folder in `folder` is called `name`.
+/// The path of the installed plugin whose folder in `folder` is called `name`.
 pub fn called(name: &str, folder: &Path) -> Option<PathBuf> {
     let own = folder.join(name);
-    // A name, and no way out of the folder.
+    // `name` must not lead out of the folder.
     (own.file_name() == Some(name.as_ref()) && own.join(RECORD).is_file()).then_some(own)
 }
 
-/// The folder in `folder` that an installed plugin has to itself, or shares with those of its library.
+/// The folder in `folder` of an installed plugin, or of its library.
 ///
 /// # Errors
 /// [`Error::Usage`]: it is not installed.
@@ -143,15 +148,18 @@ pub fn place_of(entry: &Entry, folder: &Path) -> Result<PathBuf> {
         Some(own) => Ok(own.to_owned()),
         None => {
             let id = entry.named().unwrap_or_default();
-            let at = entry.path.as_ref().map_or("inside potstill".into(), |path| path.display().to_string());
+            let at = entry
+                .path
+                .as_ref()
+                .map_or("built into potstill".into(), |path| format!("at {}", path.display()));
             Err(Error::usage(format!(
-                "`{id}` was not installed: it lies {at}; only installed plugins are removed"
+                "`{id}` was not installed: it is {at}; only installed plugins can be removed"
             )))
         }
     }
 }
 
-/// Why a plugin's file, which has this hash now, is not the one that was installed; `None` where it is, or was not
+/// Why a plugin's file, which has this hash now, is not the one that was installed. `None` if it is the same, or was not
 /// installed.
 pub(super) fn changed(file: &Path, sha256: &str) -> Option<String> {
     let record = file.with_file_name(RECORD);
@@ -162,14 +170,15 @@ pub(super) fn changed(file: &Path, sha256: &str) -> Option<String> {
     match read {
         Some(installed) if installed.sha256 == sha256 => None,
         Some(installed) => Some(format!(
-            "its file is not the one that was installed; `potstill plugin install {}` installs it again",
+            "its file has changed since it was installed; `potstill plugin install {}` installs it again",
             installed.from.display()
         )),
         None => Some(format!("{RECORD} is damaged; install the plugin again")),
     }
 }
 
-/// A plugin's own folder, called after it; that of several after their library, which stays when there are more of them.
+/// The folder of a plugin, named after the plugin; if it has several, after their library, whose name stays the same when
+/// plugins are added.
 fn place(folder: &Path, manifest: &Manifest) -> PathBuf {
     let name = match (&manifest.provides[..], &manifest.library) {
         ([_, _, ..], Some(library)) => library.clone(),
@@ -178,7 +187,7 @@ fn place(folder: &Path, manifest: &Manifest) -> PathBuf {
     folder.join(format!("{}-{}", manifest.role, name.replace('/', "-")))
 }
 
-/// A manifest for a file that came without; none where its plugins do not say who they are.
+/// A manifest for a file that has none, or `None` if its plugins do not identify themselves.
 fn written_for(entries: &[&Entry], file: &Path) -> Option<Manifest> {
     let first = entries.first()?;
     let native = first.loader == Loader::Native;

@@ -1,20 +1,20 @@
-//! Plugins: where they come from, how they are loaded, and what the engine sees of them.
+//! Plugins: how they are found, loaded and checked before the engine uses them.
 //!
-//! The engine knows roles, never loaders. Between the two stand these layers, each in its own files:
+//! The engine knows roles, never loaders. These layers lie between the two:
 //!
 //! ```text
-//! potstill-engine              the traits of the three roles
-//!    │     potstill-bridge     every answer checked, every graph traced, the C contract called: for all loaders
+//! potstill-engine              defines the traits of the three roles
+//!    │     potstill-bridge     for all loaders: checks answers, traces graphs, calls the C contract
 //!    │        wasm/            loader: sandboxed components
 //!    │        native.rs        loader: shared libraries, through the C contract
-//!    │        isolate/         loader: shared libraries, each in a process of its own
-//!    │        builtin.rs       the plugins that are linked in
-//!    ▼        registry.rs      ids → loaders; source.rs finds the files, settings.rs reads the options
+//!    │        isolate/         loader: shared libraries, each in a separate process
+//!    │        builtin.rs       the plugins that are linked into the program
+//!    ▼        registry.rs      ids → loaders; source.rs finds files, settings.rs parses options
 //! ```
 //!
-//! `install.rs` keeps the user's own folder of plugins, `setup.rs` that of what they need beside themselves.
+//! `install.rs` manages the user's folder of plugins, `setup.rs` the folder of their external dependencies.
 //!
-//! A loader need not check what a plugin says: the bridge turns its answers into roles that the engine can rely on.
+//! Loaders pass on whatever a plugin answers; the bridge turns the answers into roles that the engine can rely on.
 
 pub mod builtin;
 pub mod install;

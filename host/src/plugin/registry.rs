@@ -1,3 +1,4 @@
+//! The plugins that can be named: finds them, resolves ids, and loads them.
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 
-/// What carries a plugin's code.
+/// The form in which a plugin's code comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loader {
     /// A sandboxed component on disk.
@@ -52,72 +53,70 @@ impl std::fmt::Display for Loader {
     }
 }
 
-/// A plugin that was found, usable or not.
+/// A plugin that was found, whether or not it can be used.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Its id, unless it was rejected before that was known.
     pub id: Option<PluginId>,
-    /// What it adds, unless that is unknown.
+    /// Its role, unless that is unknown.
     pub role: Option<Role>,
-    /// What carries its code.
+    /// The form in which its code comes.
     pub loader: Loader,
     /// Release of the binary; empty when unknown.
     pub version: String,
     /// One sentence; empty when unknown.
     pub summary: String,
-    /// Where it lies; `None` for a built-in.
+    /// The path of its file; `None` for a built-in.
     pub path: Option<PathBuf>,
-    /// SHA-256 of the `.wasm` file, in hexadecimal, as it was when found; empty when there is none.
+    /// SHA-256 of the file when it was found, in hexadecimal; empty if there is none.
     pub sha256: String,
     /// Why it cannot be used, when it cannot.
     pub rejected: Option<String>,
-    /// What it may take when it runs in the sandbox.
+    /// Its resource limits.
     pub limits: Limits,
-    /// What it needs beside itself.
+    /// Its external dependencies.
     pub setup: Option<Setup>,
-    /// Whether it is the first of its name in its file: the one that the name means without version.
+    /// Whether it is the first plugin of its name in its file, which a name without a version refers to.
     leads: bool,
     builtin: Option<&'static Builtin>,
 }
 
-/// All there is to know of a plugin with some settings.
+/// An environment plugin as it is with some settings.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// What the registry knows.
+    /// Its entry in the registry.
     pub entry: Entry,
     /// The options it accepts.
     pub options: Vec<OptionSchema>,
-    /// What each environment is, with the settings.
+    /// The specification of each environment with the settings.
     pub spec: EnvironmentSpec,
-    /// SHA-256 of the binary that was just run, in hexadecimal.
+    /// SHA-256 of the binary that was run, in hexadecimal.
     pub sha256: String,
 }
 
-/// The plugins that can be named.
+/// The plugins that can be named, in the order of the search.
 pub struct Registry {
     entries: Vec<Entry>,
     sandbox: Arc<Sandbox>,
     log: LogSink,
     prefer_native: bool,
-    /// The `potstill` that runs native plugins in processes of their own; none: they run in this one.
+    /// The `potstill` program that runs native plugins in separate processes. If `None`, they run in this process.
     isolate: Option<PathBuf>,
 }
 
 impl Registry {
-    /// Looks for plugins: in `named` (`--plugin PATH`), in `recorded` (where those of a run lay when it began), then in
-    /// the paths of `POTSTILL_PLUGIN_PATH`, in
-    /// `potstill/plugins` in the user's data folder, and among the built-ins. The first of an id wins. A path is a
-    /// `.wasm` file, a shared library, a folder with a `plugin.toml`, or a folder of these (where a library needs its
-    /// manifest).
+    /// Searches for plugins in `named` (`--plugin PATH`), in `recorded` (where a run's plugins were when it began), in the
+    /// paths of `POTSTILL_PLUGIN_PATH`, in `potstill/plugins` in the user's data folder, and among the built-ins. The
+    /// first plugin of an id wins. A path is a `.wasm` file, a shared library, a folder with a `plugin.toml`, or a folder
+    /// of these (where a library needs its manifest).
     ///
-    /// Only a file without manifest is run to learn who it is; everything else is found without running it.
+    /// Only a file without a manifest is run, to ask which plugins it has; all others are found without running them.
     ///
-    /// With `isolate`, native plugins run in processes of their own: it is the `potstill` that hosts them there, of this
-    /// version.
+    /// With `isolate`, native plugins run in separate processes of that `potstill` program, which must be of this version.
     ///
     /// # Errors
     /// [`Error::Usage`]: a path in `named` does not exist or holds no usable plugin; this system cannot isolate.
-    /// Elsewhere such a thing becomes a rejected [`Entry`], so that one broken plugin does not stop the others.
+    /// Anywhere else a broken plugin becomes a rejected [`Entry`], so that it does not stop the others.
     pub fn discover(named: &[PathBuf], recorded: &[PathBuf], isolate: Option<PathBuf>) -> Result<Self> {
         let mut searched = recorded.to_vec();
         searched.extend(match env::var_os("POTSTILL_PLUGIN_PATH") {
@@ -128,7 +127,7 @@ impl Registry {
         Self::search(named, &searched, isolate)
     }
 
-    /// As [`Registry::discover`], with `searched` in place of the environment variable and the user's folder.
+    /// Searches as [`Registry::discover`] does, with `searched` in place of the environment variable and the user's folder.
     ///
     /// # Errors
     /// As [`Registry::discover`].
@@ -136,7 +135,7 @@ impl Registry {
         Self::search(named, searched, None)
     }
 
-    /// As [`Registry::of`], with native plugins in processes of their own, which `potstill` hosts.
+    /// Searches as [`Registry::of`] does; native plugins run in separate processes of the program `potstill`.
     ///
     /// # Errors
     /// As [`Registry::discover`].
@@ -146,12 +145,12 @@ impl Registry {
 
     fn search(named: &[PathBuf], searched: &[PathBuf], isolate: Option<PathBuf>) -> Result<Self> {
         if isolate.is_some() && !cfg!(unix) {
-            return Err(Error::usage("--isolate: this system cannot; it needs Unix"));
+            return Err(Error::usage("--isolate is not supported on this system; it needs Unix"));
         }
         let sandbox = Sandbox::new().map_err(|e| Error::usage(format!("the sandbox cannot start: {e}")))?;
         let log: LogSink = Arc::new(|plugin, level, message| {
             if level >= LogLevel::Warn {
-                // A closed standard error must not stop what the plugin works for.
+                // A closed standard error must not stop the run.
                 let _ = writeln!(std::io::stderr(), "plugin `{plugin}`: {message}");
             }
         });
@@ -177,37 +176,37 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Takes over the messages of plugins; without it, warnings go to standard error.
+    /// Sends the messages of plugins to `log`. By default, warnings go to standard error.
     pub fn on_log(&mut self, log: LogSink) {
         self.log = log;
     }
 
-    /// Whether built-ins that are also linked as native code run as such, outside the sandbox. The results are the
-    /// same to the bit; the sandbox costs a microsecond a call.
+    /// Sets whether built-in environments run as native code, outside the sandbox. The results are the same to the bit;
+    /// the sandbox costs a microsecond per call.
     pub fn prefer_native(&mut self, native: bool) {
         self.prefer_native = native;
     }
 
-    /// Whether native plugins run in processes of their own.
+    /// Whether native plugins run in separate processes.
     pub fn isolates(&self) -> bool {
         self.isolate.is_some()
     }
 
-    /// Everything that was found, rejected plugins included, in the order of the search.
+    /// All plugins that were found, including rejected ones, in the order of the search.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The role of the plugin that `id` names, if there is one.
+    /// The role of the usable plugin that `id` names, if there is one.
     pub fn role_of(&self, id: &str) -> Option<Role> {
         let roles = [Role::Environment, Role::Learner, Role::Objective];
         roles.into_iter().find(|&role| self.find(role, id).is_ok())
     }
 
-    /// The plugin that `id` names, whatever its role and even if it was rejected: its installed file first.
+    /// The plugin that `id` names, of any role and even if it was rejected. One on disk comes before a built-in.
     ///
     /// # Errors
-    /// [`Error::Usage`]: there is none (with the closest id), or there are several.
+    /// [`Error::Usage`]: there is none (the message has the closest id), or there are several.
     pub fn named(&self, id: &str) -> Result<&Entry> {
         let on_disk = called(self.entries.iter().filter(|entry| entry.path.is_some()), id)?;
         on_disk.map_or_else(|| called(self.entries.iter(), id), |entry| Ok(Some(entry)))?.ok_or_else(|| {
@@ -216,16 +215,17 @@ impl Registry {
         })
     }
 
-    /// The plugin of `role` that `id` names: `name-vN` or `namespace/name-vN`. Without version it is the one of that name
-    /// that its file has first, the newest where several files have the name. The namespace may be left out where no
-    /// other has the name.
+    /// The plugin of `role` that `id` names: `name-vN` or `namespace/name-vN`. Without a version it is the first plugin of
+    /// that name in its file; if several files have the name, the newest of these. The namespace may be omitted if no
+    /// other namespace has the name.
     ///
     /// # Errors
-    /// [`Error::Usage`]: there is none (with the closest id), there are several, or it was rejected (with the reason).
+    /// [`Error::Usage`]: there is none (the message has the closest id), there are several, or it was rejected (the message
+    /// has the reason).
     pub fn find(&self, role: Role, id: &str) -> Result<&Entry> {
         let usable = |entry: &&Entry| entry.role == Some(role) && entry.rejected.is_none();
         let of_role = |entry: &&Entry| entry.role.is_none_or(|r| r == role);
-        // One that cannot be used is not silently another namespace's.
+        // If the plugin cannot be used, do not silently choose one of another namespace.
         for ways in [WITH_NAMESPACE, WITHOUT_NAMESPACE] {
             if let Some(entry) = called_in(ways, self.entries.iter().filter(usable), id)? {
                 return Ok(entry);
@@ -237,14 +237,16 @@ impl Registry {
             }
         }
         if let Some(other) = called(self.entries.iter(), id)?.and_then(|entry| entry.role) {
-            let article = if other == Role::Learner { "a" } else { "an" };
-            return Err(Error::usage(format!("`{id}` is no {role} but {article} {other}")));
+            let with_article =
+                |role: Role| if role == Role::Learner { format!("a {role}") } else { format!("an {role}") };
+            let (other, role) = (with_article(other), with_article(role));
+            return Err(Error::usage(format!("`{id}` is {other}, not {role}")));
         }
         let hint = self.hint(id, |entry| usable(&entry));
         Err(Error::usage(format!("there is no {role} `{id}`.{hint}")))
     }
 
-    /// What may have been meant by `id`. A name typed without version or namespace is compared with such names.
+    /// A hint for an unknown `id`. One typed without version or namespace is compared with names without them.
     fn hint(&self, id: &str, among: impl Fn(&Entry) -> bool) -> String {
         let ids = self.entries.iter().filter(|entry| among(entry)).filter_map(|entry| entry.id.as_ref());
         let known: Vec<String> = match (id.contains('/'), id.rsplit('/').next().map(str::parse::<PluginId>)) {
@@ -257,7 +259,7 @@ impl Registry {
         did_you_mean(id, known)
     }
 
-    /// The distribution of learners `id` with `settings`, the other options at their defaults.
+    /// Opens the learner distribution `id` with `settings`; other options have their defaults.
     ///
     /// # Errors
     /// [`Error::Usage`] for the id and the settings, [`Error::Plugin`] when the plugin fails.
@@ -265,10 +267,10 @@ impl Registry {
         self.open(self.find(Role::Learner, id)?)?.learner(settings)
     }
 
-    /// The meta-objective `id` with `settings` for `task`, the other options at their defaults.
+    /// Opens the meta-objective `id` with `settings` for `task`; other options have their defaults.
     ///
     /// # Errors
-    /// As [`Registry::learner`]; [`Error::Usage`] when it does not do this task.
+    /// As [`Registry::learner`]; [`Error::Usage`] if it does not support the task.
     pub fn objective(
         &self,
         id: &str,
@@ -283,7 +285,7 @@ impl Registry {
         Ok(objective)
     }
 
-    /// The options that a plugin accepts.
+    /// The options of a plugin.
     ///
     /// # Errors
     /// As [`Registry::find`], or [`Error::Plugin`].
@@ -291,7 +293,7 @@ impl Registry {
         self.open(self.find(role, id)?)?.options()
     }
 
-    /// Makes `num_envs` copies of an environment with `settings` (`NAME`, `VALUE`), the others at their defaults.
+    /// Makes `num_envs` copies of an environment with `settings` (`NAME`, `VALUE`); other options have their defaults.
     ///
     /// # Errors
     /// [`Error::Usage`] for the id and the settings, [`Error::Plugin`] when the plugin fails or refuses.
@@ -304,7 +306,7 @@ impl Registry {
         self.open(self.find(Role::Environment, id)?)?.make(settings, num_envs)
     }
 
-    /// Opens an environment and says all about it.
+    /// Opens an environment and describes it.
     ///
     /// # Errors
     /// As [`Registry::make_environments`].
@@ -316,8 +318,8 @@ impl Registry {
         Ok(Description { entry: entry.clone(), options, spec: environments.spec().clone(), sha256 })
     }
 
-    /// Loads a plugin and asks it what it would be asked at the start of a run, so far as its role allows: an
-    /// environment is made once, with every option at its default, unless it has to be set up first.
+    /// Loads a plugin to see whether it works. An environment is also made once, with every option at its default, unless
+    /// its external dependencies are missing.
     ///
     /// # Errors
     /// As [`Registry::make_environments`].
@@ -400,7 +402,7 @@ impl Registry {
         Ok(Opened { plugin, code, sha256 })
     }
 
-    /// Opens a shared library, here or in a process of its own.
+    /// Opens a shared library, in this process or a separate one.
     fn open_library(&self, path: &Path, limits: Limits) -> Result<Library, String> {
         match &self.isolate {
             #[cfg(unix)]
@@ -417,7 +419,7 @@ impl Registry {
         }
     }
 
-    /// The plugins of a file, at least one.
+    /// The plugins of a file. There is at least one entry.
     fn entries_of(&self, candidate: Candidate) -> Vec<Entry> {
         let Candidate { path, manifest } = candidate;
         let mut entry = Entry {
@@ -436,7 +438,7 @@ impl Registry {
         };
         let file = fs::read(&path).map_err(|e| match (e.kind(), path.parent()) {
             (io::ErrorKind::NotFound, Some(folder)) => {
-                format!("{e}. Where {0} is a plugin's source: `potstill plugin build {0}`", folder.display())
+                format!("{e}. If {0} is a plugin's source, run `potstill plugin build {0}`", folder.display())
             }
             _ => e.to_string(),
         });
@@ -458,7 +460,7 @@ impl Registry {
                     Loader::Native => self.ask_library(&path),
                     _ => self.ask(&path, &wasm).map(|one| vec![one]),
                 };
-                let one = |(role, said): (Role, wasm::Description)| {
+                let one = |(role, said): (Role, wasm::Identity)| {
                     let mut entry = Entry { role: Some(role), ..entry.clone() };
                     entry.version = super::text::tame(&said.version, 40);
                     entry.summary = super::text::tame(&said.summary, 200);
@@ -478,8 +480,8 @@ impl Registry {
         }
     }
 
-    /// Asks a component without manifest who it is.
-    fn ask(&self, path: &Path, wasm: &[u8]) -> Result<(Role, wasm::Description)> {
+    /// Asks a component without a manifest for its role and identity.
+    fn ask(&self, path: &Path, wasm: &[u8]) -> Result<(Role, wasm::Identity)> {
         let name = path.display().to_string();
         let error = |cause: String| Error::Plugin { plugin: name.clone(), function: "load".into(), cause };
         let component = self.sandbox.compile(wasm).map_err(error)?;
@@ -497,8 +499,8 @@ impl Registry {
         Ok((role, said?))
     }
 
-    /// Asks a shared library without manifest which plugins it has.
-    fn ask_library(&self, path: &Path) -> Result<Vec<(Role, wasm::Description)>> {
+    /// Asks a shared library without a manifest for its plugins.
+    fn ask_library(&self, path: &Path) -> Result<Vec<(Role, wasm::Identity)>> {
         let name = path.display().to_string();
         let error = |cause: String| Error::Plugin { plugin: name, function: "load".into(), cause };
         self.open_library(path, Limits::default()).map(|library| library.said()).map_err(error)
@@ -521,20 +523,20 @@ impl Registry {
 }
 
 impl Entry {
-    /// What its code may do.
+    /// What its code may do, in words.
     pub fn permissions(&self) -> String {
         let Limits { memory_mib, step_seconds, start_seconds } = self.limits;
         match self.loader {
-            Loader::Native => "all that its user may, outside the sandbox".into(),
+            Loader::Native => "everything its user may do, outside the sandbox".into(),
             Loader::Builtin if self.sha256.is_empty() => "part of the program".into(),
             Loader::Wasm | Loader::Builtin => format!(
-                "computes in the sandbox: no files, network or clock; {memory_mib} MiB, {step_seconds} s a step, \
+                "computes in the sandbox: no files, network or clock; {memory_mib} MiB, {step_seconds} s per step, \
                  {start_seconds} s to start"
             ),
         }
     }
 
-    /// Whether something that it needs beside itself is not there.
+    /// Whether any of its external dependencies is missing.
     pub fn lacks_setup(&self) -> bool {
         let lacks = |of: &Setup| !setup::lacking(setup::folder().as_deref(), of).is_empty();
         self.setup.as_ref().is_some_and(lacks)
@@ -586,7 +588,7 @@ enum Code {
     Isolated(IsolatedPlugin),
 }
 
-/// A shared library that was opened, here or in a process of its own.
+/// A shared library that was opened, in this process or a separate one.
 enum Library {
     Native(Vec<NativePlugin>),
     #[cfg(unix)]
@@ -594,9 +596,9 @@ enum Library {
 }
 
 impl Library {
-    /// Who its plugins are.
-    fn said(&self) -> Vec<(Role, wasm::Description)> {
-        let said = |id: &String, version: &String, summary: &String| wasm::Description {
+    /// The roles and identities of its plugins.
+    fn said(&self) -> Vec<(Role, wasm::Identity)> {
+        let said = |id: &String, version: &String, summary: &String| wasm::Identity {
             id: id.clone(),
             version: version.clone(),
             summary: summary.clone(),
@@ -614,7 +616,7 @@ impl Library {
         }
     }
 
-    /// The plugin with this number.
+    /// The plugin with this index.
     fn choose(self, number: usize) -> Result<Code, String> {
         match self {
             Library::Native(mut all) => Ok(Code::Native(all.swap_remove(number))),
@@ -624,7 +626,7 @@ impl Library {
     }
 }
 
-/// Says of the plugins of one file which are the first of their names.
+/// Marks the plugins of one file that are the first of their names.
 fn mark_leaders(entries: &mut [Entry]) {
     let mut names = BTreeSet::new();
     for entry in entries {
@@ -632,12 +634,13 @@ fn mark_leaders(entries: &mut [Entry]) {
     }
 }
 
-/// How a plugin may be called, for one that leads those of its name or not.
+/// A way to write a plugin's name, given whether the plugin is the first of its name in its file.
 type Way = fn(&PluginId, bool) -> Option<String>;
 
-/// By its id; by that without version.
+/// The id, and the id without its version.
 const WITH_NAMESPACE: [Way; 2] =
     [|id, _| Some(id.to_string()), |id, leads| leads.then(|| id.base().to_owned())];
+/// The same without the namespace.
 const WITHOUT_NAMESPACE: [Way; 2] = [
     |id, _| Some(format!("{}-v{}", id.name(), id.version())),
     |id, leads| leads.then(|| id.name().to_owned()),
@@ -649,7 +652,7 @@ fn called<'a>(entries: impl Iterator<Item = &'a Entry> + Clone, typed: &str) -> 
     found.map_or_else(|| called_in(WITHOUT_NAMESPACE, entries, typed), |entry| Ok(Some(entry)))
 }
 
-/// The entry that `typed` names in one of these ways, the first that one fits.
+/// The entry that `typed` names in the first of these ways that fits one.
 fn called_in<'a>(
     ways: [Way; 2],
     entries: impl Iterator<Item = &'a Entry> + Clone,
@@ -665,7 +668,7 @@ fn called_in<'a>(
             match found {
                 Some((other, _)) if other.base() != id.base() => {
                     let (a, b) = (other.base().min(id.base()), other.base().max(id.base()));
-                    return Err(Error::usage(format!("`{typed}` may be `{a}` or `{b}`; say which")));
+                    return Err(Error::usage(format!("`{typed}` is ambiguous: it may be `{a}` or `{b}`")));
                 }
                 Some((other, _)) if other.version() >= id.version() => {}
                 _ => found = Some((id, entry)),
@@ -678,7 +681,7 @@ fn called_in<'a>(
     Ok(None)
 }
 
-/// A component about to be loaded.
+/// A component that is about to be loaded.
 struct Loading<'a> {
     sandbox: &'a Arc<Sandbox>,
     entry: &'a Entry,
@@ -688,8 +691,8 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    /// Compiles it as a plugin of one role, and asks who it is.
-    fn program<W: wasm::World>(self) -> Result<(Program<W>, wasm::Description)> {
+    /// Compiles it as a plugin of one role and asks for its identity.
+    fn program<W: wasm::World>(self) -> Result<(Program<W>, wasm::Identity)> {
         let Loading { sandbox, entry, plugin, wasm, log } = self;
         let program = Program::load(sandbox, plugin, &entry.summary, wasm, entry.limits, log)?;
         let said = program.describe()?;
@@ -697,7 +700,7 @@ impl Loading<'_> {
     }
 }
 
-/// Whether `path` is a shared library, by its ending.
+/// Whether `path` has the extension of a shared library.
 pub(crate) fn is_library(path: &Path) -> bool {
     let ending = path.extension().and_then(std::ffi::OsStr::to_str);
     ending.is_some_and(|ending| ["so", "dylib", "dll"].contains(&ending))
@@ -777,7 +780,7 @@ impl Opened {
         }
     }
 
-    /// The registry looks plugins up by role: this is a mistake of the host's.
+    /// An error for a plugin of the wrong role. The registry looks plugins up by role, so this would be a bug in the host.
     fn other_role(&self) -> Error {
         self.error("load", "it is a plugin of another role".into())
     }

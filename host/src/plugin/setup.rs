@@ -1,8 +1,8 @@
-//! What plugins need beside themselves, fetched by the user's own pip: `[setup]` of a manifest, `plugin setup`.
+//! The external dependencies of plugins, which the user's own pip fetches (`[setup]` of a manifest, `plugin setup`).
 //!
 //! ```text
-//! FOLDER/NAME/PACKAGE-VERSION/    the files of a wheel, and installed.json, which has the hash of each
-//! FOLDER/.fetch-…                 a wheel that is being fetched; what a kill left of it goes with the next call
+//! FOLDER/NAME/PACKAGE-VERSION/    the files of a wheel, and installed.json with the hash of each
+//! FOLDER/.fetch-…                 a wheel that is being fetched; if killed, the next call deletes the rest
 //! ```
 use std::collections::BTreeMap;
 use std::env::consts::{ARCH, OS};
@@ -18,16 +18,16 @@ use sha2::{Digest, Sha256};
 use super::wasm::hex;
 use crate::error::{Error, IoContext, Result};
 
-/// Beside the files of a wheel.
+/// The name of the record beside the files of a wheel.
 const RECORD: &str = "installed.json";
 const FETCHED: &str = ".fetch-";
 
-/// What was unpacked.
+/// The record of an unpacked wheel.
 #[derive(Serialize, Deserialize)]
 struct Unpacked {
     /// SHA-256 of the wheel.
     sha256: String,
-    /// SHA-256 of its files, by their paths.
+    /// SHA-256 of each of its files, by path.
     files: BTreeMap<String, String>,
 }
 
@@ -37,23 +37,23 @@ impl Unpacked {
     }
 }
 
-/// Where it lies: `potstill/setup` in the user's data folder, if there is one.
+/// The folder of external dependencies: `potstill/setup` in the user's data folder, if there is one.
 pub fn folder() -> Option<PathBuf> {
     dirs::data_dir().map(|data| data.join("potstill").join("setup"))
 }
 
-/// Where a wheel of `setup` lies in `folder`, or will.
+/// The place of a wheel of `setup` in `folder`.
 pub fn place(folder: &Path, setup: &Setup, wheel: &Wheel) -> PathBuf {
     folder.join(&setup.name).join(format!("{}-{}", wheel.package, wheel.version))
 }
 
-/// Whether a wheel is there, as the manifest wants it.
+/// Whether a wheel has been unpacked whose hash is in the manifest.
 pub fn is_there(folder: &Path, setup: &Setup, wheel: &Wheel) -> bool {
     let unpacked = Unpacked::read(&place(folder, setup, wheel));
     unpacked.is_some_and(|unpacked| wheel.files.iter().any(|file| file.sha256 == unpacked.sha256))
 }
 
-/// The packages of which no version is there.
+/// The packages of which no version has been unpacked.
 pub fn lacking<'a>(folder: Option<&Path>, setup: &'a Setup) -> Vec<&'a str> {
     let versions = |package: &'a str| setup.wheels.iter().filter(move |wheel| wheel.package == package);
     let is_here = |wheel: &Wheel| folder.is_some_and(|folder| is_there(folder, setup, wheel));
@@ -67,7 +67,7 @@ fn defaults(setup: &Setup) -> impl Iterator<Item = &Wheel> {
     (0..setup.wheels.len()).filter(first).map(|i| &setup.wheels[i])
 }
 
-/// A wheel of each package: those of `version`, the first ones of packages that do not have it.
+/// One wheel of each package: the one of `version`, or the first if the package does not have that version.
 ///
 /// # Errors
 /// [`Error::Usage`]: no package has this version.
@@ -90,10 +90,10 @@ pub fn chosen<'a>(setup: &'a Setup, version: Option<&str>) -> Result<Vec<&'a Whe
 pub struct Pip(PathBuf);
 
 impl Pip {
-    /// The user's: `python`, or the one on the path.
+    /// Finds the user's: `python`, or the one on the path.
     ///
     /// # Errors
-    /// [`Error::Usage`]: there is none, with how to get it.
+    /// [`Error::Usage`]: there is none; the message says how to install it.
     pub fn find(python: Option<&Path>) -> Result<Self> {
         let candidates = match python {
             Some(python) => vec![python],
@@ -109,23 +109,23 @@ impl Pip {
         }
         Err(Error::usage(match candidates.iter().find(|python| answers(python, &["-c", ""])) {
             Some(python) => format!(
-                "{0} has no pip, which fetches the packages; install it:\n    {0} -m ensurepip --upgrade        \
+                "{0} has no pip, which is needed to fetch the packages. Install it:\n    {0} -m ensurepip --upgrade        \
                  (Debian: apt-get install python3-pip)",
                 python.display()
             ),
             None => format!(
-                "{} is not here, whose pip fetches the packages; install Python (Debian: apt-get install python3 \
-                 python3-pip), or name one with --python",
+                "{} was not found; its pip is needed to fetch the packages. Install Python (Debian: apt-get install \
+                 python3 python3-pip), or name one with --python",
                 candidates[0].display()
             ),
         }))
     }
 
-    /// Fetches a wheel into `folder`; gives its path.
+    /// Fetches a wheel into `folder` and returns its path.
     fn download(&self, wheel: &Wheel, platform: Option<&str>, folder: &Path) -> Result<PathBuf> {
         let mut command = Command::new(&self.0);
         command.args(["-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet"]);
-        // Its files are used, and no Python: whichever this one is will do.
+        // Only its files are used, so that any version of Python can fetch it.
         command.args(["--no-deps", "--only-binary=:all:", "--ignore-requires-python"]);
         for (option, value) in [("--python-version", wheel.python.as_deref()), ("--platform", platform)] {
             command.args(value.iter().flat_map(|value| [option, value]));
@@ -134,25 +134,25 @@ impl Pip {
         let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().at(&self.0)?;
         if !status.success() {
             let what = format!("pip could not fetch {} {}", wheel.package, wheel.version);
-            return Err(Error::Failed(format!("{what} ({status}); its messages stand above")));
+            return Err(Error::Failed(format!("{what} ({status}); see its messages above")));
         }
         let fetched: Vec<PathBuf> =
             fs::read_dir(folder).at(folder)?.flatten().map(|file| file.path()).collect();
         match <[PathBuf; 1]>::try_from(fetched) {
             Ok([one]) => Ok(one),
             Err(files) => {
-                Err(Error::file(folder, format!("pip made {} files, expected one wheel", files.len())))
+                Err(Error::file(folder, format!("pip wrote {} files, expected one wheel", files.len())))
             }
         }
     }
 }
 
-/// Fetches a wheel of `setup` into `folder`, unless it is there. Whatever interrupts it, the wheel is there whole or not
-/// at all.
+/// Fetches a wheel of `setup` into `folder`, unless it is there. Even if interrupted, the wheel is unpacked completely or
+/// not at all.
 ///
 /// # Errors
-/// [`Error::Usage`]: there is none for this machine. [`Error::Failed`], [`Error::File`]: pip cannot fetch it; it is not
-/// the one that the manifest means; it is no wheel. [`Error::Io`].
+/// [`Error::Usage`]: there is none for this machine. [`Error::Failed`], [`Error::File`]: pip cannot fetch it, its hash is
+/// not in the manifest, or it is not a wheel. [`Error::Io`].
 pub fn fetch(folder: &Path, setup: &Setup, wheel: &Wheel, pip: &Pip) -> Result<()> {
     let Wheel { package, version, .. } = wheel;
     let Some(wanted) = wheel.file_for(OS, ARCH) else {
@@ -161,7 +161,7 @@ pub fn fetch(folder: &Path, setup: &Setup, wheel: &Wheel, pip: &Pip) -> Result<(
         return Err(Error::usage(format!("{what} {}", platforms.join(", "))));
     };
     fs::create_dir_all(folder).at(folder)?;
-    // Two at once would fetch the same.
+    // Without the lock, two processes would fetch the same wheel.
     let lock = folder.join(".lock");
     let _locked = File::create(&lock).and_then(|file| file.lock().map(|()| file)).at(&lock)?;
     if is_there(folder, setup, wheel) {
@@ -199,14 +199,14 @@ pub fn fetch(folder: &Path, setup: &Setup, wheel: &Wheel, pip: &Pip) -> Result<(
     fs::rename(&fresh, &place).at(&place)
 }
 
-/// The files at `place` that are not as they were unpacked; none where there is no wheel.
+/// The files at `place` that have changed since they were unpacked, or `None` if there is no wheel.
 pub fn damaged(place: &Path) -> Option<Vec<String>> {
     let sound = |name: &str, sha256: &str| hash(&place.join(name)).is_ok_and(|now| now == sha256);
     let files = Unpacked::read(place)?.files.into_iter();
     Some(files.filter(|(name, sha256)| !sound(name, sha256)).map(|(name, _)| name).collect())
 }
 
-/// Unpacks a wheel, which is a ZIP file; gives the hash of each of its files.
+/// Unpacks a wheel, which is a ZIP file, and returns the hash of each of its files.
 fn unpack(wheel: &Path, into: &Path) -> Result<BTreeMap<String, String>> {
     let name = wheel.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let refused = |what: String| Error::Failed(format!("{name} {what}: nothing was installed"));
@@ -216,10 +216,13 @@ fn unpack(wheel: &Path, into: &Path) -> Result<BTreeMap<String, String>> {
     for i in 0..archive.len() {
         let mut file = archive.by_index(i).map_err(broken)?;
         let path = file.name().to_owned();
-        // Nothing may leave the folder.
+        // No file may be written outside the folder.
         let stays = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
         if !stays || path.is_empty() || path.contains(['\\', ':', '\0']) || file.is_symlink() {
-            return Err(refused(format!("holds `{}`, which is no file in a folder", path.escape_debug())));
+            return Err(refused(format!(
+                "contains `{}`, which is not a file inside its folder",
+                path.escape_debug()
+            )));
         }
         let to = into.join(&path);
         if file.is_dir() {
@@ -242,7 +245,7 @@ fn hash(path: &Path) -> io::Result<String> {
     copy(&mut File::open(path)?, io::sink())
 }
 
-/// Copies everything; gives its SHA-256, in hexadecimal.
+/// Copies everything and returns its SHA-256, in hexadecimal.
 fn copy(from: &mut impl Read, mut to: impl Write) -> io::Result<String> {
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {

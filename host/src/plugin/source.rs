@@ -1,4 +1,4 @@
-//! Finds plugin files.
+//! Finds the files of plugins.
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -6,16 +6,16 @@ use potstill_plugin_api::Manifest;
 
 /// A plugin on disk that has not been opened.
 pub(crate) struct Candidate {
-    /// The `.wasm` file or the shared library, or the manifest or folder where there is none.
+    /// The `.wasm` file or the shared library, or if there is none, the manifest or folder.
     pub(crate) path: PathBuf,
-    /// What `plugin.toml` says, `None` for a bare file; or why it cannot be a plugin.
+    /// The manifest, `None` for a file without one, or why this cannot be a plugin.
     pub(crate) manifest: Result<Option<Manifest>, String>,
 }
 
 pub(super) const MANIFEST: &str = "plugin.toml";
 
-/// The plugins at `path`: a `.wasm` file or a shared library, a plugin's folder (one with a `plugin.toml`) or its manifest, or a folder
-/// of those. In the order of their names, so that every machine finds them alike.
+/// The plugins at `path`: a `.wasm` file or a shared library, a plugin's folder (one with a `plugin.toml`) or its
+/// manifest, or a folder of those. They are sorted by name, so that every machine finds them in the same order.
 pub(crate) fn scan(path: &Path) -> Vec<Candidate> {
     if path.is_file() {
         return vec![match path.file_name() {
@@ -54,7 +54,7 @@ fn with_manifest(path: &Path) -> Candidate {
     }
 }
 
-/// A `.wasm` file, with the manifest beside it if that is about this file.
+/// A `.wasm` file or shared library, with the manifest beside it if that names this file.
 fn file(path: &Path) -> Candidate {
     let beside = path.with_file_name(MANIFEST);
     if beside.is_file() {

@@ -25,13 +25,17 @@ fn an_installed_plugin_is_found_until_it_is_changed_or_removed() {
     let mut bytes = read(&installed);
     bytes.push(0);
     std::fs::write(&installed, bytes).unwrap();
-    let changed = "its file is not the one that was installed; `potstill plugin install ";
+    let changed = "its file has changed since it was installed; `potstill plugin install ";
     place.refused(&["distill", "test/hostile"], 2, changed);
     assert!(place.ok(&["plugin", "list"]).contains(&format!("rejected: {changed}")));
     place.ok(&["plugin", "remove", "test/hostile"]);
     assert!(list(folder).is_empty());
     place.refused(&["plugin", "remove", "test/hostile"], 2, "there is no plugin `test/hostile`");
-    place.refused(&["plugin", "remove", "ppmo"], 2, "`ppmo-v1` was not installed: it lies inside potstill");
+    place.refused(
+        &["plugin", "remove", "ppmo"],
+        2,
+        "`ppmo-v1` was not installed: it is built into potstill; only",
+    );
 }
 
 #[test]
@@ -62,7 +66,7 @@ fn what_is_no_plugin_is_not_installed() {
     place.refused(&["plugin", "install", "empty"], 1, "holds no `plugin.toml` and no plugin");
     let manifest = std::fs::read_to_string(repository("tests/hostile/plugin.toml")).unwrap();
     place.write("empty/plugin.toml", manifest.replace("hostile-v1", "other-v1"));
-    place.refused(&["plugin", "install", "empty"], 1, "is a plugin's source: `potstill plugin build ");
+    place.refused(&["plugin", "install", "empty"], 1, "is a plugin's source, run `potstill plugin build ");
     std::fs::copy(repository("tests/hostile/hostile.wasm"), place.path("empty/hostile.wasm")).unwrap();
     place.refused(
         &["plugin", "install", "empty"],

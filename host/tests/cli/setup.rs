@@ -197,7 +197,7 @@ fn what_would_leave_its_folder_is_refused() {
         let hash = hash(&wheel(place.0.path(), "1.0", bad));
         works(&install(&place, &[("1.0", &hash)], ""));
         let said = setup(&place, &python, &["tiny", "--yes"]);
-        let expected = "which is no file in a folder: nothing was installed";
+        let expected = "which is not a file inside its folder: nothing was installed";
         assert!(said.code == Some(1) && said.err.contains(expected), "{bad}: {}", said.err);
         assert!(set_up(&place).is_empty() && !Path::new("/tmp/potstill-evil.txt").exists(), "{bad}");
         assert_eq!(list(&place.path("data/potstill")), ["plugins", "setup"]);
@@ -251,12 +251,13 @@ fn says_what_is_missing() {
     let no_pip = place.path("no-pip");
     let said = setup(&place, &no_pip, &["tiny", "--yes"]);
     let expected = format!(
-        "{} has no pip, which fetches the packages; install it:\n    {0} -m ensurepip",
+        "{} has no pip, which is needed to fetch the packages. Install it:\n    {0} -m ensurepip",
         no_pip.display()
     );
     assert!(said.code == Some(2) && said.err.contains(&expected), "{}", said.err);
     let bare = place.command(&["plugin", "setup", "tiny", "--yes"]).env("PATH", "").output().unwrap();
-    Said::from(bare).refused(2, "python3 is not here, whose pip fetches the packages; install Python");
+    Said::from(bare)
+        .refused(2, "python3 was not found; its pip is needed to fetch the packages. Install Python");
     place.refused(&["plugin", "setup", "nd-cartpole"], 2, "plugin `nd-cartpole` needs nothing beside itself");
     place.refused(&["plugin", "setup", "tinny"], 2, "there is no plugin `tinny`");
     let Some(python) = python() else { return };

@@ -83,7 +83,7 @@ fn a_library_takes_over_what_it_has_from_others() {
     assert_eq!(list(&folder), ["environment-test-counter-v2", "environment-two"]);
     place.ok(&["plugin", "install", "libseveral.so"]);
     assert_eq!(list(&folder), ["environment-several"]);
-    let refused = "`test/counter-v2` is installed, in one library with `test/counter-v3`; `potstill plugin remove test/counter-v2` removes that";
+    let refused = "`test/counter-v2` is installed in a library that also has `test/counter-v3`; remove that library first: `potstill plugin remove test/counter-v2`";
     place.refused(&["plugin", "install", "one"], 2, refused);
     assert_eq!(list(&folder), ["environment-several"]);
 }
@@ -96,7 +96,7 @@ fn a_bare_library_is_checked_without_being_loaded_here() {
     let passed: Vec<&Value> = reports.as_array().unwrap().iter().map(|report| &report["passed"]).collect();
     assert_eq!(passed, [1, 1, 1]);
     put(&place, "TWO_RELEASES");
-    let differ = "its plugins differ in role or version; a manifest says one for all";
+    let differ = "its plugins differ in role or version; a manifest has one of each for all of them";
     place.refused(&["plugin", "install", "libseveral.so"], 1, differ);
     assert!(!place.path("data/potstill/plugins").exists());
 }

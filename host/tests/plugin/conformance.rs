@@ -165,7 +165,7 @@ fn objectives() {
         ("offline-advantages", "theta", "it reads `advantages`, which offline data does not have"),
         ("learns-nothing", "theta", "no part of theta is learned"),
         ("inner-few", "inner", "in `inner`: it gave 5 parameters, expected 6"),
-        ("metric-twice", "outer", "a metric called `policy_loss` comes twice"),
+        ("metric-twice", "outer", "a metric called `policy_loss` appears twice"),
         ("nan-loss", "outer", "the loss or a metric is NaN"),
         ("nan-loss", "gradients", "the loss is NaN"),
         ("no-gradient", "gradients", "every gradient is zero"),

@@ -50,20 +50,23 @@ fn first_error(registry: &Registry) -> String {
 #[test]
 fn each_death_is_one_clear_error() {
     for (mode, expected) in [
-        ("ABORTS", "in `step`: its process was ended by signal 6 (abort)"),
-        ("SEGFAULTS", "in `step`: its process was ended by signal 11 (segmentation fault)"),
-        ("OVERFLOWS", "in `step`: its process was ended by signal"),
+        ("ABORTS", "in `step`: its process was killed by signal 6 (abort)"),
+        ("SEGFAULTS", "in `step`: its process was killed by signal 11 (segmentation fault)"),
+        ("OVERFLOWS", "in `step`: its process was killed by signal"),
         ("EXITS", "in `step`: its process exited in the middle of the call, with status 0"),
-        ("KILLED", "in `step`: its process was ended by signal 9 (killed"),
-        ("LEAVES_CHILD", "in `step`: its process was ended by signal 6 (abort)"),
-        ("CLOSES_ALL", "in `step`: its process was ended: it closed the host's socket"),
-        ("WRITES_TO_ALL", "in `step`: its process was ended: it wrote to the host's socket"),
-        ("HANGS", "in `step`: no answer within 0.5 s (limit `step-seconds`): its process was ended"),
-        ("SEGFAULTS_IN_MAKE", "in `make`: its process was ended by signal 11 (segmentation fault)"),
-        ("SEGFAULTS_IN_RESET", "in `reset`: its process was ended by signal 11 (segmentation fault)"),
-        ("ABORTS_ON_LOAD", "in `load`: its process was ended by signal 6 (abort)"),
-        ("HANGS_ON_LOAD", "in `load`: no answer within 0.5 s (limit `start-seconds`): its process was ended"),
-        ("THROWS", "in `step`: its process was ended by signal 6 (abort)"),
+        ("KILLED", "in `step`: its process was killed by signal 9 (SIGKILL"),
+        ("LEAVES_CHILD", "in `step`: its process was killed by signal 6 (abort)"),
+        ("CLOSES_ALL", "in `step`: its process was killed: it closed the host's socket"),
+        ("WRITES_TO_ALL", "in `step`: its process was killed: it wrote to the host's socket"),
+        ("HANGS", "in `step`: no answer within 0.5 s (limit `step-seconds`): its process was killed"),
+        ("SEGFAULTS_IN_MAKE", "in `make`: its process was killed by signal 11 (segmentation fault)"),
+        ("SEGFAULTS_IN_RESET", "in `reset`: its process was killed by signal 11 (segmentation fault)"),
+        ("ABORTS_ON_LOAD", "in `load`: its process was killed by signal 6 (abort)"),
+        (
+            "HANGS_ON_LOAD",
+            "in `load`: no answer within 0.5 s (limit `start-seconds`): its process was killed",
+        ),
+        ("THROWS", "in `step`: its process was killed by signal 6 (abort)"),
         ("PRINTS", ""),
         ("GOOD", ""),
     ] {
@@ -125,7 +128,7 @@ fn somebody_kills_the_process() {
     let killed = Command::new("pkill").arg("-KILL").arg("-f").arg(folder.path()).status().unwrap();
     assert!(killed.success());
     let error = environments.step(&Actions::Discrete(vec![0])).unwrap_err().to_string();
-    assert!(error.contains("in `step`: its process was ended by signal 9"), "{error}");
+    assert!(error.contains("in `step`: its process was killed by signal 9"), "{error}");
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn objectives() {
 fn a_plugin_of_another_role_is_told_apart() {
     let registry = registry(&[]);
     let error = registry.find(Role::Learner, "ppmo").err().unwrap().to_string();
-    assert_eq!(error, "`ppmo` is no learner but an objective");
+    assert_eq!(error, "`ppmo` is an objective, not a learner");
     let error = registry.find(Role::Environment, "mlp").err().unwrap().to_string();
-    assert_eq!(error, "`mlp` is no environment but a learner");
+    assert_eq!(error, "`mlp` is a learner, not an environment");
 }

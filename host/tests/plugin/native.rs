@@ -34,9 +34,9 @@ fn first_error(mode: &str) -> Option<String> {
 fn each_breach_is_one_clear_error() {
     assert_eq!(first_error("GOOD"), None);
     for (mode, expected) in [
-        ("WRONG_MAGIC", "is no Potstill plugin (its magic number is wrong)"),
-        ("NEWER_MAJOR", "was built against version 99.1 of the C contract; this Potstill speaks 0.1"),
-        ("NEWER_MINOR", "was built against version 0.99 of the C contract; this Potstill speaks 0.1"),
+        ("WRONG_MAGIC", "is not a Potstill plugin (its magic number is wrong)"),
+        ("NEWER_MAJOR", "was built against version 99.1 of the C contract; this Potstill supports 0.1"),
+        ("NEWER_MINOR", "was built against version 0.99 of the C contract; this Potstill supports 0.1"),
         ("SHORT_DESCRIPTION", "its description has 24 bytes"),
         ("UNKNOWN_ROLE", "unknown role 9"),
         ("NO_ID", "has no id"),
@@ -47,8 +47,8 @@ fn each_breach_is_one_clear_error() {
         ("HALF_SNAPSHOT", "one of `snapshot` and `restore`"),
         ("NULL_DESCRIPTION", "needs a newer Potstill"),
         ("NULL_OPTIONS", "an array of 1 elements is NULL"),
-        ("BAD_OPTION", "`Bad Name`, which no user can type"),
-        ("NO_HANDLE", "in `make`: it said OK and gave no handle"),
+        ("BAD_OPTION", "is called `Bad Name`; expected 1 to 64 lower-case letters, digits and `-`"),
+        ("NO_HANDLE", "in `make`: it returned OK but no handle"),
         ("REFUSES", "plugin `test/native-v1`: these are my words"),
         ("FAILS", "in `make`: these are my words"),
         ("UNKNOWN_CODE", "it returned 77"),

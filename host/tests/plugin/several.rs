@@ -87,7 +87,7 @@ fn a_name_without_namespace_has_to_be_the_only_one() {
     let registry = registry(&[library("GOOD"), folder.path().to_owned()]);
     for typed in ["counter", "counter-v2"] {
         let error = registry.find(Role::Environment, typed).unwrap_err().to_string();
-        assert_eq!(error, format!("`{typed}` may be `acme/counter` or `test/counter`; say which"));
+        assert_eq!(error, format!("`{typed}` is ambiguous: it may be `acme/counter` or `test/counter`"));
     }
     assert!(registry.find(Role::Environment, "acme/counter").is_ok());
 
@@ -100,7 +100,7 @@ fn a_name_without_namespace_has_to_be_the_only_one() {
         registry.find(Role::Environment, "counter").map(|entry| entry.id.as_ref().unwrap().to_string())
     };
     let error = found().unwrap_err().to_string();
-    assert!(error.contains("cannot be used: its file is not the one that was installed"), "{error}");
+    assert!(error.contains("cannot be used: its file has changed since it was installed"), "{error}");
     std::fs::remove_file(installed).unwrap();
     assert_eq!(found().unwrap(), "counter-v2");
     let file = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
@@ -177,7 +177,7 @@ fn a_fault_ends_one_episode_and_is_told() {
         copies.reset(&[1]).unwrap();
         let error = copies.step(&Actions::Discrete(vec![0])).unwrap_err().to_string();
         assert!(
-            error.ends_with("environment 0 has a fault and is not truncated; a fault ends the episode"),
+            error.ends_with("environment 0 reports a fault but is not truncated; a fault ends the episode"),
             "{error}"
         );
     }

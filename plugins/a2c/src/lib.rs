@@ -1,5 +1,6 @@
-//! The advantage actor-critic loss (Mnih et al. 2016) of the taught learner: no ratio, no clip, so only the first pass
-//! over a rollout is on-policy. With `[ppo] policy_epochs = 1` it is the plain meta-policy-gradient.
+//! The advantage actor-critic loss (Mnih et al. 2016) of the learner after its inner step. It has no probability ratio and
+//! no clipping, so that only the first pass over a rollout is on-policy. With `[ppo] policy_epochs = 1` it is the plain
+//! policy gradient with respect to the dataset.
 use potstill_sdk::{Column, Objective, OptionSchema, Options, Outcome, Outer, Task, builtin, loss};
 
 /// The objective with its hyperparameters.
@@ -11,14 +12,14 @@ pub struct A2c {
 impl Objective for A2c {
     const ID: &'static str = "a2c-v1";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "Advantage actor-critic as the outer loss, without ratio and clipping";
+    const SUMMARY: &'static str = "Advantage actor-critic as the outer loss, without ratio or clipping";
 
     fn options() -> Vec<OptionSchema> {
         vec![
             OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
             OptionSchema::boolean(
                 "normalize-advantages",
-                "Advantages to mean 0 and deviation 1 in each minibatch.",
+                "Normalize advantages to mean 0 and standard deviation 1 in each minibatch.",
                 true,
             ),
         ]

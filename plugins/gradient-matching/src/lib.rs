@@ -1,6 +1,7 @@
-//! Gradient matching (Light, Liu & Hu 2024, after Zhao, Mopuri & Bilen 2021): for each action, the gradient of behavioural
-//! cloning on the synthetic instances with this label is drawn to that on the real transitions with this action. Labels
-//! are fixed one-hot; a student clones the synthetic data in several steps of gradient descent.
+//! Gradient matching (Light, Liu & Hu 2024, after Zhao, Mopuri & Bilen 2021). For each action, it minimizes the distance
+//! between the behavioral-cloning gradient on the synthetic instances with that label and the one on the real transitions
+//! with that action. Labels are fixed and one-hot. A student clones the synthetic data in several steps of gradient
+//! descent.
 use potstill_sdk::{
     Column, Data, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Space,
     Task, Tensor, Theta, builtin, default_theta, grad, loss,
@@ -24,17 +25,17 @@ impl Objective for GradientMatching {
         vec![
             OptionSchema::integer(
                 "student-steps",
-                "Steps of gradient descent in which a student clones the synthetic data.",
+                "Gradient-descent steps in which a student clones the synthetic data.",
                 1..=200,
                 20,
             ),
             OptionSchema::integer(
                 "places",
-                "Places on the student's way, from its start to its end, where gradients are compared.",
+                "Points along the student's steps, from the first to the last, where gradients are compared.",
                 1..=50,
                 3,
             ),
-            OptionSchema::number("student-lr", "Their learning rate.", 1e-6..=1e3, 0.5),
+            OptionSchema::number("student-lr", "Learning rate of the student's steps.", 1e-6..=1e3, 0.5),
         ]
     }
 
@@ -47,10 +48,10 @@ impl Objective for GradientMatching {
                 rate: options.number("student-lr")?,
             }),
             Space::Discrete { n } => Err(format!(
-                "{} instances cannot label {n} actions; set --k to {n} or more, best a multiple",
+                "{} instances cannot label {n} actions; set --k to {n} or more, preferably a multiple",
                 task.instances
             )),
-            _ => Err(format!("gradients are matched action by action; the actions are {}", task.action)),
+            _ => Err(format!("gradient matching needs discrete actions; these are {}", task.action)),
         }
     }
 
@@ -84,7 +85,7 @@ impl Objective for GradientMatching {
         let losses = |parameters: &[Tensor], observations: &Tensor, labels: &Tensor| {
             loss::cross_entropy(&outer.network.apply(parameters, observations), labels)
         };
-        // Where the student is when gradients are compared does not depend on X: it is a place, not a part of the loss.
+        // The points at which gradients are compared count as constants: no gradient flows through them to X.
         let rate = outer.theta.inner_lr();
         let path = self.path(outer.network, &x.stop_gradient(), labels, rate, outer.fresh);
         let mut distance = Tensor::constant(0.0);
@@ -99,7 +100,7 @@ impl Objective for GradientMatching {
                 let real = grad(&real_mean, &student);
                 let synthetic = grad(&synthetic_mean, &student);
                 for (r, s) in real.iter().zip(&synthetic) {
-                    // An action that the batch does not hold says nothing.
+                    // An action that does not occur in the batch does not contribute.
                     distance = distance + &seen * (r - s).square().sum();
                 }
             }
@@ -111,7 +112,7 @@ impl Objective for GradientMatching {
 }
 
 impl GradientMatching {
-    /// A student on its way: its parameters before each step of cloning `x`, `y`, and after the last.
+    /// A student's parameters before each step of cloning `x` and `y`, and after the last.
     fn path(
         &self,
         network: &Network,
@@ -132,7 +133,7 @@ impl GradientMatching {
     }
 }
 
-/// The mean over the rows whose label is `action`, and 1, or 0 and 0 where there are none.
+/// The mean loss of the rows whose label is `action`, and 1; or 0 and 0 if there are no such rows.
 fn mean_of(losses: &Tensor, labels: &Tensor, action: usize) -> (Tensor, Tensor) {
     let mask = labels.slice(-1, action, 1);
     let seen = mask.sum().min(&Tensor::constant(1.0));

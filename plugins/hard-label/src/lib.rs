@@ -1,5 +1,5 @@
-//! PPMO with conditional labels: instance i is labelled with action i modulo the number of actions, once and for all, and
-//! the inner step descends the cross-entropy. Only X and η are learned.
+//! PPMO with hard labels: the label of instance i is fixed to action i modulo the number of actions, and the inner step
+//! descends the cross-entropy. Only X and η are learned.
 use potstill_sdk::{
     Column, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Space, Task,
     Tensor, Theta, builtin, default_theta, grad, loss,
@@ -18,12 +18,7 @@ impl Objective for HardLabel {
 
     fn options() -> Vec<OptionSchema> {
         vec![
-            OptionSchema::number(
-                "clip",
-                "How far the ratio may leave 1 and still be followed.",
-                0.0..=1.0,
-                0.2,
-            ),
+            OptionSchema::number("clip", "Clipping range ε of the probability ratio.", 0.0..=1.0, 0.2),
             OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
         ]
     }

@@ -1,6 +1,6 @@
-//! The residual network of Espeholt et al. 2018 (IMPALA): stages of a 3×3 convolution, a max pooling that halves the
-//! image, and residual blocks of two convolutions; then a hidden layer. The default is theirs: 16, 32, 32 channels, two
-//! blocks a stage, 256 hidden units.
+//! The residual network of Espeholt et al. 2018 (IMPALA). Each stage is a 3×3 convolution, max pooling that halves the
+//! image, and residual blocks of two convolutions; a hidden layer follows. The defaults are theirs: 16, 32 and 32
+//! channels, two blocks per stage, 256 hidden units.
 use potstill_sdk::{Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, builtin};
 
 /// The network.
@@ -20,8 +20,8 @@ impl Learner for ImpalaCnn {
 
     fn options() -> Vec<OptionSchema> {
         vec![
-            OptionSchema::text("channels", "Of each stage.", &[], "16,32,32"),
-            OptionSchema::integer("blocks", "Residual blocks of a stage.", 0..=16, 2),
+            OptionSchema::text("channels", "Channels of each stage.", &[], "16,32,32"),
+            OptionSchema::integer("blocks", "Residual blocks per stage.", 0..=16, 2),
             OptionSchema::integer("hidden", "Units of the hidden layer.", 1..=65_536, 256),
             OptionSchema::number(
                 "gain",

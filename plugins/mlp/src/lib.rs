@@ -1,8 +1,8 @@
-//! α_c of Wilhelm & Ventura 2025: a multilayer perceptron of any width, depth, activation and initialisation. The
-//! default is the paper's: two hidden layers of 64, tanh, orthogonal weights with gain √2 and 0.01 for the output.
+//! α_c of Wilhelm & Ventura 2025: a multilayer perceptron of any width, depth, activation and initialization. The defaults
+//! are the paper's: two hidden layers of 64 units, tanh, orthogonal weights with gain √2, and 0.01 for the output.
 use potstill_sdk::{Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, builtin};
 
-/// One perceptron of the distribution.
+/// A perceptron drawn from the distribution.
 pub struct Mlp {
     outputs: usize,
     width: usize,
@@ -13,7 +13,7 @@ pub struct Mlp {
     output_gain: f64,
 }
 
-/// Elementwise function between layers.
+/// The activation function between layers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Activation {
     Tanh,
@@ -23,7 +23,7 @@ enum Activation {
     Identity,
 }
 
-/// How weights are drawn; biases start at 0.
+/// The initialization of weights; biases start at 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Weights {
     Orthogonal,
@@ -48,7 +48,7 @@ fn chosen<T: Copy>(table: &[(&str, T)], name: &str) -> Result<T, String> {
     table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or(format!("unknown `{name}`"))
 }
 
-/// `64`, or `32-256`: draws from an inclusive range.
+/// Parses `64`, or draws from an inclusive range such as `32-256`.
 fn draw(name: &str, text: &str, [least, most]: [usize; 2], rng: &mut Rng) -> Result<usize, String> {
     let (low, high) = text.split_once('-').unwrap_or((text, text));
     let range = low.trim().parse().ok().zip(high.trim().parse().ok());
@@ -63,7 +63,7 @@ fn draw(name: &str, text: &str, [least, most]: [usize; 2], rng: &mut Rng) -> Res
 impl Learner for Mlp {
     const ID: &'static str = "mlp-v1";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "Multilayer perceptron of any width, depth, activation and initialisation";
+    const SUMMARY: &'static str = "Multilayer perceptron of any width, depth, activation and initialization";
 
     fn options() -> Vec<OptionSchema> {
         vec![
@@ -79,10 +79,15 @@ impl Learner for Mlp {
                 &[],
                 "2",
             ),
-            OptionSchema::text("activation", "Between layers.", &ACTIVATIONS.map(|(name, _)| name), "tanh"),
+            OptionSchema::text(
+                "activation",
+                "Activation between layers.",
+                &ACTIVATIONS.map(|(name, _)| name),
+                "tanh",
+            ),
             OptionSchema::text(
                 "weights",
-                "How weights are drawn.",
+                "Initialization of the weights.",
                 &WEIGHTS.map(|(name, _)| name),
                 "orthogonal",
             ),

@@ -1,11 +1,11 @@
-/* The least that stepping Gymnasium's environments takes: MuJoCo called from C, for bench/steps.rs to compare with.
+/* A lower bound for the time of stepping Gymnasium's environments: MuJoCo called from C, for bench/steps.rs.
  *
  *     loop MODEL FRAMES COPIES STEPS SEED LOW HIGH NOISE [Z MIN MAX ANGLE]
  *
- * Steps COPIES simulations in turn, STEPS times, by actions drawn uniformly between LOW and HIGH, and writes
- * observations of positions and velocities in single precision. An episode starts with
- * uniform noise of at most NOISE and ends after 1000 steps, or where position Z
- * is not within MIN and MAX or the one after it beyond ANGLE (0: no matter). Prints seconds of CPU time.
+ * Steps COPIES simulations in turn, STEPS times, with actions drawn uniformly between LOW and HIGH, and writes observations
+ * of positions and velocities in single precision. An episode starts with uniform noise of at most NOISE. It ends after
+ * 1000 steps, or when position Z is not between MIN and MAX or the next position is beyond ANGLE (0: no limit). Prints
+ * the seconds of CPU time.
  */
 #include <math.h>
 #include <mujoco/mujoco.h>
@@ -16,7 +16,7 @@
 
 static uint64_t state;
 
-static double uniform(void) { /* SplitMix64, as the plugin */
+static double uniform(void) { /* SplitMix64, as in the plugin */
     uint64_t z = state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;

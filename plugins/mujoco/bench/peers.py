@@ -1,10 +1,10 @@
-"""Environment steps a second of Gymnasium's SyncVectorEnv and of EnvPool, beside the plugin's.
+"""Compares the plugin with Gymnasium's SyncVectorEnv and EnvPool, in environment steps per second.
 
     target/mujoco-python/v4/bin/python plugins/mujoco/bench/peers.py [ENVPOOL_PYTHON]
 
-runs the plugin (`cargo bench -p potstill-mujoco`, by the same MuJoCo 2.3.7 as Gymnasium), Gymnasium on one thread, and,
-with the path of a Python that has it, EnvPool on as many threads as there are, in turn. 16 copies, random actions drawn
-in advance. Prints medians of ROUNDS rounds, and the medians of the rounds' ratios.
+runs in turn the plugin (`cargo bench -p potstill-mujoco`, with the same MuJoCo 2.3.7 as Gymnasium), Gymnasium on one
+thread, and, given the path of a Python that has it, EnvPool on all threads. There are 16 copies, and random actions are
+drawn in advance. Prints medians of ROUNDS rounds, and the medians of the rounds' ratios.
 """
 import json
 import os

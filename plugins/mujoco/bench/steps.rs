@@ -1,10 +1,10 @@
-//! Environment steps a second.
+//! Environment steps per second.
 //!
-//! `cargo bench -p potstill-mujoco`: the plugin against the C loop beside this file, on one thread each, in pairs, by
-//! the MuJoCo that `tests/setup` installed; a ratio is the median of the pairs.
+//! `cargo bench -p potstill-mujoco` compares the plugin with the C loop beside this file, on one thread each, in pairs, with
+//! the MuJoCo that `tests/setup` installed. A ratio is the median of the pairs.
 //!
-//! `cargo bench -p potstill-mujoco -- NAME COPIES THREADS SECONDS`: steps per second of the wall clock and of the CPU,
-//! as JSON, by the MuJoCo that is found; `bench/peers.py` asks so.
+//! `cargo bench -p potstill-mujoco -- NAME COPIES THREADS SECONDS` prints steps per second of wall-clock and of CPU time as
+//! JSON, with the MuJoCo that is found. `bench/peers.py` runs it this way.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -19,7 +19,7 @@ const PAIRS: usize = 7;
 
 fn cpu_seconds() -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for the answer.
+    // SAFETY: the answer's place is valid for writes.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
@@ -65,7 +65,7 @@ impl<E: Environment> Player<E> {
     }
 }
 
-/// `[wall clock, CPU]`: environment steps a second.
+/// Environment steps per second of `[wall-clock, CPU]` time.
 fn rate<E: Environment>(copies: usize, threads: i64, seconds: f64) -> [f64; 2] {
     let mut player = Player::<E>::new(copies, threads);
     (0..20).for_each(|_| player.step());
@@ -77,7 +77,7 @@ fn rate<E: Environment>(copies: usize, threads: i64, seconds: f64) -> [f64; 2] {
     [steps as f64 / since.elapsed().as_secs_f64(), steps as f64 / (cpu_seconds() - cpu)]
 }
 
-/// Where `tests/setup` put the packages of v4.
+/// The folder of v4's packages, which `tests/setup` installed.
 fn site() -> PathBuf {
     let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/mujoco-python/v4/lib");
     let python = std::fs::read_dir(stack).expect("run plugins/mujoco/tests/setup").next();
@@ -97,7 +97,7 @@ fn built_loop(site: &Path) -> PathBuf {
     out
 }
 
-/// The plugin against the loop, which gets `arguments`.
+/// Compares the plugin with the loop, which gets `arguments`.
 fn pair<E: Environment>(
     site: &Path,
     program: &Path,
@@ -153,7 +153,7 @@ fn main() {
         return println!("{{\"wall\": {wall:.1}, \"cpu\": {cpu:.1}}}");
     }
     let site = site();
-    // SAFETY: nobody reads the environment yet.
+    // SAFETY: nothing reads the environment yet.
     unsafe { std::env::set_var("MUJOCO_PATH", &site) };
     let program = built_loop(&site);
     let run = |low: &'static str, high, noise, rule: &[&'static str]| [&[low, high, noise], rule].concat();

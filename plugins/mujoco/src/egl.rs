@@ -1,4 +1,5 @@
-//! OpenGL without a window, by the system's EGL: a graphics card's driver, or Mesa's, which also computes on the CPU.
+//! OpenGL without a window, through the system's EGL. The driver is a graphics card's, or Mesa's, which also draws on the
+//! CPU.
 use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
@@ -10,7 +11,7 @@ const NONE: Attribute = 0x3038;
 const OPENGL_API: u32 = 0x30A2;
 const EXTENSIONS: i32 = 0x3055;
 const PLATFORM_DEVICE: u32 = 0x313F;
-/// What MuJoCo's Python asks for.
+/// The configuration that MuJoCo's Python package asks for.
 const CONFIGURATION: [Attribute; 17] = [
     0x3024, 8, // bits of red
     0x3023, 8, // green
@@ -22,20 +23,20 @@ const CONFIGURATION: [Attribute; 17] = [
     0x3040, 8, // OpenGL
     NONE,
 ];
-/// Graphics devices that are tried.
+/// The most graphics devices that are tried.
 const MOST_DEVICES: usize = 16;
 
-const INSTALL: &str = "a graphics driver brings it, and so does Mesa, also without a graphics card (Debian, Ubuntu: \
+const INSTALL: &str = "a graphics driver provides it, and so does Mesa, even without a graphics card (Debian, Ubuntu: \
                        `apt install libegl1 libgl1-mesa-dri`)";
 
-/// The library, and a display of its on which contexts can be made.
+/// The library, with a display on which contexts can be made.
 struct Egl {
     functions: Functions,
     display: Pointer,
     configuration: Pointer,
 }
 
-// SAFETY: EGL's functions may be called from any thread, and displays belong to none.
+// SAFETY: EGL's functions may be called from any thread, and displays belong to no thread.
 unsafe impl Send for Egl {}
 // SAFETY: as above.
 unsafe impl Sync for Egl {}
@@ -53,7 +54,7 @@ struct Functions {
     make_current: unsafe extern "C" fn(Pointer, Pointer, Pointer, Pointer) -> u32,
 }
 
-/// An OpenGL context, current in no thread.
+/// An OpenGL context that is not current in any thread.
 pub(crate) struct Context {
     egl: &'static Egl,
     raw: Pointer,
@@ -62,22 +63,24 @@ pub(crate) struct Context {
 // SAFETY: a context belongs to no thread while it is current in none, and `Current` stays in its thread.
 unsafe impl Send for Context {}
 
-/// A context that is the current one of this thread, as long as this lives.
+/// A context that is current in this thread for as long as this value lives.
 pub(crate) struct Current<'a> {
     context: &'a Context,
-    /// Not for other threads.
+    /// Keeps the value in its thread.
     here: PhantomData<Pointer>,
 }
 
-/// Whether this machine makes contexts; asked once a process.
+/// Checks, once per process, whether contexts can be made on this machine.
 ///
 /// # Errors
-/// It does not: what was tried, and what to do.
+/// They cannot. The message says what was tried, and what to do.
 pub(crate) fn available() -> Result<(), String> {
     Egl::of_this_process().map(|_| ())
 }
 
 impl Context {
+    /// Makes a context.
+    ///
     /// # Errors
     /// As [`available`], or EGL's.
     pub(crate) fn new() -> Result<Context, String> {
@@ -85,7 +88,7 @@ impl Context {
         Ok(Context { egl, raw: egl.functions.context(egl.display, egl.configuration)? })
     }
 
-    /// Makes it the current one of this thread.
+    /// Makes it current in this thread.
     ///
     /// # Errors
     /// EGL's.
@@ -97,7 +100,7 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: a context that is current nowhere.
+        // SAFETY: the context is not current in any thread.
         unsafe { (self.egl.functions.destroy_context)(self.egl.display, self.raw) };
     }
 }
@@ -105,7 +108,7 @@ impl Drop for Context {
 impl Drop for Current<'_> {
     fn drop(&mut self) {
         let egl = self.context.egl;
-        // Nothing can be done where it fails.
+        // If this fails, nothing can be done.
         let _ = egl.functions.make_current(egl.display, std::ptr::null_mut());
     }
 }
@@ -116,7 +119,7 @@ impl Egl {
         EGL.get_or_init(Egl::open).as_ref().map_err(String::clone)
     }
 
-    /// The first display that can do what is needed: those of the graphics devices, then the one that EGL calls default.
+    /// Opens the first display on which a context can be made: the graphics devices' first, then EGL's default.
     fn open() -> Result<Egl, String> {
         let functions = Functions::load()?;
         let mut tried = vec![];
@@ -131,7 +134,7 @@ impl Egl {
                 Err(error) => tried.push(format!("{name}: {error}")),
             }
         }
-        Err(format!("EGL makes no OpenGL context ({}); {INSTALL}", tried.join("; ")))
+        Err(format!("EGL cannot make an OpenGL context ({}); {INSTALL}", tried.join("; ")))
     }
 }
 
@@ -160,11 +163,11 @@ impl Functions {
         })
     }
 
-    /// Displays of the graphics devices, none where EGL cannot name them.
+    /// The displays of the graphics devices, or none if EGL cannot list them.
     fn device_displays(&self) -> Vec<Pointer> {
         type QueryDevices = unsafe extern "C" fn(i32, *mut Pointer, *mut i32) -> u32;
         type PlatformDisplay = unsafe extern "C" fn(u32, Pointer, *const Attribute) -> Pointer;
-        // SAFETY: extensions are asked for without a display; the answer is null or a text that stays.
+        // SAFETY: extensions can be queried without a display; the result is null or a string that is never freed.
         let extensions = unsafe {
             let text = (self.query_string)(std::ptr::null_mut(), EXTENSIONS);
             if text.is_null() { c"" } else { CStr::from_ptr(text) }
@@ -176,7 +179,7 @@ impl Functions {
         {
             return vec![];
         }
-        // SAFETY: texts; the functions are of the extensions, with their types, or null.
+        // SAFETY: the names are strings, and the functions are null or of the types that the extensions define.
         unsafe {
             let query = (self.get_proc_address)(c"eglQueryDevicesEXT".as_ptr());
             let display = (self.get_proc_address)(c"eglGetPlatformDisplayEXT".as_ptr());
@@ -192,13 +195,14 @@ impl Functions {
         }
     }
 
-    /// Makes a context there, and throws it away. Displays are never terminated: others in this process may use them.
+    /// Makes a context on a display and destroys it. Displays are never terminated, because other code in this process may
+    /// use them.
     fn try_display(&self, display: Pointer) -> Result<Pointer, String> {
         if display.is_null() {
             return Err("there is none".into());
         }
         let (mut configuration, mut count) = (std::ptr::null_mut(), 0);
-        // SAFETY: a display, attributes that end with NONE, room for one configuration.
+        // SAFETY: a display, attributes that end with NONE, and space for one configuration.
         unsafe {
             self.yes(
                 "eglInitialize",
@@ -209,18 +213,18 @@ impl Functions {
             self.yes("eglChooseConfig", chosen)?;
         }
         if count < 1 {
-            return Err("it has no configuration for OpenGL off the screen".into());
+            return Err("it has no configuration for off-screen OpenGL".into());
         }
         let context = self.context(display, configuration)?;
         let made = self.make_current(display, context);
         let released = self.make_current(display, std::ptr::null_mut());
-        // SAFETY: a context that nothing uses.
+        // SAFETY: nothing uses the context.
         unsafe { (self.destroy_context)(display, context) };
         made.and(released).map(|()| configuration)
     }
 
     fn context(&self, display: Pointer, configuration: Pointer) -> Result<Pointer, String> {
-        // SAFETY: a display and a configuration of it, no context to share with, no attributes.
+        // SAFETY: a display and one of its configurations, no context to share with, and no attributes.
         let context = unsafe {
             self.yes("eglBindAPI", (self.bind_api)(OPENGL_API))?;
             (self.create_context)(display, configuration, std::ptr::null_mut(), &NONE)
@@ -229,10 +233,10 @@ impl Functions {
         Ok(context)
     }
 
-    /// `context` without a surface, or none if it is null: MuJoCo draws into a buffer of its own.
+    /// Makes `context` current without a surface, or none if it is null. MuJoCo draws into its own buffer.
     fn make_current(&self, display: Pointer, context: Pointer) -> Result<(), String> {
         let none = std::ptr::null_mut();
-        // SAFETY: a display and a context of it, or null. Which kind of context is released depends on the thread's API.
+        // SAFETY: a display and one of its contexts, or null. The API of the thread decides which kind of context is released.
         unsafe {
             self.yes("eglBindAPI", (self.bind_api)(OPENGL_API))?;
             self.yes("eglMakeCurrent", (self.make_current)(display, none, none, context))
@@ -241,7 +245,7 @@ impl Functions {
 
     fn yes(&self, function: &str, answer: u32) -> Result<(), String> {
         match answer {
-            // SAFETY: asks for this thread's last error.
+            // SAFETY: returns this thread's last error.
             0 => Err(format!("{function} failed (error {:#x})", unsafe { (self.get_error)() })),
             _ => Ok(()),
         }
@@ -251,8 +255,8 @@ impl Functions {
 #[cfg(all(unix, not(target_os = "macos")))]
 fn dlopen() -> Result<&'static libloading::Library, String> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // MuJoCo looks for `eglGetProcAddress` among the process's global symbols.
-    // SAFETY: the library's initialisers are the system's.
+    // MuJoCo searches for `eglGetProcAddress` among the process's global symbols.
+    // SAFETY: the library, and its initializers, are the system's.
     let library = unsafe { Library::open(Some("libEGL.so.1"), RTLD_NOW | RTLD_GLOBAL) };
     let library = library.map_err(|error| format!("there is no EGL library ({error}); {INSTALL}"))?;
     // Never unloaded: drivers keep threads.

@@ -1,4 +1,4 @@
-//! What all tasks share: one simulation behind the SDK's trait.
+//! The code that all tasks share: one simulation behind the SDK's trait.
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,49 +15,49 @@ use crate::picture::{self, View};
 use crate::renderer::Camera;
 use crate::simulation::{Model, Simulation};
 
-/// What a step was worth.
+/// The outcome of a step.
 pub struct Judgement {
     pub(crate) reward: f64,
     pub(crate) terminated: bool,
 }
 
-/// One of Gymnasium's environments: how an episode starts, what is seen and what it is worth. The arithmetic is
-/// Gymnasium's in `f64`, in its order; what NumPy keeps in `f32`, the cost of the action, is `f32` here.
+/// One of Gymnasium's environments: how an episode starts, its observations and its rewards. The arithmetic is Gymnasium's
+/// in `f64`, in its order, except the cost of the action, which NumPy keeps in `f32`.
 pub trait Task: Sized + Send + Sync + 'static {
-    /// As [`Environment::ID`].
+    /// The id, as [`Environment::ID`].
     const ID: &'static str;
-    /// As [`Environment::SUMMARY`].
+    /// The summary, as [`Environment::SUMMARY`].
     const SUMMARY: &'static str;
-    /// The file in Gymnasium's folder of models.
+    /// The model's file in Gymnasium's folder of models.
     const MODEL: &'static str;
-    /// The model's positions, velocities and controls, on which everything below relies.
+    /// The numbers of positions, velocities and controls that the task's code relies on.
     const SIZES: [usize; 3];
     /// Steps after which Gymnasium truncates.
     const MAX_EPISODE_STEPS: u32 = 1000;
-    /// The return at which Gymnasium calls it solved.
+    /// The return at which Gymnasium considers it solved.
     const REWARD_THRESHOLD: Option<f32> = None;
-    /// How it is drawn as flat shapes.
+    /// The view in which it is drawn as flat shapes.
     const VIEW: View;
-    /// From where MuJoCo's renderer looks: as Gymnasium, which takes its `DEFAULT_CAMERA_CONFIG` only where the model
-    /// has no camera `track`.
+    /// The camera of MuJoCo's renderer. As in Gymnasium, `DEFAULT_CAMERA_CONFIG` is used only if the model has no camera
+    /// `track`.
     const CAMERA: Camera = Camera::Named(c"track");
 
-    /// The arguments of Gymnasium's constructor that change what is computed.
+    /// The arguments of Gymnasium's constructor that affect the simulation.
     fn options() -> Vec<OptionSchema>;
-    /// The task for this model.
+    /// Makes the task for this model.
     ///
     /// # Errors
-    /// The model lacks what the task speaks of.
+    /// The model lacks something that the task refers to.
     fn new(options: &Options, model: &Model) -> Result<Self, String>;
-    /// Steps of MuJoCo in a step of the environment.
+    /// The number of MuJoCo's steps in a step of the environment.
     fn frames(&self) -> usize;
-    /// Changes positions and velocities of the model's own state into those that an episode starts with.
+    /// Changes the positions and velocities of the model's initial state into those at the start of an episode.
     fn start(&self, rng: &mut Rng, qpos: &mut [f64], qvel: &mut [f64]);
     /// Appends the observation.
     fn observe(&self, simulation: &Simulation, observation: &mut Vec<f64>);
-    /// The number that the next step's reward compares with, such as where the body is.
+    /// The value that the next step's reward is computed from, such as the position of the body.
     fn mark(&self, simulation: &Simulation) -> f64;
-    /// Judges the step after which the simulation is; `before` is the mark before it, `seconds` what it took.
+    /// Computes the outcome of the step just taken. `before` is the mark before it, and `seconds` its simulated duration.
     fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgement;
 }
 
@@ -67,9 +67,9 @@ pub struct Mujoco<T> {
     pub(crate) simulation: Simulation,
     painter: Painter,
     max_episode_steps: u32,
-    /// Of the last step or reset.
+    /// The observation of the last step or reset.
     pub(crate) observation: Vec<f64>,
-    /// The one before it, for the step that fails.
+    /// The observation before it, for a step that fails.
     before: Vec<f64>,
     mark: f64,
     fault: Option<String>,
@@ -110,14 +110,14 @@ impl<T: Task> Mujoco<T> {
         self.mark = self.task.mark(&self.simulation);
     }
 
-    /// Starts an episode from a state that `noise` makes of the model's own.
+    /// Starts an episode from the model's initial state, changed by `noise`.
     pub(crate) fn start(&mut self, noise: impl FnOnce(&T, &mut [f64], &mut [f64])) -> Result<(), String> {
         self.simulation.reset(|qpos, qvel| noise(&self.task, qpos, qvel))?;
         self.look();
         Ok(())
     }
 
-    /// One step, in Gymnasium's precision.
+    /// Takes one step, in Gymnasium's precision.
     ///
     /// # Errors
     /// The episode cannot go on; the observation is still the one before.
@@ -135,7 +135,7 @@ impl<T: Task> Mujoco<T> {
         Err("the simulation became unstable (an observation or reward beyond single precision)".into())
     }
 
-    /// Whether the observation is made of numbers, in single precision.
+    /// Whether the observation is finite in single precision.
     fn is_finite(&self) -> bool {
         self.observation.iter().all(|value| (*value as f32).is_finite())
     }
@@ -147,17 +147,17 @@ impl<T: Task> Mujoco<T> {
     }
 }
 
-/// What this process found already. A failure is not kept: the user may install what is missing.
+/// The files that this process has found. A failure is not kept, because the user may install what is missing.
 struct Found {
-    /// In the order in which they were found.
+    /// The libraries, in the order in which they were found.
     libraries: Vec<&'static Library>,
-    /// Files of Gymnasium's, and where they are.
+    /// Gymnasium's model files and their paths.
     models: Vec<(&'static str, PathBuf)>,
 }
 
 static FOUND: Mutex<Found> = Mutex::new(Found { libraries: vec![], models: vec![] });
 
-/// As [`choose`], once a process.
+/// As [`choose`], once per process.
 fn library(version: Option<&str>) -> Result<&'static Library, String> {
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted = |library: &Library| version.is_none_or(|version| library.version == version);
@@ -169,7 +169,7 @@ fn library(version: Option<&str>) -> Result<&'static Library, String> {
     Ok(library)
 }
 
-/// MuJoCo of this version, or, without one, the MuJoCo that `search` finds first.
+/// Opens MuJoCo of this version or, without a version, the one that `search` finds first.
 ///
 /// # Errors
 /// There is none, or none of this version; one that comes before it cannot be used.
@@ -184,15 +184,15 @@ pub(crate) fn choose(search: &Search, version: Option<&str>) -> Result<&'static 
     }
     match version {
         Some(version) if !others.is_empty() => Err(format!(
-            "MuJoCo {version} is wanted, and what is here is {}; `potstill plugin setup mujoco --version {version}` \
-             installs it, or let MUJOCO_PATH name its folder",
+            "MuJoCo {version} is required, but only {} was found; `potstill plugin setup mujoco --version {version}` \
+             installs it, or set MUJOCO_PATH to its folder",
             others.join(", ")
         )),
         _ => Err(search.no_library()),
     }
 }
 
-/// A model of Gymnasium's in the MuJoCo of this version.
+/// Loads one of Gymnasium's models into the MuJoCo of this version.
 fn model(file: &'static str, version: &str) -> Result<Arc<Model>, String> {
     let library = library(Some(version))?;
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
@@ -219,22 +219,22 @@ impl<T: Task> Environment for Mujoco<T> {
         let mut all = T::options();
         all.push(OptionSchema {
             name: "max-episode-steps".into(),
-            help: "Steps after which an episode is cut short.".into(),
+            help: "Steps after which an episode is truncated.".into(),
             kind: OptionKind::Integer { min: 1, max: 1_000_000 },
             default: i64::from(T::MAX_EPISODE_STEPS).into(),
         });
         all.push(OptionSchema {
             name: "threads".into(),
-            help: "Threads that step the copies, 0 for all cores; results do not depend on it.".into(),
+            help: "Threads that step the copies; 0 for all cores. Results do not depend on it.".into(),
             kind: OptionKind::Integer { min: 0, max: 1024 },
             default: 0i64.into(),
         });
         all.push(Painter::option());
-        // What a run records, so that it never goes on with another MuJoCo.
+        // A run records this option, so that it never continues with another MuJoCo.
         let here = library(None).map_or(KNOWN[0].0, |library| library.version);
         all.push(OptionSchema {
             name: "mujoco".into(),
-            help: "Version of MuJoCo; by default the one that is found first.".into(),
+            help: "Version of MuJoCo; the default is the first one found.".into(),
             kind: OptionKind::Text { choices: vec![] },
             default: here.into(),
         });
@@ -306,8 +306,8 @@ impl<T: Task> Environment for Mujoco<T> {
         self.fault.take()
     }
 
-    /// As little-endian `f64`: MuJoCo's version, whose states others do not have; the number that the next reward
-    /// compares with; MuJoCo's integration state.
+    /// Writes little-endian `f64`s: MuJoCo's version, since other versions have other states; the mark that the next
+    /// reward is computed from; and MuJoCo's integration state.
     fn snapshot(&self, state: &mut Vec<u8>) -> bool {
         let Ok(numbers) = self.simulation.state() else { return false };
         let ours = [f64::from(self.simulation.model.version()), self.mark];
@@ -325,13 +325,13 @@ impl<T: Task> Environment for Mujoco<T> {
             return Err("the snapshot is of another version of MuJoCo".into());
         }
         if !numbers.iter().all(|value| value.is_finite()) {
-            return Err("the snapshot holds a number that is not finite".into());
+            return Err("the snapshot contains a number that is not finite".into());
         }
         self.simulation.restore(state)?;
         self.look();
         if !self.is_finite() {
             self.start(|_, _, _| {})?;
-            return Err("the snapshot's numbers are no state of a simulation".into());
+            return Err("the snapshot's numbers are not a state of a simulation".into());
         }
         self.mark = *mark;
         Ok(())

@@ -1,22 +1,22 @@
-//! Where the fields lie that the plugin uses: MuJoCo's structures change with every version, and its functions do not
-//! reach all of what an environment observes.
+//! The offsets of the fields that the plugin uses. MuJoCo's structures change with every version, and its functions do
+//! not reach everything that an environment observes.
 
-/// Offsets in bytes of one version; written by `offsets/generate`.
+/// The offsets in one version of MuJoCo, in bytes. `offsets/generate` writes them.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// What `mj_version` answers.
+    /// The result of `mj_version`.
     pub(crate) version: i32,
-    /// `mjSTATE_INTEGRATION`: the components of a state from which a simulation goes on to the bit.
+    /// `mjSTATE_INTEGRATION`: the components of the state that a simulation needs to continue to the bit.
     pub(crate) state: u32,
     pub(crate) model: ModelLayout,
     pub(crate) data: DataLayout,
     pub(crate) visual: VisualLayout,
 }
 
-/// Of `mjModel`.
+/// Offsets in `mjModel`.
 #[derive(Debug)]
 pub(crate) struct ModelLayout {
-    /// Bytes of `nq` and the other counts: an `int`, later an `int64_t`.
+    /// The size of `nq` and the other counts, which are `int`s, or `int64_t`s in later versions.
     pub(crate) size_of_counts: usize,
     pub(crate) nq: usize,
     pub(crate) nv: usize,
@@ -33,7 +33,7 @@ pub(crate) struct ModelLayout {
     pub(crate) geom_rgba: usize,
 }
 
-/// Of `mjData`.
+/// Offsets in `mjData`.
 #[derive(Debug)]
 pub(crate) struct DataLayout {
     pub(crate) qpos: usize,
@@ -53,22 +53,22 @@ pub(crate) struct DataLayout {
     pub(crate) bad: [usize; 4],
 }
 
-/// Of what MuJoCo's renderer works on, for which the caller provides the memory.
+/// Sizes and offsets of the renderer's structures, for which the caller allocates memory.
 #[derive(Debug)]
 pub(crate) struct VisualLayout {
-    /// Bytes of `mjvOption`, `mjvCamera`, `mjvScene` and `mjrContext`.
+    /// The sizes of `mjvOption`, `mjvCamera`, `mjvScene` and `mjrContext`.
     pub(crate) option: usize,
     pub(crate) camera: usize,
     pub(crate) scene: usize,
     pub(crate) context: usize,
-    /// In `mjvCamera`.
+    /// Offsets in `mjvCamera`.
     pub(crate) camera_type: usize,
     pub(crate) camera_fixedcamid: usize,
     pub(crate) camera_lookat: usize,
     pub(crate) camera_distance: usize,
 }
 
-/// The versions that the plugin knows, by the name of their release.
+/// The versions that the plugin supports, by the name of their release.
 pub(crate) const KNOWN: [(&str, Layout); 5] = [
     ("2.3.7", include!("../offsets/2.3.7.rs")),
     ("3.1.6", include!("../offsets/3.1.6.rs")),

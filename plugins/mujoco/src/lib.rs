@@ -1,5 +1,5 @@
-//! Gymnasium's MuJoCo environments, v4 and v5, by the user's own MuJoCo: the library is loaded from where the user has
-//! it, and so are Gymnasium's models. Nothing of either is part of this plugin.
+//! Gymnasium's MuJoCo environments, v4 and v5, on the user's own MuJoCo. The plugin loads MuJoCo's library and Gymnasium's
+//! models from where the user has installed them, and contains nothing of either.
 
 mod egl;
 mod environment;
@@ -20,7 +20,7 @@ pub use tasks::{
     Ant, HalfCheetah, Hopper, Humanoid, HumanoidStandup, InvertedDoublePendulum, Reacher, Walker2d,
 };
 
-// v4 before v5: it is what a name without version means.
+// v4 comes before v5, so that a name without a version means v4.
 potstill_sdk::export_environments!(
     Mujoco<Ant<4>>,
     Mujoco<HalfCheetah<4>>,

@@ -1,4 +1,4 @@
-//! MuJoCo's shared library: its functions, and its errors and warnings as values.
+//! MuJoCo's shared library, with its errors as values and its warnings in the log.
 use std::any::Any;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -9,10 +9,10 @@ use potstill_sdk::host::{Level, log_once};
 
 use crate::layout::{KNOWN, Layout};
 
-/// `mjModel*`, `mjData*` and what the renderer works on.
+/// A pointer to `mjModel`, `mjData` or one of the renderer's structures.
 pub(crate) type Raw = *mut c_void;
 
-/// `mjrRect`: a part of a picture, in pixels.
+/// `mjrRect`: a rectangle in a picture, in pixels.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Rectangle {
@@ -22,9 +22,9 @@ pub(crate) struct Rectangle {
     pub(crate) height: c_int,
 }
 
-/// The functions in use. They unwind where the library meets an error: see [`guarded`].
+/// The functions that the plugin uses. They unwind when the library raises an error: see [`guarded`].
 pub(crate) struct Library {
-    /// Its release, one of [`KNOWN`].
+    /// The name of its release, one of [`KNOWN`].
     pub(crate) version: &'static str,
     pub(crate) layout: &'static Layout,
     pub(crate) load_xml: unsafe extern "C-unwind" fn(*const c_char, Raw, *mut c_char, c_int) -> Raw,
@@ -59,28 +59,28 @@ struct MujocoError(String);
 
 type Handler = unsafe extern "C-unwind" fn(*const c_char);
 
-// Without a handler the library writes MUJOCO_LOG.TXT and ends the process. It does not expect the handler to return,
-// so the handler unwinds: through C frames, which every supported platform's unwind tables describe.
+// Without a handler the library writes MUJOCO_LOG.TXT and ends the process. It does not expect the handler to return, so
+// the handler unwinds through the C frames, which the unwind tables of every supported platform describe.
 unsafe extern "C-unwind" fn on_error(message: *const c_char) {
     // SAFETY: the library passes a text.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().trim().to_owned();
     resume_unwind(Box::new(MujocoError(text)));
 }
 
-// Without a handler the library writes MUJOCO_LOG.TXT. A simulation that became unstable is the environment's to
-// report; all else, such as a full buffer of contacts, changes nothing: MuJoCo goes on, and Gymnasium with it.
+// Without a handler the library writes MUJOCO_LOG.TXT. The environment reports an unstable simulation itself. MuJoCo, and
+// Gymnasium with it, continues after all other warnings, such as a full contact buffer.
 unsafe extern "C-unwind" fn on_warning(message: *const c_char) {
     // SAFETY: the library passes a text.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy();
-    // The rest of it says when.
+    // The rest of the message says when.
     let first = text.split(". ").next().unwrap_or_default().trim();
     if !first.starts_with("Nan, Inf or huge value") {
-        log_once(Level::Warn, &format!("MuJoCo warns, and goes on: {first}"));
+        log_once(Level::Warn, &format!("MuJoCo warns and continues: {first}"));
     }
 }
 
-/// Makes calls of the library. An error of MuJoCo's is an `Err` with its words; the `mjData` that took part is then
-/// fit for nothing but to be deleted.
+/// Calls the library. An error of MuJoCo's becomes an `Err` with its message, and the `mjData` that was used may then only
+/// be deleted.
 pub(crate) fn guarded<T>(calls: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(calls)).map_err(|payload: Box<dyn Any + Send>| {
         match payload.downcast::<MujocoError>() {
@@ -101,7 +101,7 @@ impl Library {
         if let Some((_, library)) = open.iter().find(|(known, _)| known == path) {
             return Ok(library);
         }
-        // Never unloaded: simulations may outlive whoever asked first.
+        // Never unloaded: simulations may outlive the first caller.
         let library = Box::leak(Box::new(load(path)?));
         open.push((path.to_owned(), library));
         Ok(library)
@@ -111,7 +111,7 @@ impl Library {
 #[cfg(unix)]
 fn dlopen(path: &Path) -> Result<libloading::Library, libloading::Error> {
     use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-    // SAFETY: the library's initialisers are MuJoCo's, which only fill tables.
+    // SAFETY: the library's initializers are MuJoCo's, which only fill tables.
     unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map(Into::into)
 }
 
@@ -135,7 +135,7 @@ fn load(path: &Path) -> Result<Library, String> {
         let known = KNOWN.iter().find(|(_, layout)| layout.version == version);
         let (version, layout) = known.ok_or_else(|| {
             format!(
-                "{shown} is MuJoCo {}, which this plugin does not know (it knows {}); \
+                "{shown} is MuJoCo {}, which this plugin does not support (it supports {}); \
                  `potstill plugin setup mujoco` installs {} beside it",
                 CStr::from_ptr(release()).to_string_lossy(),
                 KNOWN.map(|(name, _)| name).join(", "),
@@ -176,12 +176,18 @@ fn load(path: &Path) -> Result<Library, String> {
     }
 }
 
+/// Looks up a function or variable of the library.
+///
 /// # Safety
-/// `T` is a pointer type, the one of this symbol.
+/// `T` is the pointer type of this symbol.
 unsafe fn symbol<T: Copy>(handle: &libloading::Library, path: &Path, name: &CStr) -> Result<T, String> {
     // SAFETY: the caller's promise.
     unsafe { handle.get::<T>(name.to_bytes_with_nul()) }.map(|symbol| *symbol).map_err(|_| {
-        format!("{} has no function {}: it is not MuJoCo, or too old", path.display(), name.to_string_lossy())
+        format!(
+            "{} has no function {}: it is not MuJoCo or is too old",
+            path.display(),
+            name.to_string_lossy()
+        )
     })
 }
 

@@ -1,23 +1,23 @@
-//! Where MuJoCo's library and Gymnasium's models are: both are the user's own, nothing of them is shipped.
+//! Finds MuJoCo's library and Gymnasium's models on the user's machine.
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::layout::KNOWN;
 
-/// What to look at, in this order: `MUJOCO_PATH`, what `potstill plugin setup` installed, what the user's Python would
-/// import. Python is asked when all else failed.
+/// A search through `MUJOCO_PATH`, what `potstill plugin setup` installed, and what the user's Python would import, in this
+/// order. Python is run only if all else failed.
 pub(crate) struct Search {
     near: Looked,
     pythons: Vec<String>,
     far: OnceCell<Looked>,
 }
 
-/// Places to look at.
+/// Places to search.
 #[derive(Default)]
 struct Looked {
     folders: Vec<PathBuf>,
-    /// The places as a user would name them.
+    /// The places in words for the user.
     names: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl Search {
         Search { near, pythons, far: OnceCell::new() }
     }
 
-    /// What the user's Pythons have.
+    /// The folders of the user's Pythons.
     fn far(&self) -> &Looked {
         self.far.get_or_init(|| {
             let mut far = Looked::default();
@@ -63,22 +63,22 @@ impl Search {
 
     /// The files of MuJoCo's shared libraries, in the order of the search.
     pub(crate) fn libraries(&self) -> impl Iterator<Item = PathBuf> {
-        // A wheel's folder, what contains it, and the folders of MuJoCo's own archives.
+        // A wheel's folder, its parent, and the folders of MuJoCo's own archives.
         self.folders().filter_map(|folder| {
             let inner = || ["mujoco", "lib", "bin"].iter().find_map(|inner| library_in(&folder.join(inner)));
             library_in(folder).or_else(inner)
         })
     }
 
-    /// What to say when there is no library.
+    /// The error when there is no library.
     pub(crate) fn no_library(&self) -> String {
         self.error("MuJoCo's library")
     }
 
-    /// The folder of Gymnasium's models, which has this file.
+    /// The path of one of Gymnasium's models.
     ///
     /// # Errors
-    /// There is none; says where it was looked for, and what to do.
+    /// It was not found. The message says where it was searched for, and what to do.
     pub(crate) fn model(&self, file: &str) -> Result<PathBuf, String> {
         let inner = ["", "gymnasium/envs/mujoco/assets", "assets"];
         self.folders()
@@ -87,7 +87,7 @@ impl Search {
             .ok_or_else(|| self.error(&format!("Gymnasium's model {file}")))
     }
 
-    /// Python is asked when those before it are used up.
+    /// The folders in the order of the search. Python is run when those before it are used up.
     fn folders(&self) -> impl Iterator<Item = &PathBuf> {
         let far = std::iter::once_with(|| self.far()).flat_map(|far| &far.folders);
         self.near.folders.iter().chain(far)
@@ -104,7 +104,7 @@ impl Search {
     }
 }
 
-/// The folders that `potstill plugin setup mujoco` made, those of MuJoCo in the order of [`KNOWN`].
+/// The folders that `potstill plugin setup mujoco` made, with those of MuJoCo in the order of [`KNOWN`].
 fn installed(setup: &Path) -> Vec<PathBuf> {
     let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
     let mut folders: Vec<PathBuf> = std::fs::read_dir(setup)
@@ -120,7 +120,7 @@ fn installed(setup: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// `libmujoco.so.2.3.7`, `libmujoco.3.3.7.dylib` or `mujoco.dll` in this folder, or this file.
+/// Finds `libmujoco.so.2.3.7`, `libmujoco.3.3.7.dylib` or `mujoco.dll` in this folder, or as this file.
 pub(crate) fn library_in(folder: &Path) -> Option<PathBuf> {
     let is_library = |path: &Path| {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
@@ -143,7 +143,7 @@ pub(crate) fn library_in(folder: &Path) -> Option<PathBuf> {
 
 /// The folders from which this Python would import the two packages.
 fn ask(python: &str) -> Result<Vec<PathBuf>, String> {
-    // Not from the folder that the user happens to be in.
+    // Do not import from the current folder.
     const SCRIPT: &str = "import sys\n\
         sys.path = [p for p in sys.path if p]\n\
         import importlib.util as u, os\n\

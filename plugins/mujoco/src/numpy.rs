@@ -1,4 +1,4 @@
-//! Sums in the order of NumPy, whose last bits rewards and observations have.
+//! Sums in NumPy's order, so that rewards and observations equal Gymnasium's to the bit.
 
 /// A number that NumPy sums.
 pub(crate) trait Number:
@@ -8,7 +8,7 @@ pub(crate) trait Number:
 impl Number for f32 {}
 impl Number for f64 {}
 
-/// `np.sum(np.square(values))` of a contiguous array: pairwise, in blocks of at most 128, eight sums abreast.
+/// `np.sum(np.square(values))` of a contiguous array: pairwise, in blocks of at most 128, with eight parallel sums.
 pub(crate) fn sum_of_squares<T: Number>(values: &[T]) -> T {
     sum_of(values, |v| v * v)
 }
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn adds_in_the_order_of_numpy() {
-        // np.sum(np.array([1e8] + [3] * 7 + [-1e8], np.float32)) is 16; one after the other it would be 0.
+        // np.sum(np.array([1e8] + [3] * 7 + [-1e8], np.float32)) is 16; added one by one it would be 0.
         let values = [1e8f32, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, -1e8];
         assert_eq!(sum(&values), 16.0);
     }

@@ -1,9 +1,9 @@
-//! A drawing of the bodies' shapes, in parallel projection, for where MuJoCo's own renderer has no graphics driver.
+//! Draws the bodies as flat shapes in parallel projection, for machines on which MuJoCo's own renderer cannot draw.
 use potstill_sdk::Frame;
 
 use crate::simulation::Simulation;
 
-/// Pixels of a picture, whatever draws it.
+/// The size of a picture in pixels, for both ways of drawing.
 pub(crate) const WIDTH: usize = 320;
 pub(crate) const HEIGHT: usize = 240;
 
@@ -11,43 +11,43 @@ const SKY: [f64; 3] = [250.0, 249.0, 245.0];
 const TILES: [[f64; 3]; 2] = [[222.0, 224.0, 214.0], [206.0, 209.0, 197.0]];
 const EDGE: [f64; 3] = [150.0, 150.0, 140.0];
 
-/// How a task is looked at.
+/// The view of a task.
 #[derive(Clone, Copy)]
 pub struct View {
-    /// Radians by which the camera turns around the vertical axis; 0 looks along y, with x to the right.
+    /// The camera's angle around the vertical axis, in radians; at 0 it looks along y, with x to the right.
     turn: f64,
-    /// Radians by which it looks down.
+    /// The angle by which it looks down, in radians.
     tilt: f64,
-    /// Metres that the width of the picture shows.
+    /// The width of the picture, in meters.
     across: f64,
-    /// Metres above the floor, in the middle of the picture.
+    /// The height above the floor at the middle of the picture, in meters.
     height: f64,
-    /// Whether the camera goes with the first body.
+    /// Whether the camera follows the first body.
     follows: bool,
 }
 
 impl View {
-    /// From the side.
+    /// A view from the side.
     pub(crate) const fn side(across: f64, height: f64, follows: bool) -> View {
         View { turn: 0.0, tilt: 0.0, across, height, follows }
     }
 
-    /// From a bit above, half from the side.
+    /// A view from slightly above and half from the side.
     pub(crate) const fn oblique(across: f64, height: f64) -> View {
         View { turn: 0.6, tilt: 0.35, across, height, follows: true }
     }
 
-    /// From above.
+    /// A view from above.
     pub(crate) const fn top(across: f64) -> View {
         View { turn: 0.0, tilt: std::f64::consts::FRAC_PI_2, across, height: 0.0, follows: false }
     }
 }
 
-/// A shape on the picture: a line with a radius, in pixels.
+/// A shape in the picture: a line with a radius, in pixels.
 struct Stroke {
     ends: [[f64; 2]; 2],
     radius: f64,
-    colour: [f64; 3],
+    color: [f64; 3],
     depth: f64,
 }
 
@@ -55,17 +55,17 @@ struct Canvas {
     width: usize,
     height: usize,
     pixels: Vec<[f64; 3]>,
-    /// How much of each pixel a body covers.
+    /// The fraction of each pixel that bodies cover.
     cover: Vec<f64>,
 }
 
-/// The picture of a simulation: `[HEIGHT, WIDTH, 3]`.
+/// The picture of a simulation, `[HEIGHT, WIDTH, 3]`.
 pub(crate) fn pixels(simulation: &Simulation, view: View) -> Vec<u8> {
     let canvas = draw(simulation, view, WIDTH, HEIGHT);
     canvas.pixels.iter().flatten().map(|value| value.round() as u8).collect()
 }
 
-/// The same in characters, each of which is two pixels.
+/// The same picture in characters of two pixels each.
 pub(crate) fn text(simulation: &Simulation, view: View) -> Frame {
     let canvas = draw(simulation, view, 64, 48);
     let rows: Vec<&[f64]> = canvas.cover.chunks_exact(canvas.width).collect();
@@ -91,22 +91,22 @@ pub(crate) fn text(simulation: &Simulation, view: View) -> Frame {
 fn draw(simulation: &Simulation, view: View, width: usize, height: usize) -> Canvas {
     let scale = width as f64 / view.across;
     let ((sin, cos), (down, level)) = (view.turn.sin_cos(), view.tilt.sin_cos());
-    // To the right of the picture, up in it, and away from it.
+    // The directions to the right, up, and away from the viewer.
     let right = [cos, sin, 0.0];
     let up = [-sin * down, cos * down, level];
     let away = [-sin * level, cos * level, -down];
     let dot = |a: [f64; 3], b: [f64; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
     let at = if view.follows { simulation.xpos()[1] } else { [0.0; 3] };
-    let centre = [at[0], at[1], view.height];
+    let center = [at[0], at[1], view.height];
     let middle = [width as f64 / 2.0, height as f64 / 2.0];
     let project = |point: [f64; 3]| {
-        let from = std::array::from_fn(|i| point[i] - centre[i]);
+        let from = std::array::from_fn(|i| point[i] - center[i]);
         [middle[0] + scale * dot(from, right), middle[1] - scale * dot(from, up)]
     };
-    // Where the line of sight through a pixel meets the floor; from the side, where the floor is cut.
+    // The point where the line of sight through a pixel meets the floor; in a view from the side, a cut through the floor.
     let floor = |x: f64, y: f64| {
         let (x, y) = ((x - middle[0]) / scale, (middle[1] - y) / scale);
-        let point: [f64; 3] = std::array::from_fn(|i| centre[i] + x * right[i] + y * up[i]);
+        let point: [f64; 3] = std::array::from_fn(|i| center[i] + x * right[i] + y * up[i]);
         if away[2] > -1e-9 {
             return (point[2] < 0.0).then_some([point[0], 0.0]);
         }
@@ -119,11 +119,11 @@ fn draw(simulation: &Simulation, view: View, width: usize, height: usize) -> Can
         .collect();
     let mut canvas = Canvas { width, height, pixels, cover: vec![0.0; width * height] };
     if away[2] > -1e-9 {
-        let line = project([centre[0], centre[1], 0.0])[1];
+        let line = project([center[0], center[1], 0.0])[1];
         canvas.paint(&Stroke {
             ends: [[-9.0, line], [width as f64 + 9.0, line]],
             radius: 0.7,
-            colour: EDGE,
+            color: EDGE,
             depth: 0.0,
         });
         canvas.cover.fill(0.0);
@@ -144,7 +144,7 @@ fn draw(simulation: &Simulation, view: View, width: usize, height: usize) -> Can
             Some(Stroke {
                 ends: [end(-1.0), end(1.0)],
                 radius: (radius * scale).max(0.5),
-                colour: std::array::from_fn(|i| f64::from(shape.rgba[i]) * 255.0),
+                color: std::array::from_fn(|i| f64::from(shape.rgba[i]) * 255.0),
                 depth: dot(shape.position, away),
             })
         })
@@ -159,7 +159,7 @@ const CAPSULE: i32 = 3;
 const CYLINDER: i32 = 5;
 
 impl Canvas {
-    /// The distance of a pixel to a stroke's edge is its coverage; shapes are darker at their edges.
+    /// Paints a stroke. Its coverage of a pixel depends on the pixel's distance to its edge; shapes are darker at the edges.
     fn paint(&mut self, stroke: &Stroke) {
         let [from, to] = stroke.ends;
         let reach = stroke.radius + 1.0;
@@ -183,7 +183,7 @@ impl Canvas {
                 let at = y * self.width + x;
                 let pixel = self.pixels[at];
                 self.pixels[at] =
-                    std::array::from_fn(|c| pixel[c] + cover * (light * stroke.colour[c] - pixel[c]));
+                    std::array::from_fn(|c| pixel[c] + cover * (light * stroke.color[c] - pixel[c]));
                 self.cover[at] = self.cover[at].max(cover);
             }
         }

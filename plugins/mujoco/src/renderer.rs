@@ -1,4 +1,4 @@
-//! MuJoCo's own renderer, without a window: pictures as Gymnasium's `render_mode="rgb_array"`.
+//! MuJoCo's own renderer without a window. Pictures equal those of Gymnasium's `render_mode="rgb_array"`.
 use std::ffi::CStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,39 +7,40 @@ use crate::library::{Raw, Rectangle, guarded};
 use crate::picture::{HEIGHT, WIDTH};
 use crate::simulation::{Model, Simulation};
 
-/// From where Gymnasium looks.
+/// Gymnasium's camera.
 #[derive(Clone, Copy, Debug)]
 pub enum Camera {
     /// The model's own camera of this name.
     Named(&'static CStr),
-    /// One in space, at an azimuth of 90° and an elevation of −45°.
+    /// A free camera, at an azimuth of 90° and an elevation of −45°.
     Free {
-        /// Metres from where it looks at; by default the model's extent.
+        /// The distance from the point it looks at, in meters; the default is the model's extent.
         distance: Option<f64>,
-        /// Where it looks at; by default the median of the shapes' positions, in the model's own state. (Gymnasium takes
-        /// the state in which it happens to draw first.)
+        /// The point it looks at; the default is the median of the shapes' positions in the model's initial state.
+        /// (Gymnasium uses the state in which it happens to draw first.)
         lookat: Option<[f64; 3]>,
     },
 }
 
-/// Draws the simulations of one model, one after the other: its OpenGL context takes far more memory than a simulation.
+/// Draws the simulations of one model, one at a time. They share it because its OpenGL context takes far more memory than
+/// a simulation.
 pub(crate) struct Renderer(Mutex<Drawing>);
 
 struct Drawing {
-    /// What is drawn: a copy, because MuJoCo writes into it, and because an error makes it anew.
+    /// The copy of a simulation that is drawn, because MuJoCo writes to it, and an error makes it anew.
     simulation: Simulation,
-    /// The median of the shapes' positions in the model's own state.
+    /// The median of the shapes' positions in the model's initial state.
     middle: [f64; 3],
     option: Block,
     scene: Block,
     context: Block,
-    /// Whether `context` was made; before, it must not be freed.
+    /// Whether `context` was made. If not, it must not be freed.
     made: bool,
     gl: Context,
 }
 
 impl Renderer {
-    /// The one of this model, made where there is none yet.
+    /// The renderer of this model, which is made if there is none yet.
     ///
     /// # Errors
     /// There is no OpenGL, or MuJoCo cannot draw with it.
@@ -53,7 +54,7 @@ impl Renderer {
         Ok(renderer)
     }
 
-    /// A picture of a simulation of this model: `[HEIGHT, WIDTH, 3]`, from any thread.
+    /// Draws a simulation of this model, `[HEIGHT, WIDTH, 3]`, on any thread.
     ///
     /// # Errors
     /// EGL's or MuJoCo's.
@@ -64,7 +65,7 @@ impl Renderer {
 
 impl Drawing {
     fn new(model: &Arc<Model>) -> Result<Drawing, String> {
-        /// As many shapes as Gymnasium has room for.
+        /// The most shapes in a scene, as in Gymnasium.
         const SHAPES: i32 = 1000;
         const FONT_SCALE: i32 = 150;
         const OFF_SCREEN: i32 = 1;
@@ -86,7 +87,7 @@ impl Drawing {
         let library = model.library;
         let (option, scene, context) = (drawing.option.raw(), drawing.scene.raw(), drawing.context.raw());
         let current = drawing.gl.current()?;
-        // SAFETY: structures of this version's sizes, a model, and an OpenGL context that is current.
+        // SAFETY: the structures have this version's sizes, the model is valid, and an OpenGL context is current.
         let made = guarded(|| unsafe {
             (library.default_option)(option);
             (library.default_scene)(scene);
@@ -110,18 +111,18 @@ impl Drawing {
         let whole = Rectangle { left: 0, bottom: 0, width: WIDTH as i32, height: HEIGHT as i32 };
         let mut pixels = vec![0; WIDTH * HEIGHT * 3];
         let _current = self.gl.current()?;
-        // SAFETY: what `new` made, a model and its data, room for as many pixels as the rectangle has.
+        // SAFETY: `new` made the structures, the data is the model's, and there is space for the rectangle's pixels.
         self.simulation.attempt(|data| unsafe {
             let none = std::ptr::null_mut();
             (library.update_scene)(model, data, option, none, camera.raw(), ALL, scene);
             (library.render)(whole, scene, context);
             (library.read_pixels)(pixels.as_mut_ptr(), std::ptr::null_mut(), whole, context);
         })?;
-        // OpenGL's lowest row comes first.
+        // OpenGL's first row is the lowest.
         Ok(pixels.chunks_exact(WIDTH * 3).rev().flatten().copied().collect())
     }
 
-    /// An `mjvCamera`.
+    /// Makes an `mjvCamera`.
     fn camera(&self, camera: Camera) -> Result<Block, String> {
         const FREE: i32 = 0;
         const FIXED: i32 = 2;
@@ -129,7 +130,7 @@ impl Drawing {
         let layout = &model.library.layout.visual;
         let mut block = Block::new(layout.camera);
         let raw = block.raw();
-        // SAFETY: fields of this version lie there.
+        // SAFETY: the offsets are this version's.
         unsafe {
             guarded(|| (model.library.default_camera)(raw))?;
             let kind = raw.byte_add(layout.camera_type).cast::<i32>();
@@ -153,19 +154,19 @@ impl Drop for Drawing {
     fn drop(&mut self) {
         let library = self.simulation.model.library;
         let (scene, context) = (self.scene.raw(), self.context.raw());
-        // SAFETY: nobody else refers to them; a scene that was not made is zeros.
+        // SAFETY: nothing else refers to them; a scene that was not made is all zeros.
         let _ = guarded(|| unsafe { (library.free_scene)(scene) });
-        // OpenGL's own objects go with its context.
+        // OpenGL's own objects are freed with its context.
         if self.made
             && let Ok(_current) = self.gl.current()
         {
-            // SAFETY: as above, and its OpenGL context is current.
+            // SAFETY: as above, and the OpenGL context is current.
             let _ = guarded(|| unsafe { (library.free_context)(context) });
         }
     }
 }
 
-/// Memory for a structure of MuJoCo's: zeros, aligned as `offsets.c` asserts.
+/// Memory for one of MuJoCo's structures: zeros, aligned as `offsets.c` asserts.
 struct Block(Box<[u64]>);
 
 impl Block {

@@ -1,4 +1,4 @@
-//! A model and its simulations, safe to use.
+//! Safe types for a model and its simulations.
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char};
 use std::path::{Path, PathBuf};
@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::library::{Library, Raw, guarded};
 use crate::renderer::Renderer;
 
-/// A compiled model. Stepping only reads it: all copies share one.
+/// A compiled model. Stepping only reads it, so all copies share one.
 pub struct Model {
     pub(crate) library: &'static Library,
     pub(crate) raw: Raw,
-    /// Lengths of `qpos`, `qvel` and `ctrl`; bodies, shapes and sites.
+    /// The lengths of `qpos`, `qvel` and `ctrl`, and the numbers of bodies, shapes and sites.
     pub(crate) nq: usize,
     pub(crate) nv: usize,
     pub(crate) nu: usize,
     pub(crate) nbody: usize,
     pub(crate) ngeom: usize,
     nsite: usize,
-    /// What draws it, while any simulation needs that.
+    /// The model's renderer, while any simulation uses it.
     pub(crate) renderer: Mutex<Weak<Renderer>>,
 }
 
@@ -29,10 +29,10 @@ unsafe impl Send for Model {}
 unsafe impl Sync for Model {}
 
 impl Model {
-    /// The model in the file `path`, read once while any simulation uses it.
+    /// Loads the model in the file `path`, which is read once while any simulation uses it.
     ///
     /// # Errors
-    /// The file, and why MuJoCo refuses it.
+    /// MuJoCo cannot read it. The message names the file and the reason.
     pub(crate) fn load(library: &'static Library, path: &Path) -> Result<Arc<Model>, String> {
         type Loaded = HashMap<(usize, PathBuf), Weak<Model>>;
         static LOADED: Mutex<Option<Loaded>> = Mutex::new(None);
@@ -52,7 +52,7 @@ impl Model {
         let file = path.to_str().and_then(|path| CString::new(path).ok());
         let file = file.ok_or_else(|| refuse("its path is not UTF-8"))?;
         let mut message = [0 as c_char; 1024];
-        // SAFETY: a text and a buffer with its length.
+        // SAFETY: a string, and a buffer with its length.
         let raw = guarded(|| unsafe {
             (library.load_xml)(
                 file.as_ptr(),
@@ -63,13 +63,13 @@ impl Model {
         })
         .map_err(|error| refuse(&error))?;
         if raw.is_null() {
-            // SAFETY: the library ends its message with a zero.
+            // SAFETY: the library terminates its message with a zero.
             let message = unsafe { CStr::from_ptr(message.as_ptr()) }.to_string_lossy();
             let message: Vec<&str> = message.split_whitespace().collect();
             return Err(refuse(&message.join(" ")));
         }
         let layout = &library.layout.model;
-        // SAFETY: counts of this version lie there; the machine is little-endian or they are four bytes.
+        // SAFETY: the offsets are this version's; the machine is little-endian or the counts have four bytes.
         let count = |offset: usize| unsafe {
             match layout.size_of_counts {
                 8 => *raw.byte_add(offset).cast::<i64>() as usize,
@@ -89,34 +89,34 @@ impl Model {
         })
     }
 
-    /// What `mj_version` answers.
+    /// The result of `mj_version`.
     pub(crate) fn version(&self) -> i32 {
         self.library.layout.version
     }
 
-    /// Seconds of one step of MuJoCo.
+    /// The duration of one of MuJoCo's steps, in seconds.
     pub(crate) fn timestep(&self) -> f64 {
-        // SAFETY: a number of this version lies there.
+        // SAFETY: the offset is this version's.
         unsafe { *self.raw.byte_add(self.library.layout.model.timestep).cast::<f64>() }
     }
 
-    /// Metres that the model spans, as MuJoCo reckons.
+    /// The model's extent as MuJoCo computes it, in meters.
     pub(crate) fn extent(&self) -> f64 {
         // SAFETY: as above.
         unsafe { *self.raw.byte_add(self.library.layout.model.extent).cast::<f64>() }
     }
 
-    /// The bounds of each control: low, high.
+    /// The lower and upper bound of each control.
     pub(crate) fn control_range(&self) -> &[[f64; 2]] {
         self.array(self.library.layout.model.actuator_ctrlrange, self.nu)
     }
 
-    /// kg.
+    /// The mass of each body, in kg.
     pub(crate) fn body_mass(&self) -> &[f64] {
         self.array(self.library.layout.model.body_mass, self.nbody)
     }
 
-    /// The number of a body.
+    /// The index of a body.
     ///
     /// # Errors
     /// There is none of this name.
@@ -124,7 +124,7 @@ impl Model {
         self.named(1, "body", name)
     }
 
-    /// The number of a camera.
+    /// The index of a camera.
     ///
     /// # Errors
     /// There is none of this name.
@@ -132,15 +132,17 @@ impl Model {
         self.named(7, "camera", name)
     }
 
-    /// `kind` is an `mjtObj`.
+    /// The index of an object of a `kind` in `mjtObj`.
     fn named(&self, kind: i32, what: &str, name: &CStr) -> Result<usize, String> {
-        // SAFETY: a text.
+        // SAFETY: a model and a string.
         let id = guarded(|| unsafe { (self.library.name_to_id)(self.raw, kind, name.as_ptr()) })?;
         usize::try_from(id).map_err(|_| format!("the model has no {what} `{}`", name.to_string_lossy()))
     }
 
+    /// Checks that the model has a site.
+    ///
     /// # Errors
-    /// There is no site: the model is not the one that the environment needs.
+    /// It has none, so it is not the model that the environment needs.
     pub(crate) fn needs_a_site(&self) -> Result<(), String> {
         (self.nsite > 0).then_some(()).ok_or_else(|| "the model has no site".into())
     }
@@ -154,20 +156,20 @@ impl Model {
 
 impl Drop for Model {
     fn drop(&mut self) {
-        // SAFETY: no simulation is left that uses it.
+        // SAFETY: no simulation uses it any more.
         let _ = guarded(|| unsafe { (self.library.delete_model)(self.raw) });
     }
 }
 
-/// A geometric shape of a body, as it lies in the world.
+/// A geometric shape of a body, in world coordinates.
 pub(crate) struct Shape {
-    /// `mjtGeom`.
+    /// The kind of shape, an `mjtGeom`.
     pub(crate) kind: i32,
-    /// Metres; what they mean depends on the kind.
+    /// The size in meters; its meaning depends on the kind.
     pub(crate) size: [f64; 3],
     pub(crate) rgba: [f32; 4],
     pub(crate) position: [f64; 3],
-    /// `[3, 3]`, the axes in its columns.
+    /// The rotation matrix, `[3, 3]`, with the axes in its columns.
     pub(crate) axes: [f64; 9],
 }
 
@@ -177,9 +179,9 @@ pub struct Simulation {
     data: Raw,
 }
 
-// SAFETY: `mjData` belongs to no thread.
+// SAFETY: `mjData` does not belong to a thread.
 unsafe impl Send for Simulation {}
-// SAFETY: what takes `&self` only reads.
+// SAFETY: methods that take `&self` only read.
 unsafe impl Sync for Simulation {}
 
 macro_rules! fields {
@@ -193,7 +195,7 @@ macro_rules! fields {
 }
 
 impl Simulation {
-    /// A simulation in the model's own state.
+    /// Makes a simulation in the model's initial state.
     ///
     /// # Errors
     /// MuJoCo's, or there is no memory.
@@ -208,9 +210,9 @@ impl Simulation {
         /// Velocities of the joints.
         qvel: [f64; |model| model.nv];
         ctrl: [f64; |model| model.nu];
-        /// Positions of the bodies' frames; of the last substep, as all that is derived from `qpos`.
+        /// Positions of the bodies' frames, at the last substep like everything derived from `qpos`.
         xpos: [[f64; 3]; |model| model.nbody];
-        /// Positions of the bodies' centres of mass.
+        /// Positions of the bodies' centers of mass.
         xipos: [[f64; 3]; |model| model.nbody];
         site_xpos: [[f64; 3]; |model| model.nsite];
         cinert: [[f64; 10]; |model| model.nbody];
@@ -227,42 +229,44 @@ impl Simulation {
         let (of_model, of_data) = (&model.library.layout.model, &model.library.layout.data);
         let kinds: &[i32] = model.array(of_model.geom_type, count);
         let sizes: &[[f64; 3]] = model.array(of_model.geom_size, count);
-        let colours: &[[f32; 4]] = model.array(of_model.geom_rgba, count);
+        let colors: &[[f32; 4]] = model.array(of_model.geom_rgba, count);
         let positions: &[[f64; 3]] = self.array(of_data.geom_xpos, count);
         let axes: &[[f64; 9]] = self.array(of_data.geom_xmat, count);
         (0..count).map(|i| Shape {
             kind: kinds[i],
             size: sizes[i],
-            rgba: colours[i],
+            rgba: colors[i],
             position: positions[i],
             axes: axes[i],
         })
     }
 
-    /// Back to the model's own state, changed by `noise` (positions, velocities), with everything derived from it.
+    /// Resets to the model's initial state, with positions and velocities changed by `noise`, and recomputes everything
+    /// derived from them.
     ///
     /// # Errors
     /// MuJoCo's.
     pub(crate) fn reset(&mut self, noise: impl FnOnce(&mut [f64], &mut [f64])) -> Result<(), String> {
         let (library, model) = (self.model.library, self.model.raw);
-        // SAFETY: a model and its data.
+        // SAFETY: the data is the model's.
         self.attempt(|data| unsafe { (library.reset_data)(model, data) })?;
         let layout = &library.layout.data;
-        // SAFETY: the layout is this version's, and nothing else refers to these arrays, which are two.
+        // SAFETY: the layout is this version's; the two arrays are distinct, and nothing else refers to them.
         let (qpos, qvel) = unsafe {
             let array =
                 |offset, length| from_raw_parts_mut(*self.data.byte_add(offset).cast::<*mut f64>(), length);
             (array(layout.qpos, self.model.nq), array(layout.qvel, self.model.nv))
         };
         noise(qpos, qvel);
-        // SAFETY: a model and its data.
+        // SAFETY: the data is the model's.
         self.attempt(|data| unsafe { (library.forward)(model, data) })
     }
 
     /// Applies `action` for `frames` steps of MuJoCo.
     ///
     /// # Errors
-    /// The simulation became unstable, or MuJoCo met an error: the episode cannot go on, [`Simulation::reset`] can.
+    /// The simulation became unstable, or MuJoCo raised an error. The episode cannot continue; [`Simulation::reset`] is
+    /// possible.
     pub(crate) fn step(&mut self, action: &[f32], frames: usize) -> Result<(), String> {
         let (library, model) = (self.model.library, self.model.raw);
         let layout = &library.layout.data;
@@ -270,7 +274,7 @@ impl Simulation {
             return Err(format!("the action is not {} finite numbers", self.model.nu));
         }
         self.attempt(|data| {
-            // SAFETY: the layout is this version's, and so is the length of the array; a model and its data.
+            // SAFETY: the layout is this version's, and so is the length of the array; the data is the model's.
             unsafe {
                 let ctrl = *data.byte_add(layout.ctrl).cast::<*mut f64>();
                 for (i, value) in action.iter().enumerate() {
@@ -284,47 +288,45 @@ impl Simulation {
             }
         })?;
         const BAD: [&str; 4] = ["position", "velocity", "acceleration", "control"];
-        // MuJoCo has already started over from the model's own state by itself, but has counted it.
-        // SAFETY: counters of this version lie there.
+        // MuJoCo has already reset itself to the model's initial state, but it counts such resets.
+        // SAFETY: the offsets are this version's.
         let counts = layout.bad.map(|offset| unsafe { *self.data.byte_add(offset).cast::<i32>() });
         match counts.iter().position(|count| *count != 0) {
             None => Ok(()),
-            Some(what) => {
-                Err(format!("the simulation became unstable (not a number, or a huge {})", BAD[what]))
-            }
+            Some(what) => Err(format!("the simulation became unstable (a NaN or huge {})", BAD[what])),
         }
     }
 
-    /// Calls MuJoCo. After an error of its the data is made anew.
+    /// Calls MuJoCo. After one of its errors the data is made anew.
     pub(crate) fn attempt(&mut self, call: impl FnOnce(Raw)) -> Result<(), String> {
         guarded(|| call(self.data)).map_err(|error| {
-            // Made before the old is deleted: `self` always has data, also where there is no memory.
+            // The new data is made before the old is deleted, so that `self` always has data, even if there is no memory.
             if let Ok(data) = make_data(&self.model) {
                 let broken = std::mem::replace(&mut self.data, data);
-                // SAFETY: nobody refers to it any more.
+                // SAFETY: nothing refers to it any more.
                 let _ = guarded(|| unsafe { (self.model.library.delete_data)(broken) });
             }
-            format!("MuJoCo met an error: {error}")
+            format!("MuJoCo raised an error: {error}")
         })
     }
 
-    /// Becomes what `other`, a simulation of the same model, is now, with everything derived from its state.
+    /// Copies the current state of `other`, a simulation of the same model, with everything derived from it.
     ///
     /// # Errors
     /// MuJoCo's.
     pub(crate) fn copy(&mut self, other: &Simulation) -> Result<(), String> {
         assert!(Arc::ptr_eq(&self.model, &other.model), "simulations of two models");
         let (library, model) = (self.model.library, self.model.raw);
-        // SAFETY: a model and two data of it; the other one is only read.
+        // SAFETY: both data are the model's; the other one is only read.
         self.attempt(|data| unsafe {
             (library.copy_data)(data, model, other.data);
         })
     }
 
-    /// All that the simulation goes on from: numbers that [`Simulation::restore`] takes.
+    /// The state from which [`Simulation::restore`] continues.
     pub(crate) fn state(&self) -> Result<Vec<f64>, String> {
         let library = self.model.library;
-        // SAFETY: a model and its data, and room for as much as the library says.
+        // SAFETY: the data is the model's, and there is space for as many numbers as the library says.
         guarded(|| unsafe {
             let size = (library.state_size)(self.model.raw, library.layout.state);
             let mut state = vec![0.0; usize::try_from(size).unwrap_or(0)];
@@ -333,24 +335,24 @@ impl Simulation {
         })
     }
 
-    /// Goes back to a [`Simulation::state`], with everything derived from it.
+    /// Restores a [`Simulation::state`], with everything derived from it.
     ///
     /// # Errors
-    /// It is of another length than this model's, or MuJoCo's.
+    /// Its length is not that of this model's state; MuJoCo's errors.
     pub(crate) fn restore(&mut self, state: &[f64]) -> Result<(), String> {
         let (library, model) = (self.model.library, self.model.raw);
-        // SAFETY: a model.
+        // SAFETY: the model is valid.
         let size = guarded(|| unsafe { (library.state_size)(model, library.layout.state) })?;
         if usize::try_from(size) != Ok(state.len()) {
-            return Err(format!("the snapshot has {} numbers, the model's state {size}", state.len()));
+            return Err(format!("the snapshot has {} numbers, expected {size} for this model", state.len()));
         }
         self.attempt(|data| {
-            // SAFETY: a model and its data, and as many numbers as the library reads.
+            // SAFETY: the data is the model's, and there are as many numbers as the library reads.
             unsafe {
                 (library.reset_data)(model, data);
                 (library.set_state)(model, data, state.as_ptr(), library.layout.state);
                 (library.forward)(model, data);
-                // Once more: `forward` may change what the solver starts from.
+                // Set again, because `forward` may change the solver's warm start.
                 (library.set_state)(model, data, state.as_ptr(), library.layout.state);
             }
         })
@@ -364,13 +366,13 @@ impl Simulation {
 
 impl Drop for Simulation {
     fn drop(&mut self) {
-        // SAFETY: nobody else refers to it.
+        // SAFETY: nothing else refers to it.
         let _ = guarded(|| unsafe { (self.model.library.delete_data)(self.data) });
     }
 }
 
 fn make_data(model: &Model) -> Result<Raw, String> {
-    // SAFETY: a model.
+    // SAFETY: the model is valid.
     let data = guarded(|| unsafe { (model.library.make_data)(model.raw) })
         .map_err(|error| format!("MuJoCo cannot start a simulation: {error}"))?;
     if data.is_null() { Err("MuJoCo cannot start a simulation: there is no memory".into()) } else { Ok(data) }

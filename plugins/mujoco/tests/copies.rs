@@ -1,4 +1,4 @@
-//! Copies as the host plays them. `tests/setup` installs what they need.
+//! Tests of the environments as the host plays them. `tests/setup` installs what they need.
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ use potstill_mujoco::{
 use potstill_sdk::testing::Copies;
 use potstill_sdk::{Actions, Environment, Frame, OptionValue, Options, RenderMode, Rng, Space};
 
-/// Whether MuJoCo can be had; where it has to be and is not, an error.
+/// Whether MuJoCo is installed. If it is not, that is an error if `CI` is set.
 fn installed() -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     *INSTALLED.get_or_init(|| {
@@ -24,7 +24,7 @@ fn installed() -> bool {
             return false;
         }
         let site = std::fs::read_dir(stack.join("lib")).unwrap().next().unwrap().unwrap().path();
-        // SAFETY: every test waits for this before it does anything.
+        // SAFETY: every test waits for this before it does anything else.
         unsafe { std::env::set_var("MUJOCO_PATH", site.join("site-packages")) };
         true
     })
@@ -107,7 +107,7 @@ fn episodes_are_as_long_as_told() {
     }
 }
 
-/// One copy of several goes wild: its episode ends as a fault, with an observation of numbers; the others go on.
+/// If one copy becomes unstable, its episode ends as a fault with a finite observation, and the others continue.
 #[test]
 fn a_fault_ends_the_episode_of_its_copy_alone() {
     type E = Mujoco<Hopper<4>>;
@@ -121,7 +121,8 @@ fn a_fault_ends_the_episode_of_its_copy_alone() {
         let mut state = copies.snapshot().unwrap();
         let calm = copies.step(Actions::Continuous(&second)).unwrap().clone();
         assert_eq!(calm.faults, [0; 3]);
-        // Magic, count; then for each copy 16 bytes of the SDK's, version, mark, time, six positions, six velocities.
+        // The magic number and the count; then for each copy 16 bytes of the SDK's, version, mark, time, six positions, six
+        // velocities.
         let copy = (state.len() - 16) / 3;
         let velocity = 16 + copy + 16 + 8 * (3 + 6);
         state[velocity..][..8].copy_from_slice(&1e11f64.to_le_bytes());
@@ -142,11 +143,11 @@ fn a_fault_ends_the_episode_of_its_copy_alone() {
         assert_eq!(wild.final_observations.len(), 11);
         assert!(wild.final_observations.iter().chain(&wild.observations).all(|v| v.is_finite()));
         assert!((wild.observations[11] - 1.25).abs() < 0.01, "a new episode: {}", wild.observations[11]);
-        // Beyond single precision it is refused at once.
+        // A state beyond single precision is refused at once.
         state[velocity - 8..velocity].copy_from_slice(&1e300f64.to_le_bytes());
         assert_eq!(
             copies.restore(&state).unwrap_err(),
-            "the snapshot's numbers are no state of a simulation"
+            "the snapshot's numbers are not a state of a simulation"
         );
         copies.restore(&state[..state.len() - 1]).unwrap_err();
         state[32..40].copy_from_slice(&316f64.to_le_bytes());
@@ -179,7 +180,7 @@ fn no_bytes_break_a_restore() {
     assert!((50..300).contains(&restored) && faults > 0, "{restored} restored, {faults} faults");
 }
 
-/// Gymnasium's arguments by their options: what they change, and that they change it.
+/// The options for Gymnasium's arguments have their effects.
 #[test]
 fn options_are_gymnasium_s_arguments() {
     type E = Mujoco<Hopper<5>>;
@@ -206,7 +207,7 @@ fn options_are_gymnasium_s_arguments() {
 }
 
 fn draws<E: Environment>() {
-    // `auto` is MuJoCo's renderer where the machine has OpenGL; src/tests/pictures.rs looks closer.
+    // With `auto`, MuJoCo's renderer draws if the machine has OpenGL; src/tests/pictures.rs tests it in detail.
     ["2d", "auto"].into_iter().for_each(draws_by::<E>);
 }
 
@@ -225,10 +226,10 @@ fn draws_by<E: Environment>(render: &str) {
         let file = Path::new(&folder).join(format!("{}-{render}.ppm", E::ID.replace('/', "-")));
         std::fs::write(file, [b"P6 320 240 255\n".as_slice(), &pixels].concat()).unwrap();
     }
-    // The body is in the middle: neither sky nor floor, which have no strong colour.
+    // The body is in the middle. Unlike sky and floor, it has a strong color.
     let strong = |rgb: &[u8; 3]| rgb.iter().max().unwrap() - rgb.iter().min().unwrap() > 40;
-    let coloured = pixels.as_chunks().0.iter().filter(|rgb| strong(rgb)).count();
-    assert!((200..30_000).contains(&coloured), "{}: {coloured} pixels", E::ID);
+    let colored = pixels.as_chunks().0.iter().filter(|rgb| strong(rgb)).count();
+    assert!((200..30_000).contains(&colored), "{}: {colored} pixels", E::ID);
     let Frame::Text(text) = copies.render(1, RenderMode::Text).unwrap() else { panic!("text") };
     assert_eq!(text.lines().count(), 25, "{text}");
     assert!(text.contains(['█', '▀', '▄']) && text.lines().last().unwrap().starts_with("x "), "{text}");

@@ -1,7 +1,8 @@
-"""pictures.py ID EPISODES STEPS FILE: what Gymnasium's environment ID draws after random actions, 320 × 240 pixels.
+"""pictures.py ID EPISODES STEPS FILE: writes pictures of Gymnasium's environment ID after random actions, 320 × 240 pixels.
 
-FILE gets, for each episode: as float64s, the qpos and qvel that it starts with and STEPS actions; then the pixels of
-the state after them, as bytes. Gymnasium aims its free camera by the state of the first picture: the model's own here.
+FILE contains for each episode: the initial qpos and qvel and STEPS actions as float64s; then the pixels of the state
+after them as bytes. Gymnasium aims its free camera by the state of its first picture, which is the model's initial state
+here.
 """
 import ctypes
 import sys
@@ -17,13 +18,13 @@ environment.reset()
 mujoco.mj_resetData(bare.model, bare.data)
 mujoco.mj_forward(bare.model, bare.data)
 bare.render()
-# As Gymnasium does: but MuJoCo 2.3.7 on NumPy 2 writes all three numbers of a camera's vector into the first.
+# As Gymnasium does; but on NumPy 2, MuJoCo 2.3.7 writes all three numbers of a camera's vector into the first.
 renderer = bare.mujoco_renderer
 lookat = (renderer.default_cam_config or {}).get("lookat", np.median(bare.data.geom_xpos, axis=0))
 address = renderer.viewer.cam.lookat.__array_interface__["data"][0]
 ctypes.memmove(address, np.asarray(lookat, "f8").tobytes(), 24)
 environment.action_space.seed(1)
-# As in trajectories.py: what reset sets.
+# Records the state that reset sets, as in trajectories.py.
 state, set_state = [], bare.set_state
 bare.set_state = lambda *s: (state.__setitem__(slice(None), map(np.copy, s)), set_state(*s))
 with open(file, "wb") as out:

@@ -1,7 +1,7 @@
-"""trajectories.py ID SEEDS STEPS FILE: what Gymnasium's environment ID does under random actions.
+"""trajectories.py ID SEEDS STEPS FILE: writes trajectories of Gymnasium's environment ID under random actions.
 
-FILE gets float64s. For each step: 1 if an episode starts here, and then its qpos, qvel and first observation, else 0;
-then action, observation, reward, terminated, truncated.
+FILE contains float64s. Each step is 1, then qpos, qvel and first observation, if an episode starts here, or else 0; then
+action, observation, reward, terminated and truncated.
 """
 import sys
 
@@ -14,8 +14,8 @@ with open(file, "wb") as out:
     for seed in range(seeds):
         environment = gymnasium.make(name)
         environment.action_space.seed(seed)
-        # What reset sets, not what is there afterwards: MuJoCo normalises quaternions in place, and doing that twice
-        # may change the last bit.
+        # Records the state that reset sets, not the one it leaves: MuJoCo normalizes quaternions in place, and normalizing
+        # twice may change the last bit.
         state, set_state = [], environment.unwrapped.set_state
         environment.unwrapped.set_state = lambda *s: (state.__setitem__(slice(None), map(np.copy, s)), set_state(*s))
         ended = True

@@ -1,5 +1,6 @@
-//! α_a of Wilhelm & Ventura 2025, the network of Mnih et al. 2015: convolutions 8×8 by 4, 4×4 by 2, 3×3 by 1 and a
-//! hidden layer, ReLU between. The default is the paper's: 32, 64, 64 channels, 512 hidden units.
+//! α_a of Wilhelm & Ventura 2025, the network of Mnih et al. 2015: convolutions of 8×8 with stride 4, 4×4 with stride 2
+//! and 3×3 with stride 1, then a hidden layer, with ReLU in between. The defaults are the paper's: 32, 64 and 64 channels,
+//! 512 hidden units.
 use potstill_sdk::{Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, builtin};
 
 /// The network.
@@ -12,7 +13,7 @@ pub struct NatureCnn {
     output_gain: f64,
 }
 
-/// Kernel, stride and padding of each convolution.
+/// The kernel size, stride and padding of each convolution.
 const WINDOWS: [[usize; 3]; 3] = [[8, 4, 0], [4, 2, 0], [3, 1, 0]];
 
 impl Learner for NatureCnn {
@@ -22,11 +23,11 @@ impl Learner for NatureCnn {
 
     fn options() -> Vec<OptionSchema> {
         vec![
-            OptionSchema::text("channels", "Of the three convolutions.", &[], "32,64,64"),
+            OptionSchema::text("channels", "Channels of the three convolutions.", &[], "32,64,64"),
             OptionSchema::integer("hidden", "Units of the hidden layer.", 1..=65_536, 512),
             OptionSchema::text(
                 "weights",
-                "How weights are drawn.",
+                "Initialization of the weights.",
                 &["orthogonal", "xavier-normal"],
                 "orthogonal",
             ),
@@ -45,7 +46,7 @@ impl Learner for NatureCnn {
         let [_, height, width] = size[..] else {
             return Err(format!("it reads images [channels, height, width], not observations {size:?}"));
         };
-        // 8 by 4, then 4 by 2, then 3 by 1.
+        // The three convolutions reduce 36 pixels to 1.
         if height.min(width) < 36 {
             return Err(format!("it reads images of at least 36 × 36, not {height} × {width}"));
         }

@@ -1,8 +1,8 @@
-//! Cart-pole on N axes: N carts, each with its pole, of which every action pushes one. At N = 1 it is
-//! Gymnasium's CartPole-v1, step for step.
+//! Cart-pole on N axes: N carts, each with a pole, of which each action pushes one. At N = 1 it is Gymnasium's
+//! CartPole-v1, step for step.
 //!
 //! Action `a` pushes the cart of axis `a / 2` with +10 N if `a` is odd and −10 N if it is even; the other carts
-//! roll on. The episode ends when any cart is beyond 2.4 m or any pole beyond 12°. The reward is 1 a step.
+//! roll on. The episode ends when any cart is beyond 2.4 m or any pole beyond 12°. The reward is 1 per step.
 
 mod physics;
 mod picture;
@@ -15,7 +15,7 @@ use potstill_sdk::{
 
 pub use physics::Axis;
 
-/// One copy: the state of its axes.
+/// One copy of the environment: the state of its axes.
 #[derive(Clone, Debug)]
 pub struct NdCartPole {
     axes: Vec<Axis>,
@@ -91,7 +91,7 @@ impl Environment for NdCartPole {
         })
     }
 
-    /// For each axis position, velocity, angle and angular velocity, as little-endian `f64`.
+    /// Writes the position, velocity, angle and angular velocity of each axis as little-endian `f64`s.
     fn snapshot(&self, state: &mut Vec<u8>) -> bool {
         state.extend(self.axes.iter().flat_map(Axis::state).flat_map(f64::to_le_bytes));
         true

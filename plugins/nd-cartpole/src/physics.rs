@@ -1,16 +1,17 @@
+//! The physics of one cart and its pole, as in Gymnasium.
 use crate::trigonometry;
 
-/// Newtons by which an action pushes a cart.
+/// The force of an action on a cart, in newtons.
 pub(crate) const FORCE: f64 = 10.0;
-/// Metres from the centre beyond which an episode ends.
+/// The distance from the center beyond which an episode ends, in meters.
 pub(crate) const POSITION_LIMIT: f64 = 2.4;
-/// Radians from upright beyond which an episode ends: 12°.
+/// The angle from upright beyond which an episode ends, in radians: 12°.
 pub(crate) const ANGLE_LIMIT: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
 
 const GRAVITY: f64 = 9.8;
 const POLE_MASS: f64 = 0.1;
 const TOTAL_MASS: f64 = POLE_MASS + 1.0;
-/// Half the pole's length.
+/// Half the pole's length, in meters.
 pub(crate) const LENGTH: f64 = 0.5;
 const POLE_MASS_LENGTH: f64 = POLE_MASS * LENGTH;
 const SECONDS_PER_STEP: f64 = 0.02;
@@ -25,18 +26,18 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From position (m), velocity (m/s), angle (rad) and angular velocity (rad/s).
+    /// An axis with this position (m), velocity (m/s), angle (rad) and angular velocity (rad/s).
     pub fn from_state([position, velocity, angle, angular_velocity]: [f64; 4]) -> Self {
         Axis { position, velocity, angle, angular_velocity }
     }
 
-    /// Position, velocity, angle and angular velocity.
+    /// The position, velocity, angle and angular velocity.
     pub fn state(&self) -> [f64; 4] {
         [self.position, self.velocity, self.angle, self.angular_velocity]
     }
 
-    /// One Euler step under `force` newtons.
-    // The order of the operations is Gymnasium's: another one rounds differently, and an unstable system shows it.
+    /// Takes one Euler step under `force` newtons.
+    // The order of operations is Gymnasium's: any other rounds differently, and an unstable system amplifies that.
     #[inline]
     pub(crate) fn step(&mut self, force: f64) {
         let (sine, cosine) = trigonometry::sincos(self.angle);

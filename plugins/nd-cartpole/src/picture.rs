@@ -1,3 +1,4 @@
+//! Pictures of the carts and poles, in pixels and as text.
 use potstill_sdk::Frame;
 
 use crate::physics::{ANGLE_LIMIT, Axis, LENGTH, POSITION_LIMIT};
@@ -5,7 +6,7 @@ use crate::physics::{ANGLE_LIMIT, Axis, LENGTH, POSITION_LIMIT};
 const WIDTH: usize = 240;
 const HEIGHT: usize = 160;
 const COLUMNS: usize = 4;
-const PIXELS_PER_METRE: f64 = WIDTH as f64 / (2.2 * POSITION_LIMIT);
+const PIXELS_PER_METER: f64 = WIDTH as f64 / (2.2 * POSITION_LIMIT);
 const TRACK: f64 = 128.0;
 
 const PAPER: [f64; 3] = [250.0, 249.0, 245.0];
@@ -15,7 +16,7 @@ const POLE: [f64; 3] = [202.0, 120.0, 52.0];
 const FALLEN: [f64; 3] = [190.0, 50.0, 50.0];
 const AXLE: [f64; 3] = [236.0, 232.0, 220.0];
 
-/// A panel for each axis, at most four abreast.
+/// Draws a panel for each axis, at most four side by side.
 pub(crate) fn pixels(axes: &[Axis]) -> Frame {
     let columns = axes.len().min(COLUMNS);
     let (width, height) = (columns * WIDTH, axes.len().div_ceil(COLUMNS) * HEIGHT);
@@ -25,28 +26,28 @@ pub(crate) fn pixels(axes: &[Axis]) -> Frame {
         for y in 0..HEIGHT {
             let row = ((top + y) * width + left) * 3;
             for (x, pixel) in pixels[row..row + 3 * WIDTH].as_chunks_mut().0.iter_mut().enumerate() {
-                *pixel = colour(axis, x as f64 + 0.5, y as f64 + 0.5);
+                *pixel = color(axis, x as f64 + 0.5, y as f64 + 0.5);
             }
         }
     }
     Frame::Rgb { width: width as u32, height: height as u32, pixels }
 }
 
-/// Paints the shapes over each other; the distance to a shape's edge is its coverage of the pixel.
-fn colour(axis: &Axis, x: f64, y: f64) -> [u8; 3] {
-    let centre = WIDTH as f64 / 2.0;
-    let cart = centre + axis.position() * PIXELS_PER_METRE;
+/// The color of a pixel: paints the shapes over each other, each with the coverage that its distance to the edge gives.
+fn color(axis: &Axis, x: f64, y: f64) -> [u8; 3] {
+    let center = WIDTH as f64 / 2.0;
+    let cart = center + axis.position() * PIXELS_PER_METER;
     let axle = TRACK - 16.0;
-    let length = 2.0 * LENGTH * PIXELS_PER_METRE * 1.6;
+    let length = 2.0 * LENGTH * PIXELS_PER_METER * 1.6;
     let tip = (cart + length * libm::sin(axis.angle()), axle - length * libm::cos(axis.angle()));
     let stop =
-        |side: f64| rectangle(x, y, centre + side * POSITION_LIMIT * PIXELS_PER_METRE, TRACK + 4.0, 1.0, 5.0);
+        |side: f64| rectangle(x, y, center + side * POSITION_LIMIT * PIXELS_PER_METER, TRACK + 4.0, 1.0, 5.0);
     let mut pixel = PAPER;
-    let mut paint = |distance: f64, colour: [f64; 3]| {
+    let mut paint = |distance: f64, color: [f64; 3]| {
         let cover = (0.5 - distance).clamp(0.0, 1.0);
-        pixel = std::array::from_fn(|c| pixel[c] + cover * (colour[c] - pixel[c]));
+        pixel = std::array::from_fn(|c| pixel[c] + cover * (color[c] - pixel[c]));
     };
-    paint(rectangle(x, y, centre, TRACK, centre - 4.0, 1.0), LINE);
+    paint(rectangle(x, y, center, TRACK, center - 4.0, 1.0), LINE);
     paint(stop(-1.0).min(stop(1.0)), LINE);
     paint(rectangle(x, y, cart, TRACK - 11.0, 17.0, 7.0) - 3.0, CART);
     paint(segment(x, y, (cart, axle), tip) - 3.5, if axis.is_out() { FALLEN } else { POLE });
@@ -67,7 +68,7 @@ fn segment(x: f64, y: f64, from: (f64, f64), to: (f64, f64)) -> f64 {
     (px - along * dx).hypot(py - along * dy)
 }
 
-/// Three lines for each axis: numbers, pole, track.
+/// Draws three lines for each axis: numbers, pole and track.
 pub(crate) fn text(axes: &[Axis]) -> Frame {
     const CELLS: i64 = 48;
     let mut text = String::new();

@@ -1,5 +1,7 @@
-/// `libm::sincos`, to the bit. For the angles of a pole that stands, it evaluates libm's own polynomials in place:
-/// the call and the reduction of large angles cost a third of a step.
+//! A faster sine and cosine for small angles.
+
+/// The result of `libm::sincos`, to the bit. For the angles of a standing pole it evaluates libm's own polynomials inline,
+/// because the call and the reduction of large angles take a third of a step.
 #[inline]
 pub(crate) fn sincos(x: f64) -> (f64, f64) {
     if !(1e-6..0.75).contains(&x.abs()) {
@@ -15,7 +17,7 @@ pub(crate) fn sincos(x: f64) -> (f64, f64) {
     (sine, w + (((1.0 - w) - half) + z * r))
 }
 
-// The coefficients of FreeBSD's msun, which libm translates, as the bits that its comments give.
+// The coefficients of FreeBSD's msun, of which libm is a port, as the bits in its comments.
 const S: [f64; 6] = [
     f64::from_bits(0xbfc5_5555_5555_5549),
     f64::from_bits(0x3f81_1111_1110_f8a6),

@@ -9,11 +9,11 @@ use potstill_sdk::{
 /// The objective with its hyperparameter.
 pub struct PpmoAsPublished {
     clip: f64,
-    /// Numbers of an action, where actions are numbers.
+    /// The number of dimensions of a continuous action.
     numbers: Option<usize>,
 }
 
-/// Logarithms of the densities of `actions`, `[b, n]`, without their constant, of Gaussians that `outputs` describe.
+/// The log-densities of `actions` under the Gaussians that `outputs` describe, `[b, n]`, without their constant term.
 fn densities(outputs: &Tensor, actions: &Tensor, n: usize) -> Tensor {
     let (means, log_stds) = (outputs.slice(-1, 0, n), outputs.slice(-1, n, n));
     let distance = (actions - means) * (-&log_stds).exp();
@@ -23,15 +23,10 @@ fn densities(outputs: &Tensor, actions: &Tensor, n: usize) -> Tensor {
 impl Objective for PpmoAsPublished {
     const ID: &'static str = "ppmo-as-published-v1";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = "PPMO with the faults of the authors' released code, to compare with";
+    const SUMMARY: &'static str = "PPMO with the errors of the authors' released code, for comparison";
 
     fn options() -> Vec<OptionSchema> {
-        vec![OptionSchema::number(
-            "clip",
-            "How far the ratio may leave 1 and still be followed.",
-            0.0..=1.0,
-            0.2,
-        )]
+        vec![OptionSchema::number("clip", "Clipping range ε of the probability ratio.", 0.0..=1.0, 0.2)]
     }
 
     fn new(task: &Task, options: &Options) -> Result<Self, String> {

@@ -1,5 +1,5 @@
-//! PPMO with PPO's other loss (Schulman et al. 2017, equation 8): no clip, but a penalty β·KL(acting policy ‖ taught
-//! policy), with a fixed β.
+//! PPMO with PPO's other loss (Schulman et al. 2017, equation 8): instead of clipping, a penalty β·KL(π⁰ ‖ π) with a fixed
+//! β, where π⁰ is the policy that collected the rollouts and π the current one.
 use potstill_sdk::{Column, Objective, OptionSchema, Options, Outcome, Outer, Task, builtin, loss};
 
 /// The objective with its hyperparameters.
@@ -12,11 +12,11 @@ impl Objective for PpmoKl {
     const ID: &'static str = "ppmo-kl-v1";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const SUMMARY: &'static str =
-        "PPMO with a penalty on the divergence from the acting policy in place of the clip";
+        "PPMO with a penalty on the KL divergence from the rollout policy instead of clipping";
 
     fn options() -> Vec<OptionSchema> {
         vec![
-            OptionSchema::number("beta", "Weight of the divergence.", 0.0..=1e3, 1.0),
+            OptionSchema::number("beta", "Weight β of the KL divergence.", 0.0..=1e3, 1.0),
             OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
         ]
     }

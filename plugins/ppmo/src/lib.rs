@@ -1,5 +1,5 @@
-//! PPMO of Wilhelm & Ventura 2025: the clipped surrogate loss of PPO (Schulman et al. 2017), back-propagated through
-//! one inner gradient step into the dataset.
+//! PPMO of Wilhelm & Ventura 2025: the clipped surrogate loss of PPO (Schulman et al. 2017), backpropagated through one
+//! inner gradient step to the dataset.
 use potstill_sdk::{
     Column, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Task, Tensor,
     Theta, builtin, default_theta, loss,
@@ -22,26 +22,21 @@ impl Objective for Ppmo {
 
     fn options() -> Vec<OptionSchema> {
         vec![
-            OptionSchema::number(
-                "clip",
-                "How far the ratio may leave 1 and still be followed.",
-                0.0..=1.0,
-                0.2,
-            ),
+            OptionSchema::number("clip", "Clipping range ε of the probability ratio.", 0.0..=1.0, 0.2),
             OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
             OptionSchema::boolean(
                 "anneal-entropy",
-                "Lower the weight of the entropy bonus over the run, linearly to 0.",
+                "Anneal the weight of the entropy bonus linearly to 0 over the run.",
                 false,
             ),
             OptionSchema::boolean(
                 "normalize-advantages",
-                "Advantages to mean 0 and deviation 1 in each minibatch.",
+                "Normalize advantages to mean 0 and standard deviation 1 in each minibatch.",
                 true,
             ),
             OptionSchema::integer(
                 "inner-rates",
-                "Tensors of parameters with an inner learning rate of their own, counted from the last; 1: one for all.",
+                "Number of parameter tensors, counted from the last, with their own inner learning rate; 1: one rate for all.",
                 1..=64,
                 1,
             ),

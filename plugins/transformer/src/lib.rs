@@ -1,5 +1,5 @@
-//! A small transformer (Vaswani et al. 2017), normalised before each part. Tokens are the features of a vector, the rows
-//! of a matrix `[tokens, features]`, or square patches of an image `[channels, height, width]`.
+//! A small transformer (Vaswani et al. 2017) with pre-normalization. Its tokens are the features of a vector, the rows of a
+//! matrix `[tokens, features]`, or square patches of an image `[channels, height, width]`.
 use potstill_sdk::{Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, builtin};
 
 /// The network.
@@ -20,8 +20,8 @@ impl Learner for Transformer {
 
     fn options() -> Vec<OptionSchema> {
         vec![
-            OptionSchema::integer("width", "Numbers of a token.", 1..=4096, 32),
-            OptionSchema::integer("heads", "Heads of attention; they share the width.", 1..=64, 2),
+            OptionSchema::integer("width", "Width of a token.", 1..=4096, 32),
+            OptionSchema::integer("heads", "Attention heads, which share the width.", 1..=64, 2),
             OptionSchema::integer("blocks", "Blocks of attention and a hidden layer.", 1..=32, 1),
             OptionSchema::integer("patch", "Side of an image's patches, in pixels.", 1..=256, 8),
             OptionSchema::number("output-gain", "Gain of the output layer.", -1e3..=1e3, 0.01),
@@ -37,7 +37,9 @@ impl Learner for Transformer {
         match shape.observation.shape()[..] {
             [_] | [_, _] => {}
             [_, h, w] if h % patch == 0 && w % patch == 0 => {}
-            [_, h, w] => return Err(format!("images of {h} × {w} do not divide into patches of {patch}")),
+            [_, h, w] => {
+                return Err(format!("images of {h} × {w} cannot be divided into patches of {patch}"));
+            }
             ref other => return Err(format!("it reads vectors, matrices and images, not {other:?}")),
         }
         Ok(Transformer {
@@ -79,19 +81,19 @@ impl Learner for Transformer {
     }
 }
 
-/// A linear layer with Xavier's uniform weights.
+/// A linear layer with Xavier-uniform weights.
 fn linear(p: &mut Parameters, name: &str, x: &Tensor, outputs: usize, gain: f64, layer: usize) -> Tensor {
     let inputs = x.shape().last().copied().unwrap_or(1);
     p.linear(name, x, outputs, Init::xavier_uniform(gain, inputs, outputs), layer)
 }
 
 impl Transformer {
-    /// `[batch, tokens, width]`: embedded, with a learned position each.
+    /// The embedded tokens with learned positions, `[batch, tokens, width]`.
     fn tokens(&self, parameters: &mut Parameters, x: &Tensor) -> Tensor {
         let (shape, width, patch) = (x.shape(), self.width, self.patch);
         let batch = shape[0];
         let features = match shape[1..] {
-            // A feature's token is its number times its own vector.
+            // A feature's token is its value times a learned vector.
             [features] => {
                 let embedding = parameters.get("embedding", &[features, width], Init::Normal(1.0), 0);
                 let position = parameters.get("position", &[features, width], Init::Normal(0.1), 0);

@@ -1,5 +1,5 @@
-//! PPMO through several inner steps: SGD with momentum on the whole dataset, a learned rate for each step and a learned
-//! momentum. With one step and momentum 0 it is `ppmo`.
+//! PPMO through several inner steps: SGD with momentum on the whole dataset, with a learned rate for each step and a
+//! learned momentum. With one step and momentum 0 it equals `ppmo`.
 use potstill_sdk::{
     Column, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Task, Tensor,
     Theta, builtin, default_theta, grad, loss,
@@ -23,16 +23,11 @@ impl Objective for Unrolled {
             OptionSchema::integer("steps", "Inner steps.", 1..=64, 3),
             OptionSchema::number(
                 "momentum",
-                "Momentum to start from; it is learned unless it is 0.",
+                "Initial momentum, which is learned unless it is 0.",
                 0.0..=0.99,
                 0.0,
             ),
-            OptionSchema::number(
-                "clip",
-                "How far the ratio may leave 1 and still be followed.",
-                0.0..=1.0,
-                0.2,
-            ),
+            OptionSchema::number("clip", "Clipping range ε of the probability ratio.", 0.0..=1.0, 0.2),
             OptionSchema::number("entropy", "Weight of the entropy bonus.", 0.0..=1e3, 0.01),
         ]
     }
@@ -47,13 +42,13 @@ impl Objective for Unrolled {
     }
 
     fn theta(&self, task: &Task) -> Vec<MetaParameter> {
-        // Several steps at the rate of one would leave the learner behind.
+        // Several steps need a smaller rate than one step.
         let rate = |part: MetaParameter| match part.name.as_str() {
             "inner_lr" => MetaParameter { init: MetaInit::Constant(0.1), ..part },
             _ => part,
         };
         let mut theta: Vec<MetaParameter> = default_theta(task).into_iter().map(rate).collect();
-        // Each step's rate is `inner_lr` times its own factor.
+        // The rate of each step is `inner_lr` times the step's own factor.
         theta.push(MetaParameter::new("rates", &[self.steps], MetaInit::Constant(1.0)).positive());
         if self.momentum > 0.0 {
             theta.push(MetaParameter::new("momentum", &[], MetaInit::Constant(self.momentum)).positive());

@@ -1,4 +1,4 @@
-//! The environment role.
+//! Environments of native plugins.
 use std::ffi::c_void;
 use std::ptr;
 
@@ -8,14 +8,14 @@ use potstill_plugin_api::abi::{
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, OptionValue, Space};
 
 use super::plugin::{Handle, NativePlugin, absent};
-use crate::check::{Failure, Fault, RawEnvironments, RawTransition as Step};
+use crate::check::{FailedCall, Failure, RawEnvironments, UncheckedTransition};
 use potstill_engine::environment::{Actions, Observations, RenderMode};
 
 fn functions(plugin: &NativePlugin) -> Option<EnvironmentFunctions> {
     plugin.functions()
 }
 
-/// What an environment's table lacks.
+/// The error for an incomplete table of functions, or `None`.
 pub(super) fn missing(plugin: &NativePlugin) -> Option<String> {
     let Some(f) = functions(plugin) else { return Some("its table of functions is too short".into()) };
     let slots = [
@@ -37,13 +37,13 @@ pub struct NativeEnvironments {
     functions: EnvironmentFunctions,
     handle: Handle,
     len: usize,
-    /// Scalars of one observation, and whether they are bytes.
+    /// The number of scalars in an observation, and whether they are bytes.
     size: usize,
     bytes: bool,
 }
 
 impl NativeEnvironments {
-    /// Makes `len` of them.
+    /// Makes `len` environments.
     ///
     /// # Errors
     /// The plugin refused or failed, or its specification cannot be read.
@@ -51,7 +51,7 @@ impl NativeEnvironments {
         plugin: NativePlugin,
         len: usize,
         settings: &[(String, OptionValue)],
-    ) -> Result<(Self, EnvironmentSpec), Fault> {
+    ) -> Result<(Self, EnvironmentSpec), FailedCall> {
         let Some(
             functions @ EnvironmentFunctions {
                 make: Some(make),
@@ -65,16 +65,16 @@ impl NativeEnvironments {
         };
         let given = SettingsData::new(settings.iter().map(|(n, v)| (&**n, v)));
         let (mut pointer, raw) = (ptr::null_mut(), given.raw());
-        // SAFETY: settings that live through the call, a place for the handle.
+        // SAFETY: the settings live through the call; `pointer` is valid for the handle.
         let code = unsafe { make(len as u32, raw.as_ptr(), raw.len() as u32, &mut pointer) };
         let made = plugin.checked(code).and_then(|()| Handle::new(pointer, destroy));
         let handle = made.map_err(|failure| failure.at("make"))?;
         let mut raw = RawSpec { struct_size: RawSpec::SIZE, ..RawSpec::zeroed() };
         (raw.reward_threshold, raw.max_return) = (f32::NAN, f32::NAN);
-        // SAFETY: a handle of this plugin and a place.
+        // SAFETY: the handle is this plugin's; `raw` is valid for writes.
         let code = unsafe { spec(handle.pointer, &mut raw) };
         plugin.checked(code).map_err(|failure| failure.at("spec"))?;
-        // SAFETY: the contract's: its pointers live as long as the handle; they are copied here.
+        // SAFETY: by the contract, the pointers live as long as the handle. Their contents are copied here.
         let spaces = unsafe { raw.observation.read().and_then(|o| Ok((o, raw.action.read()?))) };
         let (observation, action) = spaces.map_err(|cause| Failure::Broken(cause).at("spec"))?;
         let spec = EnvironmentSpec {
@@ -87,7 +87,7 @@ impl NativeEnvironments {
             observation,
             action,
         };
-        // Products of a space that is not valid would overflow; `check` refuses it next.
+        // The size of an invalid space could overflow. `check` refuses such a space next.
         let size = spec.observation.validate().map_or(0, |()| spec.observation.size());
         let bytes = matches!(spec.observation, Space::Image { .. });
         Ok((NativeEnvironments { plugin, functions, handle, len, size, bytes }, spec))
@@ -96,28 +96,28 @@ impl NativeEnvironments {
     /// Starts an episode in every copy.
     ///
     /// # Safety
-    /// `seeds` are as many as there are copies; `observations` has room for an observation of each.
+    /// `seeds` has one seed for each copy; `observations` has space for an observation of each.
     pub unsafe fn reset_into(&mut self, seeds: *const u64, observations: *mut c_void) -> Result<(), Failure> {
         let reset = self.functions.reset.ok_or_else(absent)?;
-        // SAFETY: a handle of this plugin; the caller's promise.
+        // SAFETY: the handle is this plugin's; the caller promises the rest.
         self.plugin.checked(unsafe { reset(self.handle.pointer, seeds, observations) })
     }
 
-    /// One step of every copy.
+    /// Takes one step in every copy.
     ///
     /// # Safety
-    /// `actions` are as many as the copies need, of the right kind; the arrays of `out` have room for every copy.
+    /// `actions` has the actions of all copies, of the right kind; the arrays of `out` have space for every copy.
     pub unsafe fn step_into(
         &mut self,
         actions: *const c_void,
         out: &mut RawTransition,
     ) -> Result<(), Failure> {
         let step = self.functions.step.ok_or_else(absent)?;
-        // SAFETY: a handle of this plugin; the caller's promise.
+        // SAFETY: the handle is this plugin's; the caller promises the rest.
         self.plugin.checked(unsafe { step(self.handle.pointer, actions, out) })
     }
 
-    /// Room for `rows` observations, in `observations` where they are of the right kind.
+    /// Resizes `observations`, made anew if of the wrong kind, to `rows` observations, and returns its buffer.
     fn room(&self, observations: &mut Observations, rows: usize) -> *mut c_void {
         match observations {
             Observations::Float(values) if !self.bytes => {
@@ -140,12 +140,12 @@ impl RawEnvironments for NativeEnvironments {
     fn reset(&mut self, seeds: &[u64]) -> Result<Observations, Failure> {
         let mut observations = Observations::Float(vec![]);
         let place = self.room(&mut observations, self.len);
-        // SAFETY: `check` counted the seeds; there is room for all observations.
+        // SAFETY: `check` has counted the seeds; there is space for all observations.
         unsafe { self.reset_into(seeds.as_ptr(), place)? };
         Ok(observations)
     }
 
-    fn step(&mut self, actions: &Actions, out: &mut Step) -> Result<(), Failure> {
+    fn step(&mut self, actions: &Actions, out: &mut UncheckedTransition) -> Result<(), Failure> {
         let actions = match actions {
             Actions::Discrete(values) => values.as_ptr().cast(),
             Actions::Continuous(values) => values.as_ptr().cast(),
@@ -153,7 +153,7 @@ impl RawEnvironments for NativeEnvironments {
         out.rewards.resize(self.len, 0.0);
         out.terminated.resize(self.len, 0);
         out.truncated.resize(self.len, 0);
-        // Plugins of before it leave it as it is.
+        // Plugins older than this field leave it unchanged.
         out.faults.clear();
         out.faults.resize(self.len, 0);
         let mut raw = RawTransition {
@@ -166,7 +166,7 @@ impl RawEnvironments for NativeEnvironments {
             final_observations: self.room(&mut out.final_observations, self.len),
             faults: out.faults.as_mut_ptr(),
         };
-        // SAFETY: `check` counted the actions; the arrays have room for every copy.
+        // SAFETY: `check` has counted the actions; the arrays have space for every copy.
         unsafe { self.step_into(actions, &mut raw)? };
         let ended = out.terminated.iter().zip(&out.truncated).filter(|&(&a, &b)| a != 0 || b != 0).count();
         self.room(&mut out.final_observations, ended);
@@ -182,11 +182,11 @@ impl RawEnvironments for NativeEnvironments {
             RenderMode::Text => RenderKind::Lines,
         };
         let mut raw = RawFrame { struct_size: RawFrame::SIZE, ..RawFrame::zeroed() };
-        // SAFETY: a handle of this plugin, an index that was checked, a place.
+        // SAFETY: the handle is this plugin's, the index was checked, and `raw` is valid for writes.
         self.plugin.checked(unsafe { render(self.handle.pointer, index as u32, kind as u32, &mut raw) })?;
         match mode {
             RenderMode::Text => {
-                // SAFETY: the contract's: a text, copied at once.
+                // SAFETY: by the contract it is a string. It is copied at once.
                 let text = unsafe { text(raw.text) }.map_err(Failure::Broken)?;
                 Ok(Frame::Text(text.ok_or(Failure::Broken("it drew no text".into()))?.to_owned()))
             }
@@ -195,7 +195,7 @@ impl RawEnvironments for NativeEnvironments {
                 if raw.pixels.is_null() || bytes > 1 << 30 {
                     return Err(Failure::Broken(format!("it drew {} × {} pixels", raw.width, raw.height)));
                 }
-                // SAFETY: the contract's: as many bytes as the sizes say, copied at once.
+                // SAFETY: by the contract there are as many bytes as the sizes say. They are copied at once.
                 let pixels = unsafe { std::slice::from_raw_parts(raw.pixels, bytes as usize) }.to_vec();
                 Ok(Frame::Rgb { width: raw.width, height: raw.height, pixels })
             }
@@ -205,9 +205,9 @@ impl RawEnvironments for NativeEnvironments {
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let Some(snapshot) = self.functions.snapshot else { return Ok(None) };
         let (mut bytes, mut length) = (ptr::null(), 0);
-        // SAFETY: a handle of this plugin and two places.
+        // SAFETY: the handle is this plugin's; `bytes` and `length` are valid for writes.
         self.plugin.checked(unsafe { snapshot(self.handle.pointer, &mut bytes, &mut length) })?;
-        // SAFETY: the contract's: as many bytes as it said, copied at once.
+        // SAFETY: by the contract there are `length` bytes. They are copied at once.
         Ok((!bytes.is_null()).then(|| unsafe { std::slice::from_raw_parts(bytes, length) }.to_vec()))
     }
 
@@ -215,7 +215,7 @@ impl RawEnvironments for NativeEnvironments {
         let Some(restore) = self.functions.restore else {
             return Err(Failure::Refused("this environment has no snapshots".into()));
         };
-        // SAFETY: a handle of this plugin, as many bytes as are said.
+        // SAFETY: the handle is this plugin's; `state` has as many bytes as its length says.
         self.plugin.checked(unsafe { restore(self.handle.pointer, state.as_ptr(), state.len()) })
     }
 }

@@ -1,4 +1,4 @@
-//! The graph's functions for native plugins.
+//! The graph and network functions that native plugins call while they trace.
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -8,7 +8,7 @@ use potstill_plugin_api::abi::{Operation, RawGraph, RawNetwork, array, text};
 use crate::trace::{self, Ask};
 use crate::traced::Answer;
 
-/// Runs a call of the plugin with the tables it traces through; `answer` is their context.
+/// Runs a call of the plugin with the tables of functions that it traces with. Their context is `answer`.
 pub(super) fn tables<T>(mut answer: Answer<'_>, call: impl FnOnce(&RawGraph, &RawNetwork) -> T) -> T {
     let context: *mut c_void = ptr::from_mut(&mut answer).cast();
     let graph = RawGraph {
@@ -32,9 +32,9 @@ pub(super) fn tables<T>(mut answer: Answer<'_>, call: impl FnOnce(&RawGraph, &Ra
     call(&graph, &network)
 }
 
-/// Asks the host. A panic, a mistake of the host, must not cross into the plugin: no answer then.
+/// Asks the host. A panic of the host must not unwind into the plugin; the answer is then empty.
 fn ask(context: *mut c_void, ask: impl FnOnce() -> Ask) -> Vec<u32> {
-    // SAFETY: `tables` made the context, which lives through the plugin's call.
+    // SAFETY: `tables` made the context, and it lives through the plugin's call.
     let answer = unsafe { &mut *context.cast::<Answer<'_>>() };
     catch_unwind(AssertUnwindSafe(|| answer(ask()))).unwrap_or_else(|panic| {
         trace::panicked(&*panic);
@@ -42,14 +42,14 @@ fn ask(context: *mut c_void, ask: impl FnOnce() -> Ask) -> Vec<u32> {
     })
 }
 
-/// The tensor in an answer; 0 is none.
+/// The tensor in an answer, or 0 if there is none.
 fn tensor(answer: Vec<u32>) -> u32 {
     answer.first().copied().unwrap_or(0)
 }
 
 unsafe extern "C" fn operation(context: *mut c_void, operation: *const Operation) -> u32 {
     tensor(ask(context, || {
-        // SAFETY: the contract's: an operation whose arrays are as long as it says.
+        // SAFETY: by the contract it is an operation whose arrays are as long as it says.
         let (operation, arrays, file) = unsafe {
             let operation = &*operation;
             let arrays = (
@@ -63,7 +63,7 @@ unsafe extern "C" fn operation(context: *mut c_void, operation: *const Operation
             (1.., Ok(Some(file))) => Some(format!("{file}:{}", operation.line)),
             _ => None,
         };
-        // An array that is NULL although it has elements becomes one that is too short.
+        // An array that is NULL although it should have elements becomes empty, which fails the next check.
         Ask::Operation {
             op: operation.op,
             inputs: arrays.0.unwrap_or_default().to_vec(),
@@ -77,25 +77,25 @@ unsafe extern "C" fn operation(context: *mut c_void, operation: *const Operation
 unsafe extern "C" fn shape(context: *mut c_void, tensor: u32, out: *mut u32, capacity: u32) -> u32 {
     let shape = ask(context, || Ask::Shape { tensor });
     for (i, &d) in shape.iter().take(capacity as usize).enumerate() {
-        // SAFETY: the contract's: room for `capacity` dimensions.
+        // SAFETY: by the contract there is space for `capacity` dimensions.
         unsafe { *out.add(i) = d };
     }
     shape.len() as u32
 }
 
 unsafe extern "C" fn gradients(context: *mut c_void, loss: u32, wrt: *const u32, count: u32, out: *mut u32) {
-    // SAFETY: the contract's: an array of `count` tensors.
+    // SAFETY: by the contract it is an array of `count` tensors.
     let Ok(wrt) = (unsafe { array(wrt, count) }) else { return };
     let mut found = ask(context, || Ask::Gradients { loss, wrt: wrt.to_vec() });
     found.resize(wrt.len(), 0);
     for (i, gradient) in found.into_iter().enumerate() {
-        // SAFETY: the contract's: room for `count` tensors.
+        // SAFETY: by the contract there is space for `count` tensors.
         unsafe { *out.add(i) = gradient };
     }
 }
 
 unsafe extern "C" fn apply(context: *mut c_void, parameters: *const u32, count: u32, x: u32) -> u32 {
-    // SAFETY: the contract's: `count` tensors.
+    // SAFETY: by the contract there are `count` tensors.
     let parameters = unsafe { array(parameters, count) }.unwrap_or_default().to_vec();
     tensor(ask(context, || Ask::Apply { parameters, observations: x }))
 }

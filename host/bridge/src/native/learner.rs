@@ -1,4 +1,4 @@
-//! The learner role.
+//! Learners of native plugins.
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,15 +9,15 @@ use potstill_plugin_api::{Init, OptionValue, Space};
 
 use super::graph::tables;
 use super::plugin::{Handle, NativePlugin, absent};
-use crate::check::{Failure, Fault};
-use crate::traced::{Answer, DrawnLearner, RawLearner, RawLearners};
+use crate::check::{FailedCall, Failure};
+use crate::traced::{Answer, Architecture, RawLearner, RawLearners};
 use potstill_engine::learner::Parameter;
 
 fn functions(plugin: &NativePlugin) -> Option<LearnerFunctions> {
     plugin.functions()
 }
 
-/// What a learner's table lacks.
+/// The error for an incomplete table of functions, or `None`.
 pub(super) fn missing(plugin: &NativePlugin) -> Option<String> {
     let Some(f) = functions(plugin) else { return Some("its table of functions is too short".into()) };
     let slots = [
@@ -38,7 +38,7 @@ impl RawLearners for NativePlugin {
         outputs: usize,
         seed: u64,
         answer: Answer<'_>,
-    ) -> Result<(Box<dyn RawLearner>, DrawnLearner), Fault> {
+    ) -> Result<(Box<dyn RawLearner>, Architecture), FailedCall> {
         let broken = |function: &str, cause: String| Failure::Broken(cause).at(function);
         let Some(LearnerFunctions {
             make: Some(make),
@@ -53,31 +53,34 @@ impl RawLearners for NativePlugin {
         let space = SpaceData::new(observation);
         let settings = SettingsData::new(settings.iter().map(|(n, v)| (&**n, v)));
         let (mut pointer, raw) = (ptr::null_mut(), settings.raw());
-        // SAFETY: a space and settings that live through the call, a place for the handle.
+        // SAFETY: the space and the settings live through the call; `pointer` is valid for the handle.
         let code =
             unsafe { make(&space.raw(), outputs as u32, raw.as_ptr(), raw.len() as u32, seed, &mut pointer) };
         let made = self.checked(code).and_then(|()| Handle::new(pointer, destroy));
         let handle = made.map_err(|failure| failure.at("make"))?;
-        // SAFETY: the contract's: a text, which is copied at once.
+        // SAFETY: by the contract it is a string. It is copied at once.
         let name = unsafe { text(name(handle.pointer)) }
             .and_then(|name| name.map(str::to_owned).ok_or_else(|| "it has none".into()))
             .map_err(|cause| broken("name", cause))?;
         let (mut found, mut count) = (ptr::null(), 0);
-        // SAFETY: a handle of this plugin, a graph, two places.
+        // SAFETY: the handle is this plugin's, and the graph lives through the call; `found` and `count` are valid for
+        // writes.
         let code =
             tables(answer, |graph, _| unsafe { parameters(handle.pointer, graph, &mut found, &mut count) });
         self.checked(code).map_err(|failure| failure.at("parameters"))?;
-        // SAFETY: the contract's: as many parameters as it said, valid until the next call.
+        // SAFETY: by the contract there are `count` parameters, valid until the next call.
         let parameters = unsafe { array(found, count) }
             .and_then(|raw| raw.iter().map(|raw| unsafe { parameter(raw) }).collect::<Result<Vec<_>, _>>())
             .map_err(|cause| broken("parameters", cause))?;
         let learner = NativeLearner { plugin: self.clone(), handle: Mutex::new(handle) };
-        Ok((Box::new(learner), DrawnLearner { name, parameters }))
+        Ok((Box::new(learner), Architecture { name, parameters }))
     }
 }
 
+/// Copies a parameter's declaration.
+///
 /// # Safety
-/// Its pointers are what the contract says.
+/// Its pointers are as the contract requires.
 unsafe fn parameter(raw: &RawParameter) -> Result<Parameter, String> {
     // SAFETY: the caller's promise.
     let (name, shape) = unsafe { (text(raw.name)?, array(raw.shape, raw.rank)?) };
@@ -86,7 +89,7 @@ unsafe fn parameter(raw: &RawParameter) -> Result<Parameter, String> {
         Some(InitKind::Uniform) => Init::Uniform(raw.value),
         Some(InitKind::Normal) => Init::Normal(raw.value),
         Some(InitKind::Orthogonal) => Init::Orthogonal(raw.value),
-        None => return Err(format!("a parameter has the unknown initialiser {}", raw.init)),
+        None => return Err(format!("a parameter has the unknown initializer {}", raw.init)),
     };
     Ok(Parameter {
         name: name.ok_or("a parameter has no name")?.to_owned(),
@@ -108,7 +111,8 @@ impl RawLearner for NativeLearner {
             return Err(absent());
         };
         let mut output = 0;
-        // SAFETY: a handle of this plugin, a graph, as many tensors as are said, a place.
+        // SAFETY: the handle is this plugin's, the graph lives through the call, `parameters` has as many tensors as its
+        // length says, and `output` is valid for writes.
         let code = tables(answer, |graph, _| unsafe {
             forward(handle.pointer, graph, parameters.as_ptr(), parameters.len() as u32, x, &mut output)
         });

@@ -1,6 +1,5 @@
-//! The C contract (`potstill.h`), called in this process: by a shared library that was opened, or by code that is linked.
-//! Such code is trusted, because it runs with all rights of the process. What can be checked is checked, here or in
-//! [`check`](crate::check).
+//! The C contract (`potstill.h`), in a shared library that was opened or in code that is linked. This code is trusted and
+//! runs with all the rights of the process. Its answers are checked here and in [`check`](crate::check).
 mod environment;
 mod graph;
 mod learner;

@@ -1,4 +1,4 @@
-//! The objective role.
+//! Objectives of native plugins.
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,14 +10,14 @@ use potstill_plugin_api::{Column, Data, MetaInit, MetaParameter, OptionValue, Ta
 
 use super::graph::tables;
 use super::plugin::{Handle, NativePlugin, absent};
-use crate::check::{Failure, Fault};
+use crate::check::{FailedCall, Failure};
 use crate::traced::{Answer, Declared, RawJudged, RawLoss, RawObjective};
 
 fn functions(plugin: &NativePlugin) -> Option<ObjectiveFunctions> {
     plugin.functions()
 }
 
-/// What an objective's table lacks.
+/// The error for an incomplete table of functions, or `None`.
 pub(super) fn missing(plugin: &NativePlugin) -> Option<String> {
     let Some(f) = functions(plugin) else { return Some("its table of functions is too short".into()) };
     let slots = [
@@ -39,7 +39,7 @@ pub struct NativeObjective {
 }
 
 impl NativeObjective {
-    /// Makes it.
+    /// Makes the objective.
     ///
     /// # Errors
     /// The plugin refused or failed, or its answers break the contract.
@@ -47,7 +47,7 @@ impl NativeObjective {
         plugin: NativePlugin,
         settings: &[(String, OptionValue)],
         task: &Task,
-    ) -> Result<(Self, Declared), Fault> {
+    ) -> Result<(Self, Declared), FailedCall> {
         let broken = |function: &str, cause: String| Failure::Broken(cause).at(function);
         let Some(ObjectiveFunctions {
             make: Some(make),
@@ -71,13 +71,13 @@ impl NativeObjective {
         };
         let given = SettingsData::new(settings.iter().map(|(n, v)| (&**n, v)));
         let (mut pointer, raw) = (ptr::null_mut(), given.raw());
-        // SAFETY: a task and settings that live through the call, a place for the handle.
+        // SAFETY: the task and the settings live through the call; `pointer` is valid for the handle.
         let code = unsafe { make(&raw_task, raw.as_ptr(), raw.len() as u32, &mut pointer) };
         let handle = plugin
             .checked(code)
             .and_then(|()| Handle::new(pointer, destroy))
             .map_err(|failure| failure.at("make"))?;
-        // SAFETY: a handle of this plugin.
+        // SAFETY: the handle is this plugin's.
         let data = match DataKind::from_number(unsafe { data(handle.pointer) }) {
             Some(DataKind::Rollouts) => Data::Rollouts,
             Some(DataKind::RolloutsAsPublished) => Data::RolloutsAsPublished,
@@ -85,22 +85,22 @@ impl NativeObjective {
             None => return Err(broken("data", "an unknown source of data".into())),
         };
         let (mut found, mut count) = (ptr::null(), 0);
-        // SAFETY: a handle of this plugin and two places.
+        // SAFETY: the handle is this plugin's; `found` and `count` are valid for writes.
         plugin
             .checked(unsafe { meta_parameters(handle.pointer, &mut found, &mut count) })
             .map_err(|failure| failure.at("meta_parameters"))?;
-        // SAFETY: the contract's: as many parts as it said, valid until the next call.
+        // SAFETY: by the contract there are `count` parts, valid until the next call.
         let theta = unsafe { array(found, count) }
             .and_then(|raw| {
                 raw.iter().map(|raw| unsafe { meta_parameter(raw) }).collect::<Result<Vec<_>, _>>()
             })
             .map_err(|cause| broken("meta_parameters", cause))?;
         let (mut names, mut count) = (ptr::null(), 0);
-        // SAFETY: a handle of this plugin and two places.
+        // SAFETY: the handle is this plugin's; `names` and `count` are valid for writes.
         plugin
             .checked(unsafe { columns(handle.pointer, &mut names, &mut count) })
             .map_err(|failure| failure.at("columns"))?;
-        // SAFETY: the contract's: as many texts as it said, valid until the next call.
+        // SAFETY: by the contract there are `count` strings, valid until the next call.
         let columns = unsafe { array(names, count) }
             .and_then(|names| {
                 let column = |&name: &*const std::ffi::c_char| {
@@ -116,8 +116,10 @@ impl NativeObjective {
     }
 }
 
+/// Copies the declaration of a part of θ.
+///
 /// # Safety
-/// Its pointers are what the contract says.
+/// Its pointers are as the contract requires.
 unsafe fn meta_parameter(raw: &RawMetaParameter) -> Result<MetaParameter, String> {
     // SAFETY: the caller's promise.
     let (name, shape) = unsafe { (text(raw.name)?, array(raw.shape, raw.rank)?) };
@@ -125,7 +127,7 @@ unsafe fn meta_parameter(raw: &RawMetaParameter) -> Result<MetaParameter, String
         Some(MetaInitKind::Constant) => MetaInit::Constant(raw.value),
         Some(MetaInitKind::Normal) => MetaInit::Normal(raw.value),
         Some(MetaInitKind::Labels) => MetaInit::Labels,
-        None => return Err(format!("a part of theta has the unknown initialiser {}", raw.init)),
+        None => return Err(format!("a part of theta has the unknown initializer {}", raw.init)),
     };
     Ok(MetaParameter {
         name: name.ok_or("a part of theta has no name")?.to_owned(),
@@ -143,7 +145,8 @@ impl RawObjective for NativeObjective {
             return Err(absent());
         };
         let mut taught = vec![0; fresh.len()];
-        // SAFETY: a handle of this plugin, a network, arrays as long as they say.
+        // SAFETY: the handle is this plugin's, the network lives through the call, and the arrays are as long as their
+        // counts say.
         let code = tables(answer, |_, network| unsafe {
             inner(
                 handle.pointer,
@@ -177,10 +180,11 @@ impl RawObjective for NativeObjective {
             metric_count: 0,
             metrics: ptr::null(),
         };
-        // SAFETY: a handle of this plugin, a network, arrays as long as they say.
+        // SAFETY: the handle is this plugin's, the network lives through the call, and the arrays are as long as their
+        // counts say.
         let code = tables(answer, |_, network| unsafe { outer(handle.pointer, network, &mut raw) });
         self.plugin.checked(code)?;
-        // SAFETY: the contract's: as many metrics as it said, valid until the next call.
+        // SAFETY: by the contract there are `metric_count` metrics, valid until the next call.
         let metrics = unsafe { array(raw.metrics, raw.metric_count) }.and_then(|metrics| {
             let metric = |metric: &RawMetric| {
                 // SAFETY: as above.

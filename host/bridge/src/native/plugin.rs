@@ -1,4 +1,4 @@
-//! Reads who a native plugin is.
+//! Reads the descriptions of native plugins.
 use std::ffi::{c_char, c_void};
 
 use potstill_engine::environment::Environments;
@@ -14,7 +14,7 @@ use crate::settings::resolve;
 use crate::text::{LONGEST_MESSAGE, tame};
 use crate::traced::{TracedLearners, TracedObjective};
 
-/// A native plugin that was opened. It stays so as long as the process lives.
+/// A native plugin that was opened. It stays loaded as long as the process lives.
 #[derive(Clone)]
 pub struct NativePlugin {
     raw: Plugin,
@@ -24,7 +24,7 @@ pub struct NativePlugin {
     pub version: String,
     /// One line about the plugin.
     pub summary: String,
-    /// The role it plays.
+    /// The plugin's role.
     pub role: Role,
     /// The options that users may set.
     pub options: Vec<OptionSchema>,
@@ -35,16 +35,16 @@ unsafe impl Send for NativePlugin {}
 // SAFETY: as above.
 unsafe impl Sync for NativePlugin {}
 
-/// What plugins may call of the host, see `potstill.h`.
+/// The table of the host's functions for plugins; see `potstill.h`.
 pub struct HostTable(Host);
-// SAFETY: constant, and its pointers are to what is.
+// SAFETY: the table is constant, and so is what its pointers refer to.
 unsafe impl Send for HostTable {}
 // SAFETY: as above.
 unsafe impl Sync for HostTable {}
 
 impl HostTable {
-    /// The table of a program: it takes the plugins' log messages, and says where their external dependencies lie
-    /// (NULL or empty: nowhere).
+    /// Makes a table with the function that receives log messages and the folder of external dependencies (NULL or empty
+    /// if there is none).
     pub const fn new(
         log: Option<unsafe extern "C" fn(level: u32, message: *const c_char)>,
         setup: *const c_char,
@@ -62,17 +62,17 @@ impl HostTable {
     }
 }
 
-/// Plugins that one library may hold.
+/// The most plugins in one library.
 const MOST: usize = 256;
 
 impl NativePlugin {
-    /// The plugins behind `entry`, at least one.
+    /// The plugins that `entry` returns, at least one.
     ///
     /// # Safety
     /// `entry` keeps the contract.
     ///
     /// # Errors
-    /// What is wrong with a description, or with their number.
+    /// What is wrong with a description, or with the number of them.
     pub unsafe fn all(entry: abi::Entry, host: &'static HostTable) -> Result<Vec<Self>, String> {
         // SAFETY: the caller's promise, here and below.
         let mut next = unsafe { entry(&host.0) };
@@ -101,7 +101,7 @@ impl NativePlugin {
         Ok(plugins)
     }
 
-    /// The plugin behind `entry`, which a crate of the program defines with the SDK's `builtin!`. Its log messages are
+    /// The plugin that `entry` returns, which a crate of the program defines with the SDK's `builtin!`. Its log messages are
     /// dropped.
     ///
     /// # Safety
@@ -118,11 +118,11 @@ impl NativePlugin {
         first.map_err(error)
     }
 
-    /// `len` environments, with options as users set them.
+    /// Makes `len` environments with the user's settings.
     ///
     /// # Errors
-    /// [`Error::Usage`]: a wrong option, or no environment at all. [`Error::Plugin`]: the plugin is of another role,
-    /// failed, or broke the contract.
+    /// [`Error::Usage`]: an invalid option, or `len` is 0. [`Error::Plugin`]: the plugin has another role, failed, or broke
+    /// the contract.
     pub fn environments(
         self,
         settings: &[(String, String)],
@@ -166,7 +166,7 @@ impl NativePlugin {
         Err(Error::Plugin { plugin: self.id.clone(), function: "load".into(), cause })
     }
 
-    /// The plugin of one description.
+    /// Reads the description of one plugin.
     ///
     /// # Safety
     /// It keeps the contract.
@@ -174,18 +174,18 @@ impl NativePlugin {
     /// # Errors
     /// What is wrong with it.
     unsafe fn described(described: *const Plugin) -> Result<Self, String> {
-        // The first fields lie where they always will.
+        // The offsets of these fields never change.
         let (magic, version) = unsafe {
             let version =
                 ((&raw const (*described).abi_major).read(), (&raw const (*described).abi_minor).read());
             ((&raw const (*described).magic).read(), version)
         };
         if magic != abi::MAGIC {
-            return Err("is no Potstill plugin (its magic number is wrong)".into());
+            return Err("is not a Potstill plugin (its magic number is wrong)".into());
         }
         if version.0 != abi::ABI_MAJOR || version.1 > abi::ABI_MINOR {
             return Err(format!(
-                "was built against version {}.{} of the C contract; this Potstill speaks {}.{}",
+                "was built against version {}.{} of the C contract; this Potstill supports {}.{}",
                 version.0,
                 version.1,
                 abi::ABI_MAJOR,
@@ -231,16 +231,16 @@ impl NativePlugin {
         }
     }
 
-    /// The role's table of functions, if it is at least as long as its first version.
+    /// The role's table of functions, if it is at least as long as in its first version.
     pub(super) fn functions<T: Grows>(&self) -> Option<T> {
-        // SAFETY: not null; valid for ever and as long as it says, by the contract.
+        // SAFETY: it is not null; by the contract it is valid for ever and as long as it says.
         unsafe { T::read(self.raw.functions.cast()) }.ok()
     }
 
-    /// The words for a call that did not return OK.
+    /// The failure of a call that did not return OK.
     pub(super) fn failure(&self, code: i32) -> Failure {
         let words = self.raw.last_error.map(|last_error| {
-            // SAFETY: the contract's: a text, valid until the next call.
+            // SAFETY: by the contract it is a string, valid until the next call.
             let text = unsafe { abi::text(last_error()) };
             text.ok().flatten().unwrap_or("no reason given").to_owned()
         });
@@ -248,38 +248,40 @@ impl NativePlugin {
         match code {
             abi::REFUSED => Failure::Refused(words),
             abi::FAILED => Failure::Broken(words),
-            other => Failure::Broken(format!("it returned {other}, which means nothing ({words})")),
+            other => {
+                Failure::Broken(format!("it returned {other}, which is not a code of the contract ({words})"))
+            }
         }
     }
 
-    /// `Ok` for an OK code.
+    /// Turns the code that a call returned into a result.
     pub(super) fn checked(&self, code: i32) -> Result<(), Failure> {
         if code == abi::OK { Ok(()) } else { Err(self.failure(code)) }
     }
 }
 
-/// A function that the plugin's table had when it was loaded is gone.
+/// The failure for a function that the plugin's table had when it was loaded and no longer has.
 pub(super) fn absent() -> Failure {
     Failure::Broken("its table of functions changed".into())
 }
 
-/// What `make` gave, destroyed at the end.
+/// A handle that `make` returned, which is destroyed on drop.
 pub(super) struct Handle {
     pub(super) pointer: *mut c_void,
     destroy: unsafe extern "C" fn(*mut c_void),
 }
 
-// SAFETY: the contract lets any thread call a handle, one at a time.
+// SAFETY: by the contract any thread may call a handle, one at a time.
 unsafe impl Send for Handle {}
 
 impl Handle {
-    /// Takes over what `make` wrote.
+    /// Takes over a handle that `make` wrote.
     pub(super) fn new(
         pointer: *mut c_void,
         destroy: unsafe extern "C" fn(*mut c_void),
     ) -> Result<Self, Failure> {
         if pointer.is_null() {
-            return Err(Failure::Broken("it said OK and gave no handle".into()));
+            return Err(Failure::Broken("it returned OK but no handle".into()));
         }
         Ok(Handle { pointer, destroy })
     }
@@ -287,7 +289,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: the handle is the plugin's, and this is its last use.
+        // SAFETY: the handle is this plugin's, and this is its last use.
         unsafe { (self.destroy)(self.pointer) };
     }
 }

@@ -1,23 +1,24 @@
-//! The environment role.
+//! Environments in a separate process.
 use potstill_plugin_api::{EnvironmentSpec, Frame, OptionValue, Space};
 
 use super::memory::{Layout, Memory, Part, RESET, STEP};
-use super::message::{Made, Picture, Request};
-use super::process::{IsolatedPlugin, Limit, Process};
+use super::message::{Picture, Request};
+use super::process::{IsolatedPlugin, Process};
 use crate::engine::environment::{Actions, Observations, RenderMode};
-use crate::plugin::check::{Failure, Fault, RawEnvironments, RawTransition};
+use crate::plugin::check::{FailedCall, Failure, RawEnvironments, UncheckedTransition};
+use crate::plugin::limits::TimeLimit;
 
-/// N environments in a process of their own.
+/// N environments in a separate process.
 pub(crate) struct IsolatedEnvironments {
     process: Process,
     layout: Layout,
     bytes: bool,
-    /// Mapped with the first use, when the specification has been checked.
+    /// Mapped on first use, after the specification has been checked.
     memory: Option<Memory>,
 }
 
 impl IsolatedEnvironments {
-    /// Makes `len` of them.
+    /// Makes `len` environments.
     ///
     /// # Errors
     /// The plugin refused or failed, or its process ended.
@@ -25,11 +26,11 @@ impl IsolatedEnvironments {
         plugin: IsolatedPlugin,
         len: usize,
         settings: &[(String, OptionValue)],
-    ) -> Result<(Self, EnvironmentSpec), Fault> {
+    ) -> Result<(Self, EnvironmentSpec), FailedCall> {
         let mut process = plugin.process;
-        let request = Request::Make { copies: len, settings: settings.to_vec() };
-        let (spec, _) = process.plain::<Made>("make", Limit::Start, (&request, &[]))?;
-        // Products of a space that is not valid would overflow; `check` refuses it next.
+        let request = Request::MakeEnvironments { copies: len, settings: settings.to_vec() };
+        let (spec, _) = process.plain::<EnvironmentSpec>("make", TimeLimit::Start, (&request, &[]))?;
+        // The size of an invalid space could overflow. `check` refuses such a space next.
         let size = |space: &Space| space.validate().map_or(0, |()| space.size().max(1));
         let bytes = matches!(spec.observation, Space::Image { .. });
         let scalar = if bytes { 1 } else { size_of::<f32>() };
@@ -41,7 +42,7 @@ impl IsolatedEnvironments {
         Ok((IsolatedEnvironments { process, layout, bytes, memory: None }, spec))
     }
 
-    /// Hands `input` over as what `reset` or `step` is given.
+    /// Runs `reset` or `step` with `input`.
     fn exchange<T: bytemuck::Pod>(&mut self, what: u32, input: &[T]) -> Result<&Memory, Failure> {
         let memory = match self.memory.take() {
             Some(memory) => memory,
@@ -53,7 +54,7 @@ impl IsolatedEnvironments {
         done.map(|()| &*memory)
     }
 
-    /// The first `rows` observations of a part.
+    /// Reads the first `rows` observations of a part.
     fn observations(&self, part: Part, rows: usize, out: &mut Observations) {
         let Some(memory) = &self.memory else { return };
         match out {
@@ -79,7 +80,7 @@ impl RawEnvironments for IsolatedEnvironments {
         Ok(observations)
     }
 
-    fn step(&mut self, actions: &Actions, out: &mut RawTransition) -> Result<(), Failure> {
+    fn step(&mut self, actions: &Actions, out: &mut UncheckedTransition) -> Result<(), Failure> {
         let copies = self.layout.copies;
         let memory = match actions {
             Actions::Discrete(values) => self.exchange(STEP, values)?,
@@ -97,7 +98,7 @@ impl RawEnvironments for IsolatedEnvironments {
 
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame, Failure> {
         let request = Request::Render { index, text: mode == RenderMode::Text };
-        let drawn = self.process.plain("render", Limit::Step, (&request, &[]));
+        let drawn = self.process.plain("render", TimeLimit::Step, (&request, &[]));
         Ok(match drawn.map_err(|fault| fault.failure)? {
             (Picture::Rgb { width, height }, pixels) => Frame::Rgb { width, height, pixels },
             (Picture::Text(text), _) => Frame::Text(text),
@@ -105,13 +106,13 @@ impl RawEnvironments for IsolatedEnvironments {
     }
 
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        let taken = self.process.plain("snapshot", Limit::Step, (&Request::Snapshot, &[]));
+        let taken = self.process.plain("snapshot", TimeLimit::Step, (&Request::Snapshot, &[]));
         let (is_some, bytes) = taken.map_err(|fault| fault.failure)?;
         Ok(if is_some { Some(bytes) } else { None })
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), Failure> {
-        let done = self.process.plain::<()>("restore", Limit::Step, (&Request::Restore, state));
+        let done = self.process.plain::<()>("restore", TimeLimit::Step, (&Request::Restore, state));
         done.map(|_| ()).map_err(|fault| fault.failure)
     }
 }

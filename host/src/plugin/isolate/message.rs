@@ -1,8 +1,8 @@
-//! What the host and a plugin's process write to each other's socket: a byte that wakes, or a message in CBOR (which,
-//! other than JSON, keeps every float) with raw bytes behind it.
+//! The messages between the host and a plugin's process: one byte that wakes the other side, or a message in CBOR (which,
+//! unlike JSON, represents every float) followed by raw bytes.
 use std::io::{self, Read, Write};
 
-use potstill_plugin_api::{EnvironmentSpec, OptionSchema, OptionValue, Role, Space, Task};
+use potstill_plugin_api::{OptionSchema, OptionValue, Role, Space, Task};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -10,60 +10,60 @@ use super::memory::Layout;
 use crate::plugin::trace::Ask;
 use crate::plugin::traced::RawJudged;
 
-/// First byte: something has happened in the shared memory.
+/// The first byte of a wake-up call: something has happened in the shared memory.
 pub(super) const WAKE: u8 = 0x57;
-/// First byte: a message follows.
+/// The first byte of a message.
 const MESSAGE: u8 = 0x4d;
-/// Bytes of CBOR in a message.
+/// The most bytes of CBOR in a message.
 const LONGEST_HEAD: u32 = 1 << 28;
-/// Bytes behind it: a snapshot, a picture.
+/// The most raw bytes behind it: a snapshot or a picture.
 const LONGEST_BODY: u64 = 1 << 32;
 
-/// From the host. What each gives back stands behind it.
+/// A message from the host. Each variant's documentation says what it does and what the reply carries.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Nothing. Which of the library's plugins the others are about, by its number; until then the first.
+    /// Selects the library's plugin with this index; the default is the first. No reply value.
     Choose { plugin: usize },
-    /// [`EnvironmentSpec`].
-    Make { copies: usize, settings: Vec<(String, OptionValue)> },
-    /// Nothing. From now on `reset` and `step` go through the shared memory.
+    /// Makes environments. Returns the [`EnvironmentSpec`](potstill_plugin_api::EnvironmentSpec).
+    MakeEnvironments { copies: usize, settings: Vec<(String, OptionValue)> },
+    /// Maps the shared memory, through which `reset` and `step` then go. No reply value.
     Share(Layout),
-    /// [`Picture`], pixels behind it.
+    /// Renders a copy. Returns a [`Picture`], followed by its pixels.
     Render { index: usize, text: bool },
-    /// Whether it has snapshots, the snapshot behind it.
+    /// Takes a snapshot. Returns whether there are snapshots, followed by the bytes.
     Snapshot,
-    /// Nothing. The snapshot is behind it.
+    /// Restores the snapshot in the raw bytes. No reply value.
     Restore,
-    /// A number to call the learner by, and [`DrawnLearner`](crate::plugin::traced::DrawnLearner).
-    Draw { settings: Vec<(String, OptionValue)>, observation: Space, outputs: usize, seed: u64 },
-    /// A tensor.
+    /// Draws a learner. Returns its number and its [`Architecture`](crate::plugin::traced::Architecture).
+    DrawLearner { settings: Vec<(String, OptionValue)>, observation: Space, outputs: usize, seed: u64 },
+    /// Traces a learner. Returns the output tensor.
     Forward { learner: u32, parameters: Vec<u32>, x: u32 },
-    /// Nothing.
-    Forget { learner: u32 },
-    /// [`Declared`](crate::plugin::traced::Declared).
-    Begin { settings: Vec<(String, OptionValue)>, task: Task },
-    /// Tensors.
+    /// Destroys a learner. No reply value.
+    DropLearner { learner: u32 },
+    /// Makes an objective. Returns what it [declares](crate::plugin::traced::Declared).
+    MakeObjective { settings: Vec<(String, OptionValue)>, task: Task },
+    /// Traces the inner rule. Returns the parameters after it.
     Inner { theta: Vec<u32>, fresh: Vec<u32> },
-    /// [`RawLoss`](crate::plugin::traced::RawLoss).
+    /// Traces the outer loss. Returns a [`RawLoss`](crate::plugin::traced::RawLoss).
     Outer(RawJudged),
-    /// To a [`Reply::Ask`]: the call goes on.
+    /// Answers a [`Reply::Ask`], after which the call continues.
     Answer(Vec<u32>),
 }
 
-/// From the plugin's process.
+/// A message from the plugin's process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply<T> {
     /// The call is done.
     Done(T),
-    /// The call failed in this function, by the plugin's will or for good.
+    /// The call failed in this function: the plugin refused, or cannot be called again.
     Failed { function: String, refused: bool, words: String },
-    /// The call needs an answer to go on.
+    /// The plugin asks a question during the call and waits for the answer.
     Ask(Ask),
 }
 
-/// Who a plugin is. All those of the library are the first thing that its process says.
+/// A description of a plugin. The process begins by sending those of all plugins in the library.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Description {
+pub(crate) struct PluginInfo {
     pub(crate) id: String,
     pub(crate) version: String,
     pub(crate) summary: String,
@@ -71,10 +71,7 @@ pub(crate) struct Description {
     pub(crate) options: Vec<OptionSchema>,
 }
 
-/// What `make` gave.
-pub(super) type Made = EnvironmentSpec;
-
-/// What `render` drew: pixels follow as bytes.
+/// The result of `render`. Pixels follow as raw bytes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Picture {
     Rgb { width: u32, height: u32 },
@@ -96,16 +93,16 @@ pub(super) fn write(mut to: impl Write, head: &impl Serialize, body: &[u8]) -> i
     to.write_all(body)
 }
 
-/// What a socket holds next.
+/// The next item in a socket.
 pub(super) enum Next<T> {
     Wake,
     Message(T, Vec<u8>),
 }
 
-/// Reads what comes next.
+/// Reads the next item.
 ///
 /// # Errors
-/// The socket's; [`io::ErrorKind::InvalidData`] for what is neither.
+/// The socket's; [`io::ErrorKind::InvalidData`] for data that is neither a wake-up call nor a message.
 pub(super) fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<Next<T>> {
     let nonsense = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut first = [0];
@@ -128,7 +125,7 @@ pub(super) fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<Next<
     Ok(Next::Message(head, body))
 }
 
-/// `length` bytes; memory grows with what really comes.
+/// Reads `length` bytes. Memory is allocated only as bytes arrive.
 fn read_exactly(from: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
     match from.take(length).read_to_end(&mut bytes)? as u64 == length {

@@ -1,16 +1,16 @@
-//! Native plugins in processes of their own: what crashes, hangs or exits there becomes an error here.
+//! Native plugins in separate processes, where a crash, hang or exit becomes one error in the host.
 //!
-//! The process is the `potstill` program itself, started with a hidden command ([`serve()`]), which loads one library and
-//! runs it behind [`native`](super::native) as the host would. Between the two are
+//! A plugin's process is the `potstill` program itself, started with a hidden command ([`serve()`]) that loads one library
+//! and runs it through [`native`](super::native) as the host would. Two channels connect the processes:
 //!
 //! ```text
-//! a socket      messages (message.rs): everything that happens once, and questions while a plugin traces
+//! socket        message.rs: one-time calls, and questions while a plugin traces
 //! memory        memory.rs: the arrays of `reset` and `step`, which the plugin reads and writes in place
 //! ```
 //!
-//! One process serves one set of environments, one distribution of learners or one objective. It ends when the host
-//! lets go of it or is gone; when it ends earlier, closes the socket, writes nonsense to it or does not answer in time,
-//! [`process`] says so, once and for ever.
+//! One process serves one set of environments, one distribution of learners or one objective. It ends when the host drops
+//! it or ends. If it ends earlier, closes the socket, writes invalid data to it or does not answer in time, this and every
+//! later call return the same error ([`process`]).
 mod environment;
 mod memory;
 mod message;

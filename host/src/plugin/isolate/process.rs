@@ -1,4 +1,4 @@
-//! A plugin's process from the host's side: started, called, waited for, ended.
+//! The host's side of a plugin's process: starts, calls, awaits and ends it.
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -10,31 +10,31 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use super::memory::{FAILED, Layout, Memory, nameless_file};
-use super::message::{self, Description, Next, Reply, Request};
+use super::message::{self, Next, PluginInfo, Reply, Request};
 use super::serve::SOCKET_LOST;
-use crate::plugin::Limits;
-use crate::plugin::check::{Failure, Fault};
+use crate::plugin::check::{FailedCall, Failure};
+use crate::plugin::limits::{Limits, TimeLimit};
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
 use crate::plugin::traced::Answer;
 
-/// A shared library in a process of its own.
+/// A shared library in a separate process.
 pub(crate) struct IsolatedLibrary {
     process: Process,
-    /// Of its plugins, at least one.
-    pub(crate) descriptions: Vec<Description>,
+    /// The descriptions of its plugins, at least one.
+    pub(crate) descriptions: Vec<PluginInfo>,
 }
 
-/// A native plugin in a process of its own.
+/// A native plugin in a separate process.
 pub(crate) struct IsolatedPlugin {
     pub(super) process: Process,
-    pub(crate) description: Description,
+    pub(crate) description: PluginInfo,
 }
 
 impl IsolatedLibrary {
-    /// Starts `program`, a `potstill` of this version, to run `library`.
+    /// Starts `program`, a `potstill` of this version, which loads `library`.
     ///
     /// # Errors
-    /// The process cannot be started, or what [`open`](crate::plugin::native::open) finds.
+    /// The process cannot be started, or an error of [`open`](crate::plugin::native::open).
     pub(crate) fn open(program: &Path, library: &Path, limits: Limits) -> Result<Self, String> {
         let mut process = Process::start(program, library, limits)
             .map_err(|e| format!("its process cannot be started ({}: {e})", program.display()))?;
@@ -43,42 +43,35 @@ impl IsolatedLibrary {
         Ok(IsolatedLibrary { process, descriptions })
     }
 
-    /// The plugin with this number: the process is its own from now on.
+    /// Selects the plugin with this index, which then has the process to itself.
     ///
     /// # Errors
-    /// There is none; the process ended.
+    /// There is no such plugin, or the process ended.
     pub(crate) fn choose(self, plugin: usize) -> Result<IsolatedPlugin, String> {
         let IsolatedLibrary { mut process, mut descriptions } = self;
         if plugin >= descriptions.len() {
             return Err(format!("it has {} plugins", descriptions.len()));
         }
         if plugin > 0 {
-            let chosen = process.plain::<()>("load", Limit::Start, (&Request::Choose { plugin }, &[]));
+            let chosen = process.plain::<()>("load", TimeLimit::Start, (&Request::Choose { plugin }, &[]));
             chosen.map_err(|fault| fault.failure.into_cause())?;
         }
         Ok(IsolatedPlugin { process, description: descriptions.swap_remove(plugin) })
     }
 }
 
-/// Which of the limits holds.
-#[derive(Clone, Copy)]
-pub(super) enum Limit {
-    Start,
-    Step,
-}
-
-/// The process, and the socket to it.
+/// A process and the socket to it.
 pub(super) struct Process {
     child: Child,
     socket: UnixStream,
-    /// For [`Process::share`].
+    /// The memory that [`Process::share`] maps.
     memory: std::fs::File,
     limits: Limits,
-    /// Why it can no longer be called.
+    /// Why the process can no longer be called.
     ended: Option<String>,
 }
 
-/// The socket, for so long.
+/// A socket with the time that is left for reading and writing it.
 struct Timed<'a> {
     socket: &'a UnixStream,
     left: &'a mut Duration,
@@ -124,41 +117,34 @@ impl Process {
         let child = Command::new(program)
             .arg(super::serve::COMMAND)
             .arg(std::path::absolute(library)?)
-            // Standard input and output carry the two over; what the plugin prints goes to standard error.
+            // Standard input and output pass on the socket and the memory. What the plugin prints goes to standard error.
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::from(memory.try_clone()?))
-            // Ctrl-C is for the host, which ends when its meta-epoch is done.
+            // In its own group, the process does not receive Ctrl-C: the host ends it when the meta-epoch is done.
             .process_group(0)
             .spawn()?;
         Ok(Process { child, socket, memory, limits, ended: None })
     }
 
-    fn described(&mut self) -> Result<Vec<Description>, Fault> {
-        let mut left = self.seconds(Limit::Start);
-        let reply = self.receive(&mut left, Limit::Start).map_err(|failure| failure.at("load"))?;
+    fn described(&mut self) -> Result<Vec<PluginInfo>, FailedCall> {
+        let mut left = self.limits.time(TimeLimit::Start);
+        let reply = self.receive(&mut left, TimeLimit::Start).map_err(|failure| failure.at("load"))?;
         Ok(self.done(reply, "load")?.0)
     }
 
-    fn seconds(&self, limit: Limit) -> Duration {
-        Duration::from_secs_f64(match limit {
-            Limit::Start => self.limits.start_seconds,
-            Limit::Step => self.limits.step_seconds,
-        })
-    }
-
-    /// Calls `function` of the plugin: what it gives, and bytes. `answer` answers what the plugin asks meanwhile; the
-    /// time that takes is not the plugin's.
+    /// Calls a `function` of the plugin and returns the reply's value and raw bytes. `answer` answers the plugin's questions;
+    /// its time does not count against the limit.
     ///
     /// # Errors
-    /// The plugin's, or that its process ended or was ended.
+    /// The plugin's; its process ended or had to be killed.
     pub(super) fn call<T: DeserializeOwned>(
         &mut self,
         function: &str,
-        limit: Limit,
+        limit: TimeLimit,
         (request, body): (&Request, &[u8]),
         answer: Answer<'_>,
-    ) -> Result<(T, Vec<u8>), Fault> {
-        let mut left = self.seconds(limit);
+    ) -> Result<(T, Vec<u8>), FailedCall> {
+        let mut left = self.limits.time(limit);
         let at = |failure: Failure| failure.at(function);
         self.send(request, body, &mut left, limit).map_err(at)?;
         loop {
@@ -172,18 +158,18 @@ impl Process {
         }
     }
 
-    /// [`Process::call`] of what asks nothing.
+    /// Calls a function that asks no questions, as [`Process::call`] does.
     pub(super) fn plain<T: DeserializeOwned>(
         &mut self,
         function: &str,
-        limit: Limit,
+        limit: TimeLimit,
         request: (&Request, &[u8]),
-    ) -> Result<(T, Vec<u8>), Fault> {
+    ) -> Result<(T, Vec<u8>), FailedCall> {
         self.call(function, limit, request, &mut |_| vec![])
     }
 
-    /// What a call that is over gave.
-    fn done<T>(&mut self, reply: (Reply<T>, Vec<u8>), function: &str) -> Result<(T, Vec<u8>), Fault> {
+    /// The result of a call that has ended.
+    fn done<T>(&mut self, reply: (Reply<T>, Vec<u8>), function: &str) -> Result<(T, Vec<u8>), FailedCall> {
         match reply {
             (Reply::Done(value), body) => Ok((value, body)),
             (Reply::Failed { function, refused, words }, _) => {
@@ -200,7 +186,7 @@ impl Process {
         request: &Request,
         body: &[u8],
         left: &mut Duration,
-        limit: Limit,
+        limit: TimeLimit,
     ) -> Result<(), Failure> {
         self.usable()?;
         let written = message::write(Timed { socket: &self.socket, left }, request, body);
@@ -210,7 +196,7 @@ impl Process {
     fn receive<T: DeserializeOwned>(
         &mut self,
         left: &mut Duration,
-        limit: Limit,
+        limit: TimeLimit,
     ) -> Result<(Reply<T>, Vec<u8>), Failure> {
         match message::read(Timed { socket: &self.socket, left }) {
             Ok(Next::Message(reply, body)) => Ok((reply, body)),
@@ -219,19 +205,19 @@ impl Process {
         }
     }
 
-    /// Makes memory for [`Process::exchange`].
+    /// Creates the shared memory for [`Process::exchange`].
     ///
     /// # Errors
-    /// There is none; those of [`Process::call`].
+    /// It cannot be created; the errors of [`Process::call`].
     pub(super) fn share(&mut self, layout: Layout) -> Result<Memory, Failure> {
         let memory = Memory::create(&self.memory, layout)
-            .map_err(|e| Failure::Broken(format!("no memory to share with its process: {e}")))?;
+            .map_err(|e| Failure::Broken(format!("cannot create shared memory for its process: {e}")))?;
         let request = (&Request::Share(layout), &[][..]);
-        self.plain::<()>("make", Limit::Step, request).map_err(|fault| fault.failure)?;
+        self.plain::<()>("make", TimeLimit::Step, request).map_err(|fault| fault.failure)?;
         Ok(memory)
     }
 
-    /// Hands what lies in the memory over, and waits until it is done.
+    /// Runs `reset` or `step` on the shared memory, and waits until it is done.
     ///
     /// # Errors
     /// As [`Process::call`].
@@ -239,25 +225,28 @@ impl Process {
         self.usable()?;
         let control = memory.control();
         let seen = control.reply.count();
-        let mut left = self.seconds(Limit::Step);
+        let mut left = self.limits.time(TimeLimit::Step);
         let mut waited = Ok(());
         if control.request.hand_over(what) {
             waited = Timed { socket: &self.socket, left: &mut left }.write_all(&[message::WAKE]);
         }
         if waited.is_ok() && !control.reply.watch(seen) && control.reply.lie_down(seen) {
             waited = self.sleep(&mut left);
-            // A host that was stopped (Ctrl-Z) wakes up late, and not because the plugin was.
+            // If the host was stopped (Ctrl-Z), the time has run out although the plugin may have answered in time.
             if waited.is_err() && control.reply.count() != seen {
-                waited =
-                    if control.reply.rise() { Ok(()) } else { self.sleep(&mut self.seconds(Limit::Step)) };
+                waited = if control.reply.rise() {
+                    Ok(())
+                } else {
+                    self.sleep(&mut self.limits.time(TimeLimit::Step))
+                };
             }
         }
-        waited.map_err(|error| self.lost(&error, Limit::Step))?;
+        waited.map_err(|error| self.lost(&error, TimeLimit::Step))?;
         if control.reply.count() != seen.wrapping_add(1) {
             return Err(self.nonsense("a wake-up call out of turn"));
         }
         if control.reply.what() == FAILED {
-            let reply = self.receive::<()>(&mut left, Limit::Step)?;
+            let reply = self.receive::<()>(&mut left, TimeLimit::Step)?;
             self.done(reply, "step").map_err(|fault| fault.failure)?;
         }
         Ok(())
@@ -276,49 +265,42 @@ impl Process {
     }
 
     fn nonsense(&mut self, what: &str) -> Failure {
-        self.lost(&io::Error::new(ErrorKind::InvalidData, what), Limit::Step)
+        self.lost(&io::Error::new(ErrorKind::InvalidData, what), TimeLimit::Step)
     }
 
-    /// Ends the process after the socket failed: why it did.
-    fn lost(&mut self, error: &io::Error, limit: Limit) -> Failure {
+    /// Kills the process after the socket failed, and returns why it failed.
+    fn lost(&mut self, error: &io::Error, limit: TimeLimit) -> Failure {
         let closed = matches!(
             error.kind(),
             ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
         );
-        // A process that dies closes the socket a little before it can be waited for.
+        // A dying process closes the socket a little before it can be awaited.
         let by_itself = self.ends_within(Duration::from_secs(u64::from(closed)));
         let cause = match (self.end().filter(|_| by_itself), error.kind()) {
             (Some(status), _) => ending(status),
             (None, ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                let name = match limit {
-                    Limit::Start => "start-seconds",
-                    Limit::Step => "step-seconds",
-                };
-                let seconds = self.seconds(limit).as_secs_f64();
-                format!("no answer within {seconds} s (limit `{name}`): its process was ended")
+                let (seconds, name) = (self.limits.seconds(limit), limit.name());
+                format!("no answer within {seconds} s (limit `{name}`): its process was killed")
             }
             (None, ErrorKind::InvalidData) => {
-                format!(
-                    "its process was ended: it wrote to the host's socket, which is not its own ({error})"
-                )
+                format!("its process was killed: it wrote to the host's socket ({error})")
             }
             (None, _) if closed => CLOSED.into(),
-            (None, _) => format!("its process was ended: the socket to it failed ({error})"),
+            (None, _) => format!("its process was killed: the socket to it failed ({error})"),
         };
         self.ended = Some(cause.clone());
         Failure::Broken(cause)
     }
 
-    /// Whether the process has ended, or does so in time. It is still to be waited for: until then its number, and its
-    /// group's, are its own.
+    /// Whether the process ends within `longest`. It is not reaped yet, so that its id, and its group's, stay its own.
     fn ends_within(&self, longest: Duration) -> bool {
         let started = Instant::now();
         loop {
             let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-            // SAFETY: zero is valid for it, and it is a place to write to.
+            // SAFETY: all zeros are a valid `siginfo_t`.
             let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
             let answered = unsafe { libc::waitid(libc::P_PID, self.child.id(), &mut found, options) };
-            // SAFETY: `waitid` has written it, or it is zero.
+            // SAFETY: `waitid` has written it, or it is all zeros.
             if answered != 0 || unsafe { found.si_pid() } != 0 {
                 return true;
             }
@@ -329,7 +311,7 @@ impl Process {
         }
     }
 
-    /// Ends the process, and all that it started. How it ended.
+    /// Kills the process and everything it started. Returns how it ended.
     fn end(&mut self) -> Option<ExitStatus> {
         if let Ok(group) = i32::try_from(self.child.id()) {
             // SAFETY: sends a signal.
@@ -341,19 +323,19 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The process ends when there is nothing more to read, after the plugin's `destroy`, which may take its time.
+        // The process ends at the end of the socket, after the plugin's `destroy`, which may take a while.
         if self.ended.is_none() {
             let _ = self.socket.shutdown(std::net::Shutdown::Write);
-            self.ends_within(self.seconds(Limit::Step));
+            self.ends_within(self.limits.time(TimeLimit::Step));
             self.end();
         }
     }
 }
 
-/// What a process did that can no longer be reached.
-const CLOSED: &str = "its process was ended: it closed the host's socket, which is not its own";
+/// The cause of an error when a process closed the socket.
+const CLOSED: &str = "its process was killed: it closed the host's socket";
 
-/// How a process ended that should not have.
+/// How a process ended that ended unexpectedly.
 fn ending(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => {
@@ -362,12 +344,12 @@ fn ending(status: ExitStatus) -> String {
                 libc::SIGBUS => " (bus error)",
                 libc::SIGFPE => " (arithmetic error)",
                 libc::SIGILL => " (illegal instruction)",
-                libc::SIGKILL => " (killed; the system does that when memory runs out)",
+                libc::SIGKILL => " (SIGKILL, which the system sends when memory runs out)",
                 libc::SIGSEGV => " (segmentation fault)",
                 libc::SIGTERM => " (terminated)",
                 _ => "",
             };
-            format!("its process was ended by signal {signal}{name}")
+            format!("its process was killed by signal {signal}{name}")
         }
         (None, Some(code)) if code == i32::from(SOCKET_LOST) => CLOSED.into(),
         (None, Some(code)) => format!("its process exited in the middle of the call, with status {code}"),

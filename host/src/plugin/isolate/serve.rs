@@ -1,4 +1,4 @@
-//! The plugin's process: what the hidden command runs.
+//! The plugin's process, which the hidden command runs.
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,22 +12,22 @@ use potstill_plugin_api::abi::RawTransition;
 use serde::Serialize;
 
 use super::memory::{DONE, FAILED, Memory, Part, RESET};
-use super::message::{self, Description, Next, Picture, Reply, Request};
+use super::message::{self, Next, Picture, PluginInfo, Reply, Request};
 use crate::engine::environment::RenderMode;
-use crate::plugin::check::{Failure, Fault, RawEnvironments};
+use crate::plugin::check::{FailedCall, Failure, RawEnvironments};
 use crate::plugin::native::{NativeEnvironments, NativeObjective, NativePlugin, open};
 use crate::plugin::trace::Ask;
 use crate::plugin::traced::{RawLearner, RawLearners, RawObjective};
 
-/// The hidden command.
+/// The name of the hidden command.
 pub(super) const COMMAND: &str = "__host-plugin";
-/// Exit status of a process whose socket is of no more use: the plugin has closed it.
+/// The exit status of a process whose plugin has closed the socket.
 pub(super) const SOCKET_LOST: u8 = 113;
 
-/// Runs the library for the host that started this process, until the host has no more need of it.
+/// Runs the library for the host that started this process, until the host closes the socket.
 pub(crate) fn serve(library: &Path) -> ExitCode {
     let Ok((socket, memory)) = take_over() else {
-        eprintln!("error: `{COMMAND}` is how potstill starts itself for --isolate; it is of no use by hand");
+        eprintln!("error: `{COMMAND}` is internal: potstill starts itself with it for --isolate");
         return ExitCode::from(2);
     };
     end_with_the_host(socket.as_raw_fd());
@@ -39,14 +39,14 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
         }
     };
     let Some(plugin) = plugins.first().cloned() else { return ExitCode::FAILURE };
-    let description = |plugin: &NativePlugin| Description {
+    let description = |plugin: &NativePlugin| PluginInfo {
         id: plugin.id.clone(),
         version: plugin.version.clone(),
         summary: plugin.summary.clone(),
         role: plugin.role,
         options: plugin.options.clone(),
     };
-    let descriptions: Vec<Description> = plugins.iter().map(description).collect();
+    let descriptions: Vec<PluginInfo> = plugins.iter().map(description).collect();
     let mut served = Served {
         plugin,
         plugins,
@@ -64,16 +64,16 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
     }
 }
 
-/// Takes the socket and the memory from standard input and output, where the host has put them, and gives the plugin
-/// ordinary ones: nothing to read, and standard error to write to.
+/// Takes the socket and the memory from standard input and output, where the host has put them. The plugin gets an empty
+/// standard input instead, and its standard output goes to standard error.
 fn take_over() -> io::Result<(UnixStream, File)> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    // Only a socket has one.
+    // This fails unless it is a socket.
     socket.peer_addr()?;
     let memory = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let nothing = OpenOptions::new().read(true).open("/dev/null")?;
     for (from, to) in [(nothing.as_raw_fd(), 0), (2, 1)] {
-        // SAFETY: both are open.
+        // SAFETY: both descriptors are open.
         if unsafe { libc::dup2(from, to) } < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -81,17 +81,17 @@ fn take_over() -> io::Result<(UnixStream, File)> {
     Ok((socket, memory))
 }
 
-/// Ends this process as soon as the host is no more, whatever the plugin is doing. (Linux could send a signal instead,
-/// but sends it when the *thread* that started this process ends.)
+/// Ends this process as soon as the host has ended, whatever the plugin is doing. (Linux can send a signal instead, but it
+/// does so when the *thread* that started this process ends.)
 fn end_with_the_host(socket: RawFd) {
     std::thread::spawn(move || {
         loop {
             let mut hung_up = libc::pollfd { fd: socket, events: 0, revents: 0 };
-            // SAFETY: one structure, and its number.
+            // SAFETY: `hung_up` is one structure, and the count is 1.
             let found = unsafe { libc::poll(&mut hung_up, 1, -1) };
             if found > 0 {
-                // SAFETY: ends the process, and what it has started where the group is its own. What the plugin wants
-                // done at an ordinary exit could take for ever.
+                // SAFETY: these calls end the process, and what it has started if the group is its own. `_exit` skips
+                // the plugin's exit handlers, which might never return.
                 unsafe {
                     if libc::getpgrp() == libc::getpid() {
                         libc::kill(0, libc::SIGKILL);
@@ -104,10 +104,10 @@ fn end_with_the_host(socket: RawFd) {
 }
 
 /// Writes the reply to a call.
-fn reply<T: Serialize>(socket: &UnixStream, result: Result<(T, Vec<u8>), Fault>) -> io::Result<()> {
+fn reply<T: Serialize>(socket: &UnixStream, result: Result<(T, Vec<u8>), FailedCall>) -> io::Result<()> {
     match result {
         Ok((value, body)) => message::write(socket, &Reply::Done(value), &body),
-        Err(Fault { function, failure }) => {
+        Err(FailedCall { function, failure }) => {
             let (refused, words) = match failure {
                 Failure::Refused(words) => (true, words),
                 Failure::Broken(words) => (false, words),
@@ -117,28 +117,28 @@ fn reply<T: Serialize>(socket: &UnixStream, result: Result<(T, Vec<u8>), Fault>)
     }
 }
 
-/// What this process runs.
+/// The state of this process.
 struct Served<'a> {
     plugin: NativePlugin,
-    /// All that the library has.
+    /// All plugins of the library.
     plugins: Vec<NativePlugin>,
     socket: &'a UnixStream,
     file: File,
     memory: Option<Memory>,
     environments: Option<NativeEnvironments>,
-    /// By their numbers.
+    /// The learners, by number.
     learners: BTreeMap<u32, Box<dyn RawLearner>>,
-    /// How many there have been.
+    /// How many learners have been drawn.
     drawn: u32,
     objective: Option<NativeObjective>,
 }
 
 impl Served<'_> {
-    /// Does what the host asks for until it hangs up.
+    /// Serves the host's requests until it hangs up.
     fn run(&mut self) -> io::Result<()> {
         loop {
             let control = self.memory.as_ref().map(Memory::control);
-            // Every exchange is answered before the next comes: what is unanswered is new.
+            // Every exchange is answered before the next one arrives, so an unanswered one is new.
             let seen = control.map_or(0, |control| control.reply.count());
             let awake = control.is_some_and(|c| c.request.watch(seen) || !c.request.lie_down(seen));
             let next = if awake { Next::Wake } else { message::read(self.socket)? };
@@ -154,7 +154,7 @@ impl Served<'_> {
         }
     }
 
-    /// `reset` or `step`, in the shared memory.
+    /// Runs `reset` or `step` on the shared memory.
     fn exchange(&mut self) -> io::Result<()> {
         let (Some(memory), Some(environments)) = (&self.memory, &mut self.environments) else {
             return Err(io::ErrorKind::InvalidData.into());
@@ -162,7 +162,7 @@ impl Served<'_> {
         let control = memory.control();
         let (input, observations) = (memory.part(Part::Input), memory.part(Part::Observations));
         let (function, done) = if control.request.what() == RESET {
-            // SAFETY: the host has laid out a seed for each copy, and room for an observation of each.
+            // SAFETY: the memory has a seed for each copy, and space for an observation of each.
             ("reset", unsafe { environments.reset_into(input.cast(), observations.cast()) })
         } else {
             memory.clear(Part::Faults);
@@ -176,7 +176,7 @@ impl Served<'_> {
                 final_observations: memory.part(Part::FinalObservations).cast(),
                 faults: memory.part(Part::Faults),
             };
-            // SAFETY: the host has laid out the actions of all copies, and room for what they give.
+            // SAFETY: the memory has the actions of all copies, and space for their results.
             ("step", unsafe { environments.step_into(input.cast(), &mut out) })
         };
         let what = if done.is_ok() { DONE } else { FAILED };
@@ -194,7 +194,7 @@ impl Served<'_> {
                 let chosen = self.plugins.get(plugin).cloned().ok_or_else(unknown);
                 reply_at(socket, "load", chosen.map(|plugin| self.plugin = plugin))
             }
-            Request::Make { copies, settings } => {
+            Request::MakeEnvironments { copies, settings } => {
                 let made = NativeEnvironments::make(self.plugin.clone(), copies, &settings);
                 let (environments, spec) = match made {
                     Ok(made) => made,
@@ -226,7 +226,7 @@ impl Served<'_> {
                 let done = self.environments().and_then(|e| e.restore(body));
                 reply_at(socket, "restore", done)
             }
-            Request::Draw { settings, observation, outputs, seed } => {
+            Request::DrawLearner { settings, observation, outputs, seed } => {
                 let drawn = self.plugin.draw(&settings, &observation, outputs, seed, &mut ask);
                 let (learner, drawn) = match drawn {
                     Ok(drawn) => drawn,
@@ -240,11 +240,11 @@ impl Served<'_> {
                 let learner = self.learners.get(&learner).ok_or_else(unknown);
                 reply_at(socket, "forward", learner.and_then(|l| l.forward(&parameters, x, &mut ask)))
             }
-            Request::Forget { learner } => {
+            Request::DropLearner { learner } => {
                 self.learners.remove(&learner);
                 reply_at(socket, "destroy", Ok(()))
             }
-            Request::Begin { settings, task } => {
+            Request::MakeObjective { settings, task } => {
                 let made = NativeObjective::make(self.plugin.clone(), &settings, &task);
                 let (objective, declared) = match made {
                     Ok(made) => made,
@@ -270,17 +270,17 @@ impl Served<'_> {
     }
 }
 
-/// [`reply`] to a call of one function that gives no bytes.
+/// Writes the reply to a call of `function` that returns no raw bytes.
 fn reply_at<T: Serialize>(socket: &UnixStream, function: &str, result: Result<T, Failure>) -> io::Result<()> {
     reply(socket, result.map(|value| (value, vec![])).map_err(|failure| failure.at(function)))
 }
 
-/// The host calls only what it has made.
+/// The failure for an object that the host has not made.
 fn unknown() -> Failure {
-    Failure::Broken("the host called what it has not made".into())
+    Failure::Broken("the host called an object that it has not made".into())
 }
 
-/// The host's answer to a question of the plugin.
+/// Asks the host a question of the plugin.
 fn asked(socket: &UnixStream, ask: Ask) -> io::Result<Vec<u32>> {
     message::write(socket, &Reply::<()>::Ask(ask), &[])?;
     match message::read(socket)? {

@@ -1,21 +1,21 @@
-//! Compiled components on disk, so that a plugin is compiled once per machine.
+//! A cache of compiled components on disk, so that each plugin is compiled once per machine.
 //!
-//! Compiled code runs with the host's rights, so only files that nobody but this user can have written are read:
-//! the folder is made private, and one that others can write to is not used. A file carries its own hash, because a
-//! damaged one must be compiled again and never run. Whatever goes wrong here costs time and nothing else.
+//! Compiled code runs with the host's rights, so the cache reads only files that nobody but this user can have written:
+//! it makes its folder private, and does not use one that others can write to. A file contains its own hash, because a
+//! damaged one must never run and is compiled again. An error in the cache only costs time.
 use std::path::{Path, PathBuf};
 use std::{fs, io::Write};
 
 use sha2::{Digest, Sha256};
 
-/// The folder, and the hash of everything but the plugin that decides what the compiler makes of it.
+/// The cache's folder, and the hash of everything except the plugin that determines the compiled code.
 pub(super) struct Cache {
     folder: PathBuf,
     compiler: [u8; 32],
 }
 
 impl Cache {
-    /// `POTSTILL_CACHE`, or `potstill` in the user's cache folder; `None` where it cannot be used.
+    /// Opens the cache in `POTSTILL_CACHE`, or in `potstill` in the user's cache folder. `None` if it cannot be used.
     pub(super) fn open(engine: &wasmtime::Engine) -> Option<Self> {
         let folder = match std::env::var_os("POTSTILL_CACHE") {
             Some(folder) if folder.is_empty() => return None,
@@ -33,7 +33,7 @@ impl Cache {
         Some(Cache { folder, compiler: hash.0.finalize().into() })
     }
 
-    /// What [`Cache::put`] kept for this plugin and compiler.
+    /// The code that [`Cache::put`] stored for this plugin and compiler.
     pub(super) fn get(&self, plugin: &[u8; 32]) -> Option<Vec<u8>> {
         let path = self.path(plugin);
         if !is_private(&path) {
@@ -48,7 +48,7 @@ impl Cache {
         Some(file)
     }
 
-    /// Keeps `code`, all of it or nothing.
+    /// Stores `code`, completely or not at all.
     pub(super) fn put(&self, plugin: &[u8; 32], code: &[u8]) {
         let write = || -> std::io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
@@ -57,7 +57,7 @@ impl Cache {
             file.persist(self.path(plugin))?;
             Ok(())
         };
-        // A full or read-only disk costs the next start a compilation.
+        // If the disk is full or read-only, the next start compiles again.
         let _ = write();
     }
 
@@ -67,11 +67,12 @@ impl Cache {
     }
 }
 
-/// Lower-case hexadecimal.
+/// `bytes` in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// Feeds what the engine hashes into SHA-256.
 struct HashOfHash(Sha256);
 
 impl std::hash::Hasher for HashOfHash {

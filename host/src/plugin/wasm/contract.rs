@@ -1,4 +1,4 @@
-//! The contract's types as wasmtime lifts and lowers them, and their way to the host's types and back.
+//! wasmtime's bindings of the contract, and conversions between its types and the host's.
 #![allow(missing_docs, unreachable_pub)]
 use potstill_plugin_api::{OptionKind, OptionSchema, OptionValue, Space};
 

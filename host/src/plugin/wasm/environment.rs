@@ -1,16 +1,17 @@
-//! The environment role.
+//! Environments of sandboxed components.
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, OptionValue};
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 
 use super::contract::{EnvironmentPlugin, EnvironmentPluginPre, role, setting, types};
-use super::program::{ANSWER_BYTES, Call, Instance, Program, World};
+use super::program::{ANSWER_BYTES, Instance, Program, World};
 use super::state::State;
 use crate::engine::environment::{Actions, Observations, RenderMode};
 use crate::error::Result;
-use crate::plugin::check::{Failure, RawEnvironments, RawTransition};
+use crate::plugin::check::{Failure, RawEnvironments, UncheckedTransition};
+use crate::plugin::limits::TimeLimit;
 
-/// The role's world.
+/// The WIT world of environments.
 pub(crate) enum EnvironmentWorld {}
 
 impl World for EnvironmentWorld {
@@ -49,7 +50,7 @@ fn environments(exports: &EnvironmentPlugin) -> role::GuestEnvironments<'_> {
 }
 
 impl Program<EnvironmentWorld> {
-    /// Makes `num_envs` environments in an instance of their own.
+    /// Makes `num_envs` environments in a new instance.
     ///
     /// # Errors
     /// [`crate::Error::Plugin`]: it refused or failed.
@@ -63,11 +64,11 @@ impl Program<EnvironmentWorld> {
             u32::try_from(num_envs).map_err(|_| self.error("make", format!("{num_envs} are too many")))?;
         let settings: Vec<_> = settings.iter().map(setting).collect();
         let handle = instance
-            .call(Call::Start, |exports, store| environments(exports).call_make(store, count, &settings))
+            .call(TimeLimit::Start, |exports, store| environments(exports).call_make(store, count, &settings))
             .map_err(|cause| self.error("make", cause))?
             .map_err(|words| self.refused(&words))?;
         let spec = instance
-            .call(Call::Start, |exports, store| environments(exports).call_spec(store, handle))
+            .call(TimeLimit::Start, |exports, store| environments(exports).call_spec(store, handle))
             .map_err(|cause| self.error("spec", cause))?;
         let spec = EnvironmentSpec {
             id: self.plugin.clone(),
@@ -82,7 +83,7 @@ impl Program<EnvironmentWorld> {
             },
         };
         if spec.observation.validate().is_ok() {
-            // Twice the observations, for those of ended episodes.
+            // Twice the observations: a step may also return final ones.
             let bytes = num_envs.saturating_mul(spec.observation.size()).saturating_mul(8);
             instance.store.set_hostcall_fuel(ANSWER_BYTES.saturating_add(bytes));
         }
@@ -94,7 +95,7 @@ impl Program<EnvironmentWorld> {
 pub(crate) struct WasmEnvironments {
     instance: Instance<EnvironmentWorld>,
     handle: ResourceAny,
-    // Kept from step to step for its buffer.
+    /// Kept from step to step to reuse its buffer.
     actions: role::Actions,
 }
 
@@ -105,7 +106,7 @@ impl RawEnvironments for WasmEnvironments {
             .map(Observations::from)
     }
 
-    fn step(&mut self, actions: &Actions, out: &mut RawTransition) -> Result<(), Failure> {
+    fn step(&mut self, actions: &Actions, out: &mut UncheckedTransition) -> Result<(), Failure> {
         match (actions, &mut self.actions) {
             (Actions::Discrete(from), role::Actions::Discrete(to)) => to.clone_from(from),
             (Actions::Continuous(from), role::Actions::Continuous(to)) => to.clone_from(from),
@@ -115,7 +116,7 @@ impl RawEnvironments for WasmEnvironments {
         let (handle, actions) = (self.handle, &self.actions);
         let answer = self
             .instance
-            .call(Call::Step, |exports, store| environments(exports).call_step(store, handle, actions))
+            .call(TimeLimit::Step, |exports, store| environments(exports).call_step(store, handle, actions))
             .map_err(Failure::Broken)?
             .map_err(Failure::Refused)?;
         out.observations = answer.observations.into();
@@ -157,6 +158,6 @@ impl WasmEnvironments {
         &mut self,
         function: impl FnOnce(&EnvironmentPlugin, &mut Store<State>) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<T, Failure> {
-        self.instance.call(Call::Step, function).map_err(Failure::Broken)?.map_err(Failure::Refused)
+        self.instance.call(TimeLimit::Step, function).map_err(Failure::Broken)?.map_err(Failure::Refused)
     }
 }

@@ -1,4 +1,4 @@
-//! The learner role.
+//! Learners of sandboxed components.
 use std::sync::{Arc, Mutex, PoisonError};
 
 use potstill_plugin_api::{Init, OptionValue, Space};
@@ -9,16 +9,17 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 use super::contract::of_learner::exports::potstill::plugin::learner as role;
 use super::contract::of_learner::{LearnerPlugin, LearnerPluginPre};
 use super::contract::{setting, space, types};
-use super::program::{Call, Instance, Program, World};
+use super::program::{Instance, Program, World};
 use super::state::State;
 use crate::engine::learner::{Learner, LearnerDistribution, Parameter};
 use crate::error::Result;
 use crate::graph::{Graph, Tensor};
 use crate::plugin::declared::{check_learner, check_outputs};
+use crate::plugin::limits::TimeLimit;
 use crate::plugin::settings::to_json;
 use crate::plugin::trace;
 
-/// The role's world.
+/// The WIT world of learners.
 pub(crate) enum LearnerWorld {}
 
 impl World for LearnerWorld {
@@ -77,24 +78,25 @@ impl LearnerDistribution for WasmLearners {
     fn draw(&self, observation: &Space, outputs: usize, seed: u64) -> Result<Box<dyn Learner>> {
         let program = &self.program;
         let wrong = |function: &str, cause: String| program.error(function, cause);
-        // An instance for each: a mistake of one leaves the others alone.
+        // Each learner has its own instance, so that an error in one does not affect the others.
         let mut instance = program.start()?;
         let (observation, settings) =
             (space(observation), self.settings.iter().map(setting).collect::<Vec<_>>());
         let handle = instance
-            .call(Call::Start, |exports, store| {
+            .call(TimeLimit::Start, |exports, store| {
                 architectures(exports).call_make(store, &observation, outputs as u32, &settings, seed)
             })
             .map_err(|cause| wrong("make", cause))?
             .map_err(|words| program.refused(&words))?;
         let name = instance
-            .call(Call::Start, |exports, store| architectures(exports).call_name(store, handle))
+            .call(TimeLimit::Start, |exports, store| architectures(exports).call_name(store, handle))
             .map_err(|cause| wrong("name", cause))?;
         let graph = Graph::new();
         let said = graph.scope(trace::scope(&program.plugin, "parameters"), || {
             let call = trace::Call::new(&graph, None);
-            let said = instance
-                .call(Call::Start, |exports, store| architectures(exports).call_parameters(store, handle));
+            let said = instance.call(TimeLimit::Start, |exports, store| {
+                architectures(exports).call_parameters(store, handle)
+            });
             call.finish(Ok(vec![]), "parameters")?;
             said.map_err(|cause| wrong("parameters", cause))
         })?;
@@ -140,7 +142,7 @@ impl Learner for WasmLearner {
         graph.scope(trace::scope(&self.program.plugin, "forward"), || {
             let call = trace::Call::new(graph, None);
             let (given, x) = (call.give(parameters), call.give(std::slice::from_ref(observations))[0]);
-            let said = instance.call(Call::Step, |exports, store| {
+            let said = instance.call(TimeLimit::Step, |exports, store| {
                 architectures(exports).call_forward(store, *handle, &given, x)
             });
             let said = said.map(|output| vec![output]).map_err(|cause| self.program.error("forward", cause));

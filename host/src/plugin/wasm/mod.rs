@@ -1,27 +1,28 @@
 //! The loader of sandboxed WebAssembly components.
 //!
-//! A plugin gets linear memory, the `log` import, for learners and objectives the graph, and nothing else: no WASI, no threads, no clock. What it may take is
-//! bounded by [`Limits`](super::Limits): memory by a limiter on the store, time by an epoch that a thread of the
-//! engine advances, calls by a small stack, and what an answer may carry by a fuel on lifted bytes. NaN is not made
-//! canonical, which would halve the speed of a simulator: no value that is not finite passes the host's checks.
+//! A plugin gets linear memory, the `log` import and, for learners and objectives, the graph. It gets nothing else: no
+//! WASI, no threads, no clock. [`Limits`](super::Limits) bounds its resources: a limiter on the store bounds memory, an
+//! epoch that a thread of the engine advances bounds time, a small stack bounds the depth of calls, and fuel for lifted
+//! bytes bounds the size of an answer. NaNs are not canonicalized, which would halve the speed of a simulator; the host's
+//! checks refuse values that are not finite.
 //!
-//! After a trap the instance is dead, as its memory may be half-written; a new one starts clean.
+//! After a trap an instance is dead, because its memory may be half-written. A new one starts clean.
 
 mod cache;
 mod contract;
 mod encode;
-mod engine;
 mod environment;
 mod learner;
 mod objective;
 mod program;
+mod sandbox;
 mod state;
 
 pub(crate) use cache::hex;
-pub(crate) use contract::types::Description;
-pub(crate) use engine::{Sandbox, role_of};
+pub(crate) use contract::types::Description as Identity;
 pub(crate) use environment::EnvironmentWorld;
 pub(crate) use learner::{LearnerWorld, WasmLearners};
 pub(crate) use objective::{ObjectiveWorld, WasmObjective};
 pub(crate) use program::{Program, World};
+pub(crate) use sandbox::{Sandbox, role_of};
 pub use state::{LogLevel, LogSink};

@@ -1,4 +1,4 @@
-//! The objective role.
+//! Objectives of sandboxed components.
 use std::sync::{Mutex, PoisonError};
 
 use potstill_plugin_api::{Column, Data, MetaInit, MetaParameter, OptionValue, Task};
@@ -9,15 +9,16 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 use super::contract::of_objective::exports::potstill::plugin::objective as role;
 use super::contract::of_objective::{ObjectivePlugin, ObjectivePluginPre};
 use super::contract::{setting, space, types};
-use super::program::{Call, Instance, Program, World};
+use super::program::{Instance, Program, World};
 use super::state::State;
 use crate::engine::objective::{Judged, Network, Objective, Outer};
 use crate::error::Result;
 use crate::graph::Tensor;
+use crate::plugin::limits::TimeLimit;
 use crate::plugin::settings::to_json;
 use crate::plugin::trace;
 
-/// The role's world.
+/// The WIT world of objectives.
 pub(crate) enum ObjectiveWorld {}
 
 impl World for ObjectiveWorld {
@@ -63,7 +64,7 @@ pub(crate) struct WasmObjective {
 }
 
 impl WasmObjective {
-    /// Makes it.
+    /// Makes the objective.
     ///
     /// # Errors
     /// The plugin refused or failed, or its answers break the contract.
@@ -81,11 +82,11 @@ impl WasmObjective {
         };
         let given: Vec<_> = settings.iter().map(setting).collect();
         let handle = instance
-            .call(Call::Start, |exports, store| instances(exports).call_make(store, &raw, &given))
+            .call(TimeLimit::Start, |exports, store| instances(exports).call_make(store, &raw, &given))
             .map_err(|cause| program.error("make", cause))?
             .map_err(|words| program.refused(&words))?;
         let data = instance
-            .call(Call::Start, |exports, store| instances(exports).call_data(store, handle))
+            .call(TimeLimit::Start, |exports, store| instances(exports).call_data(store, handle))
             .map_err(|cause| program.error("data", cause))?;
         let data = match data {
             role::DataSource::Rollouts => Data::Rollouts,
@@ -93,7 +94,7 @@ impl WasmObjective {
             role::DataSource::Offline => Data::Offline,
         };
         let theta = instance
-            .call(Call::Start, |exports, store| instances(exports).call_meta_parameters(store, handle))
+            .call(TimeLimit::Start, |exports, store| instances(exports).call_meta_parameters(store, handle))
             .map_err(|cause| program.error("meta-parameters", cause))?;
         let theta = theta.into_iter().map(|part| MetaParameter {
             name: part.name,
@@ -108,7 +109,7 @@ impl WasmObjective {
         });
         let theta = theta.collect();
         let names = instance
-            .call(Call::Start, |exports, store| instances(exports).call_columns(store, handle))
+            .call(TimeLimit::Start, |exports, store| instances(exports).call_columns(store, handle))
             .map_err(|cause| program.error("columns", cause))?;
         let column = |name: &String| {
             Column::from_name(name)
@@ -152,8 +153,9 @@ impl Objective for WasmObjective {
         let (instance, handle) = &mut *guard;
         let call = trace::Call::on(theta, fresh, Some(network));
         let (theta, fresh) = (call.give(theta), call.give(fresh));
-        let said = instance
-            .call(Call::Step, |exports, store| instances(exports).call_inner(store, *handle, &theta, &fresh));
+        let said = instance.call(TimeLimit::Step, |exports, store| {
+            instances(exports).call_inner(store, *handle, &theta, &fresh)
+        });
         call.finish(said.map_err(|cause| self.program.error("inner", cause)), "inner")
     }
 
@@ -167,8 +169,8 @@ impl Objective for WasmObjective {
             taught: call.give(judged.taught),
             columns: call.give(judged.columns),
         };
-        let said =
-            instance.call(Call::Step, |exports, store| instances(exports).call_outer(store, *handle, &raw));
+        let said = instance
+            .call(TimeLimit::Step, |exports, store| instances(exports).call_outer(store, *handle, &raw));
         let said = said.map_err(|cause| self.program.error("outer", cause)).map(|outcome| {
             (outcome.loss, outcome.metrics.into_iter().map(|metric| (metric.name, metric.value)).collect())
         });

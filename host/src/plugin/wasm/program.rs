@@ -1,4 +1,4 @@
-//! What the roles share: a component that is compiled, linked, started and called within its limits.
+//! The code that all roles share: compiles, links and starts a component, and calls it within its limits.
 use std::sync::Arc;
 
 use potstill_plugin_api::OptionSchema;
@@ -6,22 +6,23 @@ use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Store, Trap};
 
 use super::contract::types;
-use super::engine::{STACK_KIB, Sandbox};
+use super::sandbox::{STACK_KIB, Sandbox};
 use super::state::{LogSink, Refused, State};
 use crate::error::{Error, Result};
+use crate::plugin::limits::{Limits, TimeLimit};
+use crate::plugin::settings;
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
-use crate::plugin::{Limits, settings};
 
-/// A role of the contract as wasmtime's bindings know it.
+/// A role of the contract, in terms of wasmtime's bindings.
 pub(crate) trait World: Sized + 'static {
-    /// The exports of a component that was linked and not started.
+    /// A linked component that has not been started.
     type Pre: Send + Sync;
-    /// Those of an instance.
+    /// The exports of an instance.
     type Exports: Send;
 
-    /// Gives components of this role what they may import.
+    /// Adds the imports that components of this role may use.
     fn link(linker: &mut Linker<State>) -> wasmtime::Result<()>;
-    /// Finds the exports of this role.
+    /// Finds this role's exports.
     fn pre(pre: InstancePre<State>) -> wasmtime::Result<Self::Pre>;
     fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Self::Exports>;
     fn describe(exports: &Self::Exports, store: &mut Store<State>) -> wasmtime::Result<types::Description>;
@@ -41,14 +42,15 @@ pub(crate) struct Program<W: World> {
     log: LogSink,
 }
 
-/// Bytes that one answer may carry into the host, whatever the specification says.
+/// The bytes that any answer may carry into the host, in addition to those that its specification needs.
 pub(super) const ANSWER_BYTES: usize = 64 << 20;
 
 impl<W: World> Program<W> {
-    /// Compiles `wasm`, called `plugin` in errors.
+    /// Compiles and links `wasm`, which errors call `plugin`.
     ///
     /// # Errors
-    /// [`Error::Plugin`]: it is no component, lacks the role's exports, or imports what the sandbox does not give.
+    /// [`Error::Plugin`]: it is not a component, lacks the role's exports, or imports something that the sandbox does not
+    /// provide.
     pub(crate) fn load(
         sandbox: &Arc<Sandbox>,
         plugin: &str,
@@ -86,26 +88,27 @@ impl<W: World> Program<W> {
         store.set_epoch_deadline(Sandbox::ticks(self.limits.start_seconds));
         match W::instantiate(&self.pre, &mut store) {
             Ok(exports) => Ok(Instance { store, exports, broken: None }),
-            // wasmtime's words for exports of other types than this contract's; it has no kind of error for them.
+            // wasmtime has no error type for exports whose types differ from the contract's, only this message.
             Err(error) if format!("{error:#}").contains("failed to convert function") => {
-                let what = "was built against another state of the contract; build it again";
+                let what = "was built against a different version of the contract; rebuild it";
                 Err(self.error("start", format!("{what} ({error:#})")))
             }
             Err(error) => Err(Error::Plugin {
                 plugin: self.plugin.clone(),
                 function: "start".into(),
-                cause: cause(&error, store.data(), Call::Start),
+                cause: cause(&error, store.data(), TimeLimit::Start),
             }),
         }
     }
 
-    /// Who the plugin says it is.
+    /// The identity that the plugin states.
     ///
     /// # Errors
     /// [`Error::Plugin`]: it failed.
     pub(crate) fn describe(&self) -> Result<types::Description> {
         let mut instance = self.start()?;
-        let said = instance.call(Call::Start, W::describe).map_err(|cause| self.error("describe", cause))?;
+        let said =
+            instance.call(TimeLimit::Start, W::describe).map_err(|cause| self.error("describe", cause))?;
         for text in [&said.id, &said.version, &said.summary, &said.api_version] {
             if text.chars().nth(LONGEST_MESSAGE).is_some() {
                 let cause = format!("`{}` is too long for a description", tame(text, 40));
@@ -115,20 +118,20 @@ impl<W: World> Program<W> {
         Ok(said)
     }
 
-    /// The options it accepts, checked.
+    /// The plugin's options, checked.
     ///
     /// # Errors
     /// [`Error::Plugin`]: it failed, or its options break the contract.
     pub(crate) fn options(&self) -> Result<Vec<OptionSchema>> {
         let mut instance = self.start()?;
-        let options = instance.call(Call::Start, W::options);
+        let options = instance.call(TimeLimit::Start, W::options);
         let options = options.map_err(|cause| self.error("options", cause))?;
         let options: Vec<OptionSchema> = options.into_iter().map(OptionSchema::from).collect();
         settings::check_options(&options).map_err(|cause| self.error("options", cause))?;
         Ok(options)
     }
 
-    /// What `make` refuses, the user mends: options or a task that do not suit the plugin.
+    /// The error when `make` refuses options or a task, which the user can fix.
     pub(super) fn refused(&self, words: &str) -> Error {
         Error::usage(format!("plugin `{}`: {}", self.plugin, tame(words, LONGEST_MESSAGE)))
     }
@@ -146,22 +149,15 @@ impl<W: World> Program<W> {
 pub(super) struct Instance<W: World> {
     pub(super) store: Store<State>,
     exports: W::Exports,
-    /// Why no call can be made any more: after a trap its memory may be half-written.
+    /// Why no more calls can be made: after a trap its memory may be half-written.
     broken: Option<String>,
 }
 
-/// Which of the time limits holds.
-#[derive(Clone, Copy)]
-pub(super) enum Call {
-    Start,
-    Step,
-}
-
 impl<W: World> Instance<W> {
-    /// Calls an export within its time; an error is the cause in plain words, for this call and all that follow.
+    /// Calls an export within its time limit. An error is the cause in plain words, and all later calls return it too.
     pub(super) fn call<T>(
         &mut self,
-        call: Call,
+        limit: TimeLimit,
         function: impl FnOnce(&W::Exports, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, String> {
         if let Some(cause) = &self.broken {
@@ -169,46 +165,34 @@ impl<W: World> Instance<W> {
         }
         let state = self.store.data_mut();
         state.begin_call();
-        let ticks = Sandbox::ticks(call.seconds(&state.limits));
+        let ticks = Sandbox::ticks(state.limits.seconds(limit));
         self.store.set_epoch_deadline(ticks);
         function(&self.exports, &mut self.store).map_err(|error| {
-            let cause = cause(&error, self.store.data(), call);
+            let cause = cause(&error, self.store.data(), limit);
             self.broken.insert(cause).clone()
         })
     }
 }
 
-impl Call {
-    fn seconds(self, limits: &Limits) -> f64 {
-        match self {
-            Call::Start => limits.start_seconds,
-            Call::Step => limits.step_seconds,
-        }
-    }
-}
-
-/// Why a call trapped, for a user who has never heard of traps.
-fn cause(error: &wasmtime::Error, state: &State, call: Call) -> String {
+/// Why a call trapped, in words for a user who does not know WebAssembly.
+fn cause(error: &wasmtime::Error, state: &State, limit: TimeLimit) -> String {
     let limits = &state.limits;
     let trap = error.downcast_ref::<Trap>();
-    // Not the plugin's fault. wasmtime's words: the system's error does not come along as such.
+    // Not the plugin's fault. wasmtime passes the system's error on only in its message.
     if trap.is_none() && format!("{error:#}").contains("mmap failed") {
         return format!(
             "this machine has no memory for the sandbox ({error:#}): each instance reserves 4 GiB of addresses; raise the \
              limit (`ulimit -v`) or run fewer programs at once"
         );
     }
-    // What the host itself refused says why.
+    // The host itself refused a call, and says why.
     if let Some(refused) = error.downcast_ref::<Refused>() {
         return refused.0.clone();
     }
     match (trap, &state.last_words) {
         (Some(Trap::Interrupt), _) => {
-            let limit = match call {
-                Call::Start => "start-seconds",
-                Call::Step => "step-seconds",
-            };
-            format!("endless loop: no answer within {} s (limit `{limit}`)", call.seconds(limits))
+            let (seconds, name) = (limits.seconds(limit), limit.name());
+            format!("endless loop: no answer within {seconds} s (limit `{name}`)")
         }
         (Some(Trap::StackOverflow), _) => {
             format!("stack overflow: its calls nest deeper than {STACK_KIB} KiB")
@@ -217,7 +201,7 @@ fn cause(error: &wasmtime::Error, state: &State, call: Call) -> String {
             format!("memory limit of {} MiB reached (limit `memory-mib`)", limits.memory_mib)
         }
         (Some(Trap::MemoryOutOfBounds), None) => {
-            // Rust and C keep a stack of their own at the bottom of linear memory, which runs out downwards.
+            // Rust and C keep their own stack at the bottom of linear memory, growing downwards.
             "crashed: access outside its memory (its own stack overflowed, or unsafe code went astray)".into()
         }
         (Some(_), Some(words)) => format!("panicked: {words}"),

@@ -1,3 +1,4 @@
+//! The host's state for one instance: its limits, its log, and the functions that it may import.
 use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
@@ -6,37 +7,37 @@ use super::contract::{graph, log, network, types};
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
 use crate::plugin::{Limits, trace};
 
-/// A call of the host that a plugin made wrongly, in words: the cause of the trap that follows.
+/// Why the host refused a plugin's call of an import. It is the cause of the trap that follows.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Refused(pub(super) String);
 
-/// How much a plugin's message matters.
+/// The severity of a plugin's message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// For the plugin's author.
+    /// A message for the plugin's author.
     Debug,
-    /// Worth knowing.
+    /// A message worth knowing.
     Info,
-    /// Something is off.
+    /// A warning: something is wrong.
     Warn,
     /// The plugin is about to fail.
     Error,
 }
 
-/// Takes a plugin's messages: its id, the level and the text, already cut and free of control characters.
+/// Receives a plugin's messages: the plugin's id, the level, and the text, shortened and without control characters.
 pub type LogSink = Arc<dyn Fn(&str, LogLevel, &str) + Send + Sync>;
 
-/// Messages that one call may log; the rest is dropped, or a plugin could drown the terminal.
+/// The most messages that one call may log. The rest is dropped, so that a plugin cannot flood the terminal.
 const MESSAGES_PER_CALL: u32 = 20;
 
-/// What the host keeps for one instance.
+/// The host's state for one instance.
 pub(crate) struct State {
     pub(super) plugin: String,
     pub(super) limits: Limits,
-    /// The last error it logged in this call: the cause of a trap that follows.
+    /// The last error that it logged in this call, which explains a trap that follows.
     pub(super) last_words: Option<String>,
-    /// It asked for more memory than the limit in this call.
+    /// Whether it requested more memory than its limit in this call.
     pub(super) memory_refused: bool,
     messages: u32,
     memory: usize,
@@ -58,7 +59,7 @@ impl State {
         }
     }
 
-    /// Forgets what belongs to the call before.
+    /// Resets what belongs to the previous call.
     pub(super) fn begin_call(&mut self) {
         self.last_words = None;
         self.memory_refused = false;
@@ -82,13 +83,13 @@ impl log::Host for State {
             (self.log)(&self.plugin, level, &message);
         }
         if level == LogLevel::Error {
-            // Reaches the user as the cause of the error that it announces.
+            // The user sees it as the cause of the error that follows.
             self.last_words = Some(message);
         }
     }
 }
 
-/// A tensor's number, or the trap that a mistake is.
+/// A tensor's number, or a trap after an error.
 fn made(tensor: u32) -> wasmtime::Result<u32> {
     if tensor == 0 { Err(Refused(trace::mistake()).into()) } else { Ok(tensor) }
 }
@@ -137,9 +138,10 @@ impl network::Host for State {
     }
 }
 
+/// The most elements in all of an instance's tables.
 const MOST_TABLE_ELEMENTS: usize = 1 << 20;
 
-// wasmtime's own StoreLimits bounds each memory by itself, and does not tell that it refused one.
+// wasmtime's own StoreLimits bounds each memory separately, and does not report that it refused one.
 impl ResourceLimiter for State {
     fn memory_growing(
         &mut self,

@@ -56,8 +56,11 @@ fn what_runs_before_make_is_watched_too() {
         (b'm', "in `start`: memory limit of 32 MiB reached (limit `memory-mib`)"),
         (b'h', "in `describe`: `all work"),
         (b'o', "in `options`: 20000 options, expected at most 256"),
-        (b'n', "in `options`: option 0 has the name `all work"),
-        (b'e', "in `options`: option `number` has control characters in its texts, or too many"),
+        (b'n', "in `options`: option 0 is called `all work"),
+        (
+            b'e',
+            "in `options`: option `number` has a help text or a choice with control characters or of more than 1000 characters",
+        ),
         (b'i', "in `options`: option `number` ranges from -inf to inf, expected finite limits"),
     ] {
         assert_told(ID, &char::from(letter).to_string(), load(&switched(letter)), cause);

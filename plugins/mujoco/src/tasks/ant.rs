@@ -1,3 +1,4 @@
+//! Gymnasium's Ant.
 use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::options::{
@@ -9,7 +10,7 @@ use crate::numpy::sum_of_squares;
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
-/// Four legs that are paid for moving forward.
+/// A four-legged ant that is rewarded for moving forward.
 pub struct Ant<const V: u8> {
     torso: usize,
     forward_reward_weight: f64,
@@ -20,7 +21,7 @@ pub struct Ant<const V: u8> {
     contact_force: [f64; 2],
     reset_noise_scale: f64,
     exclude_positions: bool,
-    /// Whether contact forces are observed, and in v4 whether they cost.
+    /// Whether contact forces are observed, and in v4 also whether they cost.
     contact_forces: bool,
     frames: usize,
 }
@@ -31,7 +32,7 @@ impl<const V: u8> Ant<V> {
 
     fn forces(&self, simulation: &Simulation) -> Vec<f64> {
         let [low, high] = self.contact_force;
-        // Not `clamp`, which panics where the user's limits are the wrong way round; NumPy answers the upper one.
+        // Not `clamp`, which panics if the user's limits are in the wrong order; NumPy returns the upper one.
         simulation.cfrc_ext().as_flattened().iter().map(|force| force.max(low).min(high)).collect()
     }
 }
@@ -92,7 +93,7 @@ impl<const V: u8> Task for Ant<V> {
         observation.extend(&simulation.qpos()[if self.exclude_positions { 2 } else { 0 }..]);
         observation.extend(simulation.qvel());
         if self.contact_forces {
-            // The first six are those on the world, always 0; v5 leaves them out.
+            // The first six, on the world, are always 0; v5 leaves them out.
             observation.extend(&self.forces(simulation)[if V == 4 { 0 } else { 6 }..]);
         }
     }

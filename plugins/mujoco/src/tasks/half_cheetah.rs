@@ -1,3 +1,4 @@
+//! Gymnasium's HalfCheetah.
 use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::options::{exclude_positions, frame_skip, frames, noise, number};
@@ -6,7 +7,7 @@ use crate::environment::{Judgement, Task};
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
-/// Half a cheetah that is paid for running forward.
+/// A planar cheetah that is rewarded for running forward.
 pub struct HalfCheetah<const V: u8> {
     forward_reward_weight: f64,
     ctrl_cost_weight: f64,

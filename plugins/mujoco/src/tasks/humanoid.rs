@@ -1,3 +1,4 @@
+//! Gymnasium's Humanoid, and the observation that both humanoids share.
 use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::add_uniform;
@@ -9,7 +10,7 @@ use crate::numpy::{sum, sum_of_squares};
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
-/// What both humanoids see: much of what MuJoCo computes.
+/// The observation of both humanoids, which includes much of what MuJoCo computes.
 pub(super) struct Senses<const V: u8> {
     exclude_positions: bool,
     cinert: bool,
@@ -27,8 +28,8 @@ impl<const V: u8> Senses<V> {
             boolean(&format!("include-{name}-in-observation"), true, &format!("Observe {what}."))
         };
         vec![
-            include("cinert", "the bodies' inertia about the centre of mass"),
-            include("cvel", "the bodies' velocities about the centre of mass"),
+            include("cinert", "the bodies' inertia about the center of mass"),
+            include("cvel", "the bodies' velocities about the center of mass"),
             include("qfrc-actuator", "the forces of the actuators"),
             include("cfrc-ext", "the forces on the bodies from contacts"),
         ]
@@ -49,7 +50,7 @@ impl<const V: u8> Senses<V> {
     }
 
     pub(super) fn observe(&self, simulation: &Simulation, observation: &mut Vec<f64>) {
-        // v5 leaves out what is always 0: the world's, and the forces of actuators on the free joint.
+        // v5 leaves out what is always 0: the world's entries, and the actuator forces on the free joint.
         let (bodies, joints) = if V == 4 { (0, 0) } else { (1, 6) };
         observation.extend(&simulation.qpos()[if self.exclude_positions { 2 } else { 0 }..]);
         observation.extend(simulation.qvel());
@@ -68,7 +69,7 @@ impl<const V: u8> Senses<V> {
     }
 }
 
-/// A humanoid that is paid for walking forward.
+/// A humanoid that is rewarded for walking forward.
 pub struct Humanoid<const V: u8> {
     forward_reward_weight: f64,
     ctrl_cost_weight: f64,
@@ -141,7 +142,7 @@ impl<const V: u8> Task for Humanoid<V> {
         self.senses.observe(simulation, observation);
     }
 
-    /// Where the centre of mass is, along the way.
+    /// The position of the center of mass in the forward direction.
     fn mark(&self, simulation: &Simulation) -> f64 {
         let mass = simulation.model.body_mass();
         let moments = mass.iter().zip(simulation.xipos()).map(|(mass, position)| mass * position[0]);

@@ -1,3 +1,4 @@
+//! Gymnasium's HumanoidStandup.
 use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::add_uniform;
@@ -8,7 +9,7 @@ use crate::numpy::sum_of_squares;
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
-/// A humanoid on its back that is paid for its height.
+/// A humanoid on its back that is rewarded for its height.
 pub struct HumanoidStandup<const V: u8> {
     ctrl_cost_weight: f64,
     impact_cost_weight: f64,
@@ -25,7 +26,7 @@ impl<const V: u8> Task for HumanoidStandup<V> {
     const SIZES: [usize; 3] = [24, 23, 17];
     const VIEW: View = View::oblique(3.6, 0.8);
 
-    // Gymnasium's `uph_cost_weight` is missing here because it has no effect there.
+    // Gymnasium's `uph_cost_weight` is left out because it has no effect there.
     fn options() -> Vec<OptionSchema> {
         if V < 5 {
             return vec![];

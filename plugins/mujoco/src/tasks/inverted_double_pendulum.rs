@@ -1,3 +1,4 @@
+//! Gymnasium's InvertedDoublePendulum.
 use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::options::{frame_skip, frames, noise, number};
@@ -7,7 +8,7 @@ use crate::picture::View;
 use crate::renderer::Camera;
 use crate::simulation::{Model, Simulation};
 
-/// Two poles, one on the other, on a cart.
+/// A cart that balances two poles, one on the other.
 pub struct InvertedDoublePendulum<const V: u8> {
     healthy_reward: f64,
     reset_noise_scale: f64,
@@ -64,7 +65,7 @@ impl<const V: u8> Task for InvertedDoublePendulum<V> {
         observation.extend(angles.iter().map(|angle| angle.cos()));
         observation.extend(clipped(simulation.qvel()));
         let forces = simulation.qfrc_constraint();
-        // Those on the poles are always 0; v5 leaves them out.
+        // The forces on the poles are always 0; v5 leaves them out.
         observation.extend(clipped(if V == 4 { forces } else { &forces[..1] }));
     }
 

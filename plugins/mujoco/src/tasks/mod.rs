@@ -1,4 +1,4 @@
-//! Gymnasium's environments, one file each; `V` is Gymnasium's version of it, 4 or 5.
+//! Gymnasium's environments, one file each. `V` is Gymnasium's version of an environment, 4 or 5.
 mod ant;
 mod half_cheetah;
 mod hopper;
@@ -22,17 +22,17 @@ use potstill_sdk::Rng;
 
 use crate::numpy::sum_of_squares;
 
-/// What an action costs: NumPy 2 keeps the product of a Python number and `f32`s in `f32`.
+/// The cost of an action. NumPy 2 keeps the product of a Python number and `f32`s in `f32`.
 fn control_cost(weight: f64, action: &[f32]) -> f64 {
     f64::from(weight as f32 * sum_of_squares(action))
 }
 
-/// Adds to each number one between `-scale` and `scale`.
+/// Adds uniform noise between `-scale` and `scale` to each number.
 fn add_uniform(rng: &mut Rng, scale: f64, values: &mut [f64]) {
     values.iter_mut().for_each(|value| *value += rng.uniform_in(-scale, scale));
 }
 
-/// Adds to each number one of a normal distribution with this deviation (Box and Muller, 1958).
+/// Adds normal noise with this standard deviation to each number (Box and Muller, 1958).
 fn add_normal(rng: &mut Rng, deviation: f64, values: &mut [f64]) {
     for value in values {
         let radius = (-2.0 * (1.0 - rng.uniform()).ln()).sqrt();

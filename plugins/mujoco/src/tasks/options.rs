@@ -1,7 +1,7 @@
-//! Arguments of Gymnasium's constructors, as options with dashes.
+//! The arguments of Gymnasium's constructors as options, with dashes in their names.
 use potstill_sdk::{OptionKind, OptionSchema, Options};
 
-/// Beyond this MuJoCo calls a position bad: as a limit, it is none.
+/// MuJoCo considers positions beyond this bad, so as a limit it means no limit.
 const HUGE: f64 = 1e10;
 
 pub(super) fn number(name: &str, default: f64, help: &str) -> OptionSchema {
@@ -13,18 +13,18 @@ pub(super) fn boolean(name: &str, default: bool, help: &str) -> OptionSchema {
     OptionSchema { name: name.into(), help: help.into(), kind: OptionKind::Boolean, default: default.into() }
 }
 
-/// The scale of the noise with which episodes start.
+/// The option for the scale of the noise at the start of an episode.
 pub(super) fn noise(default: f64) -> OptionSchema {
     let kind = OptionKind::Number { min: 0.0, max: 10.0 };
     OptionSchema {
         name: "reset-noise-scale".into(),
-        help: "Scale of the noise in the positions and velocities with which an episode starts.".into(),
+        help: "Scale of the noise in positions and velocities at the start of an episode.".into(),
         kind,
         default: default.into(),
     }
 }
 
-/// Steps of MuJoCo in a step: an argument since v5.
+/// The option for the number of MuJoCo's steps in a step, which Gymnasium has since v5.
 pub(super) fn frame_skip<const V: u8>(default: i64) -> Option<OptionSchema> {
     let kind = OptionKind::Integer { min: 1, max: 1000 };
     (V >= 5).then(|| OptionSchema {
@@ -51,7 +51,7 @@ pub(super) fn exclude_positions() -> OptionSchema {
     )
 }
 
-/// `NAME-min` and `NAME-max`.
+/// The options `NAME-min` and `NAME-max`.
 pub(super) fn range(name: &str, default: [f64; 2], what: &str) -> [OptionSchema; 2] {
     let [min, max] = default.map(|bound| bound.clamp(-HUGE, HUGE));
     [
@@ -64,12 +64,12 @@ pub(super) fn read_range(options: &Options, name: &str) -> Result<[f64; 2], Stri
     Ok([options.number(&format!("{name}-min"))?, options.number(&format!("{name}-max"))?])
 }
 
-/// `low < value < high`, as Gymnasium compares.
+/// Whether `low < value < high`, the comparison that Gymnasium makes.
 pub(super) fn within([low, high]: [f64; 2], value: f64) -> bool {
     low < value && value < high
 }
 
-/// The reward and end of those that can fall.
+/// The reward and the end of an episode for bodies that can fall.
 pub(super) struct Health {
     reward: f64,
     terminates: bool,
@@ -89,7 +89,7 @@ impl Health {
         Ok(Health { reward, terminates })
     }
 
-    /// v4 pays also for the step that ends the episode.
+    /// The reward of a step. v4 also pays it for the step that ends the episode.
     pub(super) fn reward<const V: u8>(&self, healthy: bool) -> f64 {
         if healthy || (V < 5 && self.terminates) { self.reward } else { 0.0 }
     }

@@ -1,3 +1,4 @@
+//! Gymnasium's Reacher.
 use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::add_uniform;
@@ -8,7 +9,7 @@ use crate::picture::View;
 use crate::renderer::Camera;
 use crate::simulation::{Model, Simulation};
 
-/// An arm of two links that reaches for a target.
+/// An arm of two links that is rewarded for reaching a target.
 pub struct Reacher<const V: u8> {
     fingertip: usize,
     target: usize,
@@ -82,11 +83,11 @@ impl<const V: u8> Task for Reacher<V> {
         observation.extend(angles.iter().map(|angle| angle.sin()));
         observation.extend(target);
         observation.extend(&simulation.qvel()[..2]);
-        // The height of both is always the same; v5 leaves the difference out.
+        // The difference in height is always 0; v5 leaves it out.
         observation.extend(&self.way(simulation)[..if V == 4 { 3 } else { 2 }]);
     }
 
-    /// v4 pays for the distance before the step.
+    /// v4 rewards the distance before the step.
     fn mark(&self, simulation: &Simulation) -> f64 {
         let [x, y, z] = self.way(simulation);
         (x * x + y * y + z * z).sqrt()

@@ -1,3 +1,4 @@
+//! Gymnasium's Walker2d.
 use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::options::{
@@ -8,7 +9,7 @@ use crate::environment::{Judgement, Task};
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
-/// Two legs that are paid for moving forward.
+/// A two-legged walker that is rewarded for moving forward.
 pub struct Walker2d<const V: u8> {
     forward_reward_weight: f64,
     ctrl_cost_weight: f64,

@@ -1,4 +1,4 @@
-//! What goes wrong ends an episode or is an error in words; it ends no process.
+//! Tests that errors end an episode or become messages, and never end the process.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::library::Library;
 use crate::simulation::{Model, Simulation};
 use crate::{Hopper, Humanoid};
 
-/// A heap of balls that falls on the floor, and this much memory to compute it in.
+/// A heap of balls that falls on the floor, with this much memory for the solver.
 fn heap(folder: &Path, bytes: usize) -> PathBuf {
     let ball = |i: usize| {
         let (x, y, z) = (i % 3, i / 3 % 3, i / 9);
@@ -28,8 +28,8 @@ fn heap(folder: &Path, bytes: usize) -> PathBuf {
     path
 }
 
-/// MuJoCo's own error (no memory for the solver) from deep inside `mj_step`, in every version: it becomes a value, the
-/// simulation starts anew, and the same error comes again.
+/// In every version, MuJoCo's own error (no memory for the solver) from deep inside `mj_step` becomes a value. The
+/// simulation starts anew, and the same error occurs again.
 #[test]
 fn an_error_of_mujoco_s_is_a_value() {
     let Some(folder) = installed() else { return };
@@ -45,14 +45,14 @@ fn an_error_of_mujoco_s_is_a_value() {
                     .reset(|_, _| {})
                     .and_then(|()| (0..1000).try_for_each(|_| simulation.step(&[], 1)));
                 let Err(error) = fallen else { break };
-                assert!(error.starts_with("MuJoCo met an error: "), "{version}: {error}");
+                assert!(error.starts_with("MuJoCo raised an error: "), "{version}: {error}");
                 assert!(error.contains("stack") || error.contains("memory"), "{version}: {error}");
                 met += 1;
             }
         }
         println!("{version}: {met} errors");
         assert!(met >= 3, "{version}");
-        // The library goes on.
+        // The library still works.
         let mut copy =
             Mujoco::<Hopper<4>>::with(model::<Hopper<4>>(&folder, library), &defaults::<Hopper<4>>())
                 .unwrap();
@@ -144,12 +144,12 @@ fn an_unknown_version_and_what_is_not_mujoco_are_refused() {
     );
     assert!(
         error.ends_with(
-            "libmujoco.so.9.9.9 is MuJoCo 9.9.9, which this plugin does not know (it knows 2.3.7, 3.1.6, 3.2.7, \
+            "libmujoco.so.9.9.9 is MuJoCo 9.9.9, which this plugin does not support (it supports 2.3.7, 3.1.6, 3.2.7, \
              3.3.7, 3.17.0); `potstill plugin setup mujoco` installs 2.3.7 beside it"
         ),
         "{error}"
     );
     let error = build("libmujoco.so", "int nothing;");
-    assert!(error.ends_with("has no function mj_version: it is not MuJoCo, or too old"), "{error}");
+    assert!(error.ends_with("has no function mj_version: it is not MuJoCo or is too old"), "{error}");
     std::fs::remove_dir_all(scratch).unwrap();
 }

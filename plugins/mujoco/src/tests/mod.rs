@@ -17,7 +17,7 @@ use crate::layout::KNOWN;
 use crate::library::Library;
 use crate::simulation::Model;
 
-/// Where `tests/setup` put things: `None`, loudly, where it has not run; an error where it has to have.
+/// The folder of `tests/setup`, or `None`, with a message, if it has not been run. If `CI` is set, that is an error.
 fn installed() -> Option<PathBuf> {
     let folder = std::env::var_os("POTSTILL_MUJOCO").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/mujoco-python"),
@@ -35,13 +35,13 @@ fn installed() -> Option<PathBuf> {
     None
 }
 
-/// The folder from which the Python of stack `v4` or `v5` imports.
+/// The folder from which the Python of the stack `v4` or `v5` imports.
 fn site(stack: &Path) -> PathBuf {
     let lib = std::fs::read_dir(stack.join("lib")).unwrap();
     lib.map(|entry| entry.unwrap().path().join("site-packages")).find(|path| path.exists()).unwrap()
 }
 
-/// The folders with each known version of MuJoCo.
+/// The folders of all supported versions of MuJoCo.
 fn versions(folder: &Path) -> impl Iterator<Item = (&'static str, PathBuf)> {
     KNOWN.iter().map(move |(version, _)| {
         let packages = match *version {
@@ -57,7 +57,7 @@ fn library(folder: &Path) -> &'static Library {
     Library::open(&crate::locate::library_in(folder).unwrap()).unwrap()
 }
 
-/// The model of a task, by Gymnasium's files of v5, which hold those of v4.
+/// The model of a task, from Gymnasium's files for v5, which include those for v4.
 fn model<T: Task>(folder: &Path, library: &'static Library) -> Arc<Model> {
     let assets = site(&folder.join("v5")).join("gymnasium/envs/mujoco/assets");
     Model::load(library, &assets.join(T::MODEL)).unwrap()
@@ -67,7 +67,7 @@ fn defaults<T: Task>() -> Options {
     Mujoco::<T>::options().into_iter().map(|option| (option.name, option.default)).collect()
 }
 
-/// A folder of this test's own.
+/// A folder for one test.
 fn scratch(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("potstill-mujoco-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);

@@ -1,4 +1,4 @@
-//! Gymnasium's Python and this plugin from the same states, under the same actions.
+//! Compares this plugin with Gymnasium from the same states, under the same actions.
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::{Ant, HalfCheetah, Hopper, Humanoid, HumanoidStandup, InvertedDoubleP
 const SEEDS: usize = 5;
 const STEPS: usize = 1000;
 
-/// By how much a trajectory may differ from Gymnasium's: `0.0` is not at all, to the bit.
+/// The most by which a trajectory may differ from Gymnasium's; `0.0` means equal to the bit.
 #[derive(Clone, Copy)]
 struct Tolerance {
     observation: f64,
@@ -74,7 +74,7 @@ fn compare<T: Task>(folder: &Path, stack: &str, gymnasium: &str, tolerance: Tole
 }
 
 const SAME: Tolerance = Tolerance { observation: 0.0, reward: 0.0 };
-/// NumPy's own sine and cosine, and BLAS's scalar product, may round otherwise on another processor.
+/// NumPy's own sine and cosine, and BLAS's dot product, may round differently on another processor.
 const ANGLES: Tolerance = Tolerance { observation: 1e-9, reward: 0.0 };
 const REACHER: Tolerance = Tolerance { observation: 1e-9, reward: 1e-9 };
 

@@ -1,4 +1,4 @@
-//! Pictures by MuJoCo's own renderer.
+//! Tests of pictures by MuJoCo's own renderer.
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use crate::renderer::{Camera, Renderer};
 use crate::simulation::Model;
 use crate::{Ant, HalfCheetah, Hopper, Humanoid, HumanoidStandup, InvertedDoublePendulum, Reacher, Walker2d};
 
-/// Whether this machine can draw; where it cannot, the test says that it is skipped.
+/// Whether this machine can draw. If not, the test says that it is skipped.
 fn opengl() -> bool {
     crate::egl::available().map_err(|error| eprintln!("SKIPPED: {error}")).is_ok()
 }
@@ -39,13 +39,13 @@ pub(super) fn flat<T: Task>(copy: &Mujoco<T>) -> Vec<u8> {
     picture::pixels(&copy.simulation, T::VIEW)
 }
 
-/// Mean absolute difference of a channel, of 255.
+/// The mean absolute difference of a channel, of 255.
 fn differ(ours: &[u8], theirs: &[u8]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     ours.iter().zip(theirs).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / ours.len() as f64
 }
 
-/// Drivers round differently; the same one draws the same picture.
+/// Drivers round differently, but one driver always draws the same picture.
 const SAME: f64 = 0.05;
 
 fn compare<T: Task>(folder: &Path, stack: &str, gymnasium: &str) {
@@ -91,7 +91,7 @@ fn compare<T: Task>(folder: &Path, stack: &str, gymnasium: &str) {
         }
         let (ours, picture) = (drawn(&copy), take(WIDTH * HEIGHT * 3));
         seen.push(differ(&ours, picture));
-        // What would be noticed: another episode's picture.
+        // The bound would notice another episode's picture.
         let other = before.replace(picture).map(|before| differ(before, picture));
         assert!(other.is_none_or(|other| other > 2.0 * SAME), "{gymnasium}: episodes look alike: {other:?}");
     }
@@ -125,7 +125,7 @@ fn v5_looks_like_gymnasium_s() {
     compare::<HumanoidStandup<5>>(&folder, "v5", "HumanoidStandup-v5");
 }
 
-/// Rewards and observations, and at the end the snapshot, of a copy that is drawn or not after each step.
+/// The rewards, observations and final snapshot of a copy that is drawn after each step, or not.
 fn played<T: Task>(model: &Arc<Model>, render: Option<&str>) -> (Vec<u64>, Vec<u8>) {
     let mut copy = copy::<T>(model, render.unwrap_or("auto"));
     let (mut rng, mut all, mut state) = (Rng::seeded(3), vec![], vec![]);
@@ -163,7 +163,7 @@ fn drawing_changes_no_simulation_in_any_version() {
     }
 }
 
-/// Copies of two models that were made in one thread are drawn by many at the same time, in turns, and freed in others.
+/// Copies of two models, made in one thread, are drawn by many threads at the same time and freed in others.
 #[test]
 fn any_thread_draws() {
     let Some(folder) = installed().filter(|_| opengl()) else { return };
@@ -177,7 +177,7 @@ fn any_thread_draws() {
         (0..12).map(|_| Mutex::new(copy::<Ant<4>>(&model, "auto"))).collect()
     };
     for (i, (hopper, ant)) in hoppers.iter().zip(&ants).enumerate() {
-        // Three states, so that pictures of the wrong copy are noticed.
+        // There are three states, so that a picture of the wrong copy is noticed.
         let lift = (i % 3) as f64 * 0.3;
         hopper.lock().unwrap().start(|_, qpos, _| qpos[1] += lift).unwrap();
         ant.lock().unwrap().start(|_, qpos, _| qpos[2] += lift).unwrap();
@@ -198,13 +198,13 @@ fn any_thread_draws() {
     });
     let (first, second) = (hoppers[0].lock().unwrap().simulation.model.clone(), &ants);
     let second = second[0].lock().unwrap().simulation.model.clone();
-    // One OpenGL context a model, however many copies; none when they are gone.
+    // There is one OpenGL context per model, whatever the number of copies, and none when they are gone.
     assert!(Arc::ptr_eq(&Renderer::of(&first).unwrap(), &Renderer::of(&first).unwrap()));
     std::thread::spawn(move || drop((hoppers, ants))).join().unwrap();
     assert!([first, second].iter().all(|model| model.renderer.lock().unwrap().upgrade().is_none()));
 }
 
-/// A picture that fails is drawn flat, as all after it; or it is an error, where nothing but MuJoCo's renderer is wanted.
+/// A picture that fails, and all after it, are drawn flat; if MuJoCo's renderer is required, it is an error.
 #[test]
 fn a_picture_that_fails_is_flat() {
     type T = Hopper<4>;
@@ -221,6 +221,6 @@ fn a_picture_that_fails_is_flat() {
     assert!(draw(&auto, T::CAMERA).unwrap() == real && draw(&gl, T::CAMERA).unwrap() == real);
     assert!(draw(&auto, nowhere).unwrap() == flat(&copy) && draw(&auto, T::CAMERA).unwrap() == flat(&copy));
     let error: String = draw(&gl, nowhere).unwrap_err();
-    assert_eq!(error, "MuJoCo's renderer fails: the model has no camera `nowhere`");
+    assert_eq!(error, "MuJoCo's renderer failed: the model has no camera `nowhere`");
     assert!(draw(&gl, T::CAMERA).unwrap() == real, "the next one may be drawn");
 }

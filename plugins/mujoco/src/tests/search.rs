@@ -1,4 +1,4 @@
-//! What is found where, and what is said where nothing is.
+//! Tests of the search for MuJoCo and Gymnasium, and of its messages.
 use super::{installed, scratch, site};
 use crate::environment::choose;
 use crate::locate::Search;
@@ -20,7 +20,7 @@ fn what_is_missing_is_said_once_with_what_to_do() {
     std::fs::remove_dir_all(setup).unwrap();
 }
 
-/// What `potstill plugin setup mujoco` makes, and which version comes first.
+/// The folders that `potstill plugin setup mujoco` makes are found, the default version first.
 #[test]
 fn set_up_folders_are_searched() {
     let scratch = scratch("search");
@@ -38,7 +38,7 @@ fn set_up_folders_are_searched() {
     assert!(search().libraries().next().unwrap().ends_with("mujoco-3.3.7/mujoco/libmujoco.so.3.3.7"));
     std::fs::write(scratch.join("mujoco/mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"), "").unwrap();
     assert!(search().libraries().next().unwrap().ends_with("mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"));
-    // MUJOCO_PATH comes before, as a wheel's folder or what it lies in.
+    // MUJOCO_PATH comes first, as a wheel's folder, its parent or the file.
     let file = "mujoco/mujoco-3.3.7/mujoco/libmujoco.so.3.3.7";
     for path in ["mujoco/mujoco-3.3.7", "mujoco/mujoco-3.3.7/mujoco", file] {
         let first = Search::new(Some(scratch.join(path)), Some(&scratch), vec!["no-such-python".into()]);
@@ -61,13 +61,13 @@ fn what_python_imports_is_found() {
         assert_eq!(same(search.libraries().next().unwrap()), library);
         let model = packages.join("gymnasium/envs/mujoco/assets/hopper.xml");
         assert_eq!(same(search.model("hopper.xml").unwrap()), model);
-        // A model that this Gymnasium does not have.
+        // Only the newer Gymnasium has this model.
         let v5 = search.model("walker2d_v5.xml");
         assert_eq!(v5.is_ok(), version == "3.3.7", "{v5:?}");
     }
 }
 
-/// A run that was made with one MuJoCo does not go on with another because that comes first.
+/// A run that was made with one MuJoCo does not continue with another that comes first.
 #[test]
 fn a_version_that_is_named_is_found_behind_others() {
     let Some(folder) = installed() else { return };
@@ -76,6 +76,6 @@ fn a_version_that_is_named_is_found_behind_others() {
     assert_eq!(choose(&search(), None).ok().unwrap().version, "2.3.7");
     assert_eq!(choose(&search(), Some("3.3.7")).ok().unwrap().version, "3.3.7");
     let error = choose(&search(), Some("3.1.6")).err().unwrap();
-    assert!(error.starts_with("MuJoCo 3.1.6 is wanted, and what is here is 2.3.7 ("), "{error}");
+    assert!(error.starts_with("MuJoCo 3.1.6 is required, but only 2.3.7 ("), "{error}");
     assert!(error.contains(", 3.3.7 (") && error.contains("`potstill plugin setup mujoco --version 3.1.6`"));
 }

@@ -1,4 +1,4 @@
-//! Every environment by every version of MuJoCo that the plugin knows.
+//! Tests every environment with every supported version of MuJoCo.
 use potstill_plugin_api::{Manifest, Provided, abi};
 use potstill_sdk::{Environment, Rng};
 
@@ -19,7 +19,7 @@ fn play<T: Task>(copy: &mut Mujoco<T>, steps: usize, rng: &mut Rng) -> Vec<u64> 
     all
 }
 
-/// Sizes as Gymnasium's; a state that is restored goes on to the bit, also in another copy.
+/// Sizes are Gymnasium's, and a restored state continues to the bit, even in another copy.
 fn plays<T: Task>(folder: &std::path::Path, size: usize, actions: usize) {
     for (version, packages) in versions(folder) {
         let model = model::<T>(folder, library(&packages));
@@ -60,7 +60,7 @@ fn every_environment_plays_by_every_version_and_goes_on_from_its_snapshots() {
     plays::<HumanoidStandup<5>>(&folder, 348, 17);
 }
 
-/// What the host knows before it runs any of this is what it then finds, in this order.
+/// The manifest lists what the library contains, in the same order.
 #[test]
 fn the_manifest_says_what_the_library_provides() {
     unsafe extern "C" {
@@ -81,7 +81,7 @@ fn the_manifest_says_what_the_library_provides() {
     assert_eq!(versions, KNOWN.map(|(version, _)| version), "what is known can be set up, the default first");
 }
 
-/// The tables are of the versions whose names they have.
+/// Each table of offsets is of the version in its name.
 #[test]
 fn libraries_answer_the_version_of_their_table() {
     let Some(folder) = installed() else { return };

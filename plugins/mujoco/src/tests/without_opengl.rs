@@ -1,4 +1,4 @@
-//! Machines without EGL, and with one that does not work, made of libraries that come before the system's.
+//! Tests of machines without EGL, or with one that does not work, which are faked by libraries that shadow the system's.
 use std::ffi::c_char;
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use super::{defaults, installed, library, model, scratch, site};
 use crate::Walker2d;
 use crate::environment::Mujoco;
 
-/// What the host was told.
+/// The messages that the plugin logged.
 static LOG: Mutex<Vec<(u32, String)>> = Mutex::new(vec![]);
 
 unsafe extern "C" fn log(level: u32, text: *const c_char) {
@@ -19,7 +19,7 @@ unsafe extern "C" fn log(level: u32, text: *const c_char) {
     LOG.lock().unwrap().push((level, text.to_owned()));
 }
 
-/// On such a machine two copies are drawn flat, and `render=gl` is refused. Prints what was said.
+/// On such a machine copies are drawn flat, and `render=gl` is refused. Prints the messages.
 fn draw(folder: &Path) {
     unsafe extern "C" {
         fn potstill_plugin(host: *const Host) -> *const abi::Plugin;
@@ -38,7 +38,7 @@ fn draw(folder: &Path) {
     println!("REFUSED {error}");
 }
 
-/// An EGL with a display or none, and without any function of OpenGL.
+/// An EGL with one display or none, and without any function of OpenGL.
 const EGL: &str = "
 void *eglGetDisplay(void *native) { return (void *)DISPLAY; }
 int eglGetError(void) { return 0x3000; }
@@ -68,9 +68,9 @@ fn pictures_are_flat_and_it_is_said_why() {
             "DISPLAY=0",
             Some(EGL),
             info,
-            "EGL makes no OpenGL context (the default display: there is none); a graphics driver brings it, ",
+            "EGL cannot make an OpenGL context (the default display: there is none); a graphics driver provides it, ",
         ),
-        // An error of MuJoCo's own, from inside `mjr_makeContext`.
+        // MuJoCo's own error, from inside `mjr_makeContext`.
         ("DISPLAY=1", Some(EGL), warn, "MuJoCo cannot draw with this OpenGL: gladLoadGL error"),
     ] {
         let folder = scratch.join(name);
@@ -93,8 +93,8 @@ fn pictures_are_flat_and_it_is_said_why() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{name}: {text}{}", String::from_utf8_lossy(&output.stderr));
         for start in [
-            format!("SAID {level} pictures are of flat shapes: {why}"),
-            format!("REFUSED render=gl cannot be had: {why}"),
+            format!("SAID {level} pictures show flat shapes: {why}"),
+            format!("REFUSED render=gl is not available: {why}"),
         ] {
             assert!(text.contains(&start), "{name}: {start}: {text}");
         }

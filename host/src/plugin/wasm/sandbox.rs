@@ -1,3 +1,4 @@
+//! The wasmtime engine that all sandboxed plugins share, with its clock and its cache.
 use std::thread;
 use std::time::Duration;
 
@@ -9,19 +10,19 @@ use wasmtime::{Config, Engine};
 use super::cache::Cache;
 use super::encode::encode;
 
-/// The engine that every sandboxed plugin of a registry shares.
+/// The engine that all sandboxed plugins of a registry share.
 pub(crate) struct Sandbox {
     pub(super) engine: Engine,
     cache: Option<Cache>,
 }
 
-/// How often the clock of the deadlines ticks.
+/// The interval at which the clock of the deadlines ticks.
 const TICK: Duration = Duration::from_millis(10);
-/// Stack for a plugin's calls.
+/// The size of the stack for a plugin's calls, in KiB.
 pub(super) const STACK_KIB: usize = 512;
 
 impl Sandbox {
-    /// Sets the engine up and starts its clock, a thread that ends with the engine.
+    /// Creates the engine and starts its clock, a thread that ends with the engine.
     ///
     /// # Errors
     /// This machine cannot run compiled WebAssembly, or cannot start a thread.
@@ -50,22 +51,22 @@ impl Sandbox {
         Ok(Sandbox { engine, cache })
     }
 
-    /// Ticks of the clock in `seconds`, one more for the one that is running.
+    /// The number of ticks in `seconds`, plus one for the tick in progress.
     pub(super) fn ticks(seconds: f64) -> u64 {
         (seconds / TICK.as_secs_f64()).ceil() as u64 + 1
     }
 
-    /// Compiles a component, or a core module that carries the contract's metadata, or takes the compiled code from
-    /// the cache.
+    /// Compiles a component, or a core module that carries the contract's metadata. Takes the code from the cache if it is
+    /// there.
     ///
     /// # Errors
     /// `wasm` is neither.
     pub(crate) fn compile(&self, wasm: &[u8]) -> Result<Component, String> {
         let hash = Sha256::digest(wasm).into();
         if let Some(code) = self.cache.as_ref().and_then(|cache| cache.get(&hash)) {
-            // SAFETY: the bytes are what `serialize` below gave, for this version and configuration of the engine: the
-            // cache reads only from a folder and files that nobody but this user can write to, keys them by the hash
-            // of plugin, engine and configuration, and checks their own hash.
+            // SAFETY: the bytes are the result of `serialize` below, for this version and configuration of the engine: the
+            // cache reads only files in a folder that nobody but this user can write to, finds them by the hash of
+            // plugin, engine and configuration, and checks their own hash.
             if let Ok(component) = unsafe { Component::deserialize(&self.engine, code) } {
                 return Ok(component);
             }
@@ -84,7 +85,7 @@ impl Sandbox {
 /// The role whose interface a component exports.
 ///
 /// # Errors
-/// It is no component of the contract.
+/// It is not a component of the contract.
 pub(crate) fn role_of(component: &Component) -> Result<Role, String> {
     let version = potstill_plugin_api::API_VERSION;
     [Role::Environment, Role::Learner, Role::Objective]
