@@ -1,3 +1,4 @@
+//! `potstill bench`: times meta-epochs, updates and environment steps on this machine.
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -18,30 +19,30 @@ use crate::execute::{Array, Device};
 use crate::plugin::{Actions, Loader, Registry};
 use crate::run::DistillConfig;
 
-/// Time what Potstill spends its time on, on this machine
+/// Time meta-epochs, updates and environment steps on this machine
 ///
-/// Medians over repetitions. Compare ratios of one run, not figures of two. With cart-pole as a native plugin
-/// (--plugin), also what it costs to isolate it.
+/// Each figure is a median over repetitions. Compare figures of one run with each other, not with another run's. With
+/// cart-pole as a native plugin (--plugin), the cost of isolation is timed too.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill bench --threads 2 --json\n  potstill --plugin libpotstill_nd_cartpole.so bench"
 )]
 pub(super) struct Bench {
-    /// CPU threads; 0 for all
-    #[arg(long, default_value_t = 0)]
+    /// CPU threads; 0 uses every core
+    #[arg(long, default_value_t = 0, help_heading = "Machine")]
     threads: usize,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
+    /// The device: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", help_heading = "Machine")]
     device: String,
-    /// Repetitions, of the update of convolutional networks 5 at most
+    /// Repetitions of each timing; the update of convolutional networks takes 5 at most
     #[arg(long, default_value_t = 20)]
     repetitions: usize,
-    /// Print as JSON
+    /// Print only the timings, as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// One timing: what, how long, and how often per second where that says more.
+/// One timing: its name, the seconds it took and, for environment steps, how many were made per second.
 struct Timing {
     name: String,
     seconds: f64,
@@ -103,7 +104,7 @@ impl Bench {
         let device = Device::named(&self.device, threads(self.threads)?)?;
         let mut environments = vec![setup.training_environments(setup.config.environment.envs)?];
         let mut ppmo = Ppmo::new(device, setup.roles(), setup.rates(), setup.rollouts(), 0)?;
-        // Plans are compiled in the first, and memory is warm after a few.
+        // The first compiles the plans, and a few more warm the memory.
         for _ in 0..3 {
             ppmo.meta_epoch(&mut environments)?;
         }
@@ -116,7 +117,7 @@ impl Bench {
         Ok(Timing { name: name.into(), seconds: median(&mut times), per_second: None })
     }
 
-    /// One outer update through convolutional networks, on observations of Atari's size.
+    /// Times one outer update through convolutional networks, on observations of Atari's size.
     fn pictures(&self, registry: &Registry) -> Result<Timing> {
         const ROWS: usize = 256;
         const ACTIONS: usize = 9;
@@ -144,7 +145,7 @@ impl Bench {
         inputs.extend(sample(&student, &device, &mut stream(0, "learner", 0)));
         inputs.extend(SCALARS.map(|_| device.tensor(&[1e-3], &[])));
         let mut times = vec![];
-        // The first one is not counted.
+        // The first update is not counted.
         for _ in 0..=self.repetitions.min(5) {
             let started = Instant::now();
             let mut inputs = inputs.clone();
@@ -162,7 +163,7 @@ impl Bench {
     }
 }
 
-/// The cart-pole's library in this process and in one of its own, where it is a library.
+/// Times a native cart-pole in this process and in its own; nothing where cart-pole is no native plugin.
 fn isolation(registry: &Registry) -> Result<Vec<Timing>> {
     let entry = registry.find(Role::Environment, "nd-cartpole")?;
     let (Loader::Native, Some(library)) = (entry.loader, &entry.path) else { return Ok(vec![]) };

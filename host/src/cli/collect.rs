@@ -1,3 +1,4 @@
+//! `potstill collect`: writes transitions of whole episodes, for offline objectives.
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,9 +11,9 @@ use crate::engine::policy::Acting;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 
-/// Collect offline data: whole episodes that an agent plays, or that random actions make
+/// Collect offline data: whole episodes of an agent, or of random actions
 ///
-/// `distill --objective gradient-matching --data FILE` learns from it.
+/// `potstill distill --objective gradient-matching --data FILE` learns from the file.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill rl nd-cartpole --out runs/expert\n  potstill collect runs/expert --episodes 200 \
@@ -21,23 +22,23 @@ use crate::plugin::Registry;
 pub(super) struct Collect {
     /// An agent file, a dataset file, a run directory, or the id of an environment for random actions
     target: String,
-    /// An option of the environment, where random actions are collected. May be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    /// Set an option of the environment, for random actions. Repeatable
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Environment")]
     set: Vec<(String, String)>,
-    /// Whole episodes
-    #[arg(long, default_value_t = 100)]
+    /// Number of episodes
+    #[arg(long, default_value_t = 100, help_heading = "Episodes")]
     episodes: usize,
-    /// Take the most probable action instead of drawing from the policy
-    #[arg(long)]
+    /// Take the most probable action instead of sampling
+    #[arg(long, help_heading = "Episodes")]
     greedy: bool,
-    /// Seed of the learner that a dataset teaches, of episodes and actions
-    #[arg(long, default_value_t = 0)]
+    /// Seed of the episodes, the actions and, for a dataset, the learner that it teaches
+    #[arg(long, default_value_t = 0, help_heading = "Episodes")]
     seed: u64,
-    /// Where to write the transitions
-    #[arg(long, value_name = "FILE", default_value = "transitions.safetensors")]
+    /// The file to write the transitions to
+    #[arg(long, value_name = "FILE", default_value = "transitions.safetensors", help_heading = "Output")]
     out: PathBuf,
-    /// Print the result as JSON, and nothing else
-    #[arg(long)]
+    /// Print only the result, as JSON
+    #[arg(long, help_heading = "Output")]
     json: bool,
 }
 
@@ -50,12 +51,12 @@ impl Collect {
         let actor = match path.exists() {
             true if !self.set.is_empty() => {
                 return Err(Error::usage(
-                    "--set is for random actions; an agent acts in the environment that it was taught for",
+                    "--set is for random actions: an agent acts in the environment that it was trained for",
                 ));
             }
             true => Actor::Agent(Box::new(target::agent(path, registry, self.seed, false)?)),
             false if self.greedy => {
-                return Err(Error::usage("--greedy needs an agent: of random actions none is more probable"));
+                return Err(Error::usage("--greedy needs an agent: random actions are all equally probable"));
             }
             false => Actor::random(registry, &self.target, &to_options(&self.set))?,
         };

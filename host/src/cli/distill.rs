@@ -1,3 +1,4 @@
+//! `potstill distill` and `potstill rl`: from a configuration to a finished run directory.
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -15,103 +16,110 @@ use crate::run::{
     DistillConfig, RunDirectory, Transitions, Versions, dataset_png, dataset_svg, write_report,
 };
 
-/// Distil an environment into a dataset, and score it
+/// Distill an environment into a dataset, and score the dataset
 ///
-/// Name an environment before --help, and the options of the plugins that take part are shown too. Every option has a
-/// default that works; `--config` reads them from a file, and what the command line says
-/// wins. The run directory holds everything: configuration, checkpoints, metrics, dataset, report.
+/// Every option has a default that works. --config reads them from a file; the command line overrides the file. The
+/// run directory holds everything: configuration, checkpoints, metrics, dataset, report. With an environment before
+/// --help, the help also lists the options of the plugins that take part.
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  potstill distill nd-cartpole\n  potstill distill nd-cartpole --set n=5 --k 6 \
-                        --seed 1 --out runs/five\n  potstill distill nd-cartpole --learner mlp:0.5 --learner transformer:0.5\n  \
-                        potstill distill --objective gradient-matching --data expert.safetensors --k 4\n  \
-                        potstill distill --config runs/five/config.toml"
-)]
+#[command(after_help = "\
+Examples:
+  potstill distill nd-cartpole
+  potstill distill nd-cartpole --set n=5 --k 6 --seed 1 --out runs/five
+  potstill distill nd-cartpole --learner mlp:0.5 --learner transformer:0.5
+  potstill distill --objective gradient-matching --data expert.safetensors --k 4
+  potstill distill --config runs/five/config.toml
+
+Every configuration key is described in docs/reference/configuration.md.")]
 pub(super) struct Distill {
     /// The environment's id, e.g. nd-cartpole (the newest version) or nd-cartpole-v1
     environment: Option<String>,
-    /// Instances in the dataset; by default the least that is known to suffice
-    #[arg(long)]
+    /// Number of instances; by default the smallest number known to suffice
+    #[arg(long, help_heading = "Dataset")]
     k: Option<usize>,
-    /// The first layers that are meta-learned instead of taught (encoder rollback)
-    #[arg(long, value_name = "L")]
+    /// Meta-learn the first L layers with the dataset instead of teaching them (encoder rollback)
+    #[arg(long, value_name = "L", help_heading = "Dataset")]
     encoder_layers: Option<usize>,
-    /// Offline data, for objectives that learn from it: a file that `potstill collect` wrote
-    #[arg(long, value_name = "FILE")]
+    /// The transitions that an offline objective learns from: a file written by `potstill collect`
+    #[arg(long, value_name = "FILE", help_heading = "Offline data")]
     data: Option<PathBuf>,
-    /// Learn from the best episodes of the data only: the share of them, e.g. 0.1
-    #[arg(long, value_name = "SHARE")]
+    /// Use only this share of the episodes, those with the highest returns, e.g. 0.1
+    #[arg(long, value_name = "SHARE", help_heading = "Offline data")]
     top: Option<f64>,
     #[command(flatten)]
     common: Common,
 }
 
-/// Learn the environment directly by PPO, to compare with
+/// Train one agent directly with PPO, as a baseline
 ///
-/// The same program with every layer in the encoder: nothing is left for a dataset to teach.
+/// This is `distill` with every layer in the encoder, so that no layer is left for the dataset to teach.
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill rl nd-cartpole --set n=2")]
+#[command(
+    after_help = "Examples:\n  potstill rl nd-cartpole --set n=2\n  potstill rl nd-cartpole --out runs/expert"
+)]
 pub(super) struct Rl {
-    /// The environment's id
+    /// The environment's id, e.g. nd-cartpole (the newest version) or nd-cartpole-v1
     environment: Option<String>,
     #[command(flatten)]
     common: Common,
 }
 
+/// The options that `distill` and `rl` share.
 #[derive(Args)]
 struct Common {
-    /// An option of the environment. May be repeated
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
+    /// Set an option of the environment, e.g. n=2. Repeatable
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Environment")]
     set: Vec<(String, String)>,
+    /// Number of environment copies, stepped together
+    #[arg(long, help_heading = "Environment")]
+    envs: Option<usize>,
+    /// Steps of each copy in a meta-epoch
+    #[arg(long, help_heading = "Environment")]
+    steps: Option<usize>,
     #[command(flatten)]
     learner: LearnerArguments,
-    /// Meta-objective
-    #[arg(long, value_name = "ID")]
-    objective: Option<String>,
-    /// An option of the objective, e.g. clip=0.1. May be repeated
-    #[arg(long = "objective-set", value_name = "NAME=VALUE", value_parser = pair)]
-    objective_set: Vec<(String, String)>,
-    /// Meta-epochs
-    #[arg(long)]
-    meta_epochs: Option<u64>,
-    /// Learners drawn in each meta-epoch
-    #[arg(long)]
+    /// Number of learners drawn in each meta-epoch; they share the environment copies
+    #[arg(long, help_heading = "Learner")]
     learners: Option<usize>,
-    /// Environments stepped together
-    #[arg(long)]
-    envs: Option<usize>,
-    /// Steps of each environment in a meta-epoch
-    #[arg(long)]
-    steps: Option<usize>,
-    /// Learning rate of the dataset and the critic
-    #[arg(long)]
+    /// The meta-objective
+    #[arg(long, value_name = "ID", help_heading = "Objective")]
+    objective: Option<String>,
+    /// Set an option of the objective, e.g. clip=0.1. Repeatable
+    #[arg(long = "objective-set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Objective")]
+    objective_set: Vec<(String, String)>,
+    /// Number of meta-epochs
+    #[arg(long, help_heading = "Optimization")]
+    meta_epochs: Option<u64>,
+    /// Learning rate of the dataset, the encoder and the critic
+    #[arg(long, help_heading = "Optimization")]
     lr: Option<f64>,
-    /// Seed of everything random
-    #[arg(long)]
+    /// Seed of all random numbers
+    #[arg(long, help_heading = "Optimization")]
     seed: Option<u64>,
-    /// cpu, cuda or cuda:N
-    #[arg(long)]
+    /// The device: cpu, cuda or cuda:N
+    #[arg(long, help_heading = "Machine")]
     device: Option<String>,
-    /// CPU threads; 0 for all. Results do not depend on it
-    #[arg(long)]
+    /// CPU threads; 0 uses every core. Results do not depend on it
+    #[arg(long, help_heading = "Machine")]
     threads: Option<usize>,
-    /// A configuration file (TOML), e.g. another run's config.toml
-    #[arg(long, value_name = "FILE")]
+    /// Read the configuration from a TOML file, e.g. another run's config.toml
+    #[arg(long, value_name = "FILE", help_heading = "Input and output")]
     config: Option<PathBuf>,
-    /// The run's directory; by default a new one in runs/
-    #[arg(long, value_name = "DIR")]
+    /// The run directory; by default a new one in runs/
+    #[arg(long, value_name = "DIR", help_heading = "Input and output")]
     out: Option<PathBuf>,
-    /// Print the result as JSON, and nothing else
-    #[arg(long)]
+    /// Print only the result, as JSON
+    #[arg(long, help_heading = "Input and output")]
     json: bool,
 }
 
 impl Common {
-    /// Whether its configuration file asks to isolate native plugins.
+    /// Whether the configuration file asks to isolate native plugins.
     fn isolates(&self) -> Result<bool> {
         self.config.as_ref().map_or(Ok(false), |path| Ok(DistillConfig::load(path)?.isolate))
     }
 
+    /// The configuration file, if one is named, overridden by the command line.
     fn config(&self, environment: Option<&str>) -> Result<DistillConfig> {
         let mut config = match &self.config {
             Some(path) => DistillConfig::load(path)?,
@@ -143,14 +151,14 @@ impl Common {
         put(&mut config.threads, &self.threads);
         Ok(config)
     }
-}
 
-impl Common {
-    /// The options of the plugins that take part, below a command's own: those of `environment` when it is named.
-    fn help(&self, environment: Option<&str>, plugins: &[PathBuf]) -> Result<()> {
+    /// Prints the options of the plugins that take part, below the command's own help.
+    fn help(&self, command: &str, environment: Option<&str>, plugins: &[PathBuf]) -> Result<()> {
         let config = self.config(environment)?;
         if environment.is_none() && self.config.is_none() {
-            return say("\nName an environment to see its options too: potstill distill nd-cartpole --help");
+            return say(&format!(
+                "\nTo see the options of the plugins too, name an environment: potstill {command} nd-cartpole --help"
+            ));
         }
         let registry = Registry::discover(plugins, &[], None)?;
         let mut named = vec![(Role::Environment, config.environment.id.as_str(), "--set", String::new())];
@@ -170,7 +178,7 @@ impl Common {
 
 impl Distill {
     pub(super) fn help(&self, plugins: &[PathBuf]) -> Result<()> {
-        self.common.help(self.environment.as_deref(), plugins)
+        self.common.help("distill", self.environment.as_deref(), plugins)
     }
 
     pub(super) fn isolates(&self) -> Result<bool> {
@@ -188,7 +196,7 @@ impl Distill {
         if let Some(path) = &self.data {
             config.offline.sha256 = None;
             config.offline.data = Some(path.clone());
-            // The data knows its environment.
+            // The data names its environment.
             if self.environment.is_none() && self.common.config.is_none() {
                 let of_data = Transitions::load(path)?.info.environment;
                 (config.environment.id, config.environment.settings) = (of_data.id, of_data.settings);
@@ -204,7 +212,7 @@ impl Distill {
 
 impl Rl {
     pub(super) fn help(&self, plugins: &[PathBuf]) -> Result<()> {
-        self.common.help(self.environment.as_deref(), plugins)
+        self.common.help("rl", self.environment.as_deref(), plugins)
     }
 
     pub(super) fn isolates(&self) -> Result<bool> {
@@ -213,7 +221,7 @@ impl Rl {
 
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let mut config = self.common.config(self.environment.as_deref())?;
-        // One network is trained: with one learner's episodes in a meta-epoch there is nothing to average.
+        // All learners are the same network here: drawing several averages nothing.
         config.ppo.learners = self.common.learners.unwrap_or(1);
         let config = directly(config, registry)?;
         start(&Setup::new(config, registry)?, &self.common)
@@ -231,7 +239,7 @@ fn start(setup: &Setup<'_>, common: &Common) -> Result<()> {
     finish(setup, &run, prepared.start(&run)?, common.json)
 }
 
-/// Runs to the end and says what came out.
+/// Runs a distillation to the end, leaves its pictures and its report, and prints the result.
 pub(super) fn finish(
     setup: &Setup<'_>,
     run: &RunDirectory,
@@ -257,7 +265,7 @@ pub(super) fn finish(
     report(run.path(), &outcome, json)
 }
 
-/// Pictures of the dataset and the report page.
+/// Writes the pictures of the dataset and the report page into the run directory.
 pub(super) fn leave_pictures(run: &RunDirectory, outcome: &Outcome) -> Result<()> {
     use crate::error::IoContext;
     let svg = run.path().join("dataset.svg");

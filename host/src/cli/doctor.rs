@@ -1,3 +1,4 @@
+//! `potstill doctor`: reports what this machine can run, and how to add the rest.
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -12,23 +13,23 @@ use crate::error::{Error, Result};
 use crate::execute::Device;
 use crate::plugin::{Loader, Registry, install};
 
-/// Say what this machine can do, and for what it cannot, the command that adds it
+/// Report what this machine can do, with the command that adds what is missing
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill doctor --json")]
+#[command(after_help = "Examples:\n  potstill doctor\n  potstill doctor --json")]
 pub(super) struct Doctor {
-    /// Print as JSON
+    /// Print the findings as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Something that a machine has or lacks.
+/// One thing that this machine has or lacks.
 struct Finding {
     name: String,
-    /// What is there; or why not, and what adds it.
+    /// What was found; or why nothing was, and the command that adds it.
     found: Result<String, String>,
 }
 
-/// Simulators that native plugins drive: the package of Python that brings each.
+/// Simulators that native plugins drive: name, Python package, and what to give to `pip install`.
 const SIMULATORS: [(&str, &str, &str); 3] = [
     ("MuJoCo", "mujoco", "mujoco==2.3.7 gymnasium"),
     ("Atari (ALE)", "ale-py", "ale-py==0.12.1"),
@@ -36,8 +37,10 @@ const SIMULATORS: [(&str, &str, &str); 3] = [
 ];
 
 impl Doctor {
+    /// Prints the findings.
+    ///
     /// # Errors
-    /// The sandbox does not work: without it nothing does.
+    /// The sandbox does not work: no component can run here.
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let here = Path::new(".");
         let sandbox = sandbox(registry);
@@ -61,7 +64,7 @@ impl Doctor {
         for (name, setup) in &setups {
             findings.push(Finding { name: format!("setup of {name}"), found: state(setup) });
         }
-        // What a set-up brings, nobody has to install.
+        // A package that `plugin setup` fetches need not be installed by hand.
         let brought = |package: &str| setups.values().flat_map(|s| &s.wheels).any(|w| w.package == package);
         for (name, package, install) in SIMULATORS.into_iter().filter(|(_, package, _)| !brought(package)) {
             let missing = || format!("not here; install it:\n    python3 -m pip install {install}");
@@ -103,7 +106,7 @@ fn processor() -> String {
     format!("{cores} cores, {kernels}")
 }
 
-/// Runs the cart-pole's component.
+/// Resets one cart-pole in the sandbox, to see whether components run.
 fn sandbox(registry: &Registry) -> Result<String, String> {
     let mut environments =
         registry.make_environments("nd-cartpole", &[], 1).map_err(|error| error.to_string())?;

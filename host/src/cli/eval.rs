@@ -1,3 +1,4 @@
+//! `potstill eval`: k-shot evaluation of a dataset.
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,7 +12,7 @@ use crate::engine::policy::Acting;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 
-/// Score a dataset: fresh learners, one gradient step each, whole episodes
+/// Score a dataset: fresh learners take one gradient step each and play whole episodes
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill eval runs/five\n  potstill eval runs/five/dataset.safetensors --greedy --json\n  \
@@ -20,24 +21,24 @@ use crate::plugin::Registry;
 pub(super) struct Eval {
     /// A dataset file or a run directory
     target: PathBuf,
-    /// Take the most probable action instead of drawing from the policy
-    #[arg(long)]
+    /// Take the most probable action instead of sampling
+    #[arg(long, help_heading = "Protocol")]
     greedy: bool,
-    /// Fresh learners
-    #[arg(long, default_value_t = 100)]
+    /// Number of fresh learners
+    #[arg(long, default_value_t = 100, help_heading = "Protocol")]
     learners: usize,
-    /// Episodes of each
-    #[arg(long, default_value_t = 100)]
+    /// Episodes that each learner plays
+    #[arg(long, default_value_t = 100, help_heading = "Protocol")]
     episodes: usize,
-    /// Seed of learners, episodes and actions
-    #[arg(long, default_value_t = 0)]
+    /// Seed of the learners, the episodes and the actions
+    #[arg(long, default_value_t = 0, help_heading = "Protocol")]
     seed: u64,
     #[command(flatten)]
     learner: LearnerArguments,
-    /// CPU threads; 0 for all. Results do not depend on it
-    #[arg(long, default_value_t = 0)]
+    /// CPU threads; 0 uses every core. Results do not depend on it
+    #[arg(long, default_value_t = 0, help_heading = "Machine")]
     threads: usize,
-    /// Print the score as JSON, and nothing else
+    /// Print only the score, as JSON
     #[arg(long)]
     json: bool,
 }
@@ -70,7 +71,7 @@ impl Eval {
     }
 }
 
-/// A score in one line, with its protocol.
+/// Formats a score and its protocol in one line.
 pub(super) fn line(score: &Score) -> String {
     let Protocol { acting, learners, episodes, seed } = score.protocol;
     format!(
@@ -82,7 +83,7 @@ pub(super) fn line(score: &Score) -> String {
     )
 }
 
-/// How many episodes ended by a fault, where any did.
+/// Says how many episodes ended because their simulation failed; nothing if none did.
 pub(super) fn faults(count: usize) -> String {
     match count {
         0 => String::new(),

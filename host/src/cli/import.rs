@@ -1,3 +1,4 @@
+//! `potstill import`: reads a PyTorch file released with the paper.
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,7 +13,7 @@ use crate::run::{DistillConfig, ImportTarget, import_pytorch};
 /// Import a dataset released with the paper (a PyTorch state dictionary)
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  potstill import distiller_sd_2dcp_b3.pt --env nd-cartpole --set n=2 --out two.safetensors"
+    after_help = "Examples:\n  potstill import distiller_sd_2dcp_b3.pt --env nd-cartpole --set n=2 --out two.safetensors"
 )]
 pub(super) struct Import {
     /// The .pt file
@@ -20,10 +21,10 @@ pub(super) struct Import {
     /// The environment it was distilled from
     #[arg(long, value_name = "ID")]
     env: String,
-    /// An option of the environment. May be repeated
+    /// Set an option of the environment. Repeatable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
-    /// Where to write the dataset; by default beside the file
+    /// The file to write the dataset to; by default FILE with the ending .safetensors
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }

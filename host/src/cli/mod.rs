@@ -1,4 +1,4 @@
-//! The command line: one file a command. [`main`] is the whole program.
+//! The command line: one file per command. [`main`] runs the whole program.
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,10 +9,12 @@ use crate::plugin::Registry;
 
 mod bench;
 mod collect;
+mod completions;
 mod distill;
 mod doctor;
 mod eval;
 mod import;
+mod man;
 mod options;
 mod play;
 mod plugin;
@@ -22,24 +24,38 @@ mod target;
 mod train;
 mod watch;
 
-/// Distils a reinforcement-learning environment into a one-batch dataset.
+/// Distill a reinforcement-learning environment into a one-batch dataset
 ///
-/// Any freshly initialised agent that takes ONE gradient step on the dataset plays the environment.
+/// Any freshly initialized agent that takes ONE gradient step on the dataset plays the environment well.
 #[derive(Parser)]
-#[command(name = "potstill", version, about, long_about = None, max_term_width = 100)]
-#[command(
-    after_help = "Example:\n  potstill distill nd-cartpole --set n=2\n  potstill play runs/<the run it names>"
-)]
+#[command(name = "potstill", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Arguments {
-    /// A plugin: a .wasm file, or a folder with a plugin.toml. May be repeated
-    #[arg(long = "plugin", value_name = "PATH", global = true)]
+    /// Load a plugin: a .wasm file, a shared library, or a folder with a plugin.toml. Repeatable
+    #[arg(long = "plugin", value_name = "PATH", global = true, help_heading = "Plugins")]
     plugins: Vec<PathBuf>,
-    /// Run native plugins in processes of their own: their crash is an error, not the end of potstill
-    #[arg(long, global = true)]
+    /// Run each native plugin in its own process, so that its crash is an error and not the end of potstill
+    #[arg(long, global = true, help_heading = "Plugins")]
     isolate: bool,
     #[command(subcommand)]
     command: Command,
 }
+
+/// The end of `potstill --help`; `docs/reference/command-line.md` says more.
+const AFTER_HELP: &str = "\
+Examples:
+  potstill distill nd-cartpole --set n=2
+  potstill play runs/<the run it names>
+
+Environment variables:
+  POTSTILL_PLUGIN_PATH  Paths to search for plugins, separated by `:` (by `;` on Windows)
+  POTSTILL_CACHE        Folder for compiled plugins; set it to an empty text to keep none
+
+Exit status:
+  0 success; 1 a file, a plugin, a device or a check failed; 2 the request cannot be met; 130 Ctrl-C";
+
+/// How `--isolate` starts this program to host one plugin. It stays out of the help, the completions and the man pages.
+#[cfg(unix)]
+const HOST_PLUGIN: &str = "__host-plugin";
 
 #[derive(Subcommand)]
 enum Command {
@@ -57,22 +73,24 @@ enum Command {
     Reproduce(reproduce::Reproduce),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
-    /// The process of an isolated plugin
-    #[cfg(unix)]
-    #[command(name = "__host-plugin", hide = true)]
-    HostPlugin {
-        library: PathBuf,
-    },
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
-/// Runs the program with the process's arguments.
+/// Runs the program with the arguments of this process and returns its exit status.
 pub fn main() -> ExitCode {
-    // A panic is a fault of Potstill: say so in one line instead of a backtrace.
+    // A panic is a bug in Potstill: say so in one line, without a backtrace.
     std::panic::set_hook(Box::new(|info| {
         tell(&format!(
-            "error: internal fault of potstill: {info}\nPlease report it with the command you ran."
+            "error: internal fault of potstill: {info}\nPlease report it, with the command that you ran."
         ));
     }));
+    #[cfg(unix)]
+    if let [_, command, library] = &std::env::args_os().collect::<Vec<_>>()[..]
+        && command == HOST_PLUGIN
+    {
+        return crate::plugin::serve(library.as_ref());
+    }
     let arguments = Arguments::try_parse().unwrap_or_else(|refusal| {
         let help = refusal.kind() == clap::error::ErrorKind::DisplayHelp;
         let _ = refusal.print();
@@ -81,10 +99,6 @@ pub fn main() -> ExitCode {
         }
         std::process::exit(refusal.exit_code())
     });
-    #[cfg(unix)]
-    if let Command::HostPlugin { library } = &arguments.command {
-        return crate::plugin::serve(library);
-    }
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,7 +108,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// After a command's `--help`: the options of the plugins that the rest of the command line names, if it names any.
+/// After the `--help` of `distill` and `rl`: prints the options of the plugins that the command line names.
 fn help_on_plugins() {
     let rest = std::env::args_os().filter(|argument| argument != "--help" && argument != "-h");
     let Ok(arguments) = Arguments::try_parse_from(rest) else { return };
@@ -109,7 +123,7 @@ fn help_on_plugins() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    // A run goes on with the plugins it began with, and a configuration may ask to isolate them.
+    // A resumed run uses the plugins it began with, and a configuration may ask to isolate them.
     let (recorded, isolate) = match &arguments.command {
         Command::Resume(command) => (command.plugins(), command.isolates()),
         Command::Distill(command) => (vec![], command.isolates()?),
@@ -117,52 +131,103 @@ fn run(arguments: &Arguments) -> Result<()> {
         _ => (vec![], false),
     };
     let isolate = if arguments.isolate || isolate { Some(this_program()?) } else { None };
-    let registry = Registry::discover(&arguments.plugins, &recorded, isolate)?;
+    let registry = || Registry::discover(&arguments.plugins, &recorded, isolate);
     match &arguments.command {
-        Command::Distill(command) => command.run(&registry),
-        Command::Rl(command) => command.run(&registry),
-        Command::Resume(command) => command.run(&registry),
-        Command::Eval(command) => command.run(&registry),
-        Command::Train(command) => command.run(&registry),
-        Command::Play(command) => command.run(&registry),
-        Command::Collect(command) => command.run(&registry),
-        Command::Import(command) => command.run(&registry),
-        Command::Plugin(command) => command.run(&registry),
-        Command::Reproduce(command) => command.run(&registry),
-        Command::Bench(command) => command.run(&registry),
-        Command::Doctor(command) => command.run(&registry),
-        #[cfg(unix)]
-        Command::HostPlugin { .. } => Err(Error::usage("it needs no registry")),
+        Command::Distill(command) => command.run(&registry()?),
+        Command::Rl(command) => command.run(&registry()?),
+        Command::Resume(command) => command.run(&registry()?),
+        Command::Eval(command) => command.run(&registry()?),
+        Command::Train(command) => command.run(&registry()?),
+        Command::Play(command) => command.run(&registry()?),
+        Command::Collect(command) => command.run(&registry()?),
+        Command::Import(command) => command.run(&registry()?),
+        Command::Plugin(command) => command.run(&registry()?),
+        Command::Reproduce(command) => command.run(&registry()?),
+        Command::Bench(command) => command.run(&registry()?),
+        Command::Doctor(command) => command.run(&registry()?),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }
 
-/// This program, to start it again.
+/// The path by which to start this program again.
 fn this_program() -> Result<PathBuf> {
-    // The very same, even if another has taken its place in the file system.
+    // On Linux this is the running binary itself, even if the file was replaced since.
     match cfg!(target_os = "linux") {
         true => Ok("/proc/self/exe".into()),
         false => std::env::current_exe().map_err(|e| Error::usage(format!("--isolate: {e}"))),
     }
 }
 
-/// Prints `value` as JSON.
+/// Prints `value` as JSON to standard output.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::usage(format!("JSON: {e}")))?;
     say(&text)
 }
 
-/// Tells the user something beside the result. Where nobody listens (`2>&1 | head`) the work goes on.
+/// Prints a line to standard error. A closed pipe (`2>&1 | head`) is ignored: the work goes on.
 fn tell(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Prints a line; a closed pipe (`| head`) ends the program quietly.
+/// Prints a line to standard output. A closed pipe (`| head`) ends the program quietly.
 fn say(line: &str) -> Result<()> {
+    print_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Writes `bytes` to standard output, as [`say`] does.
+fn print_bytes(bytes: &[u8]) -> Result<()> {
     use std::io::Write;
-    match writeln!(std::io::stdout(), "{line}") {
+    let mut out = std::io::stdout();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Error::Io { path: "standard output".into(), source: error }),
         Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// `command` and all commands below it.
+    fn commands(command: clap::Command) -> Vec<clap::Command> {
+        let below: Vec<_> = command.get_subcommands().cloned().flat_map(commands).collect();
+        std::iter::once(command).chain(below).collect()
+    }
+
+    #[test]
+    fn every_example_is_a_whole_command_line() {
+        Arguments::command().debug_assert();
+        let mut examples = 0;
+        for command in commands(Arguments::command()) {
+            let name = command.get_name();
+            let help = command.get_after_help().unwrap_or_else(|| panic!("`{name}` has no examples"));
+            for example in help.to_string().lines().filter(|line| line.starts_with("  potstill ")) {
+                let example = example.replace("<the run it names>", "run");
+                // The shell's part of an example is not the program's.
+                let words = example.split_whitespace().take_while(|word| !["|", ">"].contains(word));
+                if let Err(refusal) = Arguments::try_parse_from(words) {
+                    panic!("{example}: {refusal}");
+                }
+                examples += 1;
+            }
+        }
+        assert!(examples > 40, "{examples}");
+    }
+
+    #[test]
+    fn every_option_says_what_it_is() {
+        for command in commands(Arguments::command()) {
+            for argument in command.get_arguments() {
+                let (command, argument, help) =
+                    (command.get_name(), argument.get_id(), argument.get_help().map(ToString::to_string));
+                let help = help.unwrap_or_else(|| panic!("`{command}`: `{argument}` has no help"));
+                assert!(!help.ends_with('.'), "`{command}`: `{argument}`: {help}");
+            }
+        }
     }
 }

@@ -1,13 +1,13 @@
-//! Options that several commands share.
+//! Options that several commands share, and how their values are read.
 use clap::Args;
 
 use crate::distill::learners;
 use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
-use crate::run::{LearnerConfig, Options, Part};
+use crate::run::{LearnerConfig, Options, PluginRecord};
 
-/// `NAME=VALUE`.
+/// Splits `NAME=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -15,7 +15,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Values as a configuration holds them: numbers and booleans where they read as such.
+/// Types values as a configuration would: integers, numbers and booleans where the text reads as one.
 pub(super) fn to_options(pairs: &[(String, String)]) -> Options {
     use potstill_plugin_api::OptionValue;
     let value = |text: &str| match (text.parse::<i64>(), text.parse::<f64>(), text.parse::<bool>()) {
@@ -27,26 +27,26 @@ pub(super) fn to_options(pairs: &[(String, String)]) -> Options {
     pairs.iter().map(|(name, text)| (name.clone(), value(text))).collect()
 }
 
-/// Which learners.
+/// The options that choose the distribution of learners.
 #[derive(Args, Clone, Default)]
 pub(super) struct LearnerArguments {
-    /// Learner distribution to draw from. Repeated, as ID:WEIGHT: a mixture
-    #[arg(long, value_name = "ID")]
+    /// The learner distribution to draw from. Repeat as ID:WEIGHT for a mixture
+    #[arg(long, value_name = "ID", help_heading = "Learner")]
     pub(super) learner: Vec<String>,
-    /// An option of the learner, e.g. width=32-256; of a mixture ID.NAME=VALUE. May be repeated
-    #[arg(long = "learner-set", value_name = "NAME=VALUE", value_parser = pair)]
+    /// Set an option of the learner, e.g. width=32-256; in a mixture, ID.NAME=VALUE. Repeatable
+    #[arg(long = "learner-set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Learner")]
     pub(super) learner_set: Vec<(String, String)>,
 }
 
 impl LearnerArguments {
-    /// Changes `config` to what is asked for. Options alone change those that are there.
+    /// Changes `config` as asked for. Options without `--learner` change the learners that `config` names.
     pub(super) fn apply(&self, config: &mut LearnerConfig) -> Result<()> {
         if !self.learner.is_empty() {
             let named = LearnerConfig::parse(&self.learner).map_err(Error::Usage)?;
             let ids = |config: &LearnerConfig| {
                 config.plugins().into_iter().map(|(id, _)| id.to_owned()).collect::<Vec<_>>()
             };
-            // A plugin that is named again keeps its options.
+            // A plugin that is named again keeps the options it has in `config`.
             if ids(&named) != ids(config) || matches!(named, LearnerConfig::Mixture(_)) {
                 *config = named;
             }
@@ -59,17 +59,18 @@ impl LearnerArguments {
         options.try_for_each(|(name, value)| config.set(&name, value)).map_err(Error::Usage)
     }
 
-    /// The learners asked for in place of a dataset's own, if any are. Options alone change the dataset's own.
+    /// The learners asked for in place of the dataset's own; `None` if none are. Options without `--learner` change the
+    /// dataset's own learners.
     pub(super) fn instead_of(
         &self,
-        own: &Part,
+        own: &PluginRecord,
         registry: &Registry,
     ) -> Result<Option<Box<dyn LearnerDistribution>>> {
         if self.learner.is_empty() && self.learner_set.is_empty() {
             return Ok(None);
         }
         let mut config = match self.learner.is_empty() {
-            true => LearnerConfig::of_part(own).map_err(Error::Usage)?,
+            true => LearnerConfig::of_record(own).map_err(Error::Usage)?,
             false => LearnerConfig::parse(&self.learner).map_err(Error::Usage)?,
         };
         self.set_options(&mut config)?;
@@ -77,7 +78,7 @@ impl LearnerArguments {
     }
 }
 
-/// The number of threads to use: as asked, or as many as there are.
+/// The number of threads to use: as asked for, or one per core for 0.
 pub(super) fn threads(asked: usize) -> Result<usize> {
     match asked {
         0 => std::thread::available_parallelism()

@@ -1,3 +1,4 @@
+//! `potstill play`: draws the episodes of an agent in the terminal and as a GIF.
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -14,9 +15,9 @@ use crate::engine::rollout::as_f32;
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::{Environments, Registry, RenderMode};
 
-/// Watch an agent: in the terminal, and as a GIF
+/// Watch an agent in the terminal, or as a GIF
 ///
-/// Given a dataset or a run, an agent is initialised and taught on the spot.
+/// Given a dataset or a run, it first trains a fresh learner on the dataset.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill play runs/five\n  potstill play agent.safetensors --gif agent.gif --greedy"
@@ -25,31 +26,31 @@ pub(super) struct Play {
     /// An agent file, a dataset file or a run directory
     target: PathBuf,
     /// Also write the episodes as a GIF
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     gif: Option<PathBuf>,
-    /// Episodes to play
-    #[arg(long, default_value_t = 1)]
+    /// Number of episodes
+    #[arg(long, default_value_t = 1, help_heading = "Episodes")]
     episodes: usize,
-    /// At most this many steps of each
-    #[arg(long, default_value_t = 1000)]
+    /// Stop each episode after this many steps
+    #[arg(long, default_value_t = 1000, help_heading = "Episodes")]
     steps: usize,
-    /// Take the most probable action instead of drawing from the policy
-    #[arg(long)]
+    /// Take the most probable action instead of sampling
+    #[arg(long, help_heading = "Episodes")]
     greedy: bool,
-    /// Let an untaught learner play instead, to compare with
-    #[arg(long)]
+    /// Watch the learner before its gradient step, for comparison
+    #[arg(long, help_heading = "Episodes")]
     untaught: bool,
-    /// Seed of learner, episodes and actions
-    #[arg(long, default_value_t = 0)]
+    /// Seed of the learner, the episodes and the actions
+    #[arg(long, default_value_t = 0, help_heading = "Episodes")]
     seed: u64,
     /// Do not draw in the terminal
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     quiet: bool,
 }
 
-/// A GIF shows every second step: 25 pictures a second for cart-pole's 50 steps.
+/// A GIF shows every second step: 25 pictures per second for cart-pole's 50 steps.
 const STEPS_PER_PICTURE: usize = 2;
-/// Hundredths of a second between pictures.
+/// The time between pictures, in hundredths of a second.
 const DELAY: u16 = 4;
 
 impl Play {
@@ -76,7 +77,7 @@ impl Play {
         Ok(())
     }
 
-    /// The return of an episode, its steps, and whether its simulation failed.
+    /// Plays one episode; gives its return, its number of steps, and whether its simulation failed.
     fn episode(
         &self,
         environments: &mut dyn Environments,
@@ -110,7 +111,7 @@ impl Play {
     }
 }
 
-/// Draws over the last picture.
+/// Draws a text frame in the terminal, over the one before.
 fn show(frame: &Frame, step: usize, total: f32) -> Result<()> {
     let Frame::Text(text) = frame else { return Ok(()) };
     let home = if step == 0 { "\x1b[2J\x1b[H" } else { "\x1b[H" };
@@ -126,7 +127,7 @@ fn show(frame: &Frame, step: usize, total: f32) -> Result<()> {
     Ok(())
 }
 
-/// An animation under way. The file is opened with the first picture: its size is not known before.
+/// A GIF being written. Its file is made with the first picture, whose size it needs.
 struct Gif {
     path: PathBuf,
     encoder: Option<gif::Encoder<BufWriter<File>>>,
@@ -158,7 +159,7 @@ impl Gif {
             self.size = (w, h);
         }
         if self.size != (w, h) {
-            return Err(self.fail("the environment's pictures change their size"));
+            return Err(self.fail("the environment changes the size of its pictures"));
         }
         let mut picture = gif::Frame::from_rgb_speed(w, h, &pixels, 10);
         picture.delay = DELAY;

@@ -1,3 +1,4 @@
+//! `potstill plugin`: lists and describes plugins. The commands that make, check and install them are in `plugin/`.
 use clap::{Args, Subcommand};
 use potstill_plugin_api::{OptionKind, OptionSchema, Role};
 use serde_json::json;
@@ -13,7 +14,7 @@ mod install;
 mod new;
 pub(super) mod setup;
 
-/// See which plugins there are, and make your own
+/// List, describe, make, check and install plugins
 #[derive(Subcommand)]
 #[command(
     after_help = "Examples:\n  potstill plugin info nd-cartpole --set n=3\n  potstill plugin new acme/corridor --lang python"
@@ -26,19 +27,21 @@ pub(super) enum Plugin {
     Install(install::Install),
     Remove(install::Remove),
     Check(check::Check),
-    Setup(setup::Set),
+    Setup(setup::Fetch),
 }
 
-/// List every plugin: id, role, loader, version, where it lies, why it cannot be used
+/// List every plugin with its id, role, loader, version and path, or why it cannot be used
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill plugin list --json")]
+#[command(
+    after_help = "Examples:\n  potstill plugin list\n  potstill plugin list --json --plugin libwalk.so"
+)]
 pub(super) struct List {
-    /// Print as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Show a plugin's options and hash, and an environment's spaces
+/// Show a plugin's options and hash, and the spaces of an environment
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill plugin info nd-cartpole --set n=3 --json\n  potstill plugin info ppmo"
@@ -46,10 +49,10 @@ pub(super) struct List {
 pub(super) struct Info {
     /// The plugin's id
     id: String,
-    /// An option of the environment. May be repeated
+    /// Set an option of the environment, which its spaces may depend on. Repeatable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
-    /// Print as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -64,7 +67,7 @@ impl Plugin {
             Plugin::Install(install) => install.run(),
             Plugin::Remove(remove) => remove.run(registry),
             Plugin::Check(check) => check.run(registry),
-            Plugin::Setup(set) => set.run(registry),
+            Plugin::Setup(fetch) => fetch.run(registry),
         }
     }
 }
@@ -109,7 +112,7 @@ impl Info {
         let description = match registry.describe(&self.id, &self.set) {
             Ok(description) => description,
             Err(error) => match registry.find(Role::Environment, &self.id) {
-                // What is not there yet cannot say what it is.
+                // Without its external dependencies the plugin cannot describe itself.
                 Ok(entry) if entry.lacks_setup() => {
                     tell(&format!("its spaces are not known yet: {error}"));
                     return self.without_spaces(registry, Role::Environment);
@@ -148,7 +151,7 @@ impl Info {
         show_options(&description.options, "--set ")
     }
 
-    /// A learner or an objective, whose spaces are the environment's; or an environment that cannot be made yet.
+    /// Describes a plugin without spaces: a learner, an objective, or an environment that cannot be made yet.
     fn without_spaces(&self, registry: &Registry, role: Role) -> Result<()> {
         let entry = registry.find(role, &self.id)?;
         let options = registry.options(role, &self.id)?;
@@ -185,14 +188,14 @@ impl Info {
     }
 }
 
-/// What it needs beside itself, and whether that is there.
+/// Prints the external dependencies of a plugin and whether they are installed; nothing where it has none.
 fn show_setup(entry: &Entry) -> Result<()> {
     let Some(setup) = &entry.setup else { return Ok(()) };
     let (Ok(state) | Err(state)) = setup::state(setup);
     say(&format!("{:12} {}", "setup", state.replace('\n', "\n         ")))
 }
 
-/// One line an option: how to set it, its default, what it is, its values.
+/// Prints one line per option: how to set it, its default, its meaning and its values.
 pub(super) fn show_options(options: &[OptionSchema], flag: &str) -> Result<()> {
     let set = |option: &OptionSchema| format!("{flag}{}={}", option.name, option.default);
     let width = options.iter().map(|option| set(option).chars().count()).max().unwrap_or(0);

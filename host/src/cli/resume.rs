@@ -1,3 +1,4 @@
+//! `potstill resume`: continues a run from its newest whole checkpoint.
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,34 +11,37 @@ use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::run::{RunDirectory, Versions};
 
-/// Go on with a run that was interrupted or killed
+/// Continue a run that was interrupted or killed
 ///
-/// It goes on from its newest whole checkpoint; on the CPU the result is the uninterrupted run's, bit for bit.
+/// The run continues from its newest whole checkpoint. On the CPU the result is that of an uninterrupted run, bit for
+/// bit.
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill resume runs/five")]
+#[command(
+    after_help = "Examples:\n  potstill resume runs/five\n  potstill resume runs/five --threads 2 --json"
+)]
 pub(super) struct Resume {
-    /// The run's directory
+    /// The run directory
     run: PathBuf,
-    /// CPU threads; 0 for all
-    #[arg(long)]
+    /// CPU threads; 0 uses every core. Results do not depend on it
+    #[arg(long, help_heading = "Machine")]
     threads: Option<usize>,
-    /// Go on although a plugin's file has changed since the run began
+    /// Continue although the file of a plugin has changed since the run began
     #[arg(long)]
     changed_plugin: bool,
-    /// Print the result as JSON, and nothing else
+    /// Print only the result, as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Resume {
-    /// Where the run's plugins lay when it began, as far as they still do. What the user names comes before them.
+    /// The files of the plugins that the run began with, if they still exist. Plugins that the user names precede them.
     pub(super) fn plugins(&self) -> Vec<PathBuf> {
         let versions = RunDirectory::inspect(&self.run).and_then(|run| run.versions());
         let paths = versions.map(|versions| versions.plugins).unwrap_or_default().into_iter();
         paths.filter_map(|plugin| plugin.path.filter(|path| path.is_file())).collect()
     }
 
-    /// Whether the run began with isolated plugins.
+    /// Whether the run isolates native plugins.
     pub(super) fn isolates(&self) -> bool {
         let config = RunDirectory::inspect(&self.run).and_then(|run| run.config());
         config.is_ok_and(|config| config.isolate)

@@ -1,4 +1,4 @@
-//! What a path on the command line stands for: a dataset, a run, an agent.
+//! Loads what a path on the command line names: a dataset file, a run directory or an agent file.
 use std::path::{Path, PathBuf};
 
 use crate::distill::{Agent, Teacher};
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::run::{AgentFile, Dataset, RunDirectory};
 
-/// The dataset file that `path` names: itself, or the dataset of the run directory it is.
+/// The dataset file that `path` names: `path` itself, or the dataset in the run directory `path`.
 pub(super) fn dataset_path(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_owned());
@@ -16,28 +16,30 @@ pub(super) fn dataset_path(path: &Path) -> Result<PathBuf> {
         true => Ok(dataset),
         false => Err(Error::file(
             path,
-            "this run has no dataset yet; `potstill resume` goes on with it until it has",
+            "this run has no dataset yet; `potstill resume` goes on with it until there is one",
         )),
     }
 }
 
-/// The dataset that `path` names.
+/// Loads the dataset that `path` names.
 pub(super) fn dataset(path: &Path) -> Result<Dataset> {
     Dataset::load(dataset_path(path)?)
 }
 
-/// The agent that `path` holds, or one that is initialised by `seed` and taught on the spot from the dataset that it
-/// names. `untaught`: it stays as it was initialised.
+/// Loads the agent file `path`, or trains a learner, initialized with `seed`, on the dataset that `path` names. With
+/// `untaught` the learner stays as it was initialized.
 pub(super) fn agent(path: &Path, registry: &Registry, seed: u64, untaught: bool) -> Result<Agent> {
     if !path.is_dir() && AgentFile::is_agent(path) {
         if untaught {
-            return Err(Error::usage("--untaught needs a dataset or a run: an agent file is a taught agent"));
+            return Err(Error::usage(
+                "--untaught needs a dataset or a run: the agent of an agent file is already trained",
+            ));
         }
         return Agent::from_file(AgentFile::load(path)?, registry);
     }
     let mut dataset = dataset(path)?;
     if untaught {
-        // A step of no length: the learner as it was initialised.
+        // A step of no length leaves the learner as it was initialized.
         dataset.inner_lr = f32::MIN_POSITIVE;
     }
     Teacher::of_dataset(&dataset, registry, None)?.train(seed)

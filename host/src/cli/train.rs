@@ -1,3 +1,4 @@
+//! `potstill train`: trains one agent on a dataset, with one gradient step.
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,22 +10,24 @@ use crate::distill::Teacher;
 use crate::error::Result;
 use crate::plugin::Registry;
 
-/// Train one agent: initialise it, and take one gradient step on the dataset
+/// Train one agent: initialize a learner and take one gradient step on the dataset
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill train runs/five --seed 3 --out agent.safetensors")]
+#[command(
+    after_help = "Examples:\n  potstill train runs/five\n  potstill train runs/five --seed 3 --out agent.safetensors"
+)]
 pub(super) struct Train {
     /// A dataset file or a run directory
     target: PathBuf,
-    /// Where to write the agent
-    #[arg(long, value_name = "FILE", default_value = "agent.safetensors")]
+    /// The file to write the agent to
+    #[arg(long, value_name = "FILE", default_value = "agent.safetensors", help_heading = "Output")]
     out: PathBuf,
-    /// Seed of the initialisation
+    /// Seed of the initialization
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
     learner: LearnerArguments,
-    /// Print the result as JSON, and nothing else
-    #[arg(long)]
+    /// Print only the result, as JSON
+    #[arg(long, help_heading = "Output")]
     json: bool,
 }
 
@@ -41,7 +44,7 @@ impl Train {
             );
         }
         say(&format!(
-            "one gradient step on {} instances: {milliseconds:.2} ms (initialisation included)\nagent    {}",
+            "one gradient step on {} instances: {milliseconds:.2} ms (initialization included)\nagent    {}",
             dataset.k(),
             self.out.display()
         ))

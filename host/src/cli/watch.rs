@@ -1,4 +1,4 @@
-//! What a person sees of a run while it goes.
+//! Progress bars, and Ctrl-C.
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::tell;
 use crate::distill::Progress;
 
-/// Set by Ctrl-C.
+/// Set by Ctrl-C: the run stops after the current meta-epoch or learner.
 pub(super) static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Makes Ctrl-C ask for a checkpoint and an end; a second one ends at once.
+/// Makes Ctrl-C write a checkpoint and stop; a second Ctrl-C stops at once.
 pub(super) fn catch_interrupt() {
-    // A handler that is already there (a program that embeds this) stays.
+    // A program that embeds this one may have its own handler, which stays.
     let _ = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        tell("\nstopping after this meta-epoch (Ctrl-C again: at once)");
+        tell("\nstopping after this meta-epoch (press Ctrl-C again to stop at once)");
     });
 }
 
-/// A progress bar over meta-epochs, then over the learners of the evaluation.
+/// A progress bar over the meta-epochs, then over the learners of the final evaluation.
 pub(super) struct Watcher {
     bar: ProgressBar,
     scoring: bool,
 }
 
 impl Watcher {
-    /// A bar of `total` meta-epochs, `done` of which are behind.
+    /// A bar over `total` meta-epochs, of which `done` are done. With `quiet` it is hidden.
     pub(super) fn new(total: u64, done: u64, quiet: bool) -> Self {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(total) };
         let style =
@@ -39,7 +39,7 @@ impl Watcher {
         Watcher { bar, scoring: false }
     }
 
-    /// Shows what happened.
+    /// Shows what the run reports.
     pub(super) fn show(&mut self, progress: &Progress<'_>) {
         match progress {
             Progress::MetaEpoch { done, report, validation } => {
@@ -69,7 +69,7 @@ impl Watcher {
     }
 }
 
-/// A bar for `total` learners.
+/// A progress bar over `total` learners. With `quiet` it is hidden.
 pub(super) fn learners(total: usize, quiet: bool) -> ProgressBar {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(total as u64) };
     let style = ProgressStyle::with_template("{bar:28} {pos}/{len} learners  {per_sec}  ETA {eta}");

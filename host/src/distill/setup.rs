@@ -18,7 +18,7 @@ use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::{Description, Environments, Registry};
 use crate::run::{
     DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
-    OptimiserKind, Options, Part, PluginConfig, PluginVersion, Transitions,
+    OptimiserKind, Options, PluginConfig, PluginRecord as Part, PluginVersion, Transitions,
 };
 
 /// A configuration with every choice made and every plugin found.
@@ -79,7 +79,7 @@ impl<'a> Setup<'a> {
                 objective.id()
             )));
         }
-        config.learner = LearnerConfig::of_part(&part_of(&*learner)).map_err(Error::Usage)?;
+        config.learner = LearnerConfig::of_record(&part_of(&*learner)).map_err(Error::Usage)?;
         config.critic = resolved(critic.id(), &critic.specification())?;
         config.objective = resolved(objective.id(), &objective.specification())?;
         check_encoder(&*learner, &dimensions, config.seed)?;
@@ -375,7 +375,7 @@ pub(super) fn part_of(learner: &dyn LearnerDistribution) -> Part {
 
 /// The learner that a dataset or an agent names.
 pub(super) fn learner_of(registry: &Registry, part: &Part) -> Result<Box<dyn LearnerDistribution>> {
-    learners(registry, &LearnerConfig::of_part(part).map_err(Error::Usage)?)
+    learners(registry, &LearnerConfig::of_record(part).map_err(Error::Usage)?)
 }
 
 /// The offline data, if that is what `objective` learns from; writes down which file it was.

@@ -12,7 +12,7 @@ use crate::engine::theta::{NORMALIZER, Theta, encoder_from, has_encoder};
 use crate::error::{Error, Result};
 use crate::execute::{Array, Device, Plan};
 use crate::plugin::{Environments, Registry};
-use crate::run::{AgentFile, Dataset, DatasetEnvironment, NamedTensor, Part};
+use crate::run::{AgentFile, Dataset, DatasetEnvironment, NamedTensor, PluginRecord as Part};
 
 /// A dataset with what is needed to teach from it.
 pub struct Teacher<'a> {

@@ -1,41 +1,41 @@
-//! A trained agent: the parameters of one learner, in safetensors, with what is needed to use them.
+//! The agent file: the parameters of one trained learner, with the metadata needed to use them.
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::atomic::Durability;
-use super::dataset::{DatasetEnvironment, Part};
+use super::dataset::{DatasetEnvironment, PluginRecord};
 use super::tensor::{NamedTensor, read_safetensors, write_safetensors};
 use crate::error::{Error, Result};
 
 const FORMAT: &str = "potstill-agent";
 
-/// An agent on disk.
+/// A trained agent, as it is on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentFile {
-    /// The learner's parameters by name.
+    /// The learner's parameters by name and, where observations are normalized, the moments `normalizer.…`.
     pub parameters: Vec<NamedTensor>,
-    /// The learner: its architecture is drawn.
-    pub learner: Part,
+    /// The distribution that the learner was drawn from.
+    pub learner: PluginRecord,
     /// The environment it acts in.
     pub environment: DatasetEnvironment,
-    /// Seed of its initialisation.
+    /// The seed that the learner was drawn and initialized with.
     pub seed: u64,
-    /// What wrote the file.
+    /// The program that wrote the file, e.g. `potstill 0.1.0`.
     pub software: String,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Info {
     format_version: u32,
-    learner: Part,
+    learner: PluginRecord,
     environment: DatasetEnvironment,
     seed: u64,
     software: String,
 }
 
 impl AgentFile {
-    /// Whether the file at `path` says it is an agent.
+    /// Whether the file at `path` says that it is an agent.
     pub fn is_agent(path: &Path) -> bool {
         read_safetensors(path).is_ok_and(|c| c.metadata.get("format").is_some_and(|f| f == FORMAT))
     }
@@ -43,7 +43,7 @@ impl AgentFile {
     /// Reads and checks an agent.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it is damaged or no agent.
+    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is damaged or is not an agent.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let container = read_safetensors(path)?;

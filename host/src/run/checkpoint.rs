@@ -1,10 +1,10 @@
-//! Checkpoints: what a run needs to go on as if it had never stopped.
+//! Checkpoints: the state from which a resumed run continues as if it had never stopped.
 //!
-//! `checkpoint-<meta-epoch>.safetensors` holds the tensors (θ, critic, encoder, optimiser moments, …) and a
-//! JSON state, under a SHA-256 of both. Files are written atomically and the newest two are kept, so that there
-//! is a whole one at every instant; [`Checkpoints::latest`] verifies the checksum and falls back. Waiting for the
-//! disk takes longer than a small meta-epoch, and only a power failure asks for it: every few seconds one
-//! checkpoint waits, and the newest that did is kept too.
+//! `checkpoint-<meta-epoch>.safetensors` holds the tensors (θ, critic, encoder, optimizer moments, …), a JSON state and
+//! the SHA-256 of both. Files are written atomically and the newest two are kept, so that a whole one exists at every
+//! instant; [`Checkpoints::latest`] verifies the checksum and falls back to the one before. Flushing to the disk takes
+//! longer than a small meta-epoch and guards only against power failure. One checkpoint every few seconds is therefore
+//! flushed, and the newest flushed one is kept too.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,18 +18,19 @@ use crate::error::{Error, IoContext, Result};
 
 const FORMAT: &str = "potstill-checkpoint";
 const FORMAT_VERSION: u64 = 1;
+/// Checkpoints that are kept.
 const KEPT: usize = 2;
-/// The most that a power failure costs.
+/// Time between checkpoints that are flushed to the disk: the most that a power failure costs.
 const DISK_EVERY: Duration = Duration::from_secs(5);
 
 /// The state of a run after a meta-epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Meta-epochs done.
+    /// The number of meta-epochs done.
     pub meta_epoch: u64,
-    /// Counters, random states, the best score: anything but tensors, in the engine's own words.
+    /// Everything but the tensors: counters and the best score. Its layout belongs to the engine.
     pub state: Value,
-    /// Every tensor the run goes on from. Values are kept bit for bit.
+    /// Every tensor that the run continues from. Values are kept bit for bit.
     pub tensors: Vec<NamedTensor>,
 }
 
@@ -37,7 +38,7 @@ impl Checkpoint {
     /// The tensor `name`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when there is none: lists the names there are.
+    /// [`Error::Usage`] when there is none; the message lists the names that exist.
     pub fn tensor(&self, name: &str) -> Result<&NamedTensor> {
         self.tensors.iter().find(|tensor| tensor.name == name).ok_or_else(|| {
             let names: Vec<_> = self.tensors.iter().map(|t| t.name.as_str()).collect();
@@ -48,8 +49,8 @@ impl Checkpoint {
     /// Reads and verifies one checkpoint file.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it is damaged, cut short, from a newer version,
-    /// or no checkpoint.
+    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is damaged, cut short, from a newer version,
+    /// or not a checkpoint.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let container = read_safetensors(path)?;
@@ -79,7 +80,7 @@ impl Checkpoint {
     /// Writes the checkpoint atomically.
     ///
     /// # Errors
-    /// [`Error::Io`] naming `path`; [`Error::Usage`] when two tensors have one name or a shape does not fit.
+    /// [`Error::Io`] naming `path`; [`Error::Usage`] when two tensors have the same name or a shape does not fit its data.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.write(path.as_ref(), Durability::Disk)
     }
@@ -100,11 +101,11 @@ impl Checkpoint {
 
 type ByMetaEpoch = Vec<(u64, PathBuf)>;
 
-/// The folder of a run's checkpoints.
+/// The checkpoints in the folder of a run.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     folder: PathBuf,
-    /// The newest that this process has seen reach the disk, and when.
+    /// The newest checkpoint that this process flushed to the disk, and when.
     on_disk: Option<(u64, Instant)>,
 }
 
@@ -114,21 +115,21 @@ impl Checkpoints {
         Checkpoints { folder: folder.into(), on_disk: None }
     }
 
-    /// Where the checkpoint of `meta_epoch` is or would be.
+    /// The path of the checkpoint of `meta_epoch`, whether it exists or not.
     pub fn path(&self, meta_epoch: u64) -> PathBuf {
         self.folder.join(format!("checkpoint-{meta_epoch:08}.safetensors"))
     }
 
-    /// Whether the next [`Checkpoints::save`] waits for the disk: the first of a process does.
+    /// Whether the next [`Checkpoints::save`] flushes to the disk. The first of a process does.
     pub fn waits_for_disk(&self) -> bool {
         self.on_disk.is_none_or(|(_, when)| when.elapsed() >= DISK_EVERY)
     }
 
-    /// Writes a checkpoint, then removes all but it, the one before and the newest on the disk. Those of later meta-epochs go too: they
-    /// belong to a future that the run turned away from, or were found damaged.
+    /// Writes a checkpoint, then removes all others but the one before it and the newest flushed one. Checkpoints of
+    /// later meta-epochs are removed too: the run was resumed from before them, or they were found damaged.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file; the checkpoints there were are still whole then.
+    /// [`Error::Io`] naming the file; the earlier checkpoints are still whole then.
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
         let path = self.path(checkpoint.meta_epoch);
         if self.waits_for_disk() {
@@ -149,10 +150,10 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// The newest whole checkpoint, if there is any, and a warning for each newer one that was passed over.
+    /// The newest whole checkpoint, if any, and a warning for each newer one that was skipped.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder cannot be read; [`Error::File`] when there are checkpoints and none is whole.
+    /// [`Error::Io`] when the folder cannot be read; [`Error::File`] when there are checkpoints but none is whole.
     pub fn latest(&self) -> Result<(Option<Checkpoint>, Vec<String>)> {
         let (files, _) = self.files()?;
         let mut warnings = vec![];
@@ -170,7 +171,7 @@ impl Checkpoints {
         }
     }
 
-    /// Checkpoint files by ascending meta-epoch, and what killed writes left.
+    /// The checkpoint files by ascending meta-epoch, and the temporary files that killed processes left.
     fn files(&self) -> Result<(ByMetaEpoch, Vec<PathBuf>)> {
         let (mut files, mut temporary) = (vec![], vec![]);
         for entry in fs::read_dir(&self.folder).at(&self.folder)? {
@@ -271,7 +272,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
-    /// A limit on file sizes is a full disk that needs no rights to set up: the test runs itself under one.
+    /// A limit on file sizes stands in for a full disk, and needs no rights to set: the test runs itself under one.
     #[cfg(unix)]
     #[test]
     fn a_full_disk_names_the_file_and_keeps_the_previous() {

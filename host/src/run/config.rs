@@ -1,4 +1,6 @@
-//! The resolved configuration of a distillation: every value a run depends on, as `config.toml` holds it.
+//! The configuration of a distillation: every value that a run depends on, as `config.toml` holds it.
+//!
+//! `docs/reference/configuration.md` is made from this file: the comment of a field is the description of its key.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,80 +13,82 @@ use super::learners::LearnerConfig;
 use crate::engine::optimizer::Schedule;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 
-/// A plugin's options by name.
+/// The options of a plugin, by name.
 pub type Options = BTreeMap<String, OptionValue>;
 
-/// Everything a distillation is run with. Defaults are those of PPMO on cart-pole.
+/// The configuration of a distillation. The defaults are those of PPMO on cart-pole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistillConfig {
-    /// Seed of everything random.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Outer updates of θ: each is one rollout and the policy epochs on it.
+    /// The number of meta-epochs. With an objective that learns from rollouts, each is one rollout and the policy epochs on
+    /// it; with an offline objective, `offline.updates` updates.
     pub meta_epochs: u64,
-    /// l, how many of the learner's first layers are kept and meta-learned with θ: 0 is full distillation, all
+    /// How many of the learner's first layers form the encoder, which is meta-learned with θ: 0 is full distillation, all
     /// layers is direct PPO.
     pub encoder_layers: usize,
-    /// `cpu`, `cuda`, `cuda:1`.
+    /// The device that runs the updates: `cpu`, `cuda` or `cuda:N` for GPU number N.
     pub device: String,
-    /// CPU threads; 0 for as many as there are.
+    /// The number of CPU threads; 0 uses every core. Results do not depend on it.
     pub threads: usize,
-    /// Run native plugins in processes of their own, so that their crash is not the run's.
+    /// Whether each native plugin runs in its own process, so that its crash does not end the run.
     pub isolate: bool,
-    /// Meta-epochs from one checkpoint to the next; 0 for none but the last.
+    /// The number of meta-epochs between checkpoints; 0 writes none but the last.
     pub checkpoint_every: u64,
     /// The environment that is distilled.
     pub environment: EnvironmentConfig,
-    /// The dataset's size.
+    /// The dataset θ.
     pub dataset: DatasetConfig,
-    /// The learners it has to teach.
+    /// The learner distribution Λ that the dataset has to teach. Several `[[learner]]` tables form a mixture.
     pub learner: LearnerConfig,
     /// The meta-objective.
     pub objective: PluginConfig,
     /// The critic of the outer loop.
     pub critic: PluginConfig,
-    /// The outer optimiser.
+    /// The outer optimizer.
     pub optimiser: OptimiserConfig,
-    /// The reinforcement learning of the outer loop.
+    /// Rollouts, advantages and policy epochs of the outer loop.
     pub ppo: PpoConfig,
-    /// Whether observations and rewards are brought to a common size.
+    /// Normalization by running moments, which the dataset file carries.
     pub normalize: NormalizeConfig,
-    /// The fixed transitions that an offline objective learns from, in place of reinforcement learning.
+    /// The fixed transitions that an offline objective learns from, in place of rollouts.
     pub offline: OfflineConfig,
-    /// How the dataset is scored.
+    /// Validation and the final evaluation.
     pub evaluation: EvaluationConfig,
 }
 
-/// The environment and how much of it is seen in a meta-epoch.
+/// The environment, and how much of it each meta-epoch sees.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EnvironmentConfig {
-    /// `name-vN` or `namespace/name-vN`.
+    /// The environment's id, `name-vN` or `namespace/name-vN`. Version and namespace may be left out.
     pub id: String,
-    /// The plugin's options.
+    /// Options of the environment.
     pub settings: Options,
-    /// Options that are others while learners act for the outer loop, such as shorter episodes or the levels to train on;
-    /// scores are those of `settings`.
+    /// Options for training rollouts only, such as shorter episodes or a choice of levels. Observations and actions must
+    /// stay the same. Validation and scores use `settings`.
     #[serde(skip_serializing_if = "Options::is_empty")]
     pub training: Options,
-    /// The entries of the observation that learners see: `0-44`. None: all of them.
+    /// The entries of the observation that learners and critic see, counted from 0 in row-major order: `0-44` or `0-7,12`.
+    /// By default they see all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observe: Option<Entries>,
-    /// Environments stepped together.
+    /// The number of environment copies, which are stepped together. It must be a multiple of `ppo.learners`.
     pub envs: usize,
-    /// Steps of each environment in a meta-epoch.
+    /// The steps of each copy in a meta-epoch.
     pub steps: usize,
 }
 
-/// θ.
+/// The dataset θ.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatasetConfig {
-    /// Number of instances. None: ⌈c/2⌉ + 1 for c discrete actions (the paper's minimum), 64 for continuous
-    /// ones; a resolved configuration always has a number.
+    /// The number of instances. The default is ⌈c/2⌉ + 1 for c discrete actions, the paper's minimum, and 64 for continuous
+    /// actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k: Option<usize>,
-    /// η to start from. None: the objective's own.
+    /// The initial inner learning rate η. The default is the objective's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inner_lr: Option<f64>,
 }
@@ -95,11 +99,11 @@ pub struct DatasetConfig {
 pub struct PluginConfig {
     /// The plugin's id.
     pub id: String,
-    /// The plugin's options.
+    /// Options of the plugin.
     pub options: Options,
 }
 
-/// Which optimiser.
+/// The kind of the outer optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimiserKind {
@@ -109,32 +113,33 @@ pub enum OptimiserKind {
     Sgd,
 }
 
-/// The outer optimiser.
+/// The outer optimizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimiserConfig {
-    /// `adam` or `sgd`.
+    /// Adam, or gradient descent with momentum.
     pub kind: OptimiserKind,
-    /// Learning rate of θ and the encoder.
+    /// The learning rate of θ and the encoder.
     pub lr: f64,
-    /// Learning rate of the critic.
+    /// The learning rate of the critic.
     pub critic_lr: f64,
-    /// How both fall over the run: `constant`, `linear`, `cosine`.
+    /// How both learning rates decay over the run.
     pub schedule: Schedule,
-    /// Adam: added to the root of the second moment.
+    /// For Adam: the number added to the root of the second moment.
     pub eps: f64,
-    /// Adam: decay of the first and the second moment, each in `[0, 1)`.
+    /// For Adam: the decay rates of the first and the second moment.
     pub betas: [f64; 2],
-    /// Gradient descent: decay of the velocity, in `[0, 1)`.
+    /// For gradient descent: the decay rate of the velocity.
     pub momentum: f64,
-    /// The gradient's norm is clipped to this.
+    /// The norm to which gradients are clipped.
     pub max_grad_norm: f64,
-    /// Clip θ, ξ and the critic by their joint norm, as published, instead of θ with ξ and the critic apart.
+    /// Whether θ, encoder and critic are clipped by their joint norm, as published. By default the critic is clipped apart
+    /// from θ and the encoder.
     pub joint_norm: bool,
-    /// Weight of the critic's loss; matters under a joint norm.
+    /// The weight of the critic's loss. It matters only with `joint_norm`.
     pub value_coefficient: f64,
-    /// Learning rates of parts of θ (`x`, `y`, `inner_lr`, …) as multiples of `lr`; 1 for those not named, but 0.1 for
-    /// the `log_std` of continuous actions.
+    /// Learning rates of parts of θ (`x`, `y`, `inner_lr`, …) as multiples of `lr`. Parts that are not named have 1, but
+    /// the `log_std` of continuous actions has 0.1.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub scale: BTreeMap<String, f64>,
 }
@@ -143,28 +148,31 @@ pub struct OptimiserConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PpoConfig {
-    /// Learners drawn in a meta-epoch; the environments are shared out among them.
+    /// The number of learners drawn in each meta-epoch. They share the environment copies equally. `potstill rl` draws 1,
+    /// unless `--learners` says otherwise.
     pub learners: usize,
-    /// Passes over the rollouts.
+    /// The number of passes over the rollouts of a meta-epoch.
     pub policy_epochs: usize,
-    /// Rows of a minibatch, all of one learner.
+    /// The transitions of a minibatch, which all belong to one learner.
     pub minibatch: usize,
-    /// Discount, in `(0, 1]`.
+    /// The discount factor γ.
     pub gamma: f64,
-    /// λ of the generalised advantage estimate, in `[0, 1]`.
+    /// The λ of generalized advantage estimation.
     pub lambda: f64,
-    /// Rewards are multiplied by this before they are learned from (never in reported returns).
+    /// The factor by which rewards are multiplied for learning. Reported returns are not scaled.
     pub reward_scale: f64,
 }
 
-/// Normalisation by running moments, which the dataset file carries. None: for continuous actions.
+/// Normalization by running moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NormalizeConfig {
-    /// Observations to mean 0 and variance 1, element by element, within ±10.
+    /// Whether each entry of the observations is normalized to mean 0 and variance 1, and clipped to ±10. The default is
+    /// `true` for continuous actions, unless observations are images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observations: Option<bool>,
-    /// Rewards divided by the deviation of their discounted sums, for learning (never in reported returns).
+    /// Whether rewards are divided by the standard deviation of their discounted sums for learning. Reported returns are
+    /// not normalized. The default is `true` for continuous actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewards: Option<bool>,
 }
@@ -173,38 +181,39 @@ pub struct NormalizeConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OfflineConfig {
-    /// A file that `potstill collect` wrote.
+    /// The file of transitions, as `potstill collect` writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
-    /// SHA-256 of that file, in hexadecimal: a resolved configuration has it, and no other file serves then.
+    /// The SHA-256 of that file in hexadecimal. If it is set, no other file is accepted; a run records it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// The share of the episodes, those with the highest returns, that is learned from, in `(0, 1]`.
+    /// The share of the episodes to learn from, those with the highest returns.
     pub top: f64,
-    /// Outer updates in a meta-epoch, each with a fresh learner.
+    /// The number of outer updates in a meta-epoch, each with a fresh learner.
     pub updates: usize,
-    /// Transitions of a batch.
+    /// The transitions of a batch.
     pub minibatch: usize,
-    /// Draw every action equally often, however rare it is in the data.
+    /// Whether a batch draws every action equally often, however rare it is in the data.
     pub balanced: bool,
 }
 
-/// How the dataset is scored: fresh learners, one inner step, whole episodes.
+/// Validation and the final evaluation: fresh learners take one inner step each and play whole episodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
-    /// Meta-epochs from one validation to the next; the best θ by validation becomes the dataset. 0: the last.
+    /// The number of meta-epochs between validations. The best θ by validation becomes the dataset. With 0 only the last θ
+    /// is validated.
     pub every: u64,
-    /// Ends the run after so many validations in a row whose every episode reached the environment's maximal
-    /// return, when it has one. 0: never.
+    /// Ends the run after this many validations in a row in which every episode reached the environment's maximal return,
+    /// if it has one; 0 never does.
     pub saturated: u64,
-    /// Learners of a validation.
+    /// The learners of a validation.
     pub validation_learners: usize,
-    /// Episodes of each.
+    /// The episodes that each learner plays in a validation.
     pub validation_episodes: usize,
-    /// Learners of the final evaluation.
+    /// The learners of the final evaluation.
     pub learners: usize,
-    /// Episodes of each.
+    /// The episodes that each learner plays in the final evaluation.
     pub episodes: usize,
 }
 
@@ -304,7 +313,7 @@ impl Default for EvaluationConfig {
     }
 }
 
-/// Tables whose keys belong to plugins, or to θ.
+/// Tables whose keys are options of plugins, or parts of θ.
 const FREE: [&str; 6] = [
     "environment.settings",
     "environment.training",
@@ -315,11 +324,11 @@ const FREE: [&str; 6] = [
 ];
 
 impl DistillConfig {
-    /// Reads a configuration file; what it does not mention has its default.
+    /// Reads a configuration file. Keys that are not in the file have their defaults.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it is not TOML, has an unknown key (with the
-    /// nearest known one), a value of the wrong type, or one that [`DistillConfig::validate`] refuses.
+    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is not TOML, has an unknown key (the message names
+    /// the nearest known one), a value of the wrong type, or one that [`DistillConfig::validate`] refuses.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).at(path)?;
@@ -329,10 +338,10 @@ impl DistillConfig {
     /// Reads a configuration from text, as [`DistillConfig::load`] does.
     ///
     /// # Errors
-    /// Says which key or value is wrong, and what was expected.
+    /// Names the key or the value, and says what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
-        // Keys that a default leaves out are known too.
+        // Keys that are not serialized at their defaults are known too.
         let dataset = DatasetConfig { k: Some(1), inner_lr: Some(1.0) };
         let normalize = NormalizeConfig { observations: Some(true), rewards: Some(true) };
         let offline = OfflineConfig {
@@ -349,9 +358,9 @@ impl DistillConfig {
             DistillConfig { environment, dataset, normalize, offline, optimiser, ..DistillConfig::default() };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
-        // From the text again: a value of the wrong type is shown in its line.
+        // Read from the text again, so that an error shows the line of a value of the wrong type.
         let mut config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
-        // A table that names no plugin means the one that has this place by default, with the options it has there.
+        // A table without `id` means the default plugin of that table, with its default options.
         let default = DistillConfig::default();
         let places = [
             ("objective", &mut config.objective, default.objective),
@@ -369,10 +378,10 @@ impl DistillConfig {
         Ok(config)
     }
 
-    /// The configuration as TOML: every value, also those left at their default.
+    /// The configuration as TOML, with every value that is set, also those at their defaults.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a whole number beyond TOML's 64-bit range.
+    /// [`Error::Usage`] for an integer beyond TOML's 64-bit range.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self)
             .map_err(|e| Error::usage(format!("the configuration cannot be written as TOML: {e}")))
@@ -381,16 +390,16 @@ impl DistillConfig {
     /// Writes the configuration atomically.
     ///
     /// # Errors
-    /// [`Error::Io`] naming `path`; those of [`DistillConfig::to_toml`].
+    /// [`Error::Io`] naming `path`; the errors of [`DistillConfig::to_toml`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let text = self.to_toml()?;
         write_atomically(path.as_ref(), |file| file.write_all(text.as_bytes()))
     }
 
-    /// Checks every value that can be judged without a plugin.
+    /// Checks every value that can be checked without loading a plugin.
     ///
     /// # Errors
-    /// Names the key, what was expected and what there is.
+    /// Names the key, the value and what was expected.
     pub fn validate(&self) -> Result<(), String> {
         let Self { environment, dataset, optimiser, ppo, offline, evaluation, .. } = self;
         at_least_one("meta_epochs", self.meta_epochs)?;
@@ -415,7 +424,7 @@ impl DistillConfig {
             check(key, id, !id.is_empty(), "a name")?;
         }
         self.learner.validate()?;
-        // TOML's whole numbers are signed: a larger seed could not be written to the run directory.
+        // TOML's integers are signed: a larger seed could not be written to the run directory.
         check("seed", self.seed, i64::try_from(self.seed).is_ok(), "at most 9223372036854775807")?;
         let shared_out = environment.envs.is_multiple_of(ppo.learners);
         check(
@@ -454,10 +463,13 @@ impl DistillConfig {
     }
 }
 
-/// Sizes that memory is taken for: a slip of the finger must not take all of it.
+/// The largest size for which memory is allocated, so that a typing mistake does not take all of it.
+const LARGEST_SIZE: u64 = 1_000_000;
+
+/// Checks a size for which memory is allocated.
 fn size(key: &str, value: u64) -> Result<(), String> {
     at_least_one(key, value)?;
-    check(key, value, value <= 1_000_000, "at most 1000000")
+    check(key, value, value <= LARGEST_SIZE, &format!("at most {LARGEST_SIZE}"))
 }
 
 fn at_least_one(key: &str, value: u64) -> Result<(), String> {
@@ -471,6 +483,7 @@ fn check(key: &str, value: impl std::fmt::Display, holds: bool, expected: &str) 
     }
 }
 
+/// Refuses the first key of `table` that `known` does not have; `prefix` is the path of the two.
 fn refuse_unknown(table: &toml::Table, known: &toml::Table, prefix: &str) -> Result<(), String> {
     for (key, value) in table {
         let name = format!("{prefix}{key}");

@@ -1,19 +1,19 @@
-//! The dataset file: θ = {X, Y}, the inner learning rate η, and all that is needed to use and judge them.
+//! The dataset file: θ = {X, Y}, the inner learning rate η, and the metadata needed to use and judge them.
 //!
-//! A safetensors file that any safetensors reader opens:
+//! It is a safetensors file, which any reader of that format opens:
 //!
 //! | tensor | shape | |
 //! |---|---|---|
 //! | `x` | `[k, …observation]` | the instances X |
 //! | `y` | `[k, policy outputs]` | their labels Y: logits, or the mean of a continuous action |
 //! | `inner_lr` | `[]` | η, the learning rate of the inner step |
-//! | `log_std` | any, as many as policy outputs | the label of a Gaussian policy's log standard deviation |
+//! | `log_std` | any, with as many elements as policy outputs | the label of a Gaussian policy's log standard deviation |
 //! | `theta.…` | any | further parts of θ that the objective learned |
-//! | `encoder.…` | any | parameters ξ of the learner's encoder |
-//! | `normalizer.mean`, `.variance`, `.count` | `[observation]`, `[1]` | the moments by which observations are normalised |
+//! | `encoder.…` | any | the parameters ξ of the learner's encoder |
+//! | `normalizer.mean`, `.variance`, `.count` | `[observation]`, `[1]` | the moments that normalize observations |
 //!
-//! The header's metadata holds `format` = `potstill-dataset`, `potstill`, one JSON value that
-//! [`DatasetInfo`] describes, and `sha256`, a checksum of the rest.
+//! The header's metadata holds `format` = `potstill-dataset`, the JSON value `potstill` that [`DatasetInfo`] describes,
+//! and `sha256`, a checksum of the rest.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -30,72 +30,72 @@ use crate::error::{Error, IoContext, Result};
 const FORMAT: &str = "potstill-dataset";
 const FORMAT_VERSION: u32 = 1;
 
-/// A distilled environment: one batch, and what it was distilled from.
+/// A distilled dataset: one batch, and what it was distilled from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
-    /// X, `[k, …observation]`, named `x`.
+    /// The instances X, `[k, …observation]`, named `x`.
     pub x: NamedTensor,
-    /// Y, `[k, policy outputs]`, named `y`.
+    /// Their labels Y, `[k, policy outputs]`, named `y`.
     pub y: NamedTensor,
-    /// η, the learning rate of the inner step: finite and positive.
+    /// The learning rate η of the inner step, which is finite and positive.
     pub inner_lr: f32,
-    /// Everything else by name: `log_std`, `encoder.…`, `normalizer.…`.
+    /// All other tensors by name: `log_std`, `theta.…`, `encoder.…`, `normalizer.…`.
     pub extra: Vec<NamedTensor>,
-    /// What the tensors are for, and how good they are.
+    /// What the dataset is for, and how good it is.
     pub info: DatasetInfo,
 }
 
-/// What a dataset says about itself.
+/// The metadata of a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetInfo {
-    /// The environment it stands for.
+    /// The environment that was distilled.
     pub environment: DatasetEnvironment,
-    /// The learners it teaches: the distribution Λ.
-    pub learner: Part,
-    /// The meta-objective it was distilled with.
-    pub objective: Part,
-    /// How good learners are after the inner step.
+    /// The learner distribution Λ that the dataset teaches.
+    pub learner: PluginRecord,
+    /// The meta-objective that it was distilled with.
+    pub objective: PluginRecord,
+    /// The scores of learners after the inner step.
     #[serde(default)]
     pub scores: Vec<Score>,
     /// The seed of the distillation.
     pub seed: u64,
-    /// Meta-epochs of the distillation.
+    /// The number of meta-epochs of the distillation.
     pub meta_epochs: u64,
-    /// Environment steps the distillation took.
+    /// The number of environment steps of the distillation, without validations.
     pub environment_steps: u64,
-    /// What wrote the file, e.g. `potstill 0.1.0`.
+    /// The program that wrote the file, e.g. `potstill 0.1.0`.
     pub software: String,
-    /// Where an imported dataset comes from.
+    /// Where the dataset comes from, if it was imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
 }
 
-/// The environment a dataset stands for.
+/// An environment as datasets, agents and transitions record it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetEnvironment {
-    /// The id that `--environment` takes.
+    /// The environment's full id, e.g. `nd-cartpole-v1`.
     pub id: String,
-    /// The version of the plugin that provided it.
+    /// The version of the plugin.
     pub version: String,
-    /// The plugin's options.
+    /// The options of the environment.
     #[serde(default)]
     pub settings: BTreeMap<String, OptionValue>,
-    /// The entries of the observation that learners see. None: all of them.
+    /// The entries of the observation that learners see; `None` means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observe: Option<Entries>,
-    /// SHA-256 of the plugin file in hexadecimal; none for a built-in.
+    /// The SHA-256 of the plugin's file in hexadecimal; `None` for a built-in.
     #[serde(default)]
     pub plugin_sha256: Option<String>,
-    /// Spaces and limits under these settings; of the observation, what learners see.
+    /// The spaces and limits under these options. The observation space is that of the entries learners see.
     pub spec: EnvironmentSpec,
 }
 
-/// A plugin's part in the distillation: its id and its hyperparameters.
+/// A learner or an objective as datasets and agents record it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Part {
+pub struct PluginRecord {
     /// The plugin's id.
     pub id: String,
-    /// Its hyperparameters, in its own words.
+    /// The plugin's options by name.
     #[serde(default)]
     pub options: serde_json::Value,
 }
@@ -108,12 +108,12 @@ struct Versioned {
 }
 
 impl Dataset {
-    /// k, the number of instances.
+    /// The number k of instances.
     pub fn k(&self) -> usize {
         self.x.shape.first().copied().unwrap_or(0)
     }
 
-    /// The part `name` of θ.
+    /// The part `name` of θ: `x`, `y`, `inner_lr` or another that the objective learned.
     pub fn part(&self, name: &str) -> Option<NamedTensor> {
         match name {
             "x" => Some(self.x.clone()),
@@ -123,12 +123,12 @@ impl Dataset {
         }
     }
 
-    /// The name in the file of a part of θ beside `x`, `y` and `inner_lr`.
+    /// The name in the file of a part of θ other than `x`, `y` and `inner_lr`.
     pub fn name_of_part(part: &str) -> String {
         if part == LOG_STD { part.to_owned() } else { format!("theta.{part}") }
     }
 
-    /// The extra tensor `name`.
+    /// The tensor `name` of [`Dataset::extra`](Dataset#structfield.extra).
     pub fn extra(&self, name: &str) -> Option<&NamedTensor> {
         self.extra.iter().find(|tensor| tensor.name == name)
     }
@@ -136,8 +136,8 @@ impl Dataset {
     /// Reads and checks a dataset file.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is not a dataset, is damaged, comes
-    /// from a newer version, or when [`Dataset::validate`] refuses what it holds.
+    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is not a dataset, is damaged, comes from a newer
+    /// version, or is refused by [`Dataset::validate`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).at(path)?;
@@ -159,8 +159,8 @@ impl Dataset {
             }
             _ => {
                 return Err(
-                    "a safetensors file without Potstill's metadata: it is no distilled dataset. To import \
-                            the released PyTorch datasets, give the `.pt` file"
+                    "not a distilled dataset: a safetensors file without Potstill's metadata. To import a \
+                            PyTorch dataset released with the paper, give its `.pt` file"
                         .into(),
                 );
             }
@@ -204,7 +204,7 @@ impl Dataset {
     /// Checks that the tensors fit the environment, and that every value is finite.
     ///
     /// # Errors
-    /// Says which tensor is wrong, what was expected and what there is.
+    /// Names the tensor, and says what was expected and what it holds.
     pub fn validate(&self) -> Result<(), String> {
         let spec = &self.info.environment.spec;
         for (name, space) in [("observation", &spec.observation), ("action", &spec.action)] {
@@ -263,7 +263,7 @@ impl Dataset {
         }
     }
 
-    /// Writes the dataset atomically: the file appears whole, or what was there before stays.
+    /// Writes the dataset atomically: the file appears whole, or an earlier file stays as it was.
     /// The same dataset always gives the same bytes.
     ///
     /// # Errors
@@ -282,20 +282,21 @@ impl Dataset {
         write_safetensors(path, &tensors, &metadata, Durability::Disk)
     }
 
-    /// Checks that the dataset stands for the environment `spec`.
+    /// Checks that the dataset was distilled from the environment `spec`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when id or spaces differ: says what it was made for.
+    /// [`Error::Usage`] when the id or a space differs; the message says what the dataset was made for.
     pub fn check_environment(&self, spec: &EnvironmentSpec) -> Result<()> {
         self.info.environment.check("dataset was made for", spec)
     }
 }
 
 impl DatasetEnvironment {
-    /// Checks that the file of this environment serves `spec`; `made` begins the error, as "dataset was made for".
+    /// Checks that a file that records this environment can be used with `spec`. The error begins with `made`, e.g.
+    /// "dataset was made for".
     ///
     /// # Errors
-    /// [`Error::Usage`] when id or spaces differ.
+    /// [`Error::Usage`] when the id or a space differs.
     pub(super) fn check(&self, made: &str, spec: &EnvironmentSpec) -> Result<()> {
         let own = &self.spec;
         let settings = match self.settings.is_empty() {
@@ -362,11 +363,11 @@ pub(super) mod tests {
                 plugin_sha256: Some("ab".repeat(32)),
                 spec,
             },
-            learner: Part {
+            learner: PluginRecord {
                 id: "mlp".into(),
                 options: json!({"width": 64, "depth": 2, "activation": "tanh"}),
             },
-            objective: Part { id: "ppmo".into(), options: json!({"clip": 0.2}) },
+            objective: PluginRecord { id: "ppmo".into(), options: json!({"clip": 0.2}) },
             scores: vec![Score {
                 protocol: Protocol { acting: Acting::Sampled, learners: 100, episodes: 10, seed: 7 },
                 mean_return: 499.25,

@@ -1,4 +1,4 @@
-//! The calendar date of a time, in UTC, for names and reports.
+//! Calendar dates in UTC, for the names of run directories and for reports.
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A moment in UTC, to the second.
@@ -12,16 +12,17 @@ pub(super) struct Date {
     second: u32,
 }
 
-/// Seconds since 1970; 0 for a clock set before it.
+/// Seconds since 1970; 0 for a clock that is set before 1970.
 pub(super) fn unix_seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
 impl Date {
+    /// The date of `time`.
     pub(super) fn of(time: SystemTime) -> Self {
         let seconds = unix_seconds(time) as i64;
         let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400) as u32);
-        // The year starts in March here, so that the leap day is the last (Hinnant, `civil_from_days`).
+        // The year starts in March here, so that the leap day is its last day (Hinnant, `civil_from_days`).
         let shifted = days + 719_468;
         let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
         let year_of_era =
@@ -39,7 +40,7 @@ impl Date {
         }
     }
 
-    /// `yyyymmdd-hhmmss`.
+    /// The date as `yyyymmdd-hhmmss`.
     pub(super) fn compact(&self) -> String {
         let Date { year, month, day, hour, minute, second } = self;
         format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")

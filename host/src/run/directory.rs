@@ -1,15 +1,15 @@
-//! The run directory: all that a distillation leaves, and all it needs to go on.
+//! The run directory: everything that a distillation writes, and everything that it needs to be resumed.
 //!
 //! ```text
 //! runs/cartpole-v1-20250131-235959/
-//!   config.toml            every value the run depends on, resolved
-//!   versions.json          what ran: Potstill, target, device, plugins with their SHA-256, seed
-//!   metrics.jsonl          one JSON object per meta-epoch
-//!   tensorboard/           the same for TensorBoard: events.out.tfevents.*
-//!   checkpoints/           the newest ones, checkpoint-<meta-epoch>.safetensors
-//!   dataset.safetensors    the distilled dataset, the best so far
+//!   config.toml            the resolved configuration: every value that the run depends on
+//!   versions.json          the versions of Potstill and the plugins, their SHA-256, device and seed
+//!   metrics.jsonl          the metrics, one JSON object per meta-epoch
+//!   tensorboard/           the same metrics for TensorBoard: events.out.tfevents.*
+//!   checkpoints/           the newest checkpoints, checkpoint-<meta-epoch>.safetensors
+//!   dataset.safetensors    the best dataset by validation so far
 //!   report.html            the run on one page
-//!   lock                   held by the process that writes here
+//!   lock                   locked by the process that is running the run
 //! ```
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -29,40 +29,40 @@ const VERSIONS: &str = "versions.json";
 const LOCK: &str = "lock";
 const CHECKPOINTS: &str = "checkpoints";
 
-/// What ran: enough to run it again.
+/// The content of `versions.json`: what a run was made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Versions {
-    /// Potstill's version.
+    /// The version of Potstill.
     pub potstill: String,
-    /// Target triple or `architecture-system`, e.g. `x86_64-linux`.
+    /// The target as `architecture-system`, e.g. `x86_64-linux`.
     pub target: String,
     /// The device in words, e.g. `cpu (2 threads)`.
     pub device: String,
-    /// The plugins of every role.
+    /// The plugins of all roles.
     pub plugins: Vec<PluginVersion>,
-    /// Seed of the run.
+    /// The seed of the run.
     pub seed: u64,
-    /// When the run started, seconds since 1970.
+    /// When the run started, in seconds since 1970.
     pub started: u64,
 }
 
-/// A plugin that took part.
+/// A plugin of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PluginVersion {
     /// The plugin's id.
     pub id: String,
-    /// The plugin's own version.
+    /// The plugin's version.
     pub version: String,
-    /// SHA-256 of its file in hexadecimal; none for a built-in.
+    /// The SHA-256 of its file in hexadecimal; `None` for a built-in.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// Where it lay; none for a built-in.
+    /// The path of its file; `None` for a built-in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
 }
 
 impl Versions {
-    /// This Potstill on this machine, started now.
+    /// The versions of a run that this Potstill starts now on this machine.
     pub fn current(device: impl Into<String>, plugins: Vec<PluginVersion>, seed: u64) -> Self {
         Versions {
             potstill: env!("CARGO_PKG_VERSION").into(),
@@ -75,20 +75,20 @@ impl Versions {
     }
 }
 
-/// A run directory. One that was created or opened is locked until it is dropped, or the process dies.
+/// A run directory. One that was created or opened stays locked until it is dropped or the process dies.
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
-    /// Held for its lock; none in a directory that is only looked at.
+    /// The locked file; `None` in a directory that is only inspected.
     _lock: Option<File>,
 }
 
 impl RunDirectory {
-    /// Makes `path` the directory of a new run and locks it. An empty directory is taken.
+    /// Makes `path` the directory of a new run and locks it. The directory may exist if it is empty.
     ///
     /// # Errors
-    /// [`Error::File`] when it already holds a run, or anything else, or another process has locked it;
-    /// [`Error::Io`] when it cannot be written; those of [`DistillConfig::save`].
+    /// [`Error::File`] when the directory holds a run or anything else, or another process has locked it;
+    /// [`Error::Io`] when it cannot be written; the errors of [`DistillConfig::save`].
     pub fn create(path: impl AsRef<Path>, config: &DistillConfig, versions: &Versions) -> Result<Self> {
         let path = path.as_ref();
         fs::create_dir_all(path).at(path)?;
@@ -106,7 +106,7 @@ impl RunDirectory {
             return occupied();
         }
         let lock = lock(path)?;
-        // Another process may have made its run between the look and the lock.
+        // Another process may have made a run here before the lock was taken.
         if is_run(path) {
             return occupied();
         }
@@ -115,16 +115,16 @@ impl RunDirectory {
         let checkpoints = run.checkpoints_path();
         fs::create_dir_all(&checkpoints).at(&checkpoints)?;
         run.save_versions(versions)?;
-        // Last: a directory with a configuration is a run.
+        // The configuration comes last: a directory that has one is a run.
         config.save(run.config_path())?;
         Ok(run)
     }
 
-    /// [`RunDirectory::create`] at `<parent>/<environment>-<yyyymmdd-hhmmss>`, UTC, with `-2`, `-3`, … where
-    /// that is taken.
+    /// As [`RunDirectory::create`], in `<parent>/<environment>-<yyyymmdd-hhmmss>` (UTC), with `-2`, `-3`, … appended where
+    /// that name is taken.
     ///
     /// # Errors
-    /// Those of [`RunDirectory::create`].
+    /// As [`RunDirectory::create`].
     pub fn create_named(
         parent: impl AsRef<Path>,
         config: &DistillConfig,
@@ -146,10 +146,11 @@ impl RunDirectory {
         Err(Error::file(parent, "no name is free"))
     }
 
-    /// Opens a run to go on with it, and locks it. The lock of a killed process is free.
+    /// Opens a run to resume it, and locks it. A killed process leaves no lock.
     ///
     /// # Errors
-    /// [`Error::File`] when `path` holds no run, or a running process holds it; [`Error::Io`].
+    /// [`Error::File`] when `path` holds no run, or another process has locked it; [`Error::Io`] when it cannot be read or
+    /// written.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let mut run = Self::inspect(path)?;
         run._lock = Some(lock(&run.path)?);
@@ -157,7 +158,7 @@ impl RunDirectory {
         Ok(run)
     }
 
-    /// Opens a run to look at it, also while it is running.
+    /// Opens a run to read from it, also while it is running.
     ///
     /// # Errors
     /// [`Error::File`] when `path` holds no run; [`Error::Io`] when it cannot be read.
@@ -166,36 +167,38 @@ impl RunDirectory {
         fs::read_dir(path).at(path)?;
         match is_run(path) {
             true => Ok(RunDirectory { path: path.to_owned(), _lock: None }),
-            false => Err(Error::file(path, format!("no run directory: it has no {CONFIG} and {VERSIONS}"))),
+            false => {
+                Err(Error::file(path, format!("not a run directory: it has no {CONFIG} or no {VERSIONS}")))
+            }
         }
     }
 
-    /// The directory.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// `config.toml`.
+    /// The path of `config.toml`.
     pub fn config_path(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
 
-    /// `metrics.jsonl`.
+    /// The path of `metrics.jsonl`.
     pub fn metrics_path(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
 
-    /// `dataset.safetensors`.
+    /// The path of `dataset.safetensors`.
     pub fn dataset_path(&self) -> PathBuf {
         self.path.join("dataset.safetensors")
     }
 
-    /// `report.html`.
+    /// The path of `report.html`.
     pub fn report_path(&self) -> PathBuf {
         self.path.join("report.html")
     }
 
-    /// `checkpoints/`.
+    /// The path of `checkpoints/`.
     pub fn checkpoints_path(&self) -> PathBuf {
         self.path.join(CHECKPOINTS)
     }
@@ -208,7 +211,7 @@ impl RunDirectory {
     /// Reads `config.toml`.
     ///
     /// # Errors
-    /// Those of [`DistillConfig::load`].
+    /// As [`DistillConfig::load`].
     pub fn config(&self) -> Result<DistillConfig> {
         DistillConfig::load(self.config_path())
     }
@@ -224,7 +227,7 @@ impl RunDirectory {
             .map_err(|e| Error::file(&path, format!("not the versions of a run ({e})")))
     }
 
-    /// Writes `versions.json`, for a run that goes on with another build or device.
+    /// Writes `versions.json`, for a run that is resumed with another build, device or plugin file.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
@@ -237,11 +240,12 @@ impl RunDirectory {
     }
 }
 
+/// Whether `path` holds a run.
 fn is_run(path: &Path) -> bool {
     path.join(CONFIG).is_file() && path.join(VERSIONS).is_file()
 }
 
-/// Whether there is nothing but what a creation that was cut off leaves.
+/// Whether the directory holds nothing but the files of a creation that was cut off.
 fn is_empty(path: &Path) -> Result<bool> {
     for entry in fs::read_dir(path).at(path)? {
         let entry = entry.at(path)?;
@@ -260,7 +264,7 @@ fn is_empty(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes what writes of a killed process left. The lock must be held.
+/// Removes the temporary files that a killed process left. The lock must be held.
 fn remove_temporary(path: &Path) -> Result<()> {
     for entry in fs::read_dir(path).at(path)? {
         let entry = entry.at(path)?;
@@ -271,7 +275,7 @@ fn remove_temporary(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An advisory lock that the system frees when the process dies, however it dies.
+/// Takes an advisory lock, which the system releases when the process dies, however it dies.
 fn lock(run: &Path) -> Result<File> {
     let path = run.join(LOCK);
     let mut options = OpenOptions::new();
@@ -280,7 +284,7 @@ fn lock(run: &Path) -> Result<File> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Who holds it is a courtesy; that it is held is the error.
+            // The holder is named as a courtesy: the error stands without it.
             let _ = file.read_to_string(&mut holder);
             let holder = if holder.trim().is_empty() {
                 String::new()
@@ -290,7 +294,7 @@ fn lock(run: &Path) -> Result<File> {
             let how = "wait for it, stop it, or choose another directory";
             return Err(Error::file(run, format!("another process{holder} is writing this run: {how}")));
         }
-        // Some network file systems know no locks; a run there is the user's to guard.
+        // Some network file systems have no locks; there the user must not run two processes.
         Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => return Ok(file),
         Err(TryLockError::Error(e)) => return Err(e).at(&path),
     }
@@ -300,6 +304,7 @@ fn lock(run: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// The name of a new run directory: environment and time.
 fn default_name(environment: &str, now: SystemTime) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
     format!("{}-{}", environment.chars().map(safe).collect::<String>(), Date::of(now).compact())
@@ -337,7 +342,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let file = folder.path().join("thesis.tex");
         assert!(matches!(create(&file), Err(Error::Io { path, .. }) if path == file));
-        assert!(RunDirectory::open(folder.path()).unwrap_err().to_string().contains("no run directory"));
+        assert!(RunDirectory::open(folder.path()).unwrap_err().to_string().contains("not a run directory"));
         let missing = folder.path().join("missing");
         assert!(matches!(RunDirectory::open(&missing), Err(Error::Io { path, .. }) if path == missing));
     }

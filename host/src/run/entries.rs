@@ -1,28 +1,29 @@
-//! The part of an observation that learners see.
+//! The choice of the observation entries that learners see.
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use potstill_plugin_api::Space;
 use serde::{Deserialize, Serialize};
 
-/// Entries of an observation, counted from 0 in its flat order, ascending: `0-44`, or `0-7,12,20-22`.
+/// A choice of observation entries, such as `0-44` or `0-7,12,20-22`. Entries are counted from 0 in row-major order and
+/// ascend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Entries(Vec<RangeInclusive<usize>>);
 
 impl Entries {
-    /// Every one of them.
+    /// The chosen indices, ascending.
     pub fn indices(&self) -> impl Iterator<Item = usize> {
         self.0.iter().cloned().flatten()
     }
 
-    /// What is left of `space`.
+    /// The space of the chosen entries of `space`.
     ///
     /// # Errors
-    /// It is no `Box`, or has fewer entries.
+    /// `space` is not a `Box`, or has no entry of a chosen index.
     pub fn of(&self, space: &Space) -> Result<Space, String> {
         let Space::Box { low, high, .. } = space else {
-            return Err(format!("entries are chosen of a Box, and observations are {space}"));
+            return Err(format!("entries can be chosen of a Box only, and observations are {space}"));
         };
         let size = space.size();
         if let Some(last) = self.0.last().map(|range| *range.end()).filter(|last| *last >= size) {
@@ -103,7 +104,7 @@ mod tests {
         assert_eq!(entries("0,3").unwrap().of(&space), Ok(left));
         let beyond = entries("2-4").unwrap();
         assert_eq!(beyond.of(&space), Err("there is no entry 4: observations have 4, counted from 0".into()));
-        // Not counted out first.
+        // A long range is refused without being expanded.
         assert!(entries(&format!("0-{}", usize::MAX)).unwrap().of(&space).is_err());
         assert!(beyond.of(&Space::Image { shape: vec![9] }).unwrap_err().contains("chosen of a Box"));
     }

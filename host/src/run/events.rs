@@ -1,4 +1,4 @@
-//! TensorBoard's event files: TFRecord framing around hand-encoded `Event` messages.
+//! TensorBoard event files: TFRecord framing around hand-encoded `Event` messages.
 //!
 //! A record is the length (u64), its masked CRC-32C, the message, and the message's masked CRC-32C, all
 //! little-endian. The fields used, by number, of `tensorflow/core/util/event.proto` and
@@ -19,7 +19,7 @@ pub(super) fn is_event_file(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// An event file being appended to.
+/// An event file that is being written.
 #[derive(Debug)]
 pub(super) struct EventWriter {
     path: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts a new file in `folder`, named by time, host and process as TensorBoard expects.
+    /// Starts a new file in `folder`, with time, host and process in its name as TensorBoard expects.
     pub(super) fn create(folder: &Path) -> Result<Self> {
         let now = unix_seconds(SystemTime::now());
         let mut second = now as u64;
@@ -35,7 +35,7 @@ impl EventWriter {
             let name = format!("{PREFIX}{second:010}.{}.{}.v2", host(), std::process::id());
             let path = folder.join(name);
             match OpenOptions::new().append(true).create_new(true).open(&path) {
-                // TensorBoard reads the files of a folder in the order of their names: a later one must sort last.
+                // TensorBoard reads the files of a folder in the order of their names: a later file must sort last.
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => second += 1,
                 opened => {
                     let mut writer = EventWriter { file: opened.at(&path)?, path };
@@ -50,7 +50,7 @@ impl EventWriter {
         &self.path
     }
 
-    /// Appends the scalars of one step.
+    /// Appends the scalars of one step, in one event.
     pub(super) fn scalars<'a>(
         &mut self,
         wall_time: f64,
@@ -67,7 +67,7 @@ impl EventWriter {
     }
 
     fn write(&mut self, message: &[u8]) -> Result<()> {
-        // One write: a reader that follows the file sees whole records.
+        // One write, so that a reader that follows the file sees whole records.
         self.file.write_all(&record(message)).at(&self.path)
     }
 }
@@ -113,7 +113,7 @@ fn host() -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// Step, tag and value of every scalar; the reader is not the writer's code backwards, it checks each CRC.
+    /// The step, tag and value of every scalar. The reader shares no code with the writer but the CRC, which it checks.
     pub(in crate::run) fn read_scalars(path: &Path) -> Vec<(u64, String, f32)> {
         let file = std::fs::read(path).unwrap();
         let (mut rest, mut found, mut first) = (&file[..], vec![], true);

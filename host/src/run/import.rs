@@ -1,30 +1,31 @@
-//! Import of the datasets released with the paper: state dictionaries of PyTorch.
+//! Imports the datasets released with the paper, which are PyTorch state dictionaries.
 //!
-//! Cart-pole and Atari: `x` `[k, …observation]`, `y` `[k, actions]`, `inner_lr` `[]`. MuJoCo: within `distiller`,
-//! and instead of `y`, `y_mean` `[k, A]` and `y_logstd` `[1, A]`.
+//! Those of cart-pole and Atari hold `x` `[k, …observation]`, `y` `[k, actions]` and `inner_lr` `[]`. Those of MuJoCo
+//! hold them within `distiller`, with `y_mean` `[k, A]` and `y_logstd` `[1, A]` in place of `y`.
 use std::path::Path;
 
-use super::dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part};
+use super::dataset::{Dataset, DatasetEnvironment, DatasetInfo, PluginRecord};
 use super::pytorch::PytorchFile;
 use super::tensor::NamedTensor;
 use crate::error::{Error, Result};
 
-/// What a PyTorch file does not say about its dataset.
+/// The facts about a dataset that its PyTorch file does not contain.
 #[derive(Clone, Debug)]
 pub struct ImportTarget {
-    /// The environment the dataset stands for.
+    /// The environment that was distilled.
     pub environment: DatasetEnvironment,
-    /// The learners it teaches.
-    pub learner: Part,
-    /// The meta-objective it was distilled with.
-    pub objective: Part,
+    /// The learners that the dataset teaches.
+    pub learner: PluginRecord,
+    /// The meta-objective that it was distilled with.
+    pub objective: PluginRecord,
 }
 
-/// Reads a dataset of the paper from a PyTorch file. It has no scores, and 0 for seed, meta-epochs and steps.
+/// Reads a dataset of the paper from a PyTorch file. The dataset has no scores, and its seed, meta-epochs and
+/// environment steps are 0.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is no PyTorch file, lacks a tensor (lists
-/// those found), or does not fit the environment.
+/// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is not a PyTorch file, lacks a tensor (the message
+/// lists those found), or does not fit the environment.
 pub fn import_pytorch(path: impl AsRef<Path>, target: ImportTarget) -> Result<Dataset> {
     let path = path.as_ref();
     let file = PytorchFile::open(path)?;

@@ -1,4 +1,4 @@
-//! Which learners a configuration names: one plugin, or a mixture of several.
+//! The learners that a configuration names: one plugin, or a mixture of several.
 use std::fmt;
 
 use potstill_plugin_api::{OptionValue, PluginId};
@@ -7,26 +7,26 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::config::{Options, PluginConfig};
-use super::dataset::Part;
+use super::dataset::PluginRecord;
 use crate::engine::mixture::Mixture;
 
-/// Λ: `[learner]` is one plugin, `[[learner]]` several with their weights.
+/// The learner distribution Λ: `[learner]` is one plugin, `[[learner]]` is a mixture of several.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum LearnerConfig {
-    /// All learners from one plugin.
+    /// Every learner is drawn from one plugin.
     One(PluginConfig),
-    /// Each learner from one of these, in proportion to the weights.
+    /// Each learner is drawn from one of these plugins, in proportion to their weights.
     Mixture(Vec<WeightedPlugin>),
 }
 
-/// A part of a mixture.
+/// One plugin of a mixture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightedPlugin {
     /// The plugin's id.
     pub id: String,
-    /// How often it is drawn from, in proportion to the other parts' weights.
+    /// In a mixture, how often this plugin is drawn from, relative to the other weights.
     #[serde(default = "one")]
     pub weight: f64,
     /// The plugin's options.
@@ -38,7 +38,7 @@ fn one() -> f64 {
     1.0
 }
 
-/// How a mixture's specification reads in a file.
+/// How the options of a mixture read in a dataset or agent file.
 #[derive(Serialize, Deserialize)]
 struct Specification {
     of: Vec<WeightedPlugin>,
@@ -51,10 +51,10 @@ impl Default for LearnerConfig {
 }
 
 impl LearnerConfig {
-    /// What `--learner` names: `ID`, or `ID:WEIGHT` of a mixture.
+    /// Reads the values of `--learner`: one `ID`, or several `ID:WEIGHT` for a mixture.
     ///
     /// # Errors
-    /// Says which is wrong.
+    /// Says which value is wrong.
     pub fn parse(named: &[String]) -> Result<Self, String> {
         let part = |text: &String| {
             let (id, weight) = match text.rsplit_once(':') {
@@ -76,14 +76,14 @@ impl LearnerConfig {
         Ok(config)
     }
 
-    /// What a dataset or an agent says its learners are.
+    /// The learners that a dataset or an agent file records.
     ///
     /// # Errors
-    /// Options that are none.
-    pub fn of_part(part: &Part) -> Result<Self, String> {
-        let wrong = |e: serde_json::Error| format!("the options of learner `{}`: {e}", part.id);
-        let options = part.options.clone();
-        match (part.id.as_str(), options) {
+    /// The recorded options are not options.
+    pub fn of_record(record: &PluginRecord) -> Result<Self, String> {
+        let wrong = |e: serde_json::Error| format!("the options of learner `{}`: {e}", record.id);
+        let options = record.options.clone();
+        match (record.id.as_str(), options) {
             (Mixture::ID, options) => {
                 let Specification { of } = serde_json::from_value(options).map_err(wrong)?;
                 let mixture = LearnerConfig::Mixture(of);
@@ -100,10 +100,10 @@ impl LearnerConfig {
         }
     }
 
-    /// Sets option `name`; of a mixture, `name` is `ID.NAME`.
+    /// Sets the option `name`; in a mixture, `name` is `ID.NAME`.
     ///
     /// # Errors
-    /// A mixture has no such part, or `name` does not say which.
+    /// The mixture has no plugin of that id, or `name` has no id.
     pub fn set(&mut self, name: &str, value: OptionValue) -> Result<(), String> {
         let parts = match self {
             LearnerConfig::One(plugin) => {
@@ -131,7 +131,7 @@ impl LearnerConfig {
         }
     }
 
-    /// Every plugin that takes part: id and options.
+    /// The id and the options of every plugin.
     pub fn plugins(&self) -> Vec<(&str, &Options)> {
         match self {
             LearnerConfig::One(plugin) => vec![(&plugin.id, &plugin.options)],
@@ -141,10 +141,10 @@ impl LearnerConfig {
         }
     }
 
-    /// Checks what can be judged without a plugin.
+    /// Checks every value that can be checked without loading a plugin.
     ///
     /// # Errors
-    /// Names the key, what was expected and what there is.
+    /// Names the key, the value and what was expected.
     pub fn validate(&self) -> Result<(), String> {
         if self.plugins().iter().any(|(id, _)| id.is_empty()) {
             return Err("`learner.id` is empty; expected a name".into());
@@ -165,7 +165,7 @@ impl LearnerConfig {
     }
 }
 
-/// By hand: an untagged enum's own would not say what is wrong in the file.
+/// Written by hand because serde's untagged enums do not say what is wrong in the file.
 impl<'de> Deserialize<'de> for LearnerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct OneOrMore;

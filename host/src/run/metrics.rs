@@ -1,7 +1,7 @@
-//! Metrics of a run: `metrics.jsonl`, one JSON object per meta-epoch, and the same scalars for TensorBoard.
+//! The metrics of a run: `metrics.jsonl`, one JSON object per meta-epoch, and the same scalars for TensorBoard.
 //!
-//! The JSON lines are the truth: a resumed run cuts them at its checkpoint and writes TensorBoard's events anew
-//! from them, so neither ever shows a meta-epoch twice.
+//! `docs/reference/metrics.md` describes each metric. The JSON lines are authoritative: a resumed run cuts them at its
+//! checkpoint and rewrites TensorBoard's events from them, so that neither shows a meta-epoch twice.
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -15,14 +15,15 @@ use super::date::unix_seconds;
 use super::events::{EventWriter, is_event_file};
 use crate::error::{Error, IoContext, Result};
 
-/// The metrics of one meta-epoch: one line of `metrics.jsonl`.
+/// The metrics of one meta-epoch: a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricsRecord {
-    /// Meta-epochs done, the step in TensorBoard.
+    /// The number of meta-epochs done, which is the step in TensorBoard.
     pub meta_epoch: u64,
-    /// Seconds since 1970.
+    /// When the line was written, in seconds since 1970.
     pub wall_time: f64,
-    /// Value by name, e.g. `return/sampled`. JSON has no NaN and no infinity: those are `null`, and read as NaN.
+    /// The values by name, e.g. `rollout/return`. JSON has no NaN and no infinity: they are written as `null`, which is read
+    /// as NaN.
     #[serde(flatten, deserialize_with = "null_is_nan")]
     pub values: BTreeMap<String, f64>,
 }
@@ -44,15 +45,14 @@ impl MetricsWriter {
     /// Starts the metrics of a new run in the run directory `run`.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file or folder that cannot be made, `metrics.jsonl` when there is one already.
+    /// [`Error::Io`] naming the file or folder that cannot be made, or `metrics.jsonl` when it exists already.
     pub fn create(run: impl AsRef<Path>) -> Result<Self> {
         let path = lines_path(run.as_ref());
         let lines = OpenOptions::new().append(true).create_new(true).open(&path).at(&path)?;
         Ok(MetricsWriter { lines, path, events: EventWriter::create(&events_folder(run.as_ref())?)? })
     }
 
-    /// Goes on after `meta_epoch`: later lines and a torn last line are dropped, TensorBoard's events are written
-    /// anew.
+    /// Continues after `meta_epoch`: drops later lines and a torn last line, and rewrites TensorBoard's events.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file; [`Error::File`] when a line before the last is damaged.
@@ -77,7 +77,7 @@ impl MetricsWriter {
         Ok(MetricsWriter { path, lines, events })
     }
 
-    /// Appends the values of `meta_epoch`. They are with the system when this returns.
+    /// Appends the values of `meta_epoch`, and hands them to the operating system.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file; [`Error::Usage`] for a metric named `meta_epoch` or `wall_time`.
@@ -102,7 +102,7 @@ impl MetricsWriter {
         write_events(&mut self.events, &record)
     }
 
-    /// Waits until every line is on the disk.
+    /// Flushes every line to the disk.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file.
@@ -110,16 +110,17 @@ impl MetricsWriter {
         self.lines.sync_data().at(&self.path)
     }
 
-    /// TensorBoard's file.
+    /// The path of the event file for TensorBoard.
     pub fn events_path(&self) -> &Path {
         self.events.path()
     }
 }
 
-/// Reads `metrics.jsonl` by ascending meta-epoch. A torn last line, which a killed run leaves, is passed over.
+/// Reads `metrics.jsonl`, by ascending meta-epoch. A torn last line, which a killed run may leave, is skipped.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read; [`Error::File`] naming the line that is no metrics record.
+/// [`Error::Io`] when the file cannot be read; [`Error::File`] naming a line that is not a metrics record or is out of
+/// order.
 pub fn read_metrics(path: impl AsRef<Path>) -> Result<Vec<MetricsRecord>> {
     let path = path.as_ref();
     let bytes = fs::read(path).at(path)?;

@@ -1,5 +1,5 @@
-//! What a run reads and writes: configuration, run directory, checkpoints, metrics, the dataset file,
-//! and the pictures drawn from them. Knows no tensor engine: a value is a [`NamedTensor`].
+//! The files of a run: configuration, run directory, checkpoints, metrics, dataset, agent, transitions, and the pictures
+//! and the report drawn from them. None of it depends on the tensor engine: a tensor is a [`NamedTensor`].
 
 mod agent;
 mod atomic;
@@ -25,7 +25,7 @@ pub use config::{
     DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, NormalizeConfig, OfflineConfig,
     OptimiserConfig, OptimiserKind, Options, PluginConfig, PpoConfig,
 };
-pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, Part};
+pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, PluginRecord};
 pub use directory::{PluginVersion, RunDirectory, Versions};
 pub use entries::Entries;
 pub use import::{ImportTarget, import_pytorch};

@@ -1,5 +1,7 @@
-//! Pictures: a dataset as heat maps, returns as a learning curve. SVG text without scripts or fonts, readable on
-//! a light and on a dark page, and PNG.
+//! Pictures of a run: a dataset as heat maps and returns as a learning curve.
+//!
+//! SVG has no scripts and no fonts, and is readable on a light and on a dark page. PNG is for programs that do not show
+//! SVG.
 use std::fmt::Write as _;
 
 use potstill_plugin_api::Space;
@@ -8,8 +10,9 @@ use super::dataset::Dataset;
 use super::metrics::MetricsRecord;
 use crate::error::{Error, Result};
 
-/// Above this, a heat map is one embedded picture and not one rectangle per cell.
+/// The most cells that a heat map draws as rectangles. A larger one is drawn as an embedded picture.
 const MAX_RECTANGLES: usize = 4096;
+/// The colors of a learning curve's lines.
 const SERIES: [&str; 6] = ["#2f81f7", "#d9730d", "#2da44e", "#bf4bb5", "#b08800", "#d1242f"];
 const STYLE: &str = "<style>\
 .potstill-plot text{font:12px system-ui,sans-serif;fill:#1f2328}\
@@ -22,8 +25,8 @@ const STYLE: &str = "<style>\
 .potstill-plot .line{stroke:#3d444d}}\
 </style>";
 
-/// Draws a dataset as SVG: X and Y side by side, a row for each instance, blue for negative and red for positive
-/// values. Observations with two or more dimensions are drawn as pictures, one for each channel.
+/// Draws a dataset as SVG: X and Y side by side, with a row per instance, blue for negative and red for positive values.
+/// Observations with two or more dimensions are drawn as pictures, one per channel.
 ///
 /// # Errors
 /// [`Error::Usage`] when the dataset is not valid.
@@ -36,7 +39,7 @@ pub fn dataset_svg(dataset: &Dataset) -> Result<String> {
     let label =
         format!("{} instances and their labels, distilled from {}", dataset.k(), dataset.info.environment.id);
     let mut svg = open_svg(width, height, &label);
-    for row in labelled(x.rows, x.cell.1) {
+    for row in labeled(x.rows, x.cell.1) {
         let at = top + (row as f64 + 0.5) * x.cell.1 + 4.0;
         text(&mut svg, left - 8.0, at, "end", "quiet", &row.to_string());
     }
@@ -45,7 +48,7 @@ pub fn dataset_svg(dataset: &Dataset) -> Result<String> {
     Ok(svg + "</svg>\n")
 }
 
-/// Draws the cells of [`dataset_svg`], without labels, as PNG: X, a transparent gap, Y.
+/// Draws the cells of [`dataset_svg`] as PNG, without labels: X, a transparent gap, then Y.
 ///
 /// # Errors
 /// [`Error::Usage`] when the dataset is not valid.
@@ -59,8 +62,8 @@ pub fn dataset_png(dataset: &Dataset) -> Result<Vec<u8>> {
     whole.png()
 }
 
-/// Draws metrics over meta-epochs as SVG, one line for each of `names`; `threshold` is the return that counts
-/// as solved. Values that are missing, not finite or beyond 1e100 leave a gap.
+/// Draws metrics over meta-epochs as SVG, a line for each of `names`. A dashed line marks `threshold`, the return that
+/// counts as solved. Values that are missing, not finite or beyond ±1e100 leave a gap.
 pub fn learning_curve_svg(records: &[MetricsRecord], names: &[&str], threshold: Option<f64>) -> String {
     let line = |name: &str| -> Line {
         let value = |r: &MetricsRecord| r.values.get(name).map(|value| (r.meta_epoch as f64, *value));
@@ -70,10 +73,10 @@ pub fn learning_curve_svg(records: &[MetricsRecord], names: &[&str], threshold: 
     curves_svg("meta-epochs", &series, threshold)
 }
 
-/// Points from left to right.
+/// The points (x, y) of a line, from left to right.
 pub(crate) type Line = Vec<(f64, f64)>;
 
-/// Draws returns over what `axis` says: lines of one name have one colour. As [`learning_curve_svg`] otherwise.
+/// Draws returns over `axis`, as [`learning_curve_svg`] does. Lines of one name have one color.
 pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Option<f64>) -> String {
     let (width, height) = (720.0, 300.0);
     let (left, right, top, bottom) = (64.0, 16.0, 34.0, 46.0);
@@ -91,7 +94,7 @@ pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Op
         text(&mut svg, width / 2.0, height / 2.0, "middle", "quiet", "No returns recorded yet");
         return svg + "</svg>\n";
     };
-    // No half meta-epochs.
+    // Ticks between whole numbers only where there are points between them: there are no half meta-epochs.
     let least = if finite().all(|(across, _)| across.fract() == 0.0) { 1.0 } else { 0.0 };
     let (across, up) = (Ticks::over(extent, 8, Some(least)), Ticks::over(returns, 5, None));
     let x = |value: f64| left + across.part(value) * (width - left - right);
@@ -110,38 +113,38 @@ pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Op
         let at = y(threshold);
         let line = format!("M{left} {at:.1}H{}", width - right);
         let _ = write!(svg, r##"<path d="{line}" fill="none" stroke="#8b949e" stroke-dasharray="4 4"/>"##);
-        // On the left: a run that solves its environment ends up near this line.
+        // The label is on the left: on the right, a run that solves its environment is near this line.
         text(&mut svg, left + 4.0, at - 5.0, "start", "quiet", "solved");
     }
     let mut legend = left;
-    for ((name, lines), colour) in series.iter().zip(SERIES.iter().cycle()) {
+    for ((name, lines), color) in series.iter().zip(SERIES.iter().cycle()) {
         let mut path = String::new();
         for run in lines.iter().flat_map(|points| points.split(|(_, value)| !drawable(*value))) {
             for (i, (across, value)) in thinned(run).into_iter().enumerate() {
                 let _ = write!(path, "{}{:.1} {:.1}", if i == 0 { 'M' } else { 'L' }, x(across), y(value));
             }
             if let [(across, value)] = run {
-                // A lone point has no line: a dot, by way of a round cap.
+                // A lone point is drawn as a dot: a line of no length with round caps.
                 let _ = write!(path, "L{:.1} {:.1}", x(*across), y(*value));
             }
         }
         let _ = write!(
             svg,
-            r#"<path d="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round" stroke-linecap="round"/>"#
+            r#"<path d="{path}" fill="none" stroke="{color}" stroke-width="2" stroke-linejoin="round" stroke-linecap="round"/>"#
         );
-        let _ = write!(svg, r#"<path d="M{legend} 14h18" stroke="{colour}" stroke-width="3"/>"#);
+        let _ = write!(svg, r#"<path d="M{legend} 14h18" stroke="{color}" stroke-width="3"/>"#);
         text(&mut svg, legend + 24.0, 18.0, "start", "", name);
         legend += 48.0 + 7.0 * name.chars().count() as f64;
     }
     svg + "</svg>\n"
 }
 
-/// Not NaN, and not so large that the axis' length overflows.
+/// Whether a value is not NaN and not so large that the length of the axis overflows.
 fn drawable(value: f64) -> bool {
     value.abs() < 1e100
 }
 
-/// At most some hundred points, each the mean of its neighbours: more cannot be seen.
+/// Thins a line to at most 600 points, each the mean of its neighbors: more cannot be seen.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mean = |chunk: &[(f64, f64)]| {
         let (epochs, values) = chunk.iter().fold((0.0, 0.0), |(a, b), (epoch, value)| (a + epoch, b + value));
@@ -150,7 +153,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(points.len().div_ceil(600).max(1)).map(mean).collect()
 }
 
-/// Round numbers along an axis.
+/// The ticks of an axis, at round numbers.
 struct Ticks {
     low: f64,
     high: f64,
@@ -158,8 +161,8 @@ struct Ticks {
 }
 
 impl Ticks {
-    /// About `count` steps over `low..=high`; the axis ends at the bounds when steps have a `least` size, else at
-    /// round numbers.
+    /// About `count` ticks over `low..=high`. With a `least` distance between ticks the axis ends at these bounds, without
+    /// one at round numbers.
     fn over((low, high): (f64, f64), count: usize, least: Option<f64>) -> Self {
         let span = high - low;
         if span <= low.abs().max(high.abs()) * 1e-9 {
@@ -198,15 +201,15 @@ impl Ticks {
     }
 }
 
-/// A matrix, or a matrix of pictures, to be drawn in colours.
+/// A matrix of numbers or of pictures, to be drawn in colors.
 struct Panel<'a> {
     title: String,
     axis: &'static str,
     rows: usize,
     columns: usize,
-    /// Pixels of one cell: `1 × 1` for a number.
+    /// The pixels (width, height) of a cell; (1, 1) for a number.
     picture: (usize, usize),
-    /// Width and height of a cell as drawn.
+    /// The width and height of a cell as drawn in SVG.
     cell: (f64, f64),
     values: &'a [f32],
     largest: f32,
@@ -223,7 +226,7 @@ fn panels(dataset: &Dataset) -> Result<[Panel<'_>; 2]> {
     let y_columns = dataset.y.shape[1];
     let row = match picture {
         (1, 1) => (560.0 / k as f64).clamp(3.0, 30.0),
-        // A gap of two keeps the pictures apart.
+        // A gap of two pixels keeps the pictures apart.
         _ => (1000.0 / k as f64).clamp(28.0, 84.0) + 2.0,
     };
     let column = |columns: usize, room: f64| (room / columns as f64).clamp(2.0, 46.0);
@@ -272,7 +275,7 @@ impl Panel<'_> {
         self.rows as f64 * self.cell.1
     }
 
-    fn colour(&self, value: f32) -> [u8; 3] {
+    fn color(&self, value: f32) -> [u8; 3] {
         diverging(value / self.largest)
     }
 
@@ -292,7 +295,7 @@ impl Panel<'_> {
                 r#"<image x="{left}" y="{top}" width="{width:.1}" height="{height:.1}" preserveAspectRatio="none" style="image-rendering:pixelated" href="data:image/png;base64,{data}"/>"#
             );
         }
-        for column in labelled(self.columns, self.cell.0) {
+        for column in labeled(self.columns, self.cell.0) {
             let at = left + (column as f64 + 0.5) * self.cell.0;
             text(svg, at, top + height + 15.0, "middle", "quiet", &column.to_string());
         }
@@ -309,7 +312,7 @@ impl Panel<'_> {
         for (i, value) in self.values.iter().enumerate() {
             let x = left + (i % self.columns) as f64 * cell_width;
             let y = top + (i / self.columns) as f64 * cell_height;
-            let [r, g, b] = self.colour(*value);
+            let [r, g, b] = self.color(*value);
             let _ = write!(
                 svg,
                 r##"<rect x="{x:.1}" y="{y:.1}" width="{cell_width:.1}" height="{cell_height:.1}" fill="#{r:02x}{g:02x}{b:02x}"><title>{value}</title></rect>"##
@@ -329,7 +332,7 @@ impl Panel<'_> {
         svg.push_str(&labels);
     }
 
-    /// What the colours mean, below the panel.
+    /// Draws the color scale below the panel.
     fn draw_scale(&self, svg: &mut String, left: f64, top: f64) {
         let (steps, width) = (24, 120.0);
         svg.push_str(r#"<g shape-rendering="crispEdges">"#);
@@ -355,7 +358,7 @@ impl Panel<'_> {
         }
     }
 
-    /// The panel with `pixels` for each cell; of a picture, the last row and column stay clear as a gap.
+    /// Draws the panel with `pixels` for each cell. The last row and column of a picture stay transparent, as a gap.
     fn raster(&self, pixels: (usize, usize)) -> Raster {
         let mut raster = Raster::new(self.columns * pixels.0, self.rows * pixels.1);
         let (width, height) = self.picture;
@@ -365,7 +368,7 @@ impl Panel<'_> {
             for y in 0..filled.1 {
                 for x in 0..filled.0 {
                     let value = if width * height == 1 { values[0] } else { values[y * width + x] };
-                    let [r, g, b] = self.colour(value);
+                    let [r, g, b] = self.color(value);
                     raster.set(left + x, top + y, [r, g, b, 255]);
                 }
             }
@@ -374,7 +377,7 @@ impl Panel<'_> {
     }
 }
 
-/// Blue at −1, near white at 0, red at 1.
+/// The color of a value: blue at −1, nearly white at 0, red at 1.
 fn diverging(value: f32) -> [u8; 3] {
     const STOPS: [[f32; 3]; 5] =
         [[33., 102., 172.], [146., 197., 222.], [247., 247., 247.], [244., 165., 130.], [178., 24., 43.]];
@@ -385,14 +388,14 @@ fn diverging(value: f32) -> [u8; 3] {
     })
 }
 
-/// Every index that has room for its label.
-fn labelled(count: usize, size: f64) -> impl Iterator<Item = usize> {
+/// The indices that have room for a label, where each takes `size` pixels.
+fn labeled(count: usize, size: f64) -> impl Iterator<Item = usize> {
     let least = (24.0 / size).ceil().max(1.0) as usize;
     let step = [1, 2, 5, 10, 20, 50, 100, 200, 500].into_iter().find(|step| *step >= least).unwrap_or(1000);
     (0..count).step_by(step)
 }
 
-/// Three figures, as few characters as they need.
+/// A number to three figures, in few characters.
 fn short(value: f32) -> String {
     match value.abs() {
         0.0 => "0".into(),
@@ -419,7 +422,7 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, class: &str, content: &s
     );
 }
 
-/// Text for XML and HTML, also within quotes.
+/// Escapes text for XML and HTML, also within quotes.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -443,7 +446,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// An RGBA picture, clear at first.
+/// An RGBA picture, transparent at first.
 struct Raster {
     width: usize,
     height: usize,
@@ -455,9 +458,9 @@ impl Raster {
         Raster { width, height, rgba: vec![0; 4 * width * height] }
     }
 
-    fn set(&mut self, x: usize, y: usize, colour: [u8; 4]) {
+    fn set(&mut self, x: usize, y: usize, color: [u8; 4]) {
         let at = 4 * (y * self.width + x);
-        self.rgba[at..at + 4].copy_from_slice(&colour);
+        self.rgba[at..at + 4].copy_from_slice(&color);
     }
 
     fn paste(&mut self, other: &Raster, left: usize, top: usize) {
@@ -493,7 +496,7 @@ mod tests {
     use crate::run::dataset::tests::cartpole_dataset;
     use crate::run::tensor::NamedTensor;
 
-    /// With `POTSTILL_PICTURES=folder`, leaves the pictures there to be looked at.
+    /// Writes a picture to the folder `POTSTILL_PICTURES`, if that is set, for a person to look at.
     fn look(name: &str, content: &[u8]) {
         if let Some(folder) = std::env::var_os("POTSTILL_PICTURES") {
             std::fs::write(std::path::Path::new(&folder).join(name), content).unwrap();

@@ -1,10 +1,10 @@
-//! Reads tensors from files of `torch.save`, without running what they hold.
+//! Reads tensors from files written by `torch.save`, without running their code.
 //!
-//! Both formats: the ZIP archive of PyTorch 1.6 and later, and the stream of pickles before it. A pickle is a
-//! program; of it only what state dictionaries are made of is followed (dictionaries, lists, `OrderedDict`,
-//! tensors and parameters), and every other class is an opaque value that nothing is done with. Strides, offsets
-//! and storage sizes are checked: a file that was cut short is an error, never zeros. (`burn-store`'s reader
-//! takes every tensor as contiguous and reads what it cannot find as zeros.)
+//! Both formats are read: the ZIP archive of PyTorch 1.6 and later, and the stream of pickles before it. A pickle is a
+//! program. Only the operations that state dictionaries use are followed (dictionaries, lists, `OrderedDict`, tensors and
+//! parameters); an object of any other class is opaque and never used. Strides, offsets and storage sizes are checked, so
+//! that a file that was cut short is an error and never read as zeros. (The reader of `burn-store` takes every tensor to
+//! be contiguous and reads missing data as zeros.)
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -13,20 +13,20 @@ use std::path::{Path, PathBuf};
 use super::tensor::NamedTensor;
 use crate::error::{Error, IoContext, Result};
 
-/// Elements a tensor may have: a stride of 0 lets a file of a hundred bytes ask for any number.
+/// The most elements of a tensor: with a stride of 0 a file of a hundred bytes could ask for any number.
 const MAX_ELEMENTS: usize = 1 << 26;
-/// Dictionaries within dictionaries that are searched for tensors, and entries that are looked at: a dictionary
-/// may contain itself.
+/// The deepest dictionary within dictionaries that is searched for tensors: a dictionary may contain itself.
 const MAX_DEPTH: usize = 3;
+/// The most dictionary entries that are looked at.
 const MAX_ENTRIES: usize = 100_000;
-/// Dimensions of a tensor, and bytes of a key or a class name: these are copied, and a pickle can name one text
-/// a million times.
+/// The most dimensions of a tensor.
 const MAX_RANK: usize = 16;
+/// The most bytes of a key or a class name. Names are copied, and a pickle can refer to one text a million times.
 const MAX_NAME: usize = 256;
-/// Bytes of a pickle that are read; one of a large state dictionary has some hundred thousand.
+/// The most bytes of a pickle. The pickle of a large state dictionary has a few hundred thousand.
 const MAX_PICKLE: u64 = 1 << 26;
 
-/// The tensors of a PyTorch file, by the path of their keys joined with `.`.
+/// The tensors of a PyTorch file, named by the path of their keys joined with `.`.
 #[derive(Debug)]
 pub(super) struct PytorchFile {
     path: PathBuf,
@@ -47,7 +47,7 @@ struct TensorView {
 enum Element {
     F32,
     F64,
-    /// Anything else, by its size in bytes, 0 if that is unknown too.
+    /// Any other type, by its size in bytes; 0 if that is unknown.
     Other(usize),
 }
 
@@ -76,17 +76,17 @@ impl Element {
 
 #[derive(Debug)]
 enum Storages {
-    /// The archive's entries start with this prefix.
+    /// Entries of the archive, whose names start with this prefix.
     Zip { prefix: String },
-    /// Bytes by storage key.
+    /// The bytes of each storage, by its key.
     Legacy(HashMap<String, Vec<u8>>),
 }
 
 impl PytorchFile {
-    /// Reads what the file holds, but not yet the tensors' values.
+    /// Reads the names and shapes of the tensors, but not their values.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it is no file of `torch.save`, is damaged, or
+    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it was not written by `torch.save`, is damaged, or
     /// holds something other than a dictionary.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let wrong = |what: String| Error::file(path, what);
@@ -99,9 +99,9 @@ impl PytorchFile {
                 let mut archive = open_archive(path)?;
                 let name =
                     archive.file_names().find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
-                let name = name
-                    .map(str::to_owned)
-                    .ok_or_else(|| wrong("a ZIP archive, but not of `torch.save`: no data.pkl".into()))?;
+                let name = name.map(str::to_owned).ok_or_else(|| {
+                    wrong("a ZIP archive, but not of `torch.save`: it has no data.pkl".into())
+                })?;
                 let prefix = name.trim_end_matches("data.pkl").to_owned();
                 let order = format!("{prefix}byteorder");
                 if archive.index_for_name(&order).is_some()
@@ -125,22 +125,22 @@ impl PytorchFile {
             }
             _ => {
                 return Err(wrong(
-                    "holds no dictionary: a whole model was saved? Save its `state_dict()`".into(),
+                    "holds no dictionary, but perhaps a whole model: save its `state_dict()` instead".into(),
                 ));
             }
         }
         Ok(PytorchFile { path: path.to_owned(), storages, tensors })
     }
 
-    /// The tensors' names in alphabetical order, e.g. `distiller.x`.
+    /// The names of the tensors in alphabetical order, e.g. `distiller.x`.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The tensor `name` as `f32`, row by row whatever its strides; `None` when there is none.
+    /// The tensor `name` as `f32` in row-major order, whatever its strides; `None` when there is none.
     ///
     /// # Errors
-    /// [`Error::File`] when its values are not `float32` or `float64`, or are not all in the file.
+    /// [`Error::File`] when its values are not `float32` or `float64`, or when some are missing from the file.
     pub(super) fn tensor(&self, name: &str) -> Result<Option<NamedTensor>> {
         let Some(view) = self.tensors.get(name) else { return Ok(None) };
         let wrong = |what: String| Error::file(&self.path, format!("tensor `{name}`: {what}"));
@@ -210,7 +210,7 @@ fn open_archive(path: &Path) -> Result<Archive> {
         .map_err(|e| Error::file(path, format!("a damaged or cut short file of `torch.save` ({e})")))
 }
 
-/// Reads an entry of at most `limit` bytes; the archive's checksum holds.
+/// Reads an entry of at most `limit` bytes, and verifies the archive's checksum.
 fn read_entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>, String> {
     let damaged =
         |e: &dyn std::fmt::Display| format!("entry `{name}` cannot be read ({e}); the file is damaged");
@@ -223,8 +223,8 @@ fn read_entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>, 
     }
 }
 
-/// `torch.save` before 1.6: pickles of a magic number, a version, the system, the object and the storages' keys;
-/// then each storage, its number of elements (i64) first.
+/// Reads the format of `torch.save` before 1.6: pickles of a magic number, a version, the system, the object and the keys
+/// of the storages; then each storage, which begins with its number of elements (i64).
 fn read_legacy(file: &mut impl Read, length: u64) -> Result<(Pickle, Storages), String> {
     const MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
     let magic = Pickle::read(file)?;
@@ -265,7 +265,7 @@ fn read_legacy(file: &mut impl Read, length: u64) -> Result<(Pickle, Storages), 
     Ok((pickle, Storages::Legacy(storages)))
 }
 
-/// The index of an object: pickles share objects and change them later, so nothing holds another by value.
+/// The index of an object. Pickles share objects and change them later, so no object holds another by value.
 type Id = usize;
 
 #[derive(Clone, Debug)]
@@ -273,10 +273,10 @@ enum Object {
     Mark,
     Boolean(bool),
     Integer(i64),
-    /// More than 64 bits, little-endian.
+    /// An integer of more than 64 bits, little-endian.
     LongInteger(Vec<u8>),
     Text(String),
-    /// List or tuple.
+    /// A list or a tuple.
     Sequence(Vec<Id>),
     Dictionary(Vec<(Id, Id)>),
     Class(String),
@@ -285,11 +285,11 @@ enum Object {
         element: Element,
     },
     Tensor(TensorView),
-    /// A value that nothing is done with.
+    /// A value that is never used.
     Opaque,
 }
 
-/// A pickle that was read to its end.
+/// The objects of a pickle that was read to its end.
 struct Pickle {
     objects: Vec<Object>,
     root: Id,
@@ -302,6 +302,7 @@ impl Pickle {
         text(&self.objects, id)
     }
 
+    /// Adds the tensors in dictionary `id`, and in dictionaries within it, to `tensors`.
     fn collect(
         &self,
         id: Id,
@@ -329,7 +330,7 @@ impl Pickle {
         }
     }
 
-    /// Reads one pickle, to its `STOP`.
+    /// Reads one pickle, up to its `STOP`.
     fn read(input: &mut impl Read) -> Result<Self, String> {
         let mut machine = Machine::default();
         let mut input = Input { inner: input, left: MAX_PICKLE };
@@ -351,7 +352,7 @@ fn text(objects: &[Object], id: Id) -> Option<&str> {
     }
 }
 
-/// The pickle's bytes, of which there is a limit.
+/// The bytes of a pickle, with a limit.
 struct Input<'a, R> {
     inner: &'a mut R,
     left: u64,
@@ -433,7 +434,7 @@ impl Machine {
         self.push(Object::Text(String::from_utf8_lossy(&bytes).into_owned()));
     }
 
-    /// `MARK key value key value … SETITEMS` and its kin: adds to the object below.
+    /// Adds items, or key-value pairs, to the object at the top of the stack, as `SETITEMS` and `APPENDS` do.
     fn extend(&mut self, items: &[Id], pairs: bool) -> Result<(), String> {
         let target = self.top()?;
         match &mut self.objects[target] {
@@ -587,7 +588,7 @@ impl Machine {
         }
     }
 
-    /// `("storage", class, key, location, elements, …)`.
+    /// The storage that the tuple `("storage", class, key, location, elements, …)` describes.
     fn storage(&mut self, id: Id) -> Result<Object, String> {
         let damaged = "the pickle is damaged: a storage is not described as PyTorch does";
         let [kind, class, key, ..] = *self.sequence(id).ok_or(damaged)? else { return Err(damaged.into()) };
@@ -605,7 +606,7 @@ impl Machine {
         Ok(Object::Storage { key, element })
     }
 
-    /// What `callable(*arguments)` gives, for the few callables that are known.
+    /// The value of `callable(*arguments)` for the few callables that are known; opaque for others.
     fn call(&self, callable: Id, arguments: Id) -> Result<Object, String> {
         let Object::Class(class) = &self.objects[callable] else { return Ok(Object::Opaque) };
         let arguments = self.sequence(arguments).unwrap_or_default();
@@ -636,7 +637,7 @@ impl Machine {
         }
     }
 
-    /// `(storage, offset, shape, strides, …)`.
+    /// The tensor that the arguments `(storage, offset, shape, strides, …)` describe.
     fn tensor(&self, arguments: &[Id]) -> Result<TensorView, String> {
         let damaged = "the pickle is damaged: a tensor is not described as PyTorch does";
         let [storage, offset, shape, strides, ..] = *arguments else { return Err(damaged.into()) };
@@ -660,7 +661,7 @@ impl Machine {
     }
 }
 
-/// A signed little-endian number of any length.
+/// Reads a signed little-endian integer of any length.
 fn long(bytes: Vec<u8>) -> Object {
     if bytes.len() > 8 {
         return Object::LongInteger(bytes);

@@ -1,4 +1,4 @@
-//! `report.html`: a run on one self-contained page.
+//! `report.html`: a run on one page, which needs no other file.
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
@@ -32,8 +32,8 @@ pre{background:var(--panel);border:1px solid var(--line);border-radius:8px;paddi
 code{font:13px ui-monospace,monospace}\
 summary{cursor:pointer;font-size:18px;font-weight:600;margin:36px 0 10px}";
 
-/// Writes `report.html` into a run directory, from what the run has left so far. `reproduce` is the command that
-/// runs it again.
+/// Writes `report.html` into a run directory, from the files that the run has written so far. `reproduce` is the command
+/// that runs it again.
 ///
 /// # Errors
 /// [`crate::error::Error::Io`] or [`crate::error::Error::File`] naming the file that cannot be read or written.
@@ -47,8 +47,8 @@ pub fn write_report(run: &RunDirectory, reproduce: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The page: facts, learning curve, dataset, scores, the command to reproduce it, configuration and versions. The
-/// curve shows every metric with `return` in its name.
+/// Makes the page: facts, learning curve, dataset, scores, the command to reproduce the run, configuration and versions.
+/// The curve shows every metric with `return` in its name.
 ///
 /// # Errors
 /// [`crate::error::Error::Usage`] when the dataset is not valid, or the configuration cannot be written as TOML.
@@ -133,8 +133,8 @@ fn scores(page: &mut String, dataset: &Dataset) {
     if dataset.info.scores.is_empty() {
         return;
     }
-    *page += "<h2>Scores</h2>\n<p class=\"quiet\">Returns of new learners after one step on the dataset; ± is the \
-              standard deviation over episodes.</p>\n<div class=\"scroll\"><table>\n<tr><th>Actions</th>\
+    *page += "<h2>Scores</h2>\n<p class=\"quiet\">Returns of fresh learners after the inner step; ± is the standard \
+              deviation over episodes.</p>\n<div class=\"scroll\"><table>\n<tr><th>Actions</th>\
               <th class=\"number\">Return</th><th class=\"number\">Worst</th><th class=\"number\">Best</th>\
               <th class=\"number\">Learners</th><th class=\"number\">Episodes each</th><th class=\"number\">Seed</th></tr>\n";
     for score in &dataset.info.scores {
@@ -179,6 +179,7 @@ fn plugins(page: &mut String, versions: &Versions) {
     *page += "</table></div></details>\n";
 }
 
+/// A number with commas between thousands.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =

@@ -1,4 +1,4 @@
-//! Named tensors, and the safetensors container that datasets, checkpoints and transitions share.
+//! Named tensors, and the safetensors container of datasets, agents, checkpoints and transitions.
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,7 +11,7 @@ use super::atomic::{Durability, write};
 pub use crate::engine::theta::NamedTensor;
 use crate::error::{Error, IoContext, Result};
 
-/// The elements of a tensor, row by row.
+/// The elements of a tensor in row-major order, of one of the types that our files use.
 pub(super) enum Values<'a> {
     F32(Cow<'a, [f32]>),
     I32(Cow<'a, [i32]>),
@@ -35,11 +35,12 @@ impl Values<'_> {
         }
     }
 
+    /// The bytes of one element.
     fn size(&self) -> usize {
         if matches!(self, Values::U8(_)) { 1 } else { 4 }
     }
 
-    /// Little-endian.
+    /// Writes the elements, little-endian.
     fn write(&self, file: &mut dyn Write) -> std::io::Result<()> {
         fn words<T: Copy>(
             file: &mut dyn Write,
@@ -62,7 +63,7 @@ impl Values<'_> {
     }
 }
 
-/// A tensor of any of our types in a file.
+/// A named tensor of any type that our files use.
 pub(super) struct RawTensor<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) shape: Vec<usize>,
@@ -76,25 +77,25 @@ impl<'a> From<&'a NamedTensor> for RawTensor<'a> {
     }
 }
 
-/// What a safetensors file of ours holds.
+/// The content of one of our safetensors files.
 pub(super) struct Container<T = NamedTensor> {
-    /// In the order of the file.
+    /// The tensors in the order of the file.
     pub(super) tensors: Vec<T>,
     /// The `__metadata__` of the header, without the checksum.
     pub(super) metadata: BTreeMap<String, String>,
-    /// Whether the file carried a checksum (which then holds).
+    /// Whether the file has a checksum, which then was verified.
     pub(super) checked: bool,
 }
 
-/// The metadata key of the checksum: SHA-256, in hexadecimal, over the other metadata (key, `\0`, value,
-/// `\0`, in order of key) and every tensor in order of name (name, `\0`, the dimensions and the
+/// The metadata key of the checksum. The checksum is the SHA-256, in hexadecimal, of the other metadata (key, `\0`,
+/// value, `\0`, in the order of the keys) and of every tensor in the order of the names (name, `\0`, then dimensions and
 /// values, little-endian).
 const CHECKSUM: &str = "sha256";
 
-/// Writes tensors, metadata and their checksum atomically, the same bytes for the same content.
+/// Writes tensors, metadata and their checksum atomically. The same content always gives the same bytes.
 ///
 /// # Errors
-/// [`Error::Io`] naming `path`; [`Error::Usage`] for a repeated name or a shape that does not fit.
+/// [`Error::Io`] naming `path`; [`Error::Usage`] for a repeated name or a shape that does not fit its data.
 pub(super) fn write_safetensors(
     path: &Path,
     tensors: &[&NamedTensor],
@@ -105,7 +106,7 @@ pub(super) fn write_safetensors(
     write_raw(path, &tensors, metadata, durability)
 }
 
-/// [`write_safetensors`] for tensors of any type.
+/// As [`write_safetensors`], for tensors of any type that our files use.
 ///
 /// # Errors
 /// As [`write_safetensors`].
@@ -126,7 +127,7 @@ pub(super) fn write_raw(
 }
 
 fn checksum(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> String {
-    /// Hashing is writing that cannot fail.
+    /// A hash as a writer that cannot fail.
     struct Digest(Sha256);
     impl Write for Digest {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -153,7 +154,8 @@ fn checksum(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> S
     format!("{:x}", digest.0.finalize())
 }
 
-/// Ours and not the crate's: it orders metadata by a random hash, and a dataset's hash should be its own.
+/// Makes the header. The crate safetensors is not used here: it orders metadata by a random hash, and the same dataset
+/// must give the same bytes.
 fn header(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let mut entries = serde_json::Map::new();
     entries.insert("__metadata__".into(), serde_json::json!(metadata));
@@ -173,7 +175,7 @@ fn header(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> Res
         offset = end;
     }
     let mut header = serde_json::Value::Object(entries).to_string().into_bytes();
-    // The format asks that the tensors start at a multiple of eight bytes.
+    // The format requires tensors to start at a multiple of eight bytes.
     header.resize(header.len().next_multiple_of(8), b' ');
     Ok(header)
 }
@@ -181,14 +183,14 @@ fn header(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> Res
 /// Reads a safetensors file of `f32` tensors.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be read; [`Error::File`] when it is not safetensors, is cut short or damaged,
-/// or holds another type.
+/// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is not a safetensors file, is cut short or
+/// damaged, or holds another type.
 pub(super) fn read_safetensors(path: &Path) -> Result<Container> {
     let bytes = std::fs::read(path).at(path)?;
     parse_safetensors(&bytes).map_err(|what| Error::file(path, what))
 }
 
-/// What [`read_safetensors`] does with the file's bytes: says what is wrong.
+/// As [`read_safetensors`], from the bytes of the file.
 pub(super) fn parse_safetensors(bytes: &[u8]) -> Result<Container, String> {
     let Container { tensors, metadata, checked } = parse_raw(bytes)?;
     let float = |RawTensor { name, shape, values }: RawTensor<'_>| match values {
@@ -198,7 +200,7 @@ pub(super) fn parse_safetensors(bytes: &[u8]) -> Result<Container, String> {
     Ok(Container { tensors: tensors.into_iter().map(float).collect::<Result<_, _>>()?, metadata, checked })
 }
 
-/// [`parse_safetensors`] for tensors of any of our types.
+/// As [`parse_safetensors`], for tensors of any type that our files use.
 pub(super) fn parse_raw(bytes: &[u8]) -> Result<Container<RawTensor<'static>>, String> {
     let wrong = |e: SafeTensorError| match e {
         _ if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") => {

@@ -1,14 +1,14 @@
-//! Offline data: whole episodes that somebody's policy played, in a safetensors file.
+//! Offline data: the transitions of whole episodes, in a safetensors file.
 //!
 //! | tensor | type, shape | |
 //! |---|---|---|
-//! | `observations` | F32 or U8 (an image space) `[n, …observation]` | what the policy saw |
-//! | `actions` | I32 `[n, 1]` | what it did |
-//! | `rewards` | F32 `[n]` | what that brought |
-//! | `terminated`, `truncated` | U8 `[n]`, 0 or 1 | how the episode ended there, if it did |
+//! | `observations` | F32, or U8 for an image space, `[n, …observation]` | the observation before the action |
+//! | `actions` | I32 `[n, 1]` | the action |
+//! | `rewards` | F32 `[n]` | its reward |
+//! | `terminated`, `truncated` | U8 `[n]`, 0 or 1 | whether the episode ended with it |
 //!
-//! Episodes follow each other; the last row is the end of one. The header's metadata holds `format` =
-//! `potstill-transitions`, `potstill`, a JSON value that [`TransitionsInfo`] describes, and `sha256`, a checksum of the
+//! The episodes follow each other, and the last row ends one. The header's metadata holds `format` =
+//! `potstill-transitions`, the JSON value `potstill` that [`TransitionsInfo`] describes, and `sha256`, a checksum of the
 //! rest.
 use std::ops::Range;
 use std::path::Path;
@@ -27,37 +27,37 @@ use crate::plugin::Observations;
 const FORMAT: &str = "potstill-transitions";
 const FORMAT_VERSION: u32 = 1;
 
-/// Transitions of whole episodes, one after the other.
+/// The transitions of whole episodes, one episode after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transitions {
-    /// `[n, …observation]`.
+    /// The observations before the actions, `[n, …observation]`.
     pub observations: Observations,
-    /// `[n]`, each below the number of actions.
+    /// The actions, `[n]`, each below the number of actions.
     pub actions: Vec<i32>,
-    /// `[n]`.
+    /// The rewards, `[n]`.
     pub rewards: Vec<f32>,
-    /// `[n]`: the state reached was terminal.
+    /// Whether the state that was reached is terminal, `[n]`.
     pub terminated: Vec<bool>,
-    /// `[n]`: the episode was cut short there.
+    /// Whether the episode was cut short there, `[n]`.
     pub truncated: Vec<bool>,
-    /// Where they come from.
+    /// Where the transitions come from.
     pub info: TransitionsInfo,
 }
 
-/// What transitions say about themselves.
+/// The metadata of transitions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransitionsInfo {
-    /// The environment.
+    /// The environment that was played.
     pub environment: DatasetEnvironment,
-    /// Who acted, for people, e.g. `random actions`.
+    /// Which policy acted, in words, e.g. `random actions`.
     pub policy: String,
-    /// How actions were chosen.
+    /// How actions were chosen from the policy.
     pub acting: Acting,
-    /// Seed of episodes and actions.
+    /// The seed of the episodes and the actions.
     pub seed: u64,
-    /// What wrote the file, e.g. `potstill 0.1.0`.
+    /// The program that wrote the file, e.g. `potstill 0.1.0`.
     pub software: String,
-    /// Episodes that ended because their simulation failed.
+    /// The number of episodes that ended because their simulation failed.
     #[serde(default)]
     pub faults: usize,
 }
@@ -70,17 +70,17 @@ struct Versioned {
 }
 
 impl Transitions {
-    /// n, the number of transitions.
+    /// The number n of transitions.
     pub fn len(&self) -> usize {
         self.actions.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no transitions.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()
     }
 
-    /// The rows of each episode, and its undiscounted return.
+    /// The rows and the undiscounted return of each episode.
     pub fn episodes(&self) -> Vec<(Range<usize>, f32)> {
         let mut episodes = vec![];
         let mut start = 0;
@@ -93,11 +93,11 @@ impl Transitions {
         episodes
     }
 
-    /// The rows of the `share` of the episodes with the highest returns, at least one episode ("percentile" data).
+    /// The rows of the `share` of the episodes with the highest returns; of one episode at least.
     pub fn best(&self, share: f64) -> Vec<usize> {
         let mut episodes = self.episodes();
         let count = (share * episodes.len() as f64).ceil() as usize;
-        // Stable: of equal returns the first come first.
+        // The sort is stable: of equal returns the earlier episode comes first.
         episodes.sort_by(|a, b| b.1.total_cmp(&a.1));
         let mut rows: Vec<usize> =
             episodes.into_iter().take(count.max(1)).flat_map(|(rows, _)| rows).collect();
@@ -108,7 +108,7 @@ impl Transitions {
     /// Checks that the transitions were collected for the environment `spec`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when id or spaces differ: says what they were collected for.
+    /// [`Error::Usage`] when the id or a space differs; the message says what they were collected for.
     pub fn check_environment(&self, spec: &EnvironmentSpec) -> Result<()> {
         self.info.environment.check("data was collected for", spec)
     }
@@ -116,13 +116,13 @@ impl Transitions {
     /// Reads and checks a file of transitions.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it holds no transitions, is damaged, or what it holds
-    /// does not fit its environment.
+    /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it holds no transitions, is damaged, or does not fit
+    /// its own environment.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::load_hashed(path).map(|(transitions, _)| transitions)
     }
 
-    /// [`Transitions::load`], and the SHA-256 of the file in hexadecimal.
+    /// As [`Transitions::load`], with the SHA-256 of the file in hexadecimal.
     ///
     /// # Errors
     /// As [`Transitions::load`].
@@ -181,7 +181,7 @@ impl Transitions {
     /// Checks that the tensors fit each other and the environment.
     ///
     /// # Errors
-    /// Says which tensor is wrong, what was expected and what there is.
+    /// Names the tensor, and says what was expected and what it holds.
     pub fn validate(&self) -> Result<(), String> {
         let (n, spec) = (self.len(), &self.info.environment.spec);
         let of_space = matches!(self.observations, Observations::Byte(_))

@@ -53,8 +53,10 @@ fn c_that_does_not_compile_or_wants_an_operating_system() {
     author.replace("walk/environment.c", "corridor *c = self\n", "corridor *c = self;\n");
     author.replace("walk/environment.c", "(void)rng;", "printf(\"%p\", (void *)rng);");
     author.replace("walk/environment.c", "#include <stdlib.h>", "#include <stdio.h>\n#include <stdlib.h>");
-    author
-        .refused(&["plugin", "build", "walk"], "The sandbox has no operating system: leave out what prints");
+    author.refused(
+        &["plugin", "build", "walk"],
+        "The sandbox has no operating system: remove code that prints",
+    );
 }
 
 #[test]

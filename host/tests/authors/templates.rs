@@ -20,7 +20,7 @@ fn walk_through(role: &str, language: &str, is_right: fn(&Author)) {
         new.extend(["--sdk", sdk.to_str().unwrap()]);
     }
     let said = author.ok(&new);
-    assert!(said.starts_with("acme/walk-v1 lies in walk;"), "{said}");
+    assert!(said.starts_with("acme/walk-v1 is in walk;"), "{said}");
     author.refused(&new, "walk: exists and is not an empty folder; move it away");
 
     let test: &[&str] = match language {

@@ -180,12 +180,17 @@ fn every_command_has_help_with_examples_that_parse() {
     while let Some(command) = commands.pop() {
         let words: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let help = place.ok(&words);
-        let (_, after) = help.split_once("\nExample").unwrap_or_else(|| panic!("`{command}`: no example"));
+        let (_, after) = help.split_once("\nExample").unwrap_or_else(|| panic!("`{command}`: no examples"));
+        let mut own = 0;
         for line in after.lines().filter_map(|line| line.trim().strip_prefix("potstill ")) {
             let line = line.replace("<the run it names>", "run");
-            place.ok(&line.split_whitespace().chain(["--help"]).collect::<Vec<_>>());
-            examples += 1;
+            // The shell's part of an example is not the program's.
+            let words = line.split_whitespace().take_while(|word| !["|", ">"].contains(word));
+            place.ok(&words.chain(["--help"]).collect::<Vec<_>>());
+            own += 1;
         }
+        assert!(own > 0, "`{command}`: no examples");
+        examples += own;
         let subcommands = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
         for line in subcommands.lines().take_while(|line| line.starts_with("  ")) {
             // A summary goes on in lines that are indented further.

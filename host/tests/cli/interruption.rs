@@ -234,7 +234,7 @@ fn takes_no_directory_that_is_not_its_own() {
         // Not even the superuser makes folders there.
         to("/proc/run", "/proc/run: ");
     }
-    place.refused(&["resume", "thesis"], 1, "thesis: no run directory: it has no config.toml");
+    place.refused(&["resume", "thesis"], 1, "thesis: not a run directory: it has no config.toml");
     place.refused(&["resume", "nowhere"], 1, "nowhere: No such file or directory");
 }
 

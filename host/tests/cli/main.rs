@@ -10,6 +10,7 @@ mod learning;
 mod offline;
 mod pixels;
 mod python;
+mod reference;
 mod refusals;
 mod run;
 #[cfg(target_os = "linux")]

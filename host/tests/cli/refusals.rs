@@ -144,7 +144,7 @@ fn files_that_are_no_datasets() {
     }
     place.refused(&["eval", "nowhere"], 1, "nowhere: No such file");
     std::fs::create_dir(place.path("empty")).unwrap();
-    place.refused(&["eval", "empty"], 1, "empty: no run directory");
+    place.refused(&["eval", "empty"], 1, "empty: not a run directory");
 }
 
 #[test]

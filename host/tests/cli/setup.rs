@@ -82,7 +82,7 @@ fn works(said: &Said) {
     assert_eq!(said.code, Some(0), "{}", said.err);
 }
 
-/// What lies in the folder of set-ups, its lock left out.
+/// The names in the folder of setups, without its lock.
 fn set_up(place: &Place) -> Vec<String> {
     let folder = place.path("data/potstill/setup");
     let mut all = if folder.is_dir() { list(&folder) } else { vec![] };
@@ -258,7 +258,11 @@ fn says_what_is_missing() {
     let bare = place.command(&["plugin", "setup", "tiny", "--yes"]).env("PATH", "").output().unwrap();
     Said::from(bare)
         .refused(2, "python3 was not found; its pip is needed to fetch the packages. Install Python");
-    place.refused(&["plugin", "setup", "nd-cartpole"], 2, "plugin `nd-cartpole` needs nothing beside itself");
+    place.refused(
+        &["plugin", "setup", "nd-cartpole"],
+        2,
+        "plugin `nd-cartpole` has no external dependencies",
+    );
     place.refused(&["plugin", "setup", "tinny"], 2, "there is no plugin `tinny`");
     let Some(python) = python() else { return };
     let said = setup(&place, &python, &["tiny", "--yes"]);

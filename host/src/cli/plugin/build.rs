@@ -1,3 +1,4 @@
+//! `potstill plugin build`: compiles a plugin from its folder and tries to load it.
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,17 +9,27 @@ use crate::cli::{print_json, say};
 use crate::error::{Error, Result};
 use crate::plugin::{Entry, Registry};
 
-/// Make a plugin's component or shared library from its folder (Rust, C or Python), and load it
+/// Build a plugin's component or shared library from its folder (Rust, C or Python)
+///
+/// The result is loaded once, to see that it works.
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill plugin build corridor")]
+#[command(after_help = "\
+Examples:
+  potstill plugin build corridor
+  potstill plugin build corridor --out dist
+
+Environment variables:
+  CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS  Compilers and options for shared libraries in C and C++
+  POTSTILL_WEB_RUSTC                  For components in Rust without rustup: a rustc that has the
+                                      source of the standard library [default: /usr/bin/rustc]")]
 pub(in crate::cli) struct Build {
     /// The folder with plugin.toml and the source
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Put the file and plugin.toml here and leave the folder as it is
-    #[arg(long, value_name = "FOLDER")]
+    /// Write the binary and plugin.toml to this folder, and leave the plugin's folder unchanged
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -29,7 +40,7 @@ impl Build {
         let registry = Registry::of(&[file.parent().unwrap_or(Path::new(".")).to_owned()], &[])?;
         let made: Vec<&Entry> = registry.entries().iter().filter(|entry| entry.path.is_some()).collect();
         let [entry, ..] = made[..] else {
-            return Err(Error::file(file, "is not found again"));
+            return Err(Error::file(file, "was built, but no plugin is found in it"));
         };
         let ids: Vec<String> = made.iter().filter_map(|e| e.id.as_ref()).map(ToString::to_string).collect();
         made.iter().try_for_each(|entry| registry.try_out(entry)).map_err(with_hint)?;
@@ -53,12 +64,12 @@ impl Build {
     }
 }
 
-/// What most often keeps a component that compiled from loading.
+/// Adds a hint to the most common reason why a component that compiled does not load.
 fn with_hint(error: Error) -> Error {
     match error {
         Error::Plugin { plugin, function, cause } if cause.contains("wasi") => {
-            let hint = "\nThe sandbox has no operating system: leave out what prints, reads files or the time (C: \
-                        printf, assert, abort messages; use potstill_fail).";
+            let hint = "\nThe sandbox has no operating system: remove code that prints, reads files or reads the time \
+                        (in C: printf, assert and abort messages; use potstill_fail).";
             Error::Plugin { plugin, function, cause: cause + hint }
         }
         error => error,

@@ -1,3 +1,4 @@
+//! `potstill plugin check`: runs the conformance checks on a plugin.
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
@@ -13,34 +14,34 @@ use crate::cli::{print_json, say};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::{Entry, Loader, Registry, resolve};
 
-/// Check that a plugin keeps the contract, and what learning takes for granted
+/// Check that a plugin keeps the contract and the assumptions of training
 ///
-/// Each check runs by itself; those of a native plugin each in a process of their own. Exit status 0: all passed; 1: a
-/// check failed.
+/// The checks are independent; each check of a native plugin runs in its own process. The exit status is 0 if all
+/// checks passed and 1 if one failed.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill plugin check walk\n  potstill plugin check nd-cartpole --set n=3 --only determinism"
 )]
 pub(in crate::cli) struct Check {
-    /// A plugin's folder or file, or its id
+    /// The plugin's folder, file or id
     #[arg(value_name = "PATH|ID")]
     plugin: String,
-    /// Run only this check. May be repeated
+    /// Run only this check. Repeatable
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// An option of the plugin. May be repeated
+    /// Set an option of the plugin. Repeatable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
-    /// Seconds that one check of native code may take (the sandbox has limits of its own)
+    /// Stop a check of native code after this many seconds (the sandbox has its own limits)
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u32,
-    /// Print as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
     /// Run native code in this process, and print a list of reports
     #[arg(long, hide = true)]
     here: bool,
-    /// Of several plugins, check this one
+    /// Check only this one of the library's plugins
     #[arg(long, hide = true)]
     id: Option<String>,
 }
@@ -54,7 +55,7 @@ impl Check {
         } else if crate::plugin::is_library(path) && !self.here {
             self.in_processes(path, None)?
         } else {
-            // As one that is searched for: why it cannot be used is a finding.
+            // Searched for, not named: then the reason why it cannot be used becomes a finding.
             let registry = Registry::of(&[], &[path.to_owned()])?;
             let entries = of_one_file(path, &registry)?.into_iter().filter(|entry| self.is_asked_for(entry));
             let reports = entries.map(|entry| self.check(&registry, entry)).collect::<Result<Vec<_>>>()?;
@@ -80,10 +81,10 @@ impl Check {
         }
         let findings = match (entry.role, &entry.rejected) {
             (_, Some(reason)) => vec![rejected(reason)],
-            (None, None) => vec![rejected("it says nothing of its role")],
+            (None, None) => vec![rejected("it does not say which role it has")],
             (Some(role), None) => {
                 let subject = Subject { registry, id: id.clone(), role, settings: self.set.clone() };
-                // A typing mistake is the user's, not the plugin's.
+                // A wrong option is the user's mistake and no finding about the plugin.
                 if let Ok(options) = registry.options(role, &subject.id) {
                     resolve(&subject.id, &options, &self.set)?;
                 }
@@ -94,7 +95,7 @@ impl Check {
         Ok(vec![Report { id, role: entry.role, loader, path, findings }])
     }
 
-    /// Checks the plugins of a library, or only the one with this id.
+    /// Checks every plugin of a library, or only the one with this id, each check in its own process.
     fn in_processes(&self, library: &Path, id: Option<&String>) -> Result<Vec<Report>> {
         let program = std::env::current_exe().at("this program")?;
         let longest = Duration::from_secs(self.timeout.into());
@@ -112,7 +113,7 @@ impl Check {
         })
     }
 
-    /// As JSON, one report is printed as it is, several as a list.
+    /// Prints the reports. As JSON, one report is an object and several are a list.
     fn show(&self, reports: &[Report]) -> Result<()> {
         if !self.json {
             return reports.iter().try_for_each(lines);
@@ -125,7 +126,7 @@ impl Check {
     }
 }
 
-/// How many checks passed, failed and were skipped.
+/// The numbers of checks that passed, failed and were skipped.
 fn counts(report: &Report) -> [usize; 3] {
     [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(|verdict| report.count(verdict))
 }
@@ -154,10 +155,10 @@ fn lines(report: &Report) -> Result<()> {
     say(&format!("{passed} passed, {failed} failed, {skipped} skipped in {seconds:.1} s"))
 }
 
-/// As wide as a line's mark and name.
+/// As wide as the mark and the name at the start of a check's line.
 const INDENT: &str = "                    ";
 
-/// The line of a check; what it found follows, indented.
+/// The line of a check. Its cause and notes follow, indented.
 fn line(finding: &Finding) -> String {
     let mark = match finding.verdict {
         Verdict::Passed => "✓",
@@ -168,7 +169,7 @@ fn line(finding: &Finding) -> String {
     format!("{mark} {:<17} {}{skipped}", finding.name, finding.about)
 }
 
-/// The plugins of the one file at `path`.
+/// The plugins at `path`, which must all be in one file.
 fn of_one_file<'a>(path: &Path, registry: &'a Registry) -> Result<Vec<&'a Entry>> {
     let found: Vec<&Entry> = registry.entries().iter().filter(|entry| entry.path.is_some()).collect();
     match found[..] {

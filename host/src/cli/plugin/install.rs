@@ -1,3 +1,4 @@
+//! `potstill plugin install` and `potstill plugin remove`: the user's own folder of plugins.
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,32 +8,33 @@ use crate::cli::{print_json, say, tell};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::{Entry, Loader, Registry, install};
 
-/// Install a plugin for yourself: it is found by its id from then on
+/// Install a plugin, so that it is found by its id
 ///
-/// The file and its manifest are copied into your data folder with the file's hash; a file that is changed there is
-/// not run. What was installed under the same ids, or of the same library, is replaced.
+/// The file and its manifest are copied into your data folder, with the file's hash. A file that changes there is not
+/// run. Plugins with the same ids, or of the same library, are replaced.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill plugin install corridor\n  potstill plugin install downloads/hill.wasm"
 )]
 pub(in crate::cli) struct Install {
-    /// A .wasm file, a shared library, or the folder with its plugin.toml
+    /// A .wasm file, a shared library, or the folder with plugin.toml
     #[arg(value_name = "FILE")]
     path: PathBuf,
-    /// Print as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Remove a plugin that was installed, and with it the others of its library
+/// Remove an installed plugin, and with it the others of its library
 #[derive(Args)]
-#[command(after_help = "Example:\n  potstill plugin remove acme/corridor-v1")]
+#[command(after_help = "Examples:\n  potstill plugin remove acme/corridor-v1")]
 pub(in crate::cli) struct Remove {
-    /// The plugin's id, or the name of its folder in the folder of plugins
+    /// The plugin's id, or the name of its folder in your data folder
     #[arg(value_name = "ID|FOLDER")]
     id: String,
 }
 
+/// The user's own folder of plugins.
 fn folder() -> Result<PathBuf> {
     install::folder().ok_or_else(|| Error::usage("this user has no data folder; set HOME, or XDG_DATA_HOME"))
 }

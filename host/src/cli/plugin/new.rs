@@ -1,3 +1,4 @@
+//! `potstill plugin new`: starts a plugin from a template.
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,21 +8,25 @@ use crate::author::{Language, template};
 use crate::cli::say;
 use crate::error::Result;
 
-/// Start a plugin of your own: a folder that builds, passes its tests and can be distilled as it is
+/// Start a new plugin: a folder that builds, passes its tests and runs as it is
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  potstill plugin new acme/corridor --lang python\n  potstill plugin new acme/loss --role objective --lang python"
-)]
+#[command(after_help = "\
+Examples:
+  potstill plugin new acme/corridor --lang python
+  potstill plugin new acme/loss --role objective --lang python
+
+Environment variables:
+  POTSTILL_SDK  The default of --sdk")]
 pub(in crate::cli) struct New {
-    /// `name` or `namespace/name`; the folder is called `name`
+    /// The plugin's `name` or `namespace/name`; the folder is called `name`
     name: String,
-    /// What the plugin adds
+    /// The role of the plugin
     #[arg(long, default_value = "environment", value_parser = PossibleValuesParser::new(template::roles()))]
     role: String,
-    /// The language it is written in
+    /// The language to write it in
     #[arg(long, value_enum)]
     lang: Language,
-    /// Rust: the folder of the crate potstill-sdk, `sdk/rust` in Potstill's source [default: POTSTILL_SDK, or the
+    /// For Rust: the folder of the crate potstill-sdk, `sdk/rust` in Potstill's source [default: POTSTILL_SDK, or the
     /// published crate]
     #[arg(long, value_name = "PATH")]
     sdk: Option<PathBuf>,
@@ -30,7 +35,7 @@ pub(in crate::cli) struct New {
 impl New {
     pub(super) fn run(&self) -> Result<()> {
         let variable = || std::env::var_os("POTSTILL_SDK").filter(|path| !path.is_empty()).map(PathBuf::from);
-        // The others bring their SDK along.
+        // Templates in C and Python contain their SDK.
         let sdk = if self.lang == Language::Rust { self.sdk.clone().or_else(variable) } else { None };
         let made = template::create(Path::new(""), &self.name, &self.role, self.lang, sdk.as_deref())?;
         let folder = made.folder.display();
@@ -39,14 +44,14 @@ impl New {
             Language::C => "make test",
             Language::Python => "python3 -m unittest",
         };
-        say(&format!("{} lies in {folder}; its README.md says the rest", made.id))?;
+        say(&format!("{} is in {folder}; its README.md says what to do", made.id))?;
         say(&format!("test     cd {folder} && {test}"))?;
         say(&format!("build    potstill plugin build {folder}"))?;
         say(&format!("check    potstill plugin check {folder}"))?;
-        let distil = match self.role.as_str() {
+        let arguments = match self.role.as_str() {
             "environment" => made.id.base().to_owned(),
             role => format!("nd-cartpole --{role} {}", made.id.base()),
         };
-        say(&format!("distil   potstill --plugin {folder} distill {distil}"))
+        say(&format!("distill  potstill --plugin {folder} distill {arguments}"))
     }
 }

@@ -1,3 +1,4 @@
+//! `potstill plugin setup`: fetches the external dependencies of a plugin.
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
@@ -10,39 +11,40 @@ use crate::error::{Error, IoContext, Result};
 use crate::plugin::setup::{self, Pip};
 use crate::plugin::{Entry, Registry};
 
-/// Fetch what a plugin needs beside itself: a simulator, its models
+/// Fetch a plugin's external dependencies, such as a simulator and its models
 ///
-/// The plugin's manifest says which Python packages have it. Your own pip fetches them; their files are checked against
-/// the manifest's hashes and unpacked into your data folder, where the plugin finds them. No Python runs them.
+/// The plugin's manifest names the Python packages that contain them. Your own pip downloads the packages; their files
+/// are checked against the manifest's hashes and unpacked into your data folder, where the plugin finds them. They are
+/// not installed in Python, and no Python code in them runs.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill plugin setup mujoco\n  potstill plugin setup mujoco/hopper --yes --python .venv/bin/python\n  \
                         potstill plugin setup mujoco --check"
 )]
-pub(in crate::cli) struct Set {
-    /// A plugin's id or namespace, or what its set-up is called
+pub(in crate::cli) struct Fetch {
+    /// The plugin's id or namespace, or the name of its setup
     name: String,
-    /// Do not ask
+    /// Do not ask before fetching
     #[arg(long)]
     yes: bool,
-    /// Another version of a package than the first that the manifest lists; it is put beside the others
+    /// Fetch this version of a package, of those in the manifest; other versions stay [default: the first]
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
-    /// The Python whose pip fetches [default: python3]
+    /// The Python whose pip downloads the packages [default: python3]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// Look whether the files are as they were unpacked, and fetch nothing
+    /// Check that the files are as they were unpacked, and fetch nothing
     #[arg(long, conflicts_with_all = ["yes", "version", "python", "remove"])]
     check: bool,
-    /// Remove it, in all versions
+    /// Remove all versions
     #[arg(long, conflicts_with_all = ["yes", "version", "python"])]
     remove: bool,
-    /// Print what is there as JSON
+    /// Print the installed packages as JSON
     #[arg(long)]
     json: bool,
 }
 
-impl Set {
+impl Fetch {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let none = || Error::usage("this user has no data folder; set HOME, or XDG_DATA_HOME");
         let folder = setup::folder().ok_or_else(none)?;
@@ -65,6 +67,7 @@ impl Set {
         print_json(&there.map(object).collect::<Vec<_>>())
     }
 
+    /// Prints what is said about a package, unless JSON was asked for.
     fn line(&self, wheel: &Wheel, what: &str) -> Result<()> {
         let name = format!("{} {}", wheel.package, wheel.version);
         if self.json { Ok(()) } else { say(&format!("{name:21} {what}")) }
@@ -126,7 +129,7 @@ impl Set {
     }
 
     fn remove(&self, registry: &Registry, folder: &Path) -> Result<()> {
-        // What is left of a plugin that is gone has its own name only.
+        // The plugin may be gone; its setup is then found by the name of its folder.
         let own = folder.join(&self.name);
         let place = match own.file_name() == Some(self.name.as_ref()) && own.is_dir() {
             true => own,
@@ -144,7 +147,7 @@ impl Set {
     }
 }
 
-/// The set-up that `name` means: its own name, the namespace of its plugins, or the id of one.
+/// Finds a setup by its own name, by the namespace of its plugins or by the id of one of them.
 fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Setup> {
     let usable = || registry.entries().iter().filter(|entry| entry.rejected.is_none());
     let named = |entry: &&Entry| {
@@ -158,11 +161,11 @@ fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Setup> {
     if let Some(why) = &entry.rejected {
         return Err(Error::usage(format!("plugin `{name}` cannot be used: {why}")));
     }
-    let nothing = || Error::usage(format!("plugin `{name}` needs nothing beside itself"));
+    let nothing = || Error::usage(format!("plugin `{name}` has no external dependencies"));
     entry.setup.as_ref().ok_or_else(nothing)
 }
 
-/// Asks the user, who can `read` what it is about, whether to go on.
+/// Asks the user whether to go on. With `read` false the user was not shown what will be fetched.
 fn agreed(read: bool) -> Result<()> {
     if !read || !std::io::stdin().is_terminal() {
         return Err(Error::usage("nobody can be asked here; say --yes to fetch this"));
@@ -176,7 +179,7 @@ fn agreed(read: bool) -> Result<()> {
     }
 }
 
-/// What there is to say of a plugin's set-up: what is there, or the command that gets it.
+/// Describes a setup: the packages that are installed, or the command that fetches those that are missing.
 pub(in crate::cli) fn state(setup: &Setup) -> Result<String, String> {
     let folder = setup::folder();
     let there = |wheel: &&Wheel| folder.as_ref().is_some_and(|folder| setup::is_there(folder, setup, wheel));
