@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::de::DeserializeOwned;
 
 use super::memory::{FAILED, Layout, Memory, nameless_file};
@@ -313,13 +314,9 @@ impl Process {
     /// group's, are its own.
     fn ends_within(&self, longest: Duration) -> bool {
         let started = Instant::now();
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
-            let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-            // SAFETY: zero is valid for it, and it is a place to write to.
-            let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
-            let answered = unsafe { libc::waitid(libc::P_PID, self.child.id(), &mut found, options) };
-            // SAFETY: `waitid` has written it, or it is zero.
-            if answered != 0 || unsafe { found.si_pid() } != 0 {
+            if !matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), options), Ok(None)) {
                 return true;
             }
             if started.elapsed() >= longest {
@@ -331,10 +328,8 @@ impl Process {
 
     /// Ends the process, and all that it started. How it ended.
     fn end(&mut self) -> Option<ExitStatus> {
-        if let Ok(group) = i32::try_from(self.child.id()) {
-            // SAFETY: sends a signal.
-            unsafe { libc::kill(-group, libc::SIGKILL) };
-        }
+        // An error says that there is none of it any more.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         self.child.wait().ok()
     }
 }
@@ -357,14 +352,14 @@ const CLOSED: &str = "its process was ended: it closed the host's socket, which 
 fn ending(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => {
-            let name = match signal {
-                libc::SIGABRT => " (abort)",
-                libc::SIGBUS => " (bus error)",
-                libc::SIGFPE => " (arithmetic error)",
-                libc::SIGILL => " (illegal instruction)",
-                libc::SIGKILL => " (killed; the system does that when memory runs out)",
-                libc::SIGSEGV => " (segmentation fault)",
-                libc::SIGTERM => " (terminated)",
+            let name = match Signal::from_named_raw(signal) {
+                Some(Signal::ABORT) => " (abort)",
+                Some(Signal::BUS) => " (bus error)",
+                Some(Signal::FPE) => " (arithmetic error)",
+                Some(Signal::ILL) => " (illegal instruction)",
+                Some(Signal::KILL) => " (killed; the system does that when memory runs out)",
+                Some(Signal::SEGV) => " (segmentation fault)",
+                Some(Signal::TERM) => " (terminated)",
                 _ => "",
             };
             format!("its process was ended by signal {signal}{name}")
