@@ -453,16 +453,16 @@ impl RawSpace {
     /// # Errors
     /// An unknown kind, a null array.
     pub unsafe fn read(&self) -> Result<Space, String> {
-        // SAFETY: the caller's promise, here and below.
         let shape = || -> Result<Vec<usize>, String> {
+            // SAFETY: the caller says that it is null or has so many elements.
             Ok(unsafe { array(self.shape, self.rank) }?.iter().map(|&d| d as usize).collect())
         };
+        // SAFETY: as above.
+        let bound = |of: *const f32| unsafe { array(of, self.bounds) }.map(<[f32]>::to_vec);
         match SpaceKind::from_number(self.kind) {
-            Some(SpaceKind::Box) => Ok(Space::Box {
-                shape: shape()?,
-                low: unsafe { array(self.low, self.bounds) }?.to_vec(),
-                high: unsafe { array(self.high, self.bounds) }?.to_vec(),
-            }),
+            Some(SpaceKind::Box) => {
+                Ok(Space::Box { shape: shape()?, low: bound(self.low)?, high: bound(self.high)? })
+            }
             Some(SpaceKind::Discrete) => Ok(Space::Discrete { n: self.n as usize }),
             Some(SpaceKind::MultiDiscrete) => Ok(Space::MultiDiscrete { nvec: shape()? }),
             Some(SpaceKind::Image) => Ok(Space::Image { shape: shape()? }),

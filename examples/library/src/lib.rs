@@ -35,12 +35,8 @@ pub fn distill(meta_epochs: u64, mut watch: impl FnMut(&MetaEpochReport)) -> Res
         watch(&ppmo.meta_epoch(&mut environments)?);
     }
     let distilled = ppmo.training.distilled();
-    let dataset = KShot {
-        distilled: &distilled,
-        dimensions: &dimensions,
-        learner: &*learner,
-        objective: &*objective,
-    };
+    let dataset =
+        KShot { distilled: &distilled, dimensions: &dimensions, learner: &*learner, objective: &*objective };
     let protocol = Protocol { acting: Acting::Greedy, learners: 20, episodes: 5, seed: 0 };
     dataset.evaluate(&|| environment.clone().environments(&[], 5), &protocol, 1, &|| Ok(()))
 }

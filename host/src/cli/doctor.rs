@@ -29,13 +29,6 @@ struct Finding {
     found: Result<String, String>,
 }
 
-/// Simulators that native plugins drive: name, Python package, and what to give to `pip install`.
-const SIMULATORS: [(&str, &str, &str); 3] = [
-    ("MuJoCo", "mujoco", "mujoco==2.3.7 gymnasium"),
-    ("Atari (ALE)", "ale-py", "ale-py==0.12.1"),
-    ("Procgen", "procgen-mirror", "procgen-mirror==0.10.7"),
-];
-
 impl Doctor {
     /// Prints the findings.
     ///
@@ -64,12 +57,11 @@ impl Doctor {
         for (name, setup) in &setups {
             findings.push(Finding { name: format!("setup of {name}"), found: state(setup) });
         }
-        // A package that `plugin setup` fetches need not be installed by hand.
-        let brought = |package: &str| setups.values().flat_map(|s| &s.wheels).any(|w| w.package == package);
-        for (name, package, install) in SIMULATORS.into_iter().filter(|(_, package, _)| !brought(package)) {
-            let missing = || format!("not here; install it:\n    python3 -m pip install {install}");
-            let found = python_package(here, package).map(|version| format!("{package} {version}"));
-            findings.push(Finding { name: name.into(), found: found.ok_or_else(missing) });
+        // Once the plugin is installed, its set-up brings the simulator.
+        if !setups.values().flat_map(|setup| &setup.wheels).any(|wheel| wheel.package == "mujoco") {
+            let missing = "not here; install it:\n    python3 -m pip install mujoco==2.3.7 gymnasium";
+            let found = python_package(here, "mujoco").map(|version| format!("mujoco {version}"));
+            findings.push(Finding { name: "MuJoCo".into(), found: found.ok_or_else(|| missing.into()) });
         }
         if self.json {
             let object = |finding: &Finding| match &finding.found {

@@ -1,8 +1,7 @@
 //! Files that appear whole or not at all.
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 use crate::error::{IoContext, Result};
 
@@ -33,58 +32,57 @@ pub(super) fn write(
     durability: Durability,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
-    let temporary = temporary_beside(path);
-    let written = write_and_rename(&temporary, path, durability, fill);
-    if written.is_err() {
-        // The write's own error is the one to report.
-        let _ = fs::remove_file(&temporary);
-    }
-    written.at(path)
+    try_write(path, durability, fill).at(path)
 }
 
-fn write_and_rename(
-    temporary: &Path,
+fn try_write(
     path: &Path,
     durability: Durability,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
-    let mut writer = BufWriter::new(File::create_new(temporary)?);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Dropped before it is persisted, it removes its file. Opened by the standard library, it has the permissions of
+    // any new file.
+    let mut temporary = tempfile::Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(TEMPORARY)
+        .make_in(folder_of(path), |name| File::create_new(name))?;
+    let mut writer = BufWriter::new(temporary.as_file_mut());
     fill(&mut writer)?;
-    let file = writer.into_inner().map_err(|e| e.into_error())?;
+    writer.into_inner().map_err(|e| e.into_error())?;
     if durability == Durability::Disk {
-        file.sync_all()?;
+        temporary.as_file().sync_all()?;
     }
-    drop(file);
-    fs::rename(temporary, path)?;
+    temporary.persist(path).map_err(|e| e.error)?;
     if durability == Durability::Disk {
         sync_folder(path);
     }
     Ok(())
 }
 
+/// Where the names of temporary files end.
+const TEMPORARY: &str = ".tmp";
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes the rename itself durable. Some file systems cannot sync a folder; the file is whole either way.
 fn sync_folder(path: &Path) {
-    if let Some(folder) = path.parent()
-        && let Ok(folder) = File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
-    {
+    if let Ok(folder) = File::open(folder_of(path)) {
         let _ = folder.sync_all();
     }
 }
 
-fn temporary_beside(path: &Path) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!(".{name}.{}-{count}.tmp", std::process::id()))
-}
-
 /// Whether `name` is a temporary file of [`write_atomically`], left by a process that was killed.
 pub(super) fn is_temporary(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".tmp")
+    name.starts_with('.') && name.ends_with(TEMPORARY)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::error::Error;
 
@@ -100,5 +98,31 @@ mod tests {
         assert!(matches!(&full, Err(Error::Io { path: p, .. }) if *p == path), "{full:?}");
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    /// Others may read it, unless the user's mask says otherwise.
+    #[cfg(unix)]
+    #[test]
+    fn it_has_the_permissions_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, path) = (folder.path().join("plain"), folder.path().join("file"));
+        fs::write(&plain, b"").unwrap();
+        write_atomically(&path, |w| w.write_all(b"")).unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&plain));
+    }
+
+    #[test]
+    fn temporary_files_are_known_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        write_atomically(&folder.path().join("file"), |_| {
+            let names: Vec<_> =
+                fs::read_dir(folder.path())?.map(|entry| entry.unwrap().file_name()).collect();
+            assert!(matches!(&names[..], [name] if is_temporary(&name.to_string_lossy())), "{names:?}");
+            Ok(())
+        })
+        .unwrap();
+        assert!(!is_temporary("file") && folder.path().join("file").exists());
     }
 }

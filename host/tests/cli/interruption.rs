@@ -3,16 +3,23 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, Place, SMALL, Said, list, newest_checkpoint, read, repository, text};
+use crate::{
+    Outcome, Place, SMALL, Said, end_after, endless, epoch, list, newest_checkpoint, read, reconfigure,
+    repository, text, wait_for,
+};
 
 /// Long enough to be hit in the middle.
 fn longer(checkpoint_every: u64) -> String {
     format!("checkpoint_every = {checkpoint_every}\n{}", SMALL.replace("meta_epochs = 8", "meta_epochs = 60"))
 }
 
-/// Long to score.
+/// The learners to score in [`SMALL`], and more than any machine gets through.
+const SCORED: (&str, &str) = ("\nlearners = 4\nepisodes", "\nlearners = 1000000000\nepisodes");
+
+/// Scored without end.
 fn much_scored() -> String {
-    SMALL.replace("\nlearners = 4\nepisodes = 3\n", "\nlearners = 300\nepisodes = 3\n")
+    assert!(SMALL.contains(SCORED.0));
+    SMALL.replace(SCORED.0, SCORED.1)
 }
 
 fn start(place: &Place, arguments: &[&str]) -> Child {
@@ -31,20 +38,9 @@ fn interrupt(child: Child) -> Said {
     child.wait_with_output().unwrap().into()
 }
 
-/// Waits until the run has a checkpoint of `epoch` or a later one.
-#[track_caller]
-fn wait_for_checkpoint(run: &Path, epoch: u64) {
-    let started = Instant::now();
-    let name = format!("checkpoint-{epoch:08}.safetensors");
-    loop {
-        let folder = run.join("checkpoints");
-        let names = if folder.is_dir() { list(&folder) } else { vec![] };
-        if names.iter().any(|found| found.starts_with("checkpoint-") && *found >= name) {
-            return;
-        }
-        assert!(started.elapsed() < Duration::from_secs(60), "no checkpoint {epoch} in {}", run.display());
-        std::thread::sleep(Duration::from_millis(1));
-    }
+/// Waits until the run has a checkpoint of meta-epoch `number` or a later one.
+fn wait_for_checkpoint(run: &Path, number: u64) {
+    wait_for(&format!("checkpoint {number}"), || epoch(run) >= number);
 }
 
 fn assert_no_litter(run: &Path) {
@@ -87,8 +83,8 @@ fn killed_at_any_moment_it_ends_the_same() {
 #[test]
 fn killed_while_scoring_it_only_scores() {
     let place = Place::new();
-    place.write("small.toml", much_scored());
     let whole = Outcome::of(&place.distil("whole", &[]));
+    place.write("small.toml", much_scored());
     let child = start(&place, &["distill", "--config", "small.toml", "--out", "killed"]);
     let run = place.path("killed");
     wait_for_checkpoint(&run, 8);
@@ -96,6 +92,7 @@ fn killed_while_scoring_it_only_scores() {
     kill(child);
     let unscored = potstill::run::Dataset::load(run.join("dataset.safetensors")).unwrap();
     assert_eq!(unscored.info.scores.len(), 1, "killed before the final scores");
+    reconfigure(&run, SCORED.1, SCORED.0);
     // With the times of day: a meta-epoch that was gone through again would have another.
     let metrics = read(run.join("metrics.jsonl"));
     place.ok(&["resume", "killed"]);
@@ -136,19 +133,21 @@ fn a_torn_checkpoint_is_passed_over() {
 #[test]
 fn stopped_by_ctrl_c_it_says_how_to_go_on() {
     let place = Place::new();
-    place.write("small.toml", longer(0).replace("meta_epochs = 60", "meta_epochs = 250"));
-    let whole = Outcome::of(&place.distil("whole", &[]));
+    let config = |small: &str| format!("checkpoint_every = 0\n{}", endless(small));
+    place.write("small.toml", config(SMALL));
     let child = start(&place, &["distill", "--config", "small.toml", "--out", "run"]);
     let run = place.path("run");
-    wait_for_checkpoint(&run, 0);
-    std::thread::sleep(Duration::from_millis(50));
+    wait_for("a meta-epoch", || std::fs::read(run.join("metrics.jsonl")).is_ok_and(|m| m.contains(&b'\n')));
     assert_eq!(list(&run.join("checkpoints")), ["checkpoint-00000000.safetensors"], "none but the last");
     let said = interrupt(child);
     said.refused(130, "error: interrupted after meta-epoch ");
     assert!(said.err.contains("`potstill resume run` goes on"), "{}", said.err);
-    assert!(newest_checkpoint(&run) > run.join("checkpoints/checkpoint-00000000.safetensors"));
+    let meta_epochs = epoch(&run) + 20;
+    assert!(meta_epochs > 20);
+    end_after(&run, meta_epochs);
     place.ok(&["resume", "run"]);
-    whole.assert_same(&Outcome::of(&run));
+    place.write("small.toml", config(SMALL).replace("1000000000", &meta_epochs.to_string()));
+    Outcome::of(&place.distil("whole", &[])).assert_same(&Outcome::of(&run));
 }
 
 #[cfg(unix)]
@@ -157,16 +156,17 @@ fn stopped_while_scoring_it_stops() {
     let place = Place::new();
     place.write("small.toml", much_scored());
     let child = start(&place, &["distill", "--config", "small.toml", "--out", "run"]);
-    wait_for_checkpoint(&place.path("run"), 8);
-    std::thread::sleep(Duration::from_millis(50));
+    let run = place.path("run");
+    wait_for_checkpoint(&run, 8);
     interrupt(child).refused(130, "error: interrupted while scoring; `potstill resume run` goes on");
+    reconfigure(&run, SCORED.1, SCORED.0);
     place.ok(&["resume", "run"]);
 }
 
 #[test]
 fn two_processes_do_not_share_a_run() {
     let place = Place::new();
-    place.write("small.toml", SMALL.replace("meta_epochs = 8", "meta_epochs = 100000"));
+    place.write("small.toml", endless(SMALL));
     let child = start(&place, &["distill", "--config", "small.toml", "--out", "run"]);
     wait_for_checkpoint(&place.path("run"), 1);
     let writing = format!("another process (process {}) is writing this run", child.id());
@@ -194,7 +194,8 @@ fn a_full_disk_is_one_clear_error() {
     };
     let place = Place::new();
     // A checkpoint that is larger than the limit, which in turn leaves room for the sandbox.
-    place.write("small.toml", longer(1).replace("[env", "[critic.options]\nwidth = 256\n[env"));
+    let large = SMALL.replace("[env", "[critic.options]\nwidth = 256\n[env");
+    place.write("small.toml", &large);
     let whole = Outcome::of(&place.distil("whole", &[]));
 
     let said = limited(&place, "600", &["distill", "--config", "small.toml", "--out", "run"]);
@@ -202,10 +203,14 @@ fn a_full_disk_is_one_clear_error() {
     place.ok(&["resume", "run"]);
     whole.assert_same(&Outcome::of(&place.path("run")));
 
+    let config = format!("checkpoint_every = 1\n{}", endless(&large));
+    place.write("small.toml", &config);
     let child = start(&place, &["distill", "--config", "small.toml", "--out", "middle"]);
     let run = place.path("middle");
     wait_for_checkpoint(&run, 10);
     kill(child);
+    let meta_epochs = epoch(&run) + 20;
+    end_after(&run, meta_epochs);
     let newest = newest_checkpoint(&run);
     let before = (newest.clone(), read(&newest));
     let said = limited(&place, "600", &["resume", "middle"]);
@@ -213,7 +218,8 @@ fn a_full_disk_is_one_clear_error() {
     let newest = newest_checkpoint(&run);
     assert!(before == (newest.clone(), read(&newest)));
     place.ok(&["resume", "middle"]);
-    whole.assert_same(&Outcome::of(&run));
+    place.write("small.toml", config.replace("1000000000", &meta_epochs.to_string()));
+    Outcome::of(&place.distil("whole-middle", &[])).assert_same(&Outcome::of(&run));
     assert_no_litter(&run);
 }
 

@@ -1,12 +1,10 @@
 //! `--isolate`: a native plugin crashes, and the run is as good as if it had not.
-use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::c::{compile, processes_with};
-use crate::{Outcome, Place, SMALL, list, newest_checkpoint, read, text};
+use crate::{Outcome, Place, SMALL, endless, epoch, newest_checkpoint, read, text, wait_for};
 
 const SOURCE: &str = "tests/hostile-native/crashing_car.c";
 const ISOLATED: [&str; 4] = ["--plugin", "plugin/libcar.so", "acme/mountain-car", "--isolate"];
@@ -75,22 +73,14 @@ fn what_a_plugin_prints_is_no_result() {
 fn the_plugin_dies_with_the_host() {
     let place = Place::new();
     put(&place, 0);
-    place.write("long.toml", SMALL.replace("meta_epochs = 8", "meta_epochs = 100000"));
+    place.write("long.toml", endless(SMALL));
     let begin = [&["distill", "--config", "long.toml", "--out", "run"], &ISOLATED[..]].concat();
     let mut child = place.command(&begin).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let library = library(&place);
-    let wait_for = |what: &str, holds: &dyn Fn() -> bool| {
-        let started = Instant::now();
-        while !holds() {
-            assert!(started.elapsed() < Duration::from_secs(60), "{what}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    };
-    let begun = |folder: &Path| folder.is_dir() && list(folder).len() > 1;
-    wait_for("no checkpoint", &|| begun(&place.path("run/checkpoints")));
+    wait_for("a checkpoint", || epoch(&place.path("run")) > 0);
     // The host's own command line names the library as it was typed.
     assert!(processes_with(&library) >= 2, "{}", text(&library));
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_for("it lives", &|| processes_with(&library) == 0);
+    wait_for("its end", || processes_with(&library) == 0);
 }

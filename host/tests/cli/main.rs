@@ -20,11 +20,14 @@ mod several;
 
 #[path = "../common/c.rs"]
 mod c;
+#[path = "../common/hurried.rs"]
+mod hurried;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -36,6 +39,47 @@ const SMALL: &str = "\
     [environment]\nenvs = 4\nsteps = 32\n\
     [ppo]\nlearners = 2\npolicy_epochs = 2\nminibatch = 32\n\
     [evaluation]\nevery = 3\nvalidation_learners = 2\nvalidation_episodes = 3\nlearners = 4\nepisodes = 3\n";
+
+/// `config` with more meta-epochs than any machine gets through. What is learned does not depend on how many there are
+/// to come.
+fn endless(config: &str) -> String {
+    assert!(config.contains("meta_epochs = 8\n"));
+    let endless = config
+        .replace("meta_epochs = 8\n", "meta_epochs = 1000000000\n")
+        .replace("[evaluation]\n", "[evaluation]\nsaturated = 0\n");
+    endless + "[optimiser]\nschedule = \"constant\"\n"
+}
+
+/// Changes the configuration of a run.
+fn reconfigure(run: &Path, from: &str, to: &str) {
+    let path = run.join("config.toml");
+    let config = String::from_utf8(read(&path)).unwrap();
+    assert_eq!(config.matches(from).count(), 1, "{config}");
+    std::fs::write(path, config.replace(from, to)).unwrap();
+}
+
+/// Lets a run with an [`endless`] configuration end.
+fn end_after(run: &Path, meta_epochs: u64) {
+    reconfigure(run, "meta_epochs = 1000000000\n", &format!("meta_epochs = {meta_epochs}\n"));
+}
+
+/// Waits until it `holds`. That takes milliseconds; the limit is there to end a test that would hang.
+#[track_caller]
+fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(600), "waited for {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The newest checkpoint's meta-epoch, 0 while there is none.
+fn epoch(run: &Path) -> u64 {
+    let checkpoints = run.join("checkpoints");
+    let names = if checkpoints.is_dir() { list(&checkpoints) } else { vec![] };
+    let number = |name: &String| name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.parse().ok();
+    names.iter().filter_map(number).max().unwrap_or(0)
+}
 
 /// An empty folder to run the program in, with nothing of the user's in reach.
 struct Place(TempDir);

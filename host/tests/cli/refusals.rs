@@ -1,11 +1,14 @@
 //! What cannot be done is refused in one clear line, and leaves nothing behind.
 use std::collections::HashMap;
-use std::path::Path;
 
 use potstill::run::Dataset;
 use safetensors::SafeTensors;
 
-use crate::{Outcome, Place, finished_run, newest_checkpoint, read, repository, text};
+use crate::hurried::hurried;
+use crate::{
+    Outcome, Place, SMALL, end_after, endless, epoch, finished_run, newest_checkpoint, read, reconfigure,
+    repository, text, wait_for,
+};
 
 #[test]
 fn requests_that_cannot_be_met() {
@@ -221,7 +224,7 @@ fn a_plugin_that_changed_since_the_run_began() {
 }
 
 const HOSTILE: [(&str, &str); 6] = [
-    ("step-loop", "in `step`: endless loop: no answer within 0.3 s (limit `step-seconds`)"),
+    ("step-loop", "in `step`: endless loop: no answer within 1 s (limit `step-seconds`)"),
     ("step-memory", "in `step`: memory limit of 32 MiB reached (limit `memory-mib`)"),
     ("step-panic", "in `step`: panicked: index 2 of a thing of three"),
     ("nan-observation", "in `step`: observation 3 of environment 1 is NaN"),
@@ -232,16 +235,19 @@ const HOSTILE: [(&str, &str); 6] = [
 #[test]
 fn a_hostile_environment_is_named() {
     let place = Place::new();
-    let hostile = repository("tests/hostile");
-    let from = ["--config", "small.toml", "--plugin", text(&hostile)];
+    let patient = repository("tests/hostile");
+    let copy = hurried(&patient, 1.0, 1.0);
+    // One that loops never answers; any other must meet its own limit, however slow the machine.
+    let plugin = |mode: &str| text(if mode.contains("loop") { copy.path() } else { &patient });
+    let from = |mode| ["--config", "small.toml", "--plugin", plugin(mode)];
     for (mode, cause) in HOSTILE {
         let set = format!("mode={mode}");
         let with = ["distill", "test/hostile-v1", "--set", &set, "--out", mode];
         let error = format!("error: plugin `test/hostile-v1`, {cause}");
-        place.refused(&[&with[..], &from].concat(), 1, &error);
+        place.refused(&[&with[..], &from(mode)].concat(), 1, &error);
         let run = place.path(mode);
         assert!(newest_checkpoint(&run).ends_with("checkpoint-00000000.safetensors"));
-        place.refused(&["resume", mode, "--plugin", text(&hostile)], 1, &error);
+        place.refused(&["resume", mode, "--plugin", plugin(mode)], 1, &error);
         place.refused(&["eval", mode], 1, "this run has no dataset yet; `potstill resume` goes on with it");
     }
     // What cannot even begin leaves nothing.
@@ -253,12 +259,16 @@ fn a_hostile_environment_is_named() {
     ] {
         let set = format!("mode={mode}");
         let with = ["distill", "test/hostile-v1", "--set", &set, "--out", mode];
-        place.refused(&[&with[..], &from].concat(), 1, &format!("error: plugin `test/hostile-v1`, {cause}"));
+        place.refused(
+            &[&with[..], &from(mode)].concat(),
+            1,
+            &format!("error: plugin `test/hostile-v1`, {cause}"),
+        );
     }
     // What it refuses, the user mends.
     let with = ["distill", "test/hostile-v1", "--set", "mode=make-error"];
     let error = "error: plugin `test/hostile-v1`: the moon is in the wrong phase";
-    place.refused(&[&with[..], &from].concat(), 2, error);
+    place.refused(&[&with[..], &from("make-error")].concat(), 2, error);
     assert_eq!(place.names(), names);
 }
 
@@ -268,43 +278,26 @@ fn an_environment_that_turns_hostile_costs_one_meta_epoch() {
     let hostile = repository("tests/hostile");
     let with_plugin = ["--plugin", text(&hostile)];
     // Its episodes never end, so it is not validated before the last meta-epoch.
-    place.write(
-        "small.toml",
-        crate::SMALL.replace("every = 3", "every = 0").replace("meta_epochs = 8", "meta_epochs = 100000"),
-    );
+    place.write("small.toml", endless(SMALL).replace("every = 3", "every = 0"));
     let begin = ["distill", "test/hostile-v1", "--config", "small.toml", "--out", "run"];
     let mut child = place.command(&[&begin[..], &with_plugin].concat()).spawn().unwrap();
     let run = place.path("run");
-    let epochs = |at_least: u64| {
-        let started = std::time::Instant::now();
-        while !run.join("checkpoints").is_dir() || epoch(&run) < at_least {
-            assert!(started.elapsed().as_secs() < 60);
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-    };
+    let epochs = |at_least: u64| wait_for("a checkpoint", || epoch(&run) >= at_least);
     epochs(3);
     child.kill().unwrap();
     child.wait().unwrap();
-    let config = String::from_utf8(read(run.join("config.toml"))).unwrap();
-    place.write("run/config.toml", config.replace("\"none\"", "\"step-trap\""));
+    reconfigure(&run, "\"none\"", "\"step-trap\"");
     let (before, state) = (epoch(&run), read(newest_checkpoint(&run)));
     let resume = [&["resume", "run"][..], &with_plugin].concat();
     let said = place.refused(&resume, 1, "error: plugin `test/hostile-v1`, in `step`: crashed: ");
     let goes_on = "when the plugin is mended, `potstill resume run` goes on from the last checkpoint";
     assert!(said.err.contains(goes_on), "{}", said.err);
     assert!(epoch(&run) == before && read(newest_checkpoint(&run)) == state);
-    place.write("run/config.toml", &config);
+    reconfigure(&run, "\"step-trap\"", "\"none\"");
     let mut child = place.command(&resume).spawn().unwrap();
     epochs(before + 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    place.write("run/config.toml", config.replace("100000", &(epoch(&run) + 1).to_string()));
+    end_after(&run, epoch(&run) + 1);
     place.refused(&resume, 2, "an episode of `test/hostile-v1` has not ended after 200000 steps");
-}
-
-/// The newest checkpoint's meta-epoch, 0 while there is none.
-fn epoch(run: &Path) -> u64 {
-    let names = crate::list(&run.join("checkpoints"));
-    let number = |name: &String| name.strip_prefix("checkpoint-")?.strip_suffix(".safetensors")?.parse().ok();
-    names.iter().filter_map(number).max().unwrap_or(0)
 }

@@ -7,6 +7,7 @@ use potstill::plugin::Registry;
 use potstill_plugin_api::Role;
 
 use crate::c::compile;
+use crate::hostile::Guest;
 use crate::native::hostile;
 use crate::{registry, repository, settings};
 
@@ -53,8 +54,8 @@ fn of_mode(role: Role, mode: &str, check: &str) -> Finding {
         Role::Learner => ("hostile-learner", "test/hostile-learner-v1"),
         Role::Objective => ("hostile-objective", "test/hostile-objective-v1"),
     };
-    let r = registry(&[repository("tests").join(folder)]);
-    find(&r, role, id, &[("mode", mode)], &[check]).pop().unwrap()
+    let guest = Guest::of(folder);
+    find(guest.for_mode(mode), role, id, &[("mode", mode)], &[check]).pop().unwrap()
 }
 
 #[track_caller]

@@ -11,11 +11,30 @@ use potstill::engine::programs::{Dimensions, Student, Update, UpdateRule, act, t
 use potstill::plugin::Registry;
 use potstill_plugin_api::{Space, Task};
 
+use crate::hurried::hurried;
 use crate::{registry, repository, settings};
 
-/// A registry with one of the hostile guests.
-fn guest(folder: &str) -> Registry {
-    registry(&[repository("tests").join(folder)])
+/// One of the hostile guests.
+pub(crate) struct Guest {
+    /// With all the time that its manifest asks for.
+    pub(crate) patient: Registry,
+    /// With one second a call.
+    hurried: Registry,
+    _folder: tempfile::TempDir,
+}
+
+impl Guest {
+    pub(crate) fn of(name: &str) -> Self {
+        let folder = repository("tests").join(name);
+        let copy = hurried(&folder, 1.0, 1.0);
+        let hurried = registry(&[copy.path().to_owned()]);
+        Guest { patient: registry(&[folder]), hurried, _folder: copy }
+    }
+
+    /// Where to run `mode`. One that loops never answers; any other must meet its own limit, however slow the machine.
+    pub(crate) fn for_mode(&self, mode: &str) -> &Registry {
+        if mode.contains("loop") { &self.hurried } else { &self.patient }
+    }
 }
 
 fn dimensions() -> Dimensions {

@@ -79,8 +79,6 @@ pub mod host;
 mod learner;
 pub mod loss;
 mod objective;
-#[cfg(not(target_family = "wasm"))]
-mod pool;
 mod rng;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

@@ -1,8 +1,8 @@
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, Space};
+#[cfg(not(target_family = "wasm"))]
+use potstill_pool::{Helpers, Pool};
 
 use crate::host::{Level, log_once};
-#[cfg(not(target_family = "wasm"))]
-use crate::pool::Pool;
 use crate::{Action, Environment, Options, RenderMode, Rng};
 
 /// One action for each copy, row by row.
@@ -30,6 +30,11 @@ pub struct Transition<O> {
     /// `[N]`, 0 or 1: truncated because the simulation failed ([`Environment::fault`]).
     pub faults: Vec<u8>,
 }
+
+/// They watch for as long as waking a thread takes, and leave the core to others then.
+#[cfg(not(target_family = "wasm"))]
+const HELPERS: Helpers =
+    Helpers { name: "copies", watch: std::time::Duration::from_micros(30), around: crate::native::quietly };
 
 /// N copies of an environment.
 pub(crate) struct Vectorised<E: Environment> {
@@ -84,7 +89,13 @@ impl<E: Environment> Vectorised<E> {
         #[cfg(not(target_family = "wasm"))]
         let pool = match threads(E::threads(options)).min(num_envs) {
             0 | 1 => None,
-            threads => Some(Pool::new(threads).map_err(|e| format!("{threads} threads cannot be had: {e}"))?),
+            threads => {
+                let pool = Pool::new(threads, HELPERS);
+                if pool.threads() < threads {
+                    return Err(format!("the system refuses {threads} threads; it gave {}", pool.threads()));
+                }
+                Some(pool)
+            }
         };
         Ok(Vectorised {
             ended: vec![E::Scalar::default(); num_envs * spec.observation.size()],

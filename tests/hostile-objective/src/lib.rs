@@ -54,6 +54,7 @@ const MODES: &[&str] = &[
     "inner-indices",
     "inner-forged",
     "inner-loop",
+    "inner-loop-of-calls",
     "inner-trap",
     "inner-memory",
     "inner-recursion",
@@ -224,6 +225,9 @@ impl GuestInstance for Loss {
             }
             "inner-forged" => taught[0] = 4_000_000_000,
             "inner-loop" => spin(),
+            "inner-loop-of-calls" => loop {
+                shape(theta[0]);
+            },
             "inner-trap" => core::arch::wasm32::unreachable(),
             "inner-memory" => hoard(),
             "inner-recursion" => taught[0] = recurse(u64::from(taught[0])) as u32,

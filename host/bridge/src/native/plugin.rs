@@ -74,13 +74,14 @@ impl NativePlugin {
     /// # Errors
     /// What is wrong with a description, or with the number of them.
     pub unsafe fn all(entry: abi::Entry, host: &'static HostTable) -> Result<Vec<Self>, String> {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller says that the library keeps the contract.
         let mut next = unsafe { entry(&host.0) };
         if next.is_null() {
             return Err(format!("needs a newer Potstill than {}", env!("CARGO_PKG_VERSION")));
         }
         let mut plugins: Vec<Self> = vec![];
         while !next.is_null() {
+            // SAFETY: the entry, or the description before, gave it.
             let plugin = match (unsafe { Self::described(next) }, plugins.last()) {
                 (Ok(plugin), _) => plugin,
                 (Err(what), None) => return Err(what),
@@ -174,7 +175,7 @@ impl NativePlugin {
     /// # Errors
     /// What is wrong with it.
     unsafe fn described(described: *const Plugin) -> Result<Self, String> {
-        // The offsets of these fields never change.
+        // SAFETY: the offsets of these fields never change, whatever the version.
         let (magic, version) = unsafe {
             let version =
                 ((&raw const (*described).abi_major).read(), (&raw const (*described).abi_minor).read());
@@ -192,6 +193,7 @@ impl NativePlugin {
                 abi::ABI_MINOR
             ));
         }
+        // SAFETY: it is a description of this major version, which says itself how long it is.
         let raw = unsafe { Plugin::read(described) };
         let raw = raw.map_err(|size| {
             format!("its description has {size} bytes, expected at least {}", Plugin::FIRST)

@@ -1,16 +1,20 @@
 //! `--device`: where plans run, and the arrays that live there.
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use burn_backend::{Backend, FloatDType, TensorData};
 use burn_flex::{Flex, FlexDevice};
+use potstill_pool::{Helpers, Pool};
 
 use super::backend::{Context, Execute, Value};
 use super::plan::Plan;
-use super::pool::Pool;
 use super::run::run;
 use crate::error::{Error, Result, did_you_mean};
 use crate::graph::DType;
+
+/// They watch for longer than what lies between the parallel parts of two updates.
+const HELPERS: Helpers =
+    Helpers { name: "potstill", watch: Duration::from_micros(300), around: |part| part() };
 
 /// A device that runs plans. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -63,8 +67,7 @@ impl Array {
 impl Device {
     /// The CPU, with at most `threads` threads (results do not depend on how many).
     pub fn cpu(threads: usize) -> Self {
-        // The calling thread works too.
-        let pool = (threads > 1).then(|| Arc::new(Pool::new(threads - 1)));
+        let pool = (threads > 1).then(|| Arc::new(Pool::new(threads, HELPERS)));
         let context = Context { device: FlexDevice, dtype: FloatDType::F32 };
         Device(Inner::Cpu { context, pool })
     }
@@ -206,15 +209,10 @@ impl Device {
         let alone = self.alone();
         let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
         let done: Vec<OnceLock<O>> = items.iter().map(|_| OnceLock::new()).collect();
-        let next = AtomicUsize::new(0);
-        pool.run(&|_| {
-            loop {
-                let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(item) = items.get(i) else { break };
-                // Locked once, by the one thread that takes this item.
-                if let Some(item) = item.lock().ok().and_then(|mut item| item.take()) {
-                    done[i].get_or_init(|| work(&alone, item));
-                }
+        pool.run(items.len(), &|i| {
+            // Locked once, by the one thread that takes this item.
+            if let Some(item) = items[i].lock().ok().and_then(|mut item| item.take()) {
+                done[i].get_or_init(|| work(&alone, item));
             }
         });
         done.into_iter().filter_map(OnceLock::into_inner).collect()
@@ -317,18 +315,16 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     burn_backend::read_sync(future)
 }
 
-/// Runs `work` for every shard, on the calling thread and the pool's. Which thread takes which shard is
-/// fixed; nothing depends on it.
+/// Runs `work` for every shard, on the calling thread and the pool's.
 fn in_parallel<T: Send>(pool: Option<&Pool>, tables: &mut [T], work: &(dyn Fn(usize, &mut T) + Sync)) {
     let Some(pool) = pool.filter(|_| tables.len() > 1) else {
         return tables.iter_mut().enumerate().for_each(|(i, table)| work(i, table));
     };
-    let each = tables.len().div_ceil(pool.threads());
-    let chunks: Vec<Mutex<&mut [T]>> = tables.chunks_mut(each).map(Mutex::new).collect();
-    pool.run(&|thread| {
-        // Locked once, by the one thread that takes this chunk.
-        if let Some(Ok(mut chunk)) = chunks.get(thread).map(Mutex::lock) {
-            chunk.iter_mut().enumerate().for_each(|(i, table)| work(thread * each + i, table));
+    let tables: Vec<Mutex<&mut T>> = tables.iter_mut().map(Mutex::new).collect();
+    pool.run(tables.len(), &|i| {
+        // Locked once, by the one thread that takes this shard.
+        if let Ok(mut table) = tables[i].lock() {
+            work(i, &mut table);
         }
     });
 }

@@ -11,7 +11,6 @@
 //! - `backend`: every operation of the graph in burn's primitives.
 //! - `flex`, `cuda`: what is done otherwise than by burn on the CPU and on GPUs.
 //! - `run`: walks the plan.
-//! - `pool`: the threads.
 //! - `device`: `--device`, and arrays: numbers on a device.
 //! - `probe`: whether this machine has what CUDA needs.
 
@@ -22,7 +21,6 @@ mod device;
 mod flex;
 mod kernel;
 mod plan;
-mod pool;
 #[cfg(feature = "cuda")]
 mod probe;
 mod run;

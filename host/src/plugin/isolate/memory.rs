@@ -1,13 +1,11 @@
 //! Memory that the host and a plugin's process share: the arrays of `reset` and `step`, and the counters by which each
 //! waits for the other.
-use std::ffi::c_void;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use memmap2::{MmapOptions, MmapRaw};
 use serde::{Deserialize, Serialize};
 
 /// How long to watch a counter before sleeping. Waking a sleeper takes some ten microseconds: shorter waits are
@@ -134,12 +132,9 @@ impl Turn {
 /// The memory, mapped.
 #[derive(Debug)]
 pub(super) struct Memory {
-    base: NonNull<c_void>,
+    map: MmapRaw,
     layout: Layout,
 }
-
-// SAFETY: a mapping belongs to the process; what is in it is read and written by turns.
-unsafe impl Send for Memory {}
 
 impl Memory {
     /// Gives `file` the size, from the host's side, and maps it.
@@ -151,11 +146,8 @@ impl Memory {
         // A file that shrank would end the host at its next look into it.
         #[cfg(target_os = "linux")]
         {
-            let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-            // SAFETY: an open file and a number.
-            if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
+            use rustix::fs::{SealFlags, fcntl_add_seals};
+            fcntl_add_seals(file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         }
         Self::map(file, layout)
     }
@@ -165,25 +157,17 @@ impl Memory {
     /// # Errors
     /// The system's.
     pub(super) fn map(file: &File, layout: Layout) -> io::Result<Self> {
-        let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-        // SAFETY: a new mapping wherever the system likes.
-        let base =
-            unsafe { libc::mmap(std::ptr::null_mut(), layout.length(), access, shared, file.as_raw_fd(), 0) };
-        match NonNull::new(base).filter(|base| base.as_ptr() != libc::MAP_FAILED) {
-            Some(base) => Ok(Memory { base, layout }),
-            None => Err(io::Error::last_os_error()),
-        }
+        Ok(Memory { map: MmapOptions::new().len(layout.length()).map_raw(file)?, layout })
     }
 
     pub(super) fn control(&self) -> &Control {
-        // SAFETY: the mapping begins with it; its fields are atomic.
-        unsafe { self.base.cast().as_ref() }
+        // SAFETY: the mapping begins with it, at a page's begin; its fields are atomic, and any bits are values.
+        unsafe { &*self.map.as_ptr().cast() }
     }
 
     /// A part's begin. It is as long as the layout says.
     pub(super) fn part(&self, part: Part) -> *mut u8 {
-        // SAFETY: within the mapping.
-        unsafe { self.base.as_ptr().cast::<u8>().add(self.layout.offset(part as usize)) }
+        self.map.as_mut_ptr().wrapping_add(self.layout.offset(part as usize))
     }
 
     /// Fills a part with zeros.
@@ -216,13 +200,6 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is this value's own, and nothing points into it any more.
-        unsafe { libc::munmap(self.base.as_ptr(), self.layout.length()) };
-    }
-}
-
 /// A file without a name: it is gone with the last process that has it.
 ///
 /// # Errors
@@ -230,12 +207,8 @@ impl Drop for Memory {
 pub(super) fn nameless_file() -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
-        use std::os::fd::FromRawFd;
-        let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-        // SAFETY: a name that ends with a zero.
-        let file = unsafe { libc::memfd_create(c"potstill".as_ptr(), flags) };
-        // SAFETY: a new file, owned by nobody else.
-        if file < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { File::from_raw_fd(file) }) }
+        use rustix::fs::{MemfdFlags, memfd_create};
+        Ok(File::from(memfd_create(c"potstill", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?))
     }
     #[cfg(not(target_os = "linux"))]
     tempfile::tempfile()

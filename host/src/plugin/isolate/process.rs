@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::de::DeserializeOwned;
 
 use super::memory::{FAILED, Layout, Memory, nameless_file};
@@ -295,13 +296,9 @@ impl Process {
     /// Whether the process ends within `longest`. It is not reaped yet, so that its id, and its group's, stay its own.
     fn ends_within(&self, longest: Duration) -> bool {
         let started = Instant::now();
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         loop {
-            let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-            // SAFETY: all zeros are a valid `siginfo_t`.
-            let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
-            let answered = unsafe { libc::waitid(libc::P_PID, self.child.id(), &mut found, options) };
-            // SAFETY: `waitid` has written it, or it is all zeros.
-            if answered != 0 || unsafe { found.si_pid() } != 0 {
+            if !matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), options), Ok(None)) {
                 return true;
             }
             if started.elapsed() >= longest {
@@ -313,10 +310,8 @@ impl Process {
 
     /// Kills the process and everything it started. Returns how it ended.
     fn end(&mut self) -> Option<ExitStatus> {
-        if let Ok(group) = i32::try_from(self.child.id()) {
-            // SAFETY: sends a signal.
-            unsafe { libc::kill(-group, libc::SIGKILL) };
-        }
+        // An error says that there is none of it any more.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         self.child.wait().ok()
     }
 }
@@ -339,14 +334,14 @@ const CLOSED: &str = "its process was killed: it closed the host's socket";
 fn ending(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => {
-            let name = match signal {
-                libc::SIGABRT => " (abort)",
-                libc::SIGBUS => " (bus error)",
-                libc::SIGFPE => " (arithmetic error)",
-                libc::SIGILL => " (illegal instruction)",
-                libc::SIGKILL => " (SIGKILL, which the system sends when memory runs out)",
-                libc::SIGSEGV => " (segmentation fault)",
-                libc::SIGTERM => " (terminated)",
+            let name = match Signal::from_named_raw(signal) {
+                Some(Signal::ABORT) => " (abort)",
+                Some(Signal::BUS) => " (bus error)",
+                Some(Signal::FPE) => " (arithmetic error)",
+                Some(Signal::ILL) => " (illegal instruction)",
+                Some(Signal::KILL) => " (SIGKILL, which the system sends when memory runs out)",
+                Some(Signal::SEGV) => " (segmentation fault)",
+                Some(Signal::TERM) => " (terminated)",
                 _ => "",
             };
             format!("its process was killed by signal {signal}{name}")

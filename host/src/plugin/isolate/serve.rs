@@ -2,13 +2,16 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{ExitCode, exit};
 
 use potstill_plugin_api::Frame;
 use potstill_plugin_api::abi::RawTransition;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
+use rustix::stdio::{dup2_stdin, dup2_stdout};
 use serde::Serialize;
 
 use super::memory::{DONE, FAILED, Memory, Part, RESET};
@@ -30,11 +33,13 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
         eprintln!("error: `{COMMAND}` is internal: potstill starts itself with it for --isolate");
         return ExitCode::from(2);
     };
-    end_with_the_host(socket.as_raw_fd());
+    // As long as this process lives, it has this socket.
+    let socket: &'static UnixStream = Box::leak(Box::new(socket));
+    end_with_the_host(socket);
     let plugins = match open(library) {
         Ok(plugins) => plugins,
         Err(cause) => {
-            let _ = reply::<()>(&socket, Err(Failure::Broken(cause).at("load")));
+            let _ = reply::<()>(socket, Err(Failure::Broken(cause).at("load")));
             return ExitCode::FAILURE;
         }
     };
@@ -50,7 +55,7 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
     let mut served = Served {
         plugin,
         plugins,
-        socket: &socket,
+        socket,
         file: memory,
         memory: None,
         environments: None,
@@ -58,7 +63,7 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
         drawn: 0,
         objective: None,
     };
-    match reply(&socket, Ok((descriptions, vec![]))).and_then(|()| served.run()) {
+    match reply(socket, Ok((descriptions, vec![]))).and_then(|()| served.run()) {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => ExitCode::from(SOCKET_LOST),
         _ => ExitCode::SUCCESS,
     }
@@ -72,32 +77,24 @@ fn take_over() -> io::Result<(UnixStream, File)> {
     socket.peer_addr()?;
     let memory = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let nothing = OpenOptions::new().read(true).open("/dev/null")?;
-    for (from, to) in [(nothing.as_raw_fd(), 0), (2, 1)] {
-        // SAFETY: both descriptors are open.
-        if unsafe { libc::dup2(from, to) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
+    dup2_stdin(nothing)?;
+    dup2_stdout(io::stderr())?;
     Ok((socket, memory))
 }
 
 /// Ends this process as soon as the host has ended, whatever the plugin is doing. (Linux can send a signal instead, but it
 /// does so when the *thread* that started this process ends.)
-fn end_with_the_host(socket: RawFd) {
+fn end_with_the_host(socket: &'static UnixStream) {
     std::thread::spawn(move || {
         loop {
-            let mut hung_up = libc::pollfd { fd: socket, events: 0, revents: 0 };
-            // SAFETY: `hung_up` is one structure, and the count is 1.
-            let found = unsafe { libc::poll(&mut hung_up, 1, -1) };
-            if found > 0 {
-                // SAFETY: these calls end the process, and what it has started if the group is its own. `_exit` skips
-                // the plugin's exit handlers, which might never return.
-                unsafe {
-                    if libc::getpgrp() == libc::getpid() {
-                        libc::kill(0, libc::SIGKILL);
-                    }
-                    libc::_exit(0)
+            let mut hung_up = [PollFd::new(socket, PollFlags::empty())];
+            if poll(&mut hung_up, None).is_ok_and(|found| found > 0) {
+                // Ends what it has started too, if the group is its own. SIGKILL skips the plugin's exit handlers, which
+                // might never return.
+                if getpgrp() == getpid() {
+                    let _ = kill_current_process_group(Signal::KILL);
                 }
+                let _ = kill_process(getpid(), Signal::KILL);
             }
         }
     });

@@ -5,6 +5,7 @@ use potstill::plugin::Registry;
 use potstill_plugin_api::Role;
 
 use super::assert_told;
+use crate::hurried::hurried;
 use crate::repository;
 
 const ID: &str = "test/hostile-v1";
@@ -36,7 +37,11 @@ fn switched(letter: u8) -> Vec<u8> {
 fn load(wasm: &[u8]) -> potstill::Result<()> {
     let folder = tempfile::tempdir().unwrap();
     install(folder.path(), wasm);
-    let registry = Registry::of(&[folder.path().to_owned()], &[])?;
+    load_folder(folder.path())
+}
+
+fn load_folder(folder: &Path) -> potstill::Result<()> {
+    let registry = Registry::of(&[folder.to_owned()], &[])?;
     registry.options(Role::Environment, ID)?;
     registry.make_environments("nd-cartpole", &[], 1).expect("another works on");
     Ok(())
@@ -51,7 +56,6 @@ fn install(folder: &Path, wasm: &[u8]) {
 fn what_runs_before_make_is_watched_too() {
     load(&switched(b'0')).unwrap();
     for (letter, cause) in [
-        (b'l', "in `start`: endless loop: no answer within 1 s (limit `start-seconds`)"),
         (b't', "in `start`: crashed: wasm `unreachable`"),
         (b'm', "in `start`: memory limit of 32 MiB reached (limit `memory-mib`)"),
         (b'h', "in `describe`: `all work"),
@@ -65,6 +69,10 @@ fn what_runs_before_make_is_watched_too() {
     ] {
         assert_told(ID, &char::from(letter).to_string(), load(&switched(letter)), cause);
     }
+    let folder = hurried(&repository("tests/hostile"), 1.0, 120.0);
+    std::fs::write(folder.path().join("hostile.wasm"), switched(b'l')).unwrap();
+    let cause = "in `start`: endless loop: no answer within 1 s (limit `start-seconds`)";
+    assert_told(ID, "l", load_folder(folder.path()), cause);
 }
 
 #[test]

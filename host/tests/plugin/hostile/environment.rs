@@ -1,11 +1,11 @@
 //! The hostile environment.
 use potstill::plugin::{Actions, Environments, Registry, RenderMode};
 
-use crate::hostile::guest;
+use crate::hostile::Guest;
 use crate::settings;
 
-fn hostile() -> Registry {
-    guest("hostile")
+fn hostile() -> Guest {
+    Guest::of("hostile")
 }
 
 fn make(r: &Registry, mode: &str) -> potstill::Result<Box<dyn Environments>> {
@@ -18,9 +18,9 @@ fn step(environments: &mut dyn Environments) -> Result<(), String> {
 
 #[test]
 fn every_broken_step_is_one_clear_error_for_good() {
-    let r = hostile();
+    let guest = hostile();
     for (mode, cause) in [
-        ("step-loop", "endless loop: no answer within 0.3 s (limit `step-seconds`)"),
+        ("step-loop", "endless loop: no answer within 1 s (limit `step-seconds`)"),
         ("step-memory", "memory limit of 32 MiB reached (limit `memory-mib`)"),
         ("step-panic", "panicked: "),
         ("step-trap", "crashed: wasm `unreachable` instruction executed"),
@@ -38,7 +38,8 @@ fn every_broken_step_is_one_clear_error_for_good() {
         ("too-few-finals", "returned 0 final observation values, expected 1 ended episodes × 4 = 4"),
         ("byte-observations", "returned bytes as observations, expected the numbers of Box([4], -inf..inf)"),
     ] {
-        let mut environments = make(&r, mode).unwrap();
+        let r = guest.for_mode(mode);
+        let mut environments = make(r, mode).unwrap();
         environments.reset(&[0; 8]).unwrap();
         let error = step(&mut *environments).unwrap_err();
         assert!(
@@ -50,7 +51,7 @@ fn every_broken_step_is_one_clear_error_for_good() {
         assert_eq!(environments.reset(&[0; 8]).unwrap_err().to_string(), error);
         assert_eq!(environments.snapshot().unwrap_err().to_string(), error);
 
-        let mut others = make(&r, "none").unwrap();
+        let mut others = make(r, "none").unwrap();
         others.reset(&[0; 8]).unwrap();
         step(&mut *others).unwrap();
     }
@@ -58,7 +59,7 @@ fn every_broken_step_is_one_clear_error_for_good() {
 
 #[test]
 fn a_panic_brings_its_message() {
-    let r = hostile();
+    let r = hostile().patient;
     let mut environments = make(&r, "step-panic").unwrap();
     environments.reset(&[0; 8]).unwrap();
     let error = step(&mut *environments).unwrap_err();
@@ -67,7 +68,7 @@ fn a_panic_brings_its_message() {
 
 #[test]
 fn making_one_may_fail() {
-    let r = hostile();
+    let guest = hostile();
     for (mode, function, cause) in [
         ("make-trap", "make", "crashed: wasm `unreachable`"),
         ("make-loop", "make", "endless loop: no answer within 1 s (limit `start-seconds`)"),
@@ -75,7 +76,7 @@ fn making_one_may_fail() {
         ("spec-nan-bound", "spec", "the observation space is wrong: `low` has a NaN"),
         ("spec-empty", "spec", "the observation space is wrong: shape [4, 0] has an empty dimension"),
     ] {
-        let Err(error) = make(&r, mode) else { panic!("{mode}") };
+        let Err(error) = make(guest.for_mode(mode), mode) else { panic!("{mode}") };
         let error = error.to_string();
         assert!(
             error.starts_with(&format!("plugin `test/hostile-v1`, in `{function}`: {cause}")),
@@ -83,13 +84,13 @@ fn making_one_may_fail() {
         );
     }
     // What it refuses in words, the user mends.
-    let error = make(&r, "make-error").err().unwrap().to_string();
+    let error = make(&guest.patient, "make-error").err().unwrap().to_string();
     assert_eq!(error, "plugin `test/hostile-v1`: the moon is in the wrong phase");
 }
 
 #[test]
 fn the_other_functions_are_watched_too() {
-    let r = hostile();
+    let r = hostile().patient;
     let error = make(&r, "reset-short").unwrap().reset(&[0; 8]).unwrap_err().to_string();
     assert!(
         error.ends_with("in `reset`: returned 28 observation values, expected 8 environments × 4 = 32"),
@@ -115,7 +116,7 @@ fn the_other_functions_are_watched_too() {
 #[test]
 fn a_flood_of_messages_is_cut() {
     use std::sync::{Arc, Mutex};
-    let mut r = hostile();
+    let mut r = hostile().patient;
     let seen = Arc::new(Mutex::new(vec![]));
     let sink = seen.clone();
     r.on_log(Arc::new(move |plugin, _, message| sink.lock().unwrap().push(format!("{plugin}: {message}"))));

@@ -1,12 +1,12 @@
 //! The hostile learner.
-use super::{assert_told, dimensions, guest, objective, student, trace};
+use super::{Guest, assert_told, dimensions, objective, student, trace};
 
 const ID: &str = "test/hostile-learner-v1";
 
 #[test]
 fn every_mistake_is_one_clear_error() {
-    let r = guest("hostile-learner");
-    let ppmo = objective(&r, "ppmo", &[]).unwrap();
+    let guest = Guest::of("hostile-learner");
+    let ppmo = objective(&guest.patient, "ppmo", &[]).unwrap();
     for (mode, cause) in [
         ("make-error", "all work and no play"),
         ("make-graph", "in `make`: tensors exist only while the host traces a learner or an objective"),
@@ -70,16 +70,17 @@ fn every_mistake_is_one_clear_error() {
         ("forward-recursion", "in `forward`: stack overflow: its calls nest deeper than 512 KiB"),
         ("forward-late-loop", "in `forward`: endless loop: no answer within 1 s"),
     ] {
-        assert_told(ID, mode, student(&r, ID, &[("mode", mode)]).and_then(|s| trace(&s, &*ppmo)), cause);
-        trace(&student(&r, ID, &[]).unwrap(), &*ppmo).expect("another works on");
+        let r = guest.for_mode(mode);
+        assert_told(ID, mode, student(r, ID, &[("mode", mode)]).and_then(|s| trace(&s, &*ppmo)), cause);
+        trace(&student(r, ID, &[]).unwrap(), &*ppmo).expect("another works on");
     }
 }
 
 /// After a trap the instance is dead, and says for ever why.
 #[test]
 fn the_first_error_stays() {
-    let r = guest("hostile-learner");
-    let learners = r.learner(ID, &crate::settings(&[("mode", "forward-panic")])).unwrap();
+    let guest = Guest::of("hostile-learner");
+    let learners = guest.patient.learner(ID, &crate::settings(&[("mode", "forward-panic")])).unwrap();
     let learner = learners.draw(&dimensions().observation, 2, 0).unwrap();
     let tried = || {
         let graph = potstill::graph::Graph::new();

@@ -1,12 +1,12 @@
 //! The hostile objective.
-use super::{assert_told, guest, objective, student, trace};
+use super::{Guest, assert_told, objective, student, trace};
 
 const ID: &str = "test/hostile-objective-v1";
 
 #[test]
 fn every_mistake_is_one_clear_error() {
-    let r = guest("hostile-objective");
-    let student = student(&r, "mlp", &[]).unwrap();
+    let guest = Guest::of("hostile-objective");
+    let student = student(&guest.patient, "mlp", &[]).unwrap();
     for (mode, cause) in [
         ("make-error", "all work and no play"),
         ("make-graph", "in `make`: tensors exist only while the host traces a learner or an objective"),
@@ -48,6 +48,7 @@ fn every_mistake_is_one_clear_error() {
         ),
         ("inner-forged", "`inner` expected tensors of this call, got number 4000000000"),
         ("inner-loop", "in `inner`: endless loop: no answer within 1 s (limit `step-seconds`)"),
+        ("inner-loop-of-calls", "in `inner`: endless loop: no answer within 1 s (limit `step-seconds`)"),
         ("inner-trap", "in `inner`: crashed: wasm `unreachable`"),
         ("inner-memory", "in `inner`: memory limit of 64 MiB reached (limit `memory-mib`)"),
         ("inner-recursion", "in `inner`: stack overflow: its calls nest deeper than 512 KiB"),
@@ -55,7 +56,7 @@ fn every_mistake_is_one_clear_error() {
         ("apply-few", "`apply` expected 6 parameters, got 5"),
         ("apply-theta", "`apply` expected `layers.0.weight` of [4, 64], got [3, 4]"),
         ("apply-forged", "`apply` expected tensors of this call, got number 4000000000"),
-        ("apply-without-end", "in `inner`: endless loop: no answer within 1 s"),
+        ("apply-without-end", "expected at most 100000 tensors in a call, got one more"),
         ("gradient-of-result", "`grad` expected inputs or variables, got the result of `tanh`"),
         ("outer-vector", "in `outer`: `loss` is a tensor of shape [7, 1], expected a scalar"),
         ("outer-indices", "in `outer`: `loss` is indices of shape [], expected a scalar"),
@@ -75,7 +76,8 @@ fn every_mistake_is_one_clear_error() {
         ("metric-names-control", "in `outer`: a metric is called `policy\u{fffd}[31mloss`"),
         ("metrics-many", "in `outer`: 100001 metrics, expected at most 4096"),
     ] {
-        assert_told(ID, mode, objective(&r, ID, &[("mode", mode)]).and_then(|o| trace(&student, &*o)), cause);
-        trace(&student, &*objective(&r, ID, &[]).unwrap()).expect("another works on");
+        let r = guest.for_mode(mode);
+        assert_told(ID, mode, objective(r, ID, &[("mode", mode)]).and_then(|o| trace(&student, &*o)), cause);
+        trace(&student, &*objective(r, ID, &[]).unwrap()).expect("another works on");
     }
 }

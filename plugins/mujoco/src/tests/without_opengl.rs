@@ -15,6 +15,7 @@ use crate::environment::Mujoco;
 static LOG: Mutex<Vec<(u32, String)>> = Mutex::new(vec![]);
 
 unsafe extern "C" fn log(level: u32, text: *const c_char) {
+    // SAFETY: the SDK hands over a C string.
     let text = unsafe { abi::text(text) }.unwrap().unwrap();
     LOG.lock().unwrap().push((level, text.to_owned()));
 }
@@ -25,6 +26,7 @@ fn draw(folder: &Path) {
         fn potstill_plugin(host: *const Host) -> *const abi::Plugin;
     }
     let host = Box::leak(Box::new(Host { struct_size: Host::SIZE, log: Some(log), ..Host::zeroed() }));
+    // SAFETY: the host lives as long as the process.
     unsafe { potstill_plugin(host) };
     let model = model::<Walker2d<4>>(folder, library(&site(&folder.join("v4")).join("mujoco")));
     for _ in 0..2 {

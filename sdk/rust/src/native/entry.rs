@@ -112,11 +112,10 @@ pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
 }
 
 /// Runs a part of a call of the host on another thread: a panic there is heard of in the answer alone.
-pub(crate) fn quietly<T>(part: impl FnOnce() -> T) -> T {
+pub(crate) fn quietly(part: &dyn Fn()) {
     let around = GUARDED.replace(true);
-    let done = part();
+    part();
     GUARDED.set(around);
-    done
 }
 
 /// A panic in a call of the host is that call's answer, and no message on standard error.
