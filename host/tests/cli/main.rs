@@ -11,6 +11,7 @@ mod offline;
 mod pixels;
 mod python;
 mod refusals;
+mod reproduce;
 mod run;
 #[cfg(target_os = "linux")]
 mod setup;
