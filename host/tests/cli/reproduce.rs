@@ -214,7 +214,7 @@ fn what_cannot_be_reproduced() {
     let built_in: &[(&[&str], &str)] = &[
         (&["score"], "there is no experiment `score`. Did you mean `scores`?"),
         (&["scores", "--seeds", "0"], "--seeds must be at least 1"),
-        (&["scores", "--only", "9"], "--only: `scores` has no `9`. Known: 1, 2, 3, 4, 5."),
+        (&["scores", "--only", "nine"], "--only: `scores` has no `nine`. Known: 1, 2, 3, 4, 5."),
         (&["scores", "--episodes", "9"], "--learners and --episodes: `scores` scores each dataset once"),
         (&["mujoco-ablation", "--rows", "gama-0.97"], "Did you mean `gamma-0.97`?"),
         (&["mujoco", "--up-to", "3"], "--up-to: the first axis of `mujoco` has points that are no numbers"),

@@ -272,7 +272,12 @@ fn random(config: DistillConfig, registry: &Registry) -> Result<f64> {
     let spec = environments.spec();
     let policy = Policy::of(&spec.action)
         .ok_or_else(|| Error::usage(format!("`{}` has no discrete or continuous actions", spec.id)))?;
-    let standard = vec![0.0; policy.outputs() * AT_ONCE];
+    // Logarithms of equal probabilities; or means of 0 and logarithms of deviations of 1.
+    let each = match policy {
+        Policy::Categorical(n) => -(n as f32).ln(),
+        Policy::Gaussian(_) => 0.0,
+    };
+    let standard = vec![each; policy.outputs() * AT_ONCE];
     let mut random = stream(0, "random actions", 0);
     let returns = episodes(
         environments.as_mut(),
