@@ -217,7 +217,7 @@ fn what_cannot_be_reproduced() {
         (&["scores", "--only", "nine"], "--only: `scores` has no `nine`. Known: 1, 2, 3, 4, 5."),
         (&["scores", "--episodes", "9"], "--learners and --episodes: `scores` scores each dataset once"),
         (&["mujoco-ablation", "--rows", "gama-0.97"], "Did you mean `gamma-0.97`?"),
-        (&["mujoco", "--up-to", "3"], "--up-to: the first axis of `mujoco` has points that are no numbers"),
+        (&["mujoco", "--up-to", "3"], "--up-to: the first axis of `mujoco` has points that are not numbers"),
         (&["mujoco", "--only", "reacher"], "there is no environment `mujoco/reacher-v4`"),
     ];
     for (arguments, expected) in built_in {
@@ -235,7 +235,7 @@ fn what_cannot_be_reproduced() {
             "my.toml: unknown key `environment.stps`. Did you mean `steps`?",
         ),
         ("[config]\nenvironment.id = 'nd-cartpol'", 2, "Did you mean `nd-cartpole`?"),
-        ("[[column]]\ntitle = 'a'\nvalue = '{k}'", 1, "my.toml: column `a`: `{k}` is no axis here"),
+        ("[[column]]\ntitle = 'a'\nvalue = '{k}'", 1, "my.toml: column `a`: `{k}` is neither an axis here"),
         ("about = \"\\u001b[31m\"", 1, "control character"),
         (
             "[evaluate]\n[[column]]\ntitle = 'a'\nscore = 'greedy'\nlearner = { id = 'mpl' }",

@@ -20,10 +20,10 @@ const LARGEST: u64 = 1 << 20;
 pub(super) struct Experiment {
     /// The file's name without `.toml`.
     pub(super) name: String,
-    /// What errors call the file.
+    /// The file's path, for errors.
     path: PathBuf,
     file: ExperimentFile,
-    /// The text of each file that `base` names.
+    /// The configuration files that `base` keys name.
     bases: BTreeMap<PathBuf, Table>,
 }
 
@@ -92,9 +92,9 @@ pub(super) struct Axis {
     /// What templates and `--only` call it; by default the last part of `key`.
     #[serde(default)]
     pub(super) name: String,
-    /// A key of the configuration,
+    /// The key of the configuration that the axis varies.
     key: Option<String>,
-    /// and its values.
+    /// The values of `key`, one for each point.
     #[serde(default)]
     values: Vec<Value>,
     /// Named changes, in place of a key and its values.
@@ -141,7 +141,7 @@ pub(super) struct Training {
     pub(super) direct: bool,
     /// A configuration file to start from, in place of the row's configuration.
     pub(super) base: Option<PathBuf>,
-    /// Keys that are the row's all the same.
+    /// Keys whose values come from the row's configuration instead of `base`.
     #[serde(default)]
     pub(super) from_row: Vec<String>,
     /// Keys that are set, last.
@@ -315,7 +315,7 @@ impl Experiment {
 }
 
 impl ExperimentFile {
-    /// Gives everything its name and checks what does not need a configuration.
+    /// Fills in names and labels, and checks everything that does not depend on a configuration.
     fn complete(&mut self) -> Result<(), String> {
         if self.seeds == 0 {
             return Err("`seeds` is 0; expected at least 1".into());
@@ -339,7 +339,7 @@ impl ExperimentFile {
         unique("training", self.trainings.iter().map(|training| &*training.name))?;
         for keys in self.configs() {
             if keys.contains_key("seed") {
-                return Err("`seed` is no part of an experiment's configuration: `seeds` counts them".into());
+                return Err("`seed` cannot be set in an experiment: `seeds` says how many there are".into());
             }
         }
         if self.evaluate.is_some_and(|evaluate| evaluate.learners == 0 || evaluate.episodes == 0) {
@@ -398,7 +398,7 @@ impl ExperimentFile {
             if let Some(Reference { from, cell }) = &column.published {
                 let Some(published) = self.published.get(from) else {
                     let hint = did_you_mean(from, self.published.keys().map(String::as_str));
-                    return wrong(format!("nothing is published by `{from}`.{hint}"));
+                    return wrong(format!("`published` has no source `{from}`.{hint}"));
                 };
                 let mut known: Vec<&str> =
                     published.cells.values().flat_map(|cells| cells.keys().map(String::as_str)).collect();
@@ -418,7 +418,7 @@ impl ExperimentFile {
         let points: Vec<&str> = row.split('/').filter(|point| !point.is_empty()).collect();
         if points.len() != self.axes.len() {
             let axes: Vec<&str> = self.axes.iter().map(|axis| &*axis.name).collect();
-            return Err(format!("`{row}` is no row; expected a point of each axis, {}", axes.join("/")));
+            return Err(format!("`{row}` is not a row; expected a point of each axis, {}", axes.join("/")));
         }
         self.axes.iter().zip(points).try_for_each(|(axis, point)| axis.check_point(row, point))
     }
@@ -452,7 +452,7 @@ impl ExperimentFile {
 }
 
 impl Axis {
-    /// Values become points, and what has no name or label gets one.
+    /// Turns values into points, and fills in names and labels.
     fn complete(&mut self) -> Result<(), String> {
         match &self.key {
             Some(key) => {
@@ -501,7 +501,7 @@ fn point(key: &str, value: &Value) -> Result<Point, String> {
     Ok(Point { name, label, config, ..Point::default() })
 }
 
-/// Reads TOML; a wrong key or value is answered with the nearest right one.
+/// Reads TOML. The error for an unknown key or value suggests the nearest known one.
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let explain = |error: toml::de::Error| {
         let mut words = error.message().split('`').skip(1).step_by(2);

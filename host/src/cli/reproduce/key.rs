@@ -12,13 +12,13 @@ pub(super) fn get<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 /// Sets `key`, and makes the tables on the way to it.
 ///
 /// # Errors
-/// Something on the way is no table.
+/// A part of `key` is not a table.
 pub(super) fn set(table: &mut Table, key: &str, value: Value) -> Result<(), String> {
     let (mut parents, last) = split(key);
     let inside = parents.try_fold(table, |table, name| {
         table.entry(name).or_insert_with(|| Value::Table(Table::new())).as_table_mut()
     });
-    let inside = inside.ok_or_else(|| format!("`{key}`: a part of this key is no table"))?;
+    let inside = inside.ok_or_else(|| format!("`{key}`: a part of this key is not a table"))?;
     inside.insert(last.to_owned(), value);
     Ok(())
 }
@@ -46,7 +46,7 @@ pub(super) fn merge(table: &mut Table, changes: &Table) {
 /// Multiplies numbers of `table`, or their default where it has none. Whole numbers are rounded up.
 ///
 /// # Errors
-/// A key that is no number, or a factor that is not above 0.
+/// A key without a number, or a factor that is not above 0.
 pub(super) fn multiply(
     table: &mut Table,
     factors: &BTreeMap<String, f64>,
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(config, table(expected));
         assert_eq!(get(&config, "environment.settings.n").and_then(text), Some("2".into()));
         assert!(get(&config, "seed.n").is_none());
-        assert!(set(&mut config, "seed.n", Value::Integer(1)).unwrap_err().contains("is no table"));
+        assert!(set(&mut config, "seed.n", Value::Integer(1)).unwrap_err().contains("is not a table"));
         for (key, factor, expected) in [("ppo", 2.0, "no number"), ("seed", 0.0, "expected a number above 0")]
         {
             let error = multiply(&mut config, &[(key.to_owned(), factor)].into(), &Table::new()).unwrap_err();

@@ -1,4 +1,4 @@
-//! `potstill reproduce`: an experiment file in, its table out. It can be killed and called again.
+//! `potstill reproduce` runs an experiment file and prints its table. It can be killed and run again.
 mod builtin;
 mod experiment;
 mod key;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, did_you_mean};
 use crate::plugin::Registry;
 use crate::run::DistillConfig;
 
-/// More runs than anybody waits for: a slip in a grid.
+/// The largest number of runs of an experiment. More are most likely a mistake in a grid.
 const MOST_RUNS: u64 = 10_000;
 
 /// What the command line asks for of the rows.
@@ -31,7 +31,7 @@ pub(super) struct Row<'a> {
     table: Table,
     /// The same with every key.
     pub(super) config: DistillConfig,
-    /// What is trained.
+    /// The trainings of the row.
     pub(super) trainings: Vec<Trained<'a>>,
 }
 
@@ -55,8 +55,8 @@ impl Trained<'_> {
 }
 
 impl Experiment {
-    /// The rows that `filter` leaves, with `meta_epochs` in place of the file's where they are given. A row that has
-    /// the configuration of an earlier one is none.
+    /// The rows that `filter` selects, with `meta_epochs` in place of the file's if given. A row with the same
+    /// configuration as an earlier one is left out.
     pub(super) fn rows(&self, filter: &Filter<'_>, meta_epochs: Option<u64>) -> Result<Vec<Row<'_>>> {
         let wanted = self.wanted(filter)?;
         let combinations = self.axes.iter().try_fold(1u64, |n, axis| n.checked_mul(axis.points.len() as u64));
@@ -134,7 +134,7 @@ impl Experiment {
             let number = |axis: &Axis| axis.points.iter().all(|point| point.name.parse::<u64>().is_ok());
             let Some(first) = self.axes.first().filter(|axis| number(axis)) else {
                 return Err(Error::usage(format!(
-                    "--up-to: the first axis of `{}` has points that are no numbers; choose some with --only",
+                    "--up-to: the first axis of `{}` has points that are not numbers; choose some with --only",
                     self.name
                 )));
             };
@@ -295,7 +295,7 @@ impl Row<'_> {
             let value = value.ok_or_else(|| {
                 let names = self.experiment.axes.iter().map(|axis| &*axis.name);
                 let hint = did_you_mean(name, names.chain(["training", "seed", "experiment"]));
-                wrong(format!("`{{{name}}}` is no axis here and no key of the configuration.{hint}"))
+                wrong(format!("`{{{name}}}` is neither an axis here nor a key of the configuration.{hint}"))
             })?;
             filled += before;
             filled += &value;

@@ -1,4 +1,4 @@
-//! Run directories of an experiment: made, gone on with, or taken as they are.
+//! Run directories of an experiment: created, resumed, or reused as they are.
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
@@ -21,7 +21,8 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// The dataset that `config` gives, from the run directory `name`: it is made or gone on with where need be.
+    /// The dataset that `config` gives, in the run directory `name`: reused if the run is done, resumed if it was
+    /// stopped, created if there is none.
     pub(super) fn dataset(&self, registry: &Registry, name: &str, config: DistillConfig) -> Result<Dataset> {
         let path = self.dir.join(name);
         let setup = Setup::new(config, registry)?;

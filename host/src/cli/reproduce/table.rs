@@ -13,11 +13,11 @@ use crate::error::{Error, IoContext, Result};
 use crate::plugin::Registry;
 use crate::run::{Dataset, DistillConfig, Line, MetricsRecord, curves_svg};
 
-/// What an empty cell of published figures shows.
+/// Shown where nothing is published.
 const NOTHING: &str = "–";
 /// Environments of random play that are stepped together.
 const AT_ONCE: usize = 50;
-/// Between two meta-epochs that are further apart the run was stopped.
+/// The run was stopped between two meta-epochs that are more seconds apart.
 const LONGEST_PAUSE: f64 = 120.0;
 
 /// The table of an experiment and its picture, as far as they are done.
@@ -31,7 +31,8 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The table of `rows`. Every text in it is tried first: a mistake must not end it after hours.
+    /// The table of `rows`. Every template is filled and every learner looked up first, so that a mistake is found
+    /// before hours of training.
     pub(super) fn new(
         experiment: &'a Experiment,
         rows: &[Row<'_>],

@@ -200,7 +200,7 @@ fn mistakes_are_told_with_file_and_key() {
         ("seeds = 0".into(), "`seeds` is 0; expected at least 1"),
         ("[config]\nmeta_epoch = 3".into(), "unknown key `meta_epoch`. Did you mean `meta_epochs`?"),
         ("[config.ppo]\ngamma = 2.0".into(), "`ppo.gamma` is 2; expected a number above 0 and at most 1"),
-        ("[config]\nseed = 3".into(), "`seed` is no part of an experiment's configuration"),
+        ("[config]\nseed = 3".into(), "`seed` cannot be set in an experiment"),
         ("base = 'nowhere.toml'".into(), "nowhere.toml: No such file"),
         ("base = 'my.toml'".into(), "unknown key `base`."),
         (
@@ -220,7 +220,7 @@ fn mistakes_are_told_with_file_and_key() {
         ),
         (
             "run = '{sed}'".into(),
-            "`{sed}` is no axis here and no key of the configuration. Did you mean `seed`?",
+            "`{sed}` is neither an axis here nor a key of the configuration. Did you mean `seed`?",
         ),
         ("run = '../{seed}'".into(), "`../0` cannot be a file's name"),
         ("run = '{seed'".into(), "has a brace that does not end"),
@@ -240,7 +240,7 @@ fn mistakes_are_told_with_file_and_key() {
         ),
         (
             "[[column]]\ntitle = 'a'\npublished = { from = 'us', cell = 'a' }".into(),
-            "nothing is published by `us`",
+            "`published` has no source `us`",
         ),
         (
             axis(
@@ -250,7 +250,7 @@ fn mistakes_are_told_with_file_and_key() {
             "`published.us` has no cell `b`. Did you mean `a`?",
         ),
         (axis("[published.us]\nsource = 's'\ncells = { y = { a = '1' } }"), "axis `a` has no point `y`"),
-        (axis("[published.us]\nsource = 's'\ncells = { 'x/y' = { a = '1' } }"), "`x/y` is no row"),
+        (axis("[published.us]\nsource = 's'\ncells = { 'x/y' = { a = '1' } }"), "`x/y` is not a row"),
         ("about = \"\\u001b[2J\"".into(), "control character"),
         ("seeds = 20000".into(), "more than 10000 runs"),
         ("[evaluate]\nlearners = 0".into(), "expected at least 1 learner"),
@@ -283,7 +283,7 @@ fn points_that_are_asked_for() {
     let refused = |filter: &Filter<'_>| mujoco.rows(filter, None).err().unwrap().to_string();
     let only = ["hoper".to_owned()];
     assert!(refused(&Filter { only: &only, up_to: None }).contains("Did you mean `hopper`?"));
-    assert!(refused(&Filter { only: &[], up_to: Some(3) }).contains("points that are no numbers"));
+    assert!(refused(&Filter { only: &[], up_to: Some(3) }).contains("points that are not numbers"));
 }
 
 #[test]
