@@ -26,7 +26,7 @@ learners = 1
 episodes = 1
 """
 # The work that the peer does: as many updates, of as many rows, of the same networks.
-DIRECT = pathlib.Path(__file__).parents[2] / "host/recipes/mujoco/direct.toml"
+DIRECT = pathlib.Path(__file__).parents[2] / "host/experiments/mujoco/direct.toml"
 AS_PEER = DIRECT.read_text().partition("[evaluation]")[0]
 # What is measured, its command, its configuration, its meta-epochs (of 2048 steps, or of 4096).
 OURS = [

@@ -69,7 +69,6 @@ enum Command {
     Import(import::Import),
     #[command(subcommand)]
     Plugin(plugin::Plugin),
-    #[command(subcommand)]
     Reproduce(reproduce::Reproduce),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),

@@ -78,8 +78,12 @@ pub(crate) type Line = Vec<(f64, f64)>;
 
 /// Draws returns over `axis`, as [`learning_curve_svg`] does. Lines of one name have one color.
 pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Option<f64>) -> String {
-    let (width, height) = (720.0, 300.0);
-    let (left, right, top, bottom) = (64.0, 16.0, 34.0, 46.0);
+    let width = 720.0;
+    let (left, right) = (64.0, 16.0);
+    let places = legend(series.iter().map(|(name, _)| *name), left, width - right);
+    // Each further line of the legend moves the picture down.
+    let legend_height = places.last().map_or(0.0, |(_, y)| *y);
+    let (height, top, bottom) = (300.0 + legend_height, 34.0 + legend_height, 46.0);
     let mut svg = open_svg(width, height, &format!("Return over {axis}"));
     let finite =
         || series.iter().flat_map(|(_, lines)| lines.iter().flatten()).filter(|(_, value)| drawable(*value));
@@ -116,8 +120,7 @@ pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Op
         // The label is on the left: on the right, a run that solves its environment is near this line.
         text(&mut svg, left + 4.0, at - 5.0, "start", "quiet", "solved");
     }
-    let mut legend = left;
-    for ((name, lines), color) in series.iter().zip(SERIES.iter().cycle()) {
+    for (((name, lines), color), (x_name, y_name)) in series.iter().zip(SERIES.iter().cycle()).zip(places) {
         let mut path = String::new();
         for run in lines.iter().flat_map(|points| points.split(|(_, value)| !drawable(*value))) {
             for (i, (across, value)) in thinned(run).into_iter().enumerate() {
@@ -132,11 +135,26 @@ pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Op
             svg,
             r#"<path d="{path}" fill="none" stroke="{color}" stroke-width="2" stroke-linejoin="round" stroke-linecap="round"/>"#
         );
-        let _ = write!(svg, r#"<path d="M{legend} 14h18" stroke="{color}" stroke-width="3"/>"#);
-        text(&mut svg, legend + 24.0, 18.0, "start", "", name);
-        legend += 48.0 + 7.0 * name.chars().count() as f64;
+        let _ =
+            write!(svg, r#"<path d="M{x_name} {}h18" stroke="{color}" stroke-width="3"/>"#, y_name + 14.0);
+        text(&mut svg, x_name + 24.0, y_name + 18.0, "start", "", name);
     }
     svg + "</svg>\n"
+}
+
+/// Where the names of a legend begin, from `left` to `right` and then in a line below.
+fn legend<'a>(names: impl Iterator<Item = &'a str>, left: f64, right: f64) -> Vec<(f64, f64)> {
+    let (mut x, mut y) = (left, 0.0);
+    let place = |name: &str| {
+        let length = 48.0 + 7.0 * name.chars().count() as f64;
+        if x > left && x + length > right {
+            (x, y) = (left, y + 18.0);
+        }
+        let place = (x, y);
+        x += length;
+        place
+    };
+    names.map(place).collect()
 }
 
 /// Whether a value is not NaN and not so large that the length of the axis overflows.

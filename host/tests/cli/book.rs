@@ -6,21 +6,23 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every page of the project, by its path in the repository.
-fn pages() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            let name = entry.file_name().unwrap().to_string_lossy().into_owned();
-            if entry.is_dir() && !name.starts_with('.') && !["target", "runs"].contains(&&*name) {
-                walk(&entry, found);
-            } else if name.ends_with(".md") {
-                found.push(entry);
-            }
+/// Every page below `folder`.
+fn pages_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+        if entry.is_dir() && !name.starts_with('.') && !["target", "runs"].contains(&&*name) {
+            found.append(&mut pages_in(&entry));
+        } else if name.ends_with(".md") {
+            found.push(entry);
         }
     }
-    let mut found = vec![];
-    walk(&repository(), &mut found);
     found
+}
+
+/// Every page of the project, by its path in the repository.
+fn pages() -> Vec<PathBuf> {
+    pages_in(&repository())
 }
 
 /// `text` without blocks and spans of code, whose brackets are no links.
@@ -88,9 +90,9 @@ fn the_book_has_every_page_once() {
     let summary = std::fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
     let mut listed = links(&summary);
     listed.sort();
-    let pages = pages().into_iter();
-    let mut there: Vec<String> = pages
-        .filter_map(|page| Some(page.strip_prefix(&docs).ok()?.to_string_lossy().into_owned()))
+    let mut there: Vec<String> = pages_in(&docs)
+        .iter()
+        .map(|page| page.strip_prefix(&docs).unwrap().to_str().unwrap().replace('\\', "/"))
         .filter(|name| name != "SUMMARY.md")
         .collect();
     there.sort();
@@ -100,7 +102,8 @@ fn the_book_has_every_page_once() {
         let text = std::fs::read_to_string(docs.join(page)).unwrap();
         for (at, start) in text.match_indices("{{#include ") {
             let path = text[at + start.len()..].split_once("}}").unwrap().0;
-            assert!(docs.join(page).with_file_name(path).is_file(), "{page} includes {path}");
+            let beside = docs.join(page);
+            assert!(beside.parent().unwrap().join(path).is_file(), "{page} includes {path}");
         }
     }
 }

@@ -12,6 +12,7 @@ mod pixels;
 mod python;
 mod reference;
 mod refusals;
+mod reproduce;
 mod run;
 #[cfg(target_os = "linux")]
 mod setup;

@@ -1,183 +1,159 @@
-//! The papers' tables, each as one command that can be killed and called again.
-mod cart_pole;
-mod mujoco;
+//! `potstill reproduce` runs an experiment file and prints its table. It can be killed and run again.
+mod builtin;
+mod experiment;
+mod key;
+mod rows;
+mod runs;
+mod table;
+#[cfg(test)]
+mod tests;
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::distill::leave_pictures;
+use self::experiment::Experiment;
+use self::rows::{Filter, Row};
+use self::runs::{Runs, unless_stopped};
+use self::table::Table;
 use super::options::threads;
-use super::tell;
-use super::watch::{STOP, Watcher, catch_interrupt};
-use crate::distill::{Distillation, Prepared, Setup};
-use crate::engine::evaluate::Score;
-use crate::engine::policy::Acting;
-use crate::error::{Error, IoContext, Result};
+use super::say;
+use super::watch::catch_interrupt;
+use crate::error::{Error, Result, did_you_mean};
 use crate::plugin::Registry;
-use crate::run::{Dataset, DistillConfig, RunDirectory, Versions};
 
-/// Make the paper's tables again, beside the paper's figures
+/// Run an experiment and print its table: one of the papers', or your own
 ///
-/// Distillations that are there already are not made again; a killed one goes on.
-#[derive(Subcommand)]
-#[command(after_help = "Example:\n  potstill reproduce scores --dir runs/paper")]
-pub(super) enum Reproduce {
-    Scores(cart_pole::Scores),
-    Generalization(cart_pole::Generalization),
-    MinimumSize(cart_pole::MinimumSize),
-    Mujoco(mujoco::Table),
-    MujocoSize(mujoco::Size),
-    MujocoAblation(mujoco::Ablation),
-}
-
+/// An experiment file names a configuration, what is varied, seeds, columns and published figures
+/// (docs/experiments.md). Trainings that are done are not repeated, and one that was killed goes on. The table is
+/// Markdown on standard output; progress goes to standard error.
 #[derive(Args)]
-struct Runs {
-    /// Where the runs are kept
-    #[arg(long, value_name = "DIR", default_value = "runs/paper")]
-    dir: PathBuf,
-    /// CPU threads; 0 for all
+#[command(
+    after_help = "Examples:\n  potstill reproduce\n  potstill reproduce scores --dir runs/paper --seeds 3\n  \
+                        potstill reproduce mujoco-ablation --only hopper --rows recipe,norm-5\n  \
+                        potstill reproduce my.toml"
+)]
+pub(super) struct Reproduce {
+    /// A built-in experiment, or the path of an experiment file; without it, the built-in ones are listed
+    experiment: Option<String>,
+    /// List the built-in experiments
+    #[arg(long)]
+    list: bool,
+    /// Where the run directories are; by default runs/paper, and runs/NAME for a file NAME.toml
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// CPU threads; 0 for all. Results do not depend on it
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Trainings of each kind, with seeds 0, 1, …; by default as many as the experiment says
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// Only these points of the axes, e.g. hopper,reacher or k=64
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', visible_alias = "rows")]
+    only: Vec<String>,
+    /// Only the points of the first axis up to this number
+    #[arg(long, value_name = "N")]
+    up_to: Option<u64>,
+    /// Meta-epochs of each training, instead of the experiment's
+    #[arg(long)]
+    meta_epochs: Option<u64>,
+    /// Fresh learners of each column that scores anew
+    #[arg(long)]
+    learners: Option<usize>,
+    /// Episodes of each of them
+    #[arg(long)]
+    episodes: Option<usize>,
 }
 
 impl Reproduce {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
-        catch_interrupt();
-        match self {
-            Reproduce::Scores(command) => command.run(registry),
-            Reproduce::Generalization(command) => command.run(registry),
-            Reproduce::MinimumSize(command) => command.run(registry),
-            Reproduce::Mujoco(command) => command.run(registry),
-            Reproduce::MujocoSize(command) => command.run(registry),
-            Reproduce::MujocoAblation(command) => command.run(registry),
-        }
-    }
-}
-
-impl Runs {
-    /// The dataset that `config` gives: from the run directory `name`, which is made or gone on with where need be.
-    fn dataset(&self, registry: &Registry, name: &str, config: DistillConfig) -> Result<Dataset> {
-        let path = self.dir.join(name);
-        let setup = Setup::new(config, registry)?;
-        let threads = threads(self.threads)?;
-        if path.join("config.toml").is_file() {
-            let run = RunDirectory::inspect(&path)?;
-            // Results do not depend on the number of threads.
-            let was = DistillConfig { threads: setup.config.threads, ..run.config()? };
-            same(&path, &Setup::new(was, registry)?.config, &setup.config)?;
-            if let Some(dataset) = finished(&run.dataset_path()) {
-                return Ok(dataset);
-            }
-            let run = RunDirectory::open(&path)?;
-            let mut note = |warning: &str| tell(&format!("warning: {warning}"));
-            let distillation = Prepared::new(&setup, threads)?.resume(&run, &mut note)?;
-            return go(&run, &setup, distillation);
-        }
-        let prepared = Prepared::new(&setup, threads)?;
-        std::fs::create_dir_all(&self.dir).at(&self.dir)?;
-        let versions = Versions::current(&setup.config.device, setup.plugins(), setup.config.seed);
-        let run = RunDirectory::create(&path, &setup.config, &versions)?;
-        go(&run, &setup, prepared.start(&run)?)
-    }
-}
-
-/// Refuses a run that an older recipe started: its figure is not the table's.
-fn same(path: &Path, was: &DistillConfig, is: &DistillConfig) -> Result<()> {
-    if was == is {
-        return Ok(());
-    }
-    let (was, is) = (was.to_toml()?, is.to_toml()?);
-    // One of the texts may only go on where the other ends.
-    let lines = |text| str::lines(text).filter(|line| !line.is_empty()).chain([""]);
-    let (was, is) = lines(&was).zip(lines(&is)).find(|(was, is)| was != is).unwrap_or_default();
-    Err(Error::usage(format!(
-        "{} holds a run with `{was}` where the table has `{is}`: move it away, or choose another --dir",
-        path.display()
-    )))
-}
-
-/// The dataset at `path` if its run came to the end: then it has both final scores.
-fn finished(path: &Path) -> Option<Dataset> {
-    Dataset::load(path).ok().filter(|dataset| dataset.info.scores.len() == 2)
-}
-
-fn go(run: &RunDirectory, setup: &Setup<'_>, distillation: Distillation<'_>) -> Result<Dataset> {
-    tell(&run.path().display().to_string());
-    let mut watcher = Watcher::new(setup.config.meta_epochs, distillation.meta_epoch(), false);
-    let outcome = distillation.run(&STOP, &mut |progress| watcher.show(&progress));
-    watcher.finish();
-    let outcome = outcome?;
-    leave_pictures(run, &outcome)?;
-    Ok(outcome.dataset)
-}
-
-/// Ends a scoring when Ctrl-C was pressed.
-fn unless_stopped() -> Result<()> {
-    match STOP.load(Ordering::Relaxed) {
-        true => Err(Error::Interrupted(" while scoring; the same command goes on".into())),
-        false => Ok(()),
-    }
-}
-
-fn score(dataset: &Dataset, acting: Acting) -> Result<&Score> {
-    dataset.info.scores.iter().find(|s| s.protocol.acting == acting).ok_or_else(|| {
-        Error::usage(format!("the dataset of `{}` has no {acting} score", dataset.info.environment.id))
-    })
-}
-
-/// Median, and the smallest.
-fn median_and_worst(values: &[f64]) -> (f64, f64) {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    let median =
-        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
-    (median, sorted[0])
-}
-
-/// Mean returns of `datasets`, as `median (worst)`.
-fn cell(datasets: &[Dataset], acting: Acting) -> Result<String> {
-    let means: Vec<f64> =
-        datasets.iter().map(|d| Ok(score(d, acting)?.mean_return)).collect::<Result<_>>()?;
-    let (median, worst) = median_and_worst(&means);
-    Ok(format!("{median:.1} ({worst:.1})"))
-}
-
-/// The scores of each seed's dataset, as the cells sampled and greedy.
-fn scores(seeds: &Range<u64>, dataset: impl Fn(u64) -> Result<Dataset>) -> Result<String> {
-    let datasets: Vec<Dataset> = seeds.clone().map(dataset).collect::<Result<_>>()?;
-    Ok(format!("{} | {}", cell(&datasets, Acting::Sampled)?, cell(&datasets, Acting::Greedy)?))
-}
-
-/// Seeds 0, 1, …, at least one.
-fn seeds(count: u64) -> Result<Range<u64>> {
-    match count {
-        0 => Err(Error::usage("--seeds must be at least 1")),
-        _ => Ok(0..count),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_that_is_there_is_taken_if_it_is_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let runs = Runs { dir: folder.path().to_owned(), threads: 1 };
-        let registry = Registry::of(&[], &[]).unwrap();
-        let text = "meta_epochs = 1\n[environment]\nsteps = 8\n[ppo]\npolicy_epochs = 1\n\
-                    [evaluation]\nlearners = 1\nepisodes = 1\nvalidation_learners = 1\nvalidation_episodes = 1\n";
-        let dataset = |changed: &str| {
-            let config = DistillConfig::parse(&format!("{changed}{text}")).unwrap();
-            runs.dataset(&registry, "run", config)
+        let Some(name) = self.experiment.as_deref().filter(|_| !self.list) else {
+            return list();
         };
-        let first = dataset("").unwrap();
-        assert_eq!(dataset("threads = 2\n").unwrap().info.scores, first.info.scores);
-        let error = dataset("seed = 1\n").unwrap_err().to_string();
-        assert!(error.contains("run holds a run with `seed = 0` where the table has `seed = 1`"), "{error}");
+        catch_interrupt();
+        let (mut experiment, folder) = if is_path(name) {
+            let path = Path::new(name);
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            (Experiment::load(path, &stem)?, Path::new("runs").join(stem))
+        } else {
+            let text = builtin::experiment(name).ok_or_else(|| {
+                let hint = did_you_mean(name, builtin::names());
+                Error::usage(format!(
+                    "there is no experiment `{name}`.{hint} A file of your own ends in .toml, e.g. ./{name}.toml"
+                ))
+            })?;
+            (Experiment::builtin(name, text)?, PathBuf::from("runs/paper"))
+        };
+        self.change(&mut experiment)?;
+        let rows = experiment.rows(&Filter { only: &self.only, up_to: self.up_to }, self.meta_epochs)?;
+        let runs = Runs {
+            dir: self.dir.clone().unwrap_or(folder),
+            threads: threads(self.threads)?,
+            seeds: experiment.seeds,
+        };
+        let mut table = Table::new(&experiment, &rows, &runs, registry)?;
+        table.begin()?;
+        for row in &rows {
+            table.row(row, &train(row, &runs, registry)?)?;
+        }
+        table.end()
     }
+
+    /// Puts what the command line says in place of what the file says.
+    fn change(&self, experiment: &mut Experiment) -> Result<()> {
+        for (flag, count) in [
+            ("--seeds", self.seeds),
+            ("--meta-epochs", self.meta_epochs),
+            ("--learners", self.learners.map(|n| n as u64)),
+            ("--episodes", self.episodes.map(|n| n as u64)),
+        ] {
+            if count == Some(0) {
+                return Err(Error::usage(format!("{flag} must be at least 1")));
+            }
+        }
+        experiment.seeds = self.seeds.unwrap_or(experiment.seeds);
+        let evaluate = &mut experiment.evaluate;
+        match evaluate {
+            Some(evaluate) => {
+                evaluate.learners = self.learners.unwrap_or(evaluate.learners);
+                evaluate.episodes = self.episodes.unwrap_or(evaluate.episodes);
+            }
+            None if self.learners.is_some() || self.episodes.is_some() => {
+                return Err(Error::usage(format!(
+                    "--learners and --episodes: `{}` scores each dataset once, as its configuration says",
+                    experiment.name
+                )));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether `name` is the path of a file and no name of a built-in experiment.
+fn is_path(name: &str) -> bool {
+    name.ends_with(".toml") || name.contains(['/', '\\'])
+}
+
+fn list() -> Result<()> {
+    let width = builtin::names().map(str::len).max().unwrap_or(0);
+    for name in builtin::names() {
+        let text = builtin::experiment(name).unwrap_or_default();
+        say(&format!("{name:width$}  {}", Experiment::builtin(name, text)?.about))?;
+    }
+    say(
+        "\nRun one: potstill reproduce NAME. Or one of your own: potstill reproduce my.toml (docs/experiments.md)",
+    )
+}
+
+/// The datasets of a row: of each training, one for each seed.
+fn train(row: &Row, runs: &Runs, registry: &Registry) -> Result<Vec<Vec<crate::run::Dataset>>> {
+    let of_training = |training: &rows::Trained| {
+        let dataset = |seed| {
+            unless_stopped()?;
+            runs.dataset(registry, &row.run(training, seed)?, training.with_seed(seed, registry)?)
+        };
+        (0..runs.seeds).map(dataset).collect()
+    };
+    row.trainings.iter().map(of_training).collect()
 }

@@ -1,0 +1,114 @@
+//! Run directories of an experiment: created, resumed, or reused as they are.
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use crate::cli::distill::leave_pictures;
+use crate::cli::tell;
+use crate::cli::watch::{STOP, Watcher};
+use crate::distill::{Distillation, Prepared, Setup};
+use crate::error::{Error, IoContext, Result};
+use crate::plugin::Registry;
+use crate::run::{Dataset, DistillConfig, MetricsRecord, RunDirectory, Versions, read_metrics};
+
+/// Where an experiment's runs are, and how they are made.
+pub(super) struct Runs {
+    /// The folder of the run directories.
+    pub(super) dir: PathBuf,
+    /// CPU threads.
+    pub(super) threads: usize,
+    /// Runs of each training, with seeds 0, 1, ….
+    pub(super) seeds: u64,
+}
+
+impl Runs {
+    /// The dataset that `config` gives, in the run directory `name`: reused if the run is done, resumed if it was
+    /// stopped, created if there is none.
+    pub(super) fn dataset(&self, registry: &Registry, name: &str, config: DistillConfig) -> Result<Dataset> {
+        let path = self.dir.join(name);
+        let setup = Setup::new(config, registry)?;
+        if path.join("config.toml").is_file() {
+            let run = RunDirectory::inspect(&path)?;
+            // Results do not depend on the number of threads.
+            let was = DistillConfig { threads: setup.config.threads, ..run.config()? };
+            same(&path, &Setup::new(was, registry)?.config, &setup.config)?;
+            if let Some(dataset) = finished(&run.dataset_path()) {
+                return Ok(dataset);
+            }
+            let run = RunDirectory::open(&path)?;
+            let mut note = |warning: &str| tell(&format!("warning: {warning}"));
+            let distillation = Prepared::new(&setup, self.threads)?.resume(&run, &mut note)?;
+            return go(&run, &setup, distillation);
+        }
+        let prepared = Prepared::new(&setup, self.threads)?;
+        std::fs::create_dir_all(&self.dir).at(&self.dir)?;
+        let versions = Versions::current(&setup.config.device, setup.plugins(), setup.config.seed);
+        let run = RunDirectory::create(&path, &setup.config, &versions)?;
+        go(&run, &setup, prepared.start(&run)?)
+    }
+
+    /// The metrics of the run `name`.
+    pub(super) fn metrics(&self, name: &str) -> Result<Vec<MetricsRecord>> {
+        read_metrics(self.dir.join(name).join("metrics.jsonl"))
+    }
+}
+
+/// Refuses a run with another configuration: its figure is not the table's.
+fn same(path: &Path, was: &DistillConfig, is: &DistillConfig) -> Result<()> {
+    if was == is {
+        return Ok(());
+    }
+    let (was, is) = (was.to_toml()?, is.to_toml()?);
+    // One of the texts may only go on where the other ends.
+    let lines = |text| str::lines(text).filter(|line| !line.is_empty()).chain([""]);
+    let (was, is) = lines(&was).zip(lines(&is)).find(|(was, is)| was != is).unwrap_or_default();
+    Err(Error::usage(format!(
+        "{} holds a run with `{was}` where the experiment has `{is}`: move it away, or choose another --dir",
+        path.display()
+    )))
+}
+
+/// The dataset at `path` if its run came to the end: then it has both final scores.
+fn finished(path: &Path) -> Option<Dataset> {
+    Dataset::load(path).ok().filter(|dataset| dataset.info.scores.len() == 2)
+}
+
+fn go(run: &RunDirectory, setup: &Setup<'_>, distillation: Distillation<'_>) -> Result<Dataset> {
+    tell(&run.path().display().to_string());
+    let mut watcher = Watcher::new(setup.config.meta_epochs, distillation.meta_epoch(), false);
+    let outcome = distillation.run(&STOP, &mut |progress| watcher.show(&progress));
+    watcher.finish();
+    let outcome = outcome?;
+    leave_pictures(run, &outcome)?;
+    Ok(outcome.dataset)
+}
+
+/// Ends the command between two pieces of work when Ctrl-C was pressed.
+pub(super) fn unless_stopped() -> Result<()> {
+    match STOP.load(Ordering::Relaxed) {
+        true => Err(Error::Interrupted("; the same command goes on".into())),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_there_is_taken_if_it_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = Runs { dir: folder.path().to_owned(), threads: 1, seeds: 1 };
+        let registry = Registry::of(&[], &[]).unwrap();
+        let text = "meta_epochs = 1\n[environment]\nsteps = 8\n[ppo]\npolicy_epochs = 1\n\
+                    [evaluation]\nlearners = 1\nepisodes = 1\nvalidation_learners = 1\nvalidation_episodes = 1\n";
+        let dataset = |changed: &str| {
+            let config = DistillConfig::parse(&format!("{changed}{text}")).unwrap();
+            runs.dataset(&registry, "run", config)
+        };
+        let first = dataset("").unwrap();
+        assert_eq!(dataset("threads = 2\n").unwrap().info.scores, first.info.scores);
+        let error = dataset("seed = 1\n").unwrap_err().to_string();
+        let expected = "run holds a run with `seed = 0` where the experiment has `seed = 1`";
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,293 @@
+//! The table of an experiment, row by row as they are done, and its picture.
+use std::collections::BTreeMap;
+
+use super::experiment::{Across, Column, Evaluate, Experiment, Plot, Reference, Statistic};
+use super::rows::{Row, Trained};
+use super::runs::{Runs, unless_stopped};
+use crate::cli::{say, tell};
+use crate::distill::{Setup, Teacher, learners};
+use crate::engine::evaluate::{Faults, Protocol, Score, episodes};
+use crate::engine::policy::{Acting, Policy};
+use crate::engine::random::stream;
+use crate::error::{Error, IoContext, Result};
+use crate::plugin::Registry;
+use crate::run::{Dataset, DistillConfig, Line, MetricsRecord, curves_svg};
+
+/// Shown where nothing is published.
+const NOTHING: &str = "–";
+/// Environments of random play that are stepped together.
+const AT_ONCE: usize = 50;
+/// The run was stopped between two meta-epochs that are more seconds apart.
+const LONGEST_PAUSE: f64 = 120.0;
+
+/// The table of an experiment and its picture, as far as they are done.
+pub(super) struct Table<'a> {
+    experiment: &'a Experiment,
+    caption: String,
+    runs: &'a Runs,
+    registry: &'a Registry,
+    /// Lines by picture and legend, in the order of the rows.
+    pictures: BTreeMap<String, Vec<(String, Vec<Line>)>>,
+}
+
+impl<'a> Table<'a> {
+    /// The table of `rows`. Every template is filled and every learner looked up first, so that a mistake is found
+    /// before hours of training.
+    pub(super) fn new(
+        experiment: &'a Experiment,
+        rows: &[Row<'_>],
+        runs: &'a Runs,
+        registry: &'a Registry,
+    ) -> Result<Self> {
+        for row in rows {
+            for column in &experiment.columns {
+                column.value.iter().try_for_each(|value| row.value(&column.title, value).map(drop))?;
+                if let Some(learner) = &column.learner {
+                    learners(registry, learner)?;
+                }
+            }
+            if let Some(plot) = &experiment.plot {
+                row.picture(&plot.file)?;
+                row.trainings.iter().try_for_each(|t| row.line(plot.line.as_deref(), t).map(drop))?;
+            }
+        }
+        let Evaluate { learners, episodes } = experiment.evaluate.unwrap_or_default();
+        let caption = match rows.first() {
+            Some(first) => first.fill("caption", &experiment.caption, |name| match name {
+                "seeds" => Some(runs.seeds.to_string()),
+                "evaluate.learners" => Some(learners.to_string()),
+                "evaluate.episodes" => Some(episodes.to_string()),
+                _ => None,
+            })?,
+            None => String::new(),
+        };
+        Ok(Table { experiment, caption, runs, registry, pictures: BTreeMap::new() })
+    }
+
+    /// Prints what stands above the rows.
+    pub(super) fn begin(&self) -> Result<()> {
+        if !self.caption.is_empty() {
+            say(&format!("{}\n", self.caption))?;
+        }
+        let columns = &self.experiment.columns;
+        say(&line(columns.iter().map(|column| column.title.clone())))?;
+        say(&format!("|{}", "---|".repeat(columns.len())))
+    }
+
+    /// Prints `row`, of which `datasets` are those of each training and seed, and draws it.
+    pub(super) fn row(&mut self, row: &Row<'_>, datasets: &[Vec<Dataset>]) -> Result<()> {
+        let columns = &self.experiment.columns;
+        let cells = columns.iter().map(|column| self.cell(column, row, datasets));
+        say(&line(cells.collect::<Result<Vec<_>>>()?))?;
+        for name in self.experiment.published.keys() {
+            let cells: Vec<Option<&str>> =
+                columns.iter().map(|column| self.beside(column, name, row)).collect();
+            if cells.iter().any(Option::is_some) {
+                let cells = cells.into_iter().enumerate().map(|(at, cell)| match (at, cell) {
+                    (_, Some(cell)) => cell.to_owned(),
+                    (0, None) => name.clone(),
+                    (_, None) => String::new(),
+                });
+                say(&line(cells))?;
+            }
+        }
+        match &self.experiment.plot {
+            Some(plot) => self.draw(plot, row),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints what stands below the rows: where the published figures are from.
+    pub(super) fn end(&self) -> Result<()> {
+        for (name, published) in &self.experiment.published {
+            let protocol = match published.protocol.is_empty() {
+                true => String::new(),
+                false => format!(" {}", published.protocol),
+            };
+            say(&format!("\n{name}: {}.{protocol}", published.source))?;
+        }
+        let pictures = self.pictures.keys().map(|file| self.runs.dir.join(file).display().to_string());
+        match pictures.collect::<Vec<_>>() {
+            none if none.is_empty() => Ok(()),
+            files => {
+                tell(&format!("learning curves: {}", files.join(", ")));
+                Ok(())
+            }
+        }
+    }
+
+    fn cell(&self, column: &Column, row: &Row<'_>, datasets: &[Vec<Dataset>]) -> Result<String> {
+        let at = row.trainings.iter().position(|trained| {
+            column.training.is_none() || trained.training.map(|t| &t.name) == column.training.as_ref()
+        });
+        let at = at.unwrap_or_default();
+        if let Some(value) = &column.value {
+            return row.value(&column.title, value);
+        }
+        if let Some(acting) = column.score {
+            let scores = datasets[at].iter().map(|dataset| self.score(column, acting, dataset));
+            return Ok(statistic(column.statistic, &scores.collect::<Result<Vec<_>>>()?));
+        }
+        if column.random {
+            return Ok(number(random(row.config.clone(), self.registry)?));
+        }
+        if column.cost {
+            let metrics = self.metrics(row, &row.trainings[at])?;
+            let of = |value: fn(&[MetricsRecord]) -> f64| {
+                median_and_worst(&metrics.iter().map(|run| value(run)).collect::<Vec<_>>()).0
+            };
+            return Ok(format!("{:.1} M steps, {:.0} min", of(steps), of(minutes)));
+        }
+        Ok(column.published.as_ref().and_then(|p| self.published(p, row)).unwrap_or(NOTHING).to_owned())
+    }
+
+    /// The score of `dataset` that `column` shows: its own, or that of other learners.
+    fn score(&self, column: &Column, acting: Acting, dataset: &Dataset) -> Result<Score> {
+        let (Some(learner), Some(evaluate)) = (&column.learner, &self.experiment.evaluate) else {
+            let mut own = dataset.info.scores.iter();
+            return own.find(|score| score.protocol.acting == acting).cloned().ok_or_else(|| {
+                let id = &dataset.info.environment.id;
+                Error::usage(format!("the dataset of `{id}` has no {acting} score"))
+            });
+        };
+        let teacher = Teacher::of_dataset(dataset, self.registry, Some(learners(self.registry, learner)?))?;
+        let Evaluate { learners, episodes } = *evaluate;
+        teacher.score(&Protocol { acting, learners, episodes, seed: 0 }, self.runs.threads, &unless_stopped)
+    }
+
+    fn published(&self, reference: &Reference, row: &Row<'_>) -> Option<&str> {
+        let published = self.experiment.published.get(&reference.from)?;
+        Some(published.cells.get(&row.name())?.get(&reference.cell)?)
+    }
+
+    /// The figure of `name` that belongs below what `column` measures in `row`.
+    fn beside(&self, column: &Column, name: &str, row: &Row<'_>) -> Option<&str> {
+        let measures = column.score.is_some() || column.random || column.cost;
+        let reference = column.published.as_ref().filter(|p| measures && p.from == name)?;
+        self.published(reference, row)
+    }
+
+    fn metrics(&self, row: &Row<'_>, training: &Trained<'_>) -> Result<Vec<Vec<MetricsRecord>>> {
+        (0..self.runs.seeds).map(|seed| self.runs.metrics(&row.run(training, seed)?)).collect()
+    }
+
+    /// Adds the learning curves of `row`, one for each training and seed, and writes their picture.
+    fn draw(&mut self, plot: &Plot, row: &Row<'_>) -> Result<()> {
+        let file = row.picture(&plot.file)?;
+        for training in &row.trainings {
+            let curve = |records: &Vec<MetricsRecord>| -> Line {
+                let point = |record: &MetricsRecord| {
+                    let x = match plot.x {
+                        Across::MetaEpochs => record.meta_epoch as f64,
+                        Across::EnvironmentSteps => record.values.get("environment_steps")? / 1e6,
+                    };
+                    Some((x, *record.values.get(&plot.y)?))
+                };
+                records.iter().filter_map(point).collect()
+            };
+            let curves = self.metrics(row, training)?.iter().map(curve).collect();
+            let name = row.line(plot.line.as_deref(), training)?;
+            self.pictures.entry(file.clone()).or_default().push((name, curves));
+        }
+        let axis = match plot.x {
+            Across::MetaEpochs => "meta-epochs",
+            Across::EnvironmentSteps => "million environment steps",
+        };
+        let lines = self.pictures.get(&file).into_iter().flatten();
+        let lines: Vec<_> = lines.map(|(name, curves)| (name.as_str(), curves.clone())).collect();
+        let path = self.runs.dir.join(file);
+        std::fs::write(&path, curves_svg(axis, &lines, None)).at(&path)
+    }
+}
+
+/// A line of a table in Markdown.
+fn line(cells: impl IntoIterator<Item = String>) -> String {
+    let cell = |text: String| match text.is_empty() {
+        true => " |".to_owned(),
+        false => format!(" {} |", text.replace('|', "\\|")),
+    };
+    format!("|{}", cells.into_iter().map(cell).collect::<String>())
+}
+
+/// A return with one decimal, and a minus sign where it is negative.
+fn number(value: f64) -> String {
+    format!("{value:.1}").replace('-', "−")
+}
+
+fn statistic(statistic: Statistic, scores: &[Score]) -> String {
+    let means: Vec<f64> = scores.iter().map(|score| score.mean_return).collect();
+    let (mean, deviation) = mean_and_deviation(&means);
+    match statistic {
+        Statistic::MedianWorst => {
+            let (median, worst) = median_and_worst(&means);
+            match means.len() {
+                1 => number(median),
+                _ => format!("{} ({})", number(median), number(worst)),
+            }
+        }
+        Statistic::MeanOverSeeds => format!("{} ± {}", number(mean), number(deviation)),
+        Statistic::MeanOverEpisodes => {
+            // Of equally many episodes of each: the mean variance within, and the variance between.
+            let within =
+                scores.iter().map(|score| score.std_return.powi(2)).sum::<f64>() / means.len() as f64;
+            format!("{} ± {}", number(mean), number((within + deviation.powi(2)).sqrt()))
+        }
+    }
+}
+
+/// Median, and the smallest.
+fn median_and_worst(values: &[f64]) -> (f64, f64) {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let median =
+        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+    (median, sorted[0])
+}
+
+/// Mean, and the square root of the mean squared distance from it.
+fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    (mean, variance.sqrt())
+}
+
+/// Millions of environment steps that a run took.
+fn steps(records: &[MetricsRecord]) -> f64 {
+    records.last().and_then(|last| last.values.get("environment_steps")).map_or(0.0, |steps| steps / 1e6)
+}
+
+/// Minutes from the first meta-epoch to the last, without those in which the run was stopped.
+fn minutes(records: &[MetricsRecord]) -> f64 {
+    let gaps = records.windows(2).map(|pair| pair[1].wall_time - pair[0].wall_time);
+    gaps.filter(|seconds| *seconds < LONGEST_PAUSE).sum::<f64>() / 60.0
+}
+
+/// Mean return of an untrained policy over as many episodes as a dataset's score has: normal actions of mean 0 and
+/// deviation 1, or every discrete action equally often.
+fn random(config: DistillConfig, registry: &Registry) -> Result<f64> {
+    unless_stopped()?;
+    let count = config.evaluation.learners * config.evaluation.episodes;
+    let setup = Setup::new(config, registry)?;
+    let mut environments = setup.environments(AT_ONCE)?;
+    let spec = environments.spec();
+    let policy = Policy::of(&spec.action)
+        .ok_or_else(|| Error::usage(format!("`{}` has no discrete or continuous actions", spec.id)))?;
+    // Logarithms of equal probabilities; or means of 0 and logarithms of deviations of 1.
+    let each = match policy {
+        Policy::Categorical(n) => -(n as f32).ln(),
+        Policy::Gaussian(_) => 0.0,
+    };
+    let standard = vec![each; policy.outputs() * AT_ONCE];
+    let mut random = stream(0, "random actions", 0);
+    let returns = episodes(
+        environments.as_mut(),
+        &|_| standard.clone(),
+        policy,
+        Acting::Sampled,
+        count,
+        &mut random,
+        &mut Faults::default(),
+    )?;
+    Ok(returns.iter().map(|&r| f64::from(r)).sum::<f64>() / returns.len() as f64)
+}
