@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use potstill_plugin_api::{Column, Data};
+use potstill_plugin_api::Column;
 use rand::seq::SliceRandom;
 
 use super::advantage::{Estimator, Trajectories, estimate};
@@ -32,6 +32,8 @@ pub struct Hyperparameters {
     pub gamma: f32,
     /// λ of GAE.
     pub lambda: f32,
+    /// How advantages are estimated.
+    pub advantages: Estimator,
     /// Multiplies rewards for the critic and the advantages (not for reported returns).
     pub reward_scale: f32,
 }
@@ -188,11 +190,8 @@ impl<'a> Ppmo<'a> {
             terminated: &rollout.terminated,
             truncated: &rollout.truncated,
         };
-        let estimator = match self.training.parts.objective.data() {
-            Data::RolloutsAsPublished => Estimator::GaeAsPublished,
-            _ => Estimator::Gae,
-        };
-        let (advantages, returns) = estimate(&trajectories, self.hyper.gamma, self.hyper.lambda, estimator);
+        let Hyperparameters { gamma, lambda, advantages, .. } = self.hyper;
+        let (advantages, returns) = estimate(&trajectories, gamma, lambda, advantages);
         Ok(Batch { learner, rollout, advantages, returns, values })
     }
 

@@ -14,6 +14,10 @@ const MOST: usize = 4096;
 const MOST_NUMBERS: usize = 1 << 28;
 /// Characters of a name.
 const LONGEST_NAME: usize = 200;
+/// What to do about an objective that answers `rollouts-as-published`, a source of data that the contract once had.
+pub(crate) const WITHDRAWN_DATA: &str = "it asks for the advantages of the code published with Wilhelm & Ventura 2025, \
+    which are a setting of Potstill now: build it with `rollouts` as its data, and run it with `advantages = \
+    \"as-published\"` in `[ppo]`";
 /// Multiplications that drawing an orthogonal matrix may take: half a minute.
 const MOST_STEPS: usize = 1 << 36;
 

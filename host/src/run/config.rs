@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::write_atomically;
 use super::entries::Entries;
 use super::learners::LearnerConfig;
+use crate::engine::advantage::Estimator;
 use crate::engine::optimiser::Schedule;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 
@@ -153,6 +154,10 @@ pub struct PpoConfig {
     pub gamma: f64,
     /// λ of the generalised advantage estimate, in `[0, 1]`.
     pub lambda: f64,
+    /// How advantages are estimated: `gae` (Schulman et al. 2016), or `as-published`, with the mistake of the code released
+    /// with Wilhelm & Ventura 2025. None: `as-published` for the objective `ppmo-as-published`, `gae` for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advantages: Option<Estimator>,
     /// Rewards are multiplied by this before they are learned from (never in reported returns).
     pub reward_scale: f64,
 }
@@ -280,6 +285,7 @@ impl Default for PpoConfig {
             minibatch: 1024,
             gamma: 0.99,
             lambda: 0.95,
+            advantages: None,
             reward_scale: 1.0,
         }
     }
@@ -342,11 +348,19 @@ impl DistillConfig {
         };
         let scale = [("x".to_owned(), 1.0)].into();
         let optimiser = OptimiserConfig { scale, ..OptimiserConfig::default() };
+        let ppo = PpoConfig { advantages: Some(Estimator::Gae), ..PpoConfig::default() };
         let training = [("steps".to_owned(), OptionValue::Integer(1))].into();
         let observe = Entries::try_from("0".to_owned()).ok();
         let environment = EnvironmentConfig { training, observe, ..EnvironmentConfig::default() };
-        let complete =
-            DistillConfig { environment, dataset, normalize, offline, optimiser, ..DistillConfig::default() };
+        let complete = DistillConfig {
+            environment,
+            dataset,
+            normalize,
+            offline,
+            optimiser,
+            ppo,
+            ..DistillConfig::default()
+        };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // From the text again: a value of the wrong type is shown in its line.
@@ -529,6 +543,10 @@ mod tests {
             ("[ppo]\ngamma = 1.5", "`ppo.gamma` is 1.5; expected a number above 0 and at most 1"),
             ("[ppo]\ngamma = nan", "`ppo.gamma` is NaN"),
             ("[ppo]\nlambda = inf", "`ppo.lambda` is inf"),
+            (
+                "[ppo]\nadvantages = 'as-publishd'",
+                "unknown variant `as-publishd`, expected `gae` or `as-published`",
+            ),
             ("[ppo]\nlearners = 3", "a multiple of the 3 learners"),
             ("[optimiser]\nlr = 0.0", "`optimiser.lr` is 0"),
             ("[optimiser]\nkind = \"lion\"", "unknown variant `lion`, expected `adam` or `sgd`"),

@@ -14,6 +14,7 @@ mod engine;
 mod environment;
 mod learner;
 mod objective;
+mod objective_exports;
 mod program;
 mod state;
 
