@@ -32,7 +32,7 @@ mod registry;
 mod settings;
 pub mod setup;
 mod source;
-mod text;
+pub(crate) mod text;
 mod trace;
 mod traced;
 mod wasm;
@@ -42,6 +42,7 @@ pub use limits::Limits;
 pub(crate) use registry::is_library;
 pub use registry::{Description, Entry, Loader, Registry};
 pub(crate) use settings::resolve;
+pub(crate) use wasm::encode;
 pub use wasm::{LogLevel, LogSink};
 
 #[cfg(unix)]

@@ -32,7 +32,7 @@ impl Build {
             return Err(Error::file(file, "is not found again"));
         };
         let ids: Vec<String> = made.iter().filter_map(|e| e.id.as_ref()).map(ToString::to_string).collect();
-        made.iter().try_for_each(|entry| registry.try_out(entry)).map_err(with_hint)?;
+        made.iter().try_for_each(|entry| registry.try_out(entry))?;
         let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
         if self.json {
             let (path, sha256) = (file, &entry.sha256);
@@ -50,17 +50,5 @@ impl Build {
             say(&format!("{name:12} {value}"))?;
         }
         Ok(())
-    }
-}
-
-/// What most often keeps a component that compiled from loading.
-fn with_hint(error: Error) -> Error {
-    match error {
-        Error::Plugin { plugin, function, cause } if cause.contains("wasi") => {
-            let hint = "\nThe sandbox has no operating system: leave out what prints, reads files or the time (C: \
-                        printf, assert, abort messages; use potstill_fail).";
-            Error::Plugin { plugin, function, cause: cause + hint }
-        }
-        error => error,
     }
 }

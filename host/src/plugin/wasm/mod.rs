@@ -20,6 +20,7 @@ mod state;
 
 pub(crate) use cache::hex;
 pub(crate) use contract::types::Description;
+pub(crate) use encode::encode;
 pub(crate) use engine::{Sandbox, role_of};
 pub(crate) use environment::EnvironmentWorld;
 pub(crate) use learner::{LearnerWorld, WasmLearners};
