@@ -6,7 +6,7 @@
  *
  * Rules:
  * - `inner` and `outer` keep no tensor.
- * - There is no operating system: `printf`, `assert`, files and clocks do not load. Use `potstill_fail`.
+ * - There is no operating system: `printf`, `assert`, files and clocks do not build. Use `potstill_fail`.
  * - Texts that a function returns must stay valid until it is called again: literals do.
  */
 #ifndef POTSTILL_OBJECTIVE_H
