@@ -22,6 +22,9 @@ pub const REFUSED: i32 = 1;
 /// The handle is of no more use.
 pub const FAILED: i32 = 2;
 
+/// The number of [`DataKind`] that meant rollouts with the advantages of one paper's code. It is never given out again.
+pub const DATA_WITHDRAWN: u32 = 1;
+
 /// Declares a structure of C, with its fields as the header has them.
 macro_rules! structure {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
@@ -339,11 +342,8 @@ numbers! {
     }
 }
 numbers! {
-    /// What an objective learns from.
-    DataKind {
-        Rollouts = 0 "POTSTILL_ROLLOUTS", RolloutsAsPublished = 1 "POTSTILL_ROLLOUTS_AS_PUBLISHED",
-        Offline = 2 "POTSTILL_OFFLINE",
-    }
+    /// What an objective learns from. 1 is reserved: [`DATA_WITHDRAWN`].
+    DataKind { Rollouts = 0 "POTSTILL_ROLLOUTS", Offline = 2 "POTSTILL_OFFLINE" }
 }
 numbers! {
     /// What a plugin adds.

@@ -61,12 +61,9 @@ impl MetaParameter {
 /// Where the transitions that a loss is computed on come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Data {
-    /// The taught learner's own rollouts, with generalised advantage estimates (Schulman et al. 2016).
+    /// The taught learner's own rollouts, with the advantages that the host estimates.
     #[default]
     Rollouts,
-    /// The same, with the estimates of the code published with Wilhelm & Ventura 2025: end flags one step early,
-    /// truncation as termination. To compare with.
-    RolloutsAsPublished,
     /// A fixed set of transitions.
     Offline,
 }

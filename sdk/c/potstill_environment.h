@@ -11,7 +11,7 @@
  * - Draw random numbers from the `potstill_rng` you are handed and from nowhere else: equal seeds must give equal
  *   episodes. Keep all state in the copy, none in globals.
  * - Observations and rewards are finite; the host ends a plugin that gives a NaN.
- * - There is no operating system: `printf`, `assert`, files and clocks do not load. Use `potstill_fail`.
+ * - There is no operating system: `printf`, `assert`, files and clocks do not build. Use `potstill_fail`.
  * - Texts that a function returns must stay valid until it is called again: literals do.
  */
 #ifndef POTSTILL_ENVIRONMENT_H

@@ -8,7 +8,7 @@
  * - Draw an architecture from the `potstill_rng` you are handed and from nothing else; the host draws the values of
  *   parameters.
  * - `forward` asks for the same parameters in the same order each time, and keeps no tensor.
- * - There is no operating system: `printf`, `assert`, files and clocks do not load. Use `potstill_fail`. `snprintf` does.
+ * - There is no operating system: `printf`, `assert`, files and clocks do not build. Use `potstill_fail`. `snprintf` does.
  * - Texts that a function returns must stay valid until it is called again: literals do.
  */
 #ifndef POTSTILL_LEARNER_H

@@ -6,7 +6,7 @@
  *
  * Rules:
  * - `inner` and `outer` keep no tensor.
- * - There is no operating system: `printf`, `assert`, files and clocks do not load. Use `potstill_fail`.
+ * - There is no operating system: `printf`, `assert`, files and clocks do not build. Use `potstill_fail`.
  * - Texts that a function returns must stay valid until it is called again: literals do.
  */
 #ifndef POTSTILL_OBJECTIVE_H
@@ -25,10 +25,8 @@ typedef struct {
 
 /* Where the transitions that a loss is computed on come from. */
 typedef enum {
-    /* The taught learner's own rollouts, with generalised advantage estimates (Schulman et al. 2016). */
+    /* The taught learner's own rollouts, with the advantages that the host estimates. */
     POTSTILL_ROLLOUTS,
-    /* The same, with the estimates of the code published with Wilhelm & Ventura 2025. To compare with. */
-    POTSTILL_ROLLOUTS_AS_PUBLISHED,
     /* A fixed set of transitions. */
     POTSTILL_OFFLINE,
 } potstill_data;
@@ -50,7 +48,7 @@ typedef struct {
     bool positive;
 } potstill_meta_parameter;
 
-enum { POTSTILL_MOST_PARTS = 16, POTSTILL_MOST_METRICS = 16, POTSTILL_MOST_COLUMNS = 7 };
+enum { POTSTILL_MOST_PARTS = 16, POTSTILL_MOST_METRICS = 16, POTSTILL_MOST_COLUMNS = 8 };
 
 /* theta: its parts by name. */
 typedef struct potstill_theta potstill_theta;

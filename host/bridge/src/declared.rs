@@ -14,6 +14,11 @@ const MOST: usize = 4096;
 const MOST_NUMBERS: usize = 1 << 28;
 /// The most characters of a name.
 const LONGEST_NAME: usize = 200;
+/// What to tell the author of an objective that answers `rollouts-as-published`, a data source withdrawn from the
+/// contract.
+pub const WITHDRAWN_DATA: &str = "it asks for the advantages of the code published with Wilhelm & Ventura 2025, \
+    which are a setting of Potstill now: build it with `rollouts` as its data, and run it with `advantages = \
+    \"as-published\"` in `[ppo]`";
 /// The most multiplications for drawing an orthogonal matrix: half a minute.
 const MOST_STEPS: usize = 1 << 36;
 

@@ -9,6 +9,7 @@ pub enum Estimator {
     Gae,
     /// As published with Wilhelm & Ventura 2025: the end flags read one step early, truncation counted as
     /// termination. For comparison only.
+    #[serde(rename = "as-published")]
     GaeAsPublished,
 }
 

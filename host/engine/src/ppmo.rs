@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use potstill_plugin_api::{Column, Data};
+use potstill_plugin_api::Column;
 use rand::seq::SliceRandom;
 
 use crate::advantage::{Estimator, Trajectories, estimate};
@@ -51,6 +51,8 @@ pub struct Hyperparameters {
     pub gamma: f32,
     /// λ of GAE.
     pub lambda: f32,
+    /// How advantages are estimated.
+    pub advantages: Estimator,
     /// Multiplies rewards for the critic and the advantages, but not for reported returns.
     pub reward_scale: f32,
 }
@@ -65,6 +67,7 @@ impl Default for Hyperparameters {
             minibatch: 1024,
             gamma: 0.99,
             lambda: 0.95,
+            advantages: Estimator::Gae,
             reward_scale: 1.0,
         }
     }
@@ -201,11 +204,7 @@ impl<'a> Ppmo<'a> {
         let deviation =
             self.training.reward_normalizer.as_ref().map(|moments| (moments.variance[0] + 1e-8).sqrt());
         let scale = self.hyper.reward_scale / deviation.unwrap_or(1.0);
-        let estimator = match self.training.roles.objective.data() {
-            Data::RolloutsAsPublished => Estimator::GaeAsPublished,
-            _ => Estimator::Gae,
-        };
-        let (gamma, lambda) = (self.hyper.gamma, self.hyper.lambda);
+        let Hyperparameters { gamma, lambda, advantages: estimator, .. } = self.hyper;
         let mut judge = |(learner, rollout): (DrawnLearner, Rollout)| {
             let values = self.values(&rollout.observations)?;
             let last = self.values(&rollout.last_observations)?;

@@ -2,9 +2,12 @@
 use std::path::{Path, PathBuf};
 
 use potstill_plugin_api::Manifest;
+use wasmtime::Engine;
 
 use super::{Language, c, python, rust};
 use crate::error::{Error, IoContext, Result};
+use crate::plugin::encode;
+use crate::plugin::text::{LONGEST_MESSAGE, tame};
 
 const MANIFEST: &str = "plugin.toml";
 
@@ -28,11 +31,16 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
     let scratch = tempfile::tempdir_in(&place).at(&place)?;
     let fresh = scratch.path().join(manifest.file());
     match (language, manifest.wasm.is_some()) {
-        (Language::Rust, wasm) => {
-            let made = if wasm { rust::component(&folder)? } else { rust::library(&folder)? };
+        (Language::Rust, true) => write_component(&folder, &rust::module(&folder)?, &fresh)?,
+        (Language::Rust, false) => {
+            let made = rust::library(&folder)?;
             std::fs::copy(&made, &fresh).at(&made)?;
         }
-        (Language::C, true) => c::component(&folder, manifest.role, &fresh)?,
+        (Language::C, true) => {
+            let module = scratch.path().join("module");
+            c::module(&folder, manifest.role, &module)?;
+            write_component(&folder, &module, &fresh)?;
+        }
         (Language::C, false) => c::library(&folder, scratch.path(), &fresh)?,
         (Language::Python, true) => python::component(&folder, manifest.role, &fresh)?,
         (Language::Python, false) => {
@@ -47,6 +55,22 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
         std::fs::write(&copy, text).at(copy)?;
     }
     Ok(made)
+}
+
+/// Encodes the core module that a compiler made of the plugin in `folder` as a component.
+fn write_component(folder: &Path, module: &Path, component: &Path) -> Result<()> {
+    let bytes = std::fs::read(module).at(module)?;
+    let encoded = encode(&Engine::default(), &bytes).map_err(|cause| {
+        let hint = match cause.contains("wasi") {
+            true => {
+                "\nThe sandbox has no operating system: leave out what prints, reads files or the time (C: printf, \
+                 assert, abort messages; use potstill_fail)."
+            }
+            false => "",
+        };
+        Error::file(folder, format!("what it compiles to {}{hint}", tame(&cause, LONGEST_MESSAGE)))
+    })?;
+    std::fs::write(component, encoded).at(component)
 }
 
 /// What the folder is written in: `Cargo.toml` is Rust, `plugin.py` is Python, C files are C; C++ makes libraries only.

@@ -66,18 +66,19 @@ pub(super) fn compiler(folder: &Path) -> Result<Vec<PathBuf>> {
     })
 }
 
-/// Compiles and links a component with zig's or another compiler for WebAssembly.
+/// Compiles and links a core module with zig's or another compiler for WebAssembly. It carries the contract's types in a
+/// custom section.
 ///
 /// # Errors
 /// There is none, with what to install; the source does not compile.
-pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<()> {
+pub(super) fn module(folder: &Path, role: Role, module: &Path) -> Result<()> {
     let compiler = compiler(folder)?;
     let place = Place::of(Language::C, folder)?;
     let sdk = place.sdk();
     let bindings = sdk.join("bindings").join(role.to_string());
     let mut command = command(&compiler);
     command.current_dir(folder).args(C_FLAGS).arg("-I").arg(&sdk).arg("-I").arg(&bindings);
-    command.args(sources(folder, &["c"])?).arg("-o").arg(component);
+    command.args(sources(folder, &["c"])?).arg("-o").arg(module);
     let parts: &[&str] = match role {
         Role::Environment => &["common", "environment"],
         Role::Learner => &["common", "graph", "learner"],

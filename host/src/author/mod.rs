@@ -1,8 +1,8 @@
 //! What the author of a plugin uses: [`template`] starts a plugin, [`build`] makes its component or shared library,
 //! [`conformance`] checks it.
 //!
-//! The first two carry the SDKs for C and Python inside the program: a plugin's folder gets a copy of its own, which goes on
-//! building whatever happens to the program, and a folder without one takes the program's.
+//! The program carries the SDKs. A new plugin gets a copy of its own, so that it still builds when the program is updated;
+//! a plugin in C or Python without one is built with the program's.
 pub mod build;
 mod c;
 pub mod conformance;
@@ -22,7 +22,7 @@ use crate::error::{IoContext, Result};
 /// The languages that a plugin can be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Language {
-    /// A crate.
+    /// A crate that depends on the SDK's.
     Rust,
     /// C files, without an operating system.
     C,

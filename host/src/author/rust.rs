@@ -32,11 +32,11 @@ struct Toolchain {
     remap: Vec<String>,
 }
 
-/// The crate's core module; it carries the contract's metadata.
+/// Compiles the crate to a core module, which carries the contract's types in a custom section.
 ///
 /// # Errors
 /// There is no toolchain, with what to install; the crate does not compile; it is no `cdylib`.
-pub(super) fn component(folder: &Path) -> Result<PathBuf> {
+pub(super) fn module(folder: &Path) -> Result<PathBuf> {
     let toolchain = Toolchain::find(folder)?;
     let cargo = || {
         let mut command = Command::new(&toolchain.cargo);

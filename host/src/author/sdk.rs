@@ -1,12 +1,62 @@
-//! The SDKs that lie beside a plugin's own files.
+//! The SDKs, which `plugin new` copies into a plugin's folder.
 use std::path::{Path, PathBuf};
 
+use toml::{Table, Value};
+
 use super::{Carried, Language, carried};
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 
 /// The folder of the SDK in a plugin's folder; in Python also the package's name.
 pub(super) const FOLDER: &str = "potstill_sdk";
 
+/// The crate `potstill-sdk`; its manifest is written by [`standalone`].
+const RUST: &[Carried] = carried!("sdk/rust":
+    "src/environment.rs"
+    "src/graph.rs"
+    "src/guest/environment.rs"
+    "src/guest/learner.rs"
+    "src/guest/mod.rs"
+    "src/guest/objective.rs"
+    "src/guest/tracing.rs"
+    "src/host.rs"
+    "src/learner.rs"
+    "src/lib.rs"
+    "src/loss.rs"
+    "src/native/entry.rs"
+    "src/native/environment.rs"
+    "src/native/learner.rs"
+    "src/native/mod.rs"
+    "src/native/objective.rs"
+    "src/native/tracing.rs"
+    "src/objective.rs"
+    "src/rng.rs"
+    "src/testing/copies.rs"
+    "src/testing/mod.rs"
+    "src/testing/shapes.rs"
+    "src/testing/tracer.rs"
+    "src/vectorised.rs"
+);
+/// The crate `potstill-plugin-api`, which the Rust SDK depends on.
+const PLUGIN_API: &[Carried] = carried!("plugin-api":
+    "src/abi.rs"
+    "src/environment.rs"
+    "src/id.rs"
+    "src/learner.rs"
+    "src/lib.rs"
+    "src/manifest.rs"
+    "src/objective.rs"
+    "src/option.rs"
+    "src/setup.rs"
+    "src/space.rs"
+    "src/version.rs"
+);
+/// The crate `potstill-pool`, which the Rust SDK depends on.
+const POOL: &[Carried] = carried!("sdk/pool": "src/lib.rs");
+/// The manifests that the crates' own inherit from, and those of the crates.
+const WORKSPACE: &str = include_str!("../../../Cargo.toml");
+const RUST_MANIFEST: &str = include_str!("../../../sdk/rust/Cargo.toml");
+const PLUGIN_API_MANIFEST: &str = include_str!("../../../plugin-api/Cargo.toml");
+const POOL_MANIFEST: &str = include_str!("../../../sdk/pool/Cargo.toml");
 const C: &[Carried] = carried!("sdk/c":
     "README.md"
     "potstill_common.h"
@@ -63,15 +113,53 @@ const CONTRACT: &[Carried] = carried!("plugin-api":
     "wit/objective.wit"
 );
 
-/// Writes the SDK of a language into `folder/potstill_sdk`. Rust's is a crate, which cargo brings.
+/// Writes the SDK of a language into `folder/potstill_sdk`.
 pub(super) fn write(language: Language, folder: &Path) -> Result<()> {
     let at = folder.join(FOLDER);
     let sets: &[&[Carried]] = match language {
-        Language::Rust => &[],
+        Language::Rust => &[RUST, CONTRACT],
         Language::C => &[C],
         Language::Python => &[PYTHON, CONTRACT],
     };
-    sets.iter().try_for_each(|files| super::write(&at, files, Into::into))
+    sets.iter().try_for_each(|files| super::write(&at, files, Into::into))?;
+    if language == Language::Rust {
+        let [plugin_api, pool] = ["plugin-api", "pool"].map(|name| at.join(name));
+        super::write(&plugin_api, PLUGIN_API, Into::into)?;
+        super::write(&pool, POOL, Into::into)?;
+        let crates = [(&at, RUST_MANIFEST), (&plugin_api, PLUGIN_API_MANIFEST), (&pool, POOL_MANIFEST)];
+        for (folder, manifest) in crates {
+            let path = folder.join("Cargo.toml");
+            let manifest = standalone(manifest).map_err(|e| Error::file(&path, e))?;
+            std::fs::write(&path, manifest).at(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// A crate's manifest without its workspace: what it inherits is written out, as `cargo package` does; what only the
+/// repository's own tests and lints need is left out.
+fn standalone(manifest: &str) -> Result<String, toml::de::Error> {
+    let workspace: Table = WORKSPACE.parse()?;
+    let mut manifest: Table = manifest.parse()?;
+    manifest.retain(|key, _| !["dev-dependencies", "lints"].contains(&key));
+    inherit("", &mut manifest, &workspace["workspace"]);
+    Ok(manifest.to_string())
+}
+
+/// Replaces each `KEY.workspace = true` in the table `name` by the workspace's value.
+fn inherit(name: &str, table: &mut Table, workspace: &Value) {
+    for (key, value) in table.iter_mut() {
+        let Value::Table(inner) = value else { continue };
+        if !inner.contains_key("workspace") {
+            inherit(key, inner, workspace);
+            continue;
+        }
+        *value = workspace[name][key].clone();
+        // The repository's own crates are folders of the SDK.
+        if let Some(path) = value.get_mut("path") {
+            *path = key.trim_start_matches("potstill-").into();
+        }
+    }
 }
 
 /// The folder that holds `potstill_sdk`: the plugin's own, or else a temporary one with the program's.
@@ -99,5 +187,67 @@ impl Place {
 
     pub(super) fn sdk(&self) -> PathBuf {
         self.path().join(FOLDER)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every file below `folder` of the repository, by its path from there.
+    fn files(folder: &Path, below: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder.join(below)).unwrap() {
+            let entry = entry.unwrap();
+            let path = below.join(entry.file_name());
+            match entry.file_type().unwrap().is_dir() {
+                true if entry.file_name() == "__pycache__" => {}
+                true => files(folder, &path, found),
+                false => found.push(path.to_str().unwrap().replace('\\', "/")),
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_carried() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (folder, below, carried) in [
+            ("sdk/rust", "src", RUST),
+            ("plugin-api", "src", PLUGIN_API),
+            ("sdk/pool", "src", POOL),
+            ("plugin-api", "wit", CONTRACT),
+            ("sdk/c", "", C),
+            ("sdk/python/potstill_sdk", "", PYTHON),
+        ] {
+            let mut there = vec![];
+            files(&repository.join(folder), Path::new(below), &mut there);
+            let mut carried: Vec<&str> = carried.iter().map(|file| file.path).collect();
+            there.sort();
+            carried.sort();
+            assert_eq!(there, carried, "{folder}");
+        }
+    }
+
+    #[test]
+    fn manifests_stand_alone() {
+        for (manifest, name) in [
+            (RUST_MANIFEST, "potstill-sdk"),
+            (PLUGIN_API_MANIFEST, "potstill-plugin-api"),
+            (POOL_MANIFEST, "potstill-pool"),
+        ] {
+            let text = standalone(manifest).unwrap();
+            assert!(!text.contains("workspace"), "{text}");
+            let table: Table = text.parse().unwrap();
+            let package = &table["package"];
+            assert_eq!(package["name"].as_str(), Some(name));
+            assert_eq!(package["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+            let own: Table = manifest.parse().unwrap();
+            let names = |table: &Table| {
+                table
+                    .get("dependencies")
+                    .and_then(Value::as_table)
+                    .map(|d| d.keys().cloned().collect::<Vec<_>>())
+            };
+            assert_eq!(names(&table), names(&own));
+        }
     }
 }

@@ -88,8 +88,8 @@ pub struct Created {
     pub folder: PathBuf,
 }
 
-/// Makes the folder `name`, or the last part of `namespace/name`, in `parent`. A Rust plugin finds its SDK in the
-/// folder `rust_sdk`, or as a published crate.
+/// Makes the folder `name`, or the last part of `namespace/name`, in `parent`, with a copy of the SDK in it. A Rust plugin
+/// depends on the crate in the folder `rust_sdk` instead, where one is given.
 ///
 /// # Errors
 /// [`Error::Usage`]: `name` makes no id, there is no such template, `rust_sdk` holds no SDK, the folder exists and is
@@ -124,7 +124,9 @@ pub fn create(
         }
         Err(_) => Cow::Borrowed(content),
     })?;
-    sdk::write(language, &folder)?;
+    if rust_sdk.is_none() {
+        sdk::write(language, &folder)?;
+    }
     Ok(Created { id, folder })
 }
 
@@ -142,7 +144,7 @@ fn new_id(name: &str) -> Result<PluginId> {
 /// The line of `Cargo.toml` that brings the SDK.
 fn dependency(rust_sdk: Option<&Path>) -> Result<String> {
     let Some(folder) = rust_sdk else {
-        return Ok(format!("potstill-sdk = \"{}\"", env!("CARGO_PKG_VERSION")));
+        return Ok(format!("potstill-sdk = {{ path = \"{}\" }}", sdk::FOLDER));
     };
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
     if !manifest.contains("name = \"potstill-sdk\"") {

@@ -4,6 +4,7 @@ use std::path::Path;
 use potstill_plugin_api::{Data, EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
 
 use super::observe::Observed;
+use crate::engine::advantage::Estimator;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::mixture::Mixture;
 use crate::engine::objective::Objective;
@@ -82,6 +83,7 @@ impl<'a> Setup<'a> {
         config.learner = LearnerConfig::of_record(&part_of(&*learner)).map_err(Error::Usage)?;
         config.critic = resolved(critic.id(), &critic.specification())?;
         config.objective = resolved(objective.id(), &objective.specification())?;
+        config.ppo.advantages.get_or_insert_with(|| advantages_for(objective.id()));
         check_encoder(&*learner, &dimensions, config.seed)?;
         if continuous {
             // At the pace of the means, deviations shrink before the means are any good.
@@ -164,6 +166,7 @@ impl<'a> Setup<'a> {
             minibatch: ppo.minibatch,
             gamma: ppo.gamma as f32,
             lambda: ppo.lambda as f32,
+            advantages: ppo.advantages.unwrap_or(Estimator::Gae),
             reward_scale: ppo.reward_scale as f32,
         }
     }
@@ -321,6 +324,15 @@ fn least_instances(action: &Space) -> usize {
     match action {
         Space::Discrete { n } => n.div_ceil(2) + 1,
         _ => 64,
+    }
+}
+
+/// How advantages are estimated unless the configuration says so: correctly, except for the objective that reproduces the
+/// code of Wilhelm & Ventura 2025. Its runs from before the key existed go on as they began.
+fn advantages_for(objective: &str) -> Estimator {
+    match objective {
+        "ppmo-as-published-v1" => Estimator::GaeAsPublished,
+        _ => Estimator::Gae,
     }
 }
 

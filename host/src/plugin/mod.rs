@@ -28,12 +28,14 @@ mod source;
 mod wasm;
 
 pub(crate) use potstill_bridge::settings::resolve;
-use potstill_bridge::{check, declared, settings, text, trace, traced};
+pub(crate) use potstill_bridge::text;
+use potstill_bridge::{check, declared, settings, trace, traced};
 
 pub use crate::engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
 pub use limits::Limits;
 pub(crate) use registry::is_library;
 pub use registry::{Description, Entry, Loader, Registry};
+pub(crate) use wasm::encode;
 pub use wasm::{LogLevel, LogSink};
 
 #[cfg(unix)]

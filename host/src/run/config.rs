@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic::write_atomically;
 use super::entries::Entries;
 use super::learners::LearnerConfig;
+use crate::engine::advantage::Estimator;
 use crate::engine::optimizer::Schedule;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 
@@ -159,6 +160,10 @@ pub struct PpoConfig {
     pub gamma: f64,
     /// The λ of generalized advantage estimation.
     pub lambda: f64,
+    /// How advantages are estimated: `gae` (Schulman et al. 2016), or `as-published`, with the mistake of the code released
+    /// with Wilhelm & Ventura 2025. None: `as-published` for the objective `ppmo-as-published`, `gae` for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advantages: Option<Estimator>,
     /// The factor by which rewards are multiplied for learning. Reported returns are not scaled.
     pub reward_scale: f64,
 }
@@ -289,6 +294,7 @@ impl Default for PpoConfig {
             minibatch: 1024,
             gamma: 0.99,
             lambda: 0.95,
+            advantages: None,
             reward_scale: 1.0,
         }
     }
@@ -351,11 +357,19 @@ impl DistillConfig {
         };
         let scale = [("x".to_owned(), 1.0)].into();
         let optimiser = OptimiserConfig { scale, ..OptimiserConfig::default() };
+        let ppo = PpoConfig { advantages: Some(Estimator::Gae), ..PpoConfig::default() };
         let training = [("steps".to_owned(), OptionValue::Integer(1))].into();
         let observe = Entries::try_from("0".to_owned()).ok();
         let environment = EnvironmentConfig { training, observe, ..EnvironmentConfig::default() };
-        let complete =
-            DistillConfig { environment, dataset, normalize, offline, optimiser, ..DistillConfig::default() };
+        let complete = DistillConfig {
+            environment,
+            dataset,
+            normalize,
+            offline,
+            optimiser,
+            ppo,
+            ..DistillConfig::default()
+        };
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // Read from the text again, so that an error shows the line of a value of the wrong type.
@@ -542,6 +556,10 @@ mod tests {
             ("[ppo]\ngamma = 1.5", "`ppo.gamma` is 1.5; expected a number above 0 and at most 1"),
             ("[ppo]\ngamma = nan", "`ppo.gamma` is NaN"),
             ("[ppo]\nlambda = inf", "`ppo.lambda` is inf"),
+            (
+                "[ppo]\nadvantages = 'as-publishd'",
+                "unknown variant `as-publishd`, expected `gae` or `as-published`",
+            ),
             ("[ppo]\nlearners = 3", "a multiple of the 3 learners"),
             ("[optimiser]\nlr = 0.0", "`optimiser.lr` is 0"),
             ("[optimiser]\nkind = \"lion\"", "unknown variant `lion`, expected `adam` or `sgd`"),

@@ -2,6 +2,8 @@
 //! skips its tests, with a word on standard error; continuous integration (`CI`) must have them all.
 
 // The Rust template as it stands: its tests are among these, and it is what the other languages are compared with.
+#[path = "../common/component.rs"]
+mod component;
 mod continuous;
 #[path = "../../../sdk/templates/environment/rust/src/lib.rs"]
 #[allow(unreachable_pub)]

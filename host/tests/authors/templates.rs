@@ -4,6 +4,7 @@ use potstill_plugin_api::{Frame, Space};
 use potstill_sdk::Rng;
 use potstill_sdk::testing::Copies;
 
+use crate::component::assert_component;
 use crate::roles::{planned, traced};
 use crate::{Author, corridor, go_on, missing, play, repository};
 
@@ -14,11 +15,7 @@ const STEPS: usize = 300;
 #[track_caller]
 fn walk_through(role: &str, language: &str, is_right: fn(&Author)) {
     let author = Author::new();
-    let sdk = repository("sdk/rust");
-    let mut new = vec!["plugin", "new", "acme/walk", "--role", role, "--lang", language];
-    if language == "rust" {
-        new.extend(["--sdk", sdk.to_str().unwrap()]);
-    }
+    let new = ["plugin", "new", "acme/walk", "--role", role, "--lang", language];
     let said = author.ok(&new);
     assert!(said.starts_with("acme/walk-v1 is in walk;"), "{said}");
     author.refused(&new, "walk: exists and is not an empty folder; move it away");
@@ -35,6 +32,7 @@ fn walk_through(role: &str, language: &str, is_right: fn(&Author)) {
     if !author.build(&author.path("walk"), "built") {
         return;
     }
+    assert_component(&author.path("built/walk.wasm"), role);
     is_right(&author);
     author.ok(&["plugin", "check", "built"]);
     match role {
@@ -177,13 +175,14 @@ fn names_and_places_that_will_not_do() {
     new(&["walk", "--lang", "rust", "--sdk", "."], "--sdk .: is not the crate potstill-sdk");
 }
 
-/// Where no SDK is named, a Rust plugin takes the published one.
+/// A Rust plugin depends on its own copy of the SDK unless another one is named.
 #[test]
 fn a_rust_plugin_finds_its_sdk() {
     let author = Author::new();
     author.ok(&["plugin", "new", "one", "--lang", "rust"]);
     let manifest = |name: &str| std::fs::read_to_string(author.path(name).join("Cargo.toml")).unwrap();
-    assert!(manifest("one").contains("\npotstill-sdk = \"0."), "{}", manifest("one"));
+    assert!(manifest("one").contains("\npotstill-sdk = { path = \"potstill_sdk\" }"), "{}", manifest("one"));
+    assert!(author.path("one/potstill_sdk/src/lib.rs").is_file());
     let output = author
         .command(env!("CARGO_BIN_EXE_potstill"))
         .args(["plugin", "new", "two", "--lang", "rust"])
@@ -191,5 +190,7 @@ fn a_rust_plugin_finds_its_sdk() {
         .output()
         .unwrap();
     assert!(output.status.success());
-    assert!(manifest("two").contains("\npotstill-sdk = { path = \""), "{}", manifest("two"));
+    let sdk = serde_json::to_string(&repository("sdk/rust")).unwrap();
+    assert!(manifest("two").contains(&format!("\npotstill-sdk = {{ path = {sdk} }}")), "{}", manifest("two"));
+    assert!(!author.path("two/potstill_sdk").exists());
 }

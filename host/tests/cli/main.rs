@@ -1,4 +1,5 @@
 //! The program as a user runs it: whole commands, what they print, what they leave on disk.
+mod advantages;
 mod book;
 mod commands;
 mod doctor;

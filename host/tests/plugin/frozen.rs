@@ -8,14 +8,17 @@ use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
 use potstill::graph::Graph;
 use potstill::plugin::{Actions, Observations, Registry};
-use potstill_plugin_api::{Space, Task};
+use potstill_plugin_api::{Data, Space, Task};
 use sha2::{Digest, Sha256};
+use wasmparser::{Payload, TypeRef};
 
 use crate::c::{compile, compile_against};
 use crate::{registry, repository, settings};
 
 const FROZEN: &str = "tests/frozen/0.1";
 const TODAY: &str = "plugin-api/include";
+/// What today's header does not define any more, with the numbers that stay reserved.
+const WITHDRAWN: [&str; 1] = ["POTSTILL_ROLLOUTS_AS_PUBLISHED=1"];
 
 #[test]
 fn nobody_has_edited_it() {
@@ -32,7 +35,9 @@ fn nobody_has_edited_it() {
 }
 
 /// Where everything of version 0.1 lies in a header, by the C compiler's word.
-fn layout(headers: &str) -> BTreeMap<String, Vec<i64>> {
+///
+/// `withdrawn` names must not be in the header: the compiler would stop at them.
+fn layout(headers: &str, withdrawn: &[&str]) -> BTreeMap<String, Vec<i64>> {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("layout.c");
     let program = r#"
@@ -50,7 +55,9 @@ fn layout(headers: &str) -> BTreeMap<String, Vec<i64>> {
     std::fs::write(&source, program).unwrap();
     let binary = folder.path().join("layout");
     let compiled = Command::new(std::env::var("CC").unwrap_or("cc".into()))
-        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror"])
+        .args(withdrawn.iter().map(|name| format!("-D{name}")))
+        .arg("-I")
         .arg(repository(headers))
         // For the list; the header above comes first.
         .arg("-I")
@@ -72,7 +79,7 @@ fn layout(headers: &str) -> BTreeMap<String, Vec<i64>> {
 
 #[test]
 fn everything_lies_where_it_lay() {
-    let (then, now) = (layout(FROZEN), layout(TODAY));
+    let (then, now) = (layout(FROZEN, &[]), layout(TODAY, &WITHDRAWN));
     assert!(then.len() > 200, "{}", then.len());
     for (name, then) in &then {
         let now = &now[name];
@@ -167,6 +174,63 @@ fn an_objective_of_0_1() {
         plans.push(format!("{:?} {}", reinforce.theta(), update.plan));
     }
     assert!(plans.windows(2).all(|two| two[0] == two[1]));
+}
+
+/// An objective that answers with the source of data that was withdrawn is refused, with the setting to use instead.
+#[test]
+fn the_withdrawn_source_of_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = std::fs::read_to_string(repository(FROZEN).join("objective.c")).unwrap();
+    let withdrawn = source.replace("(void)o, POTSTILL_ROLLOUTS;", "(void)o, POTSTILL_ROLLOUTS_AS_PUBLISHED;");
+    assert_ne!(source, withdrawn);
+    let path = folder.path().join("objective.c");
+    std::fs::write(&path, withdrawn).unwrap();
+    let library = compile_against(FROZEN, path.to_str().unwrap(), "withdrawn", &[]);
+    let component = folder.path().join("ppmo.wasm");
+    std::fs::write(&component, answering(1)).unwrap();
+    for (plugin, id) in [(&library, "frozen/reinforce"), (&component, "ppmo")] {
+        let error = data_of(plugin, id).unwrap_err().to_string();
+        assert!(error.contains("in `data`: it asks for the advantages of the code published"), "{error}");
+        assert!(error.contains("`advantages = \"as-published\"` in `[ppo]`"), "{error}");
+    }
+    // The same component with the numbers that offline data and nothing have in its WIT.
+    std::fs::write(&component, answering(2)).unwrap();
+    assert_eq!(data_of(&component, "ppmo").unwrap(), Data::Offline);
+    std::fs::write(&component, answering(3)).unwrap();
+    data_of(&component, "ppmo").unwrap_err();
+}
+
+fn data_of(plugin: &Path, objective: &str) -> potstill::Result<Data> {
+    let action = Space::Discrete { n: 2 };
+    let task = Task { observation: Space::unbounded([4]), action, instances: 3, outputs: 2 };
+    Ok(registry(&[plugin.to_owned()]).objective(objective, &[], &task)?.data())
+}
+
+/// The frozen `ppmo`, whose `data` returns `number`.
+fn answering(number: u8) -> Vec<u8> {
+    let mut wasm = std::fs::read(repository(FROZEN).join("ppmo.wasm")).unwrap();
+    let (mut data, mut imports, mut bodies) = (None, 0, vec![]);
+    for payload in wasmparser::Parser::new(0).parse_all(&wasm) {
+        match payload.unwrap() {
+            Payload::ImportSection(section) => {
+                let functions = section.into_imports().map(|import| import.unwrap().ty);
+                imports =
+                    functions.filter(|ty| matches!(ty, TypeRef::Func(_) | TypeRef::FuncExact(_))).count();
+            }
+            Payload::ExportSection(section) => {
+                let mut exports = section.into_iter().map(Result::unwrap);
+                let export = exports.find(|export| export.name.ends_with("[method]instance.data"));
+                data = export.map(|export| export.index as usize);
+            }
+            Payload::CodeSectionEntry(body) => bodies.push(body.range()),
+            _ => {}
+        }
+    }
+    let end = bodies[data.unwrap() - imports].end;
+    // i32.const 0; end.
+    assert_eq!(wasm[end - 3..end], [0x41, 0, 0x0b]);
+    wasm[end - 2] = number;
+    wasm
 }
 
 /// A header of a later version, whose structures are longer: what is added is left alone.

@@ -12,6 +12,8 @@ mod several;
 
 #[path = "../common/c.rs"]
 mod c;
+#[path = "../common/component.rs"]
+mod component;
 #[path = "../common/hurried.rs"]
 mod hurried;
 

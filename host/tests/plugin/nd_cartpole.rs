@@ -7,6 +7,7 @@ use potstill_plugin_api::{Frame, Role, Space};
 use potstill_sdk::Rng;
 use serde::Deserialize;
 
+use crate::component::assert_component;
 use crate::{registry, repository, settings};
 
 fn both() -> [Registry; 2] {
@@ -53,6 +54,11 @@ fn plays_alike_in_the_sandbox_and_natively() {
         );
         assert!(ends > 1000, "episodes end");
     }
+}
+
+#[test]
+fn the_embedded_file_is_a_component() {
+    assert_component(&repository("plugins/nd-cartpole/nd-cartpole.wasm"), "environment");
 }
 
 /// `POTSTILL_REBUILT` names a folder with an `nd-cartpole.wasm` that was just built from source.

@@ -1,9 +1,9 @@
 //! PPMO as the authors' released code computes it, faults included, to compare with: of discrete actions the ratio
 //! sets a raw logit against an old *log-softmax* (it starts near the number of actions, not 1), of continuous ones each
-//! dimension has a ratio and a clip of its own; the entropy bonus carries no gradient, and advantages read the end flags
-//! one step early and take truncation for termination.
+//! dimension has a ratio and a clip of its own; the entropy bonus carries no gradient. The fourth fault, in the estimate of
+//! the advantages, is the host's setting `[ppo] advantages = "as-published"`, which this objective implies.
 use potstill_sdk::{
-    Column, Data, Objective, OptionSchema, Options, Outcome, Outer, Space, Task, Tensor, builtin, loss,
+    Column, Objective, OptionSchema, Options, Outcome, Outer, Space, Task, Tensor, builtin, loss,
 };
 
 /// The objective with its hyperparameter.
@@ -36,10 +36,6 @@ impl Objective for PpmoAsPublished {
             _ => return Err(format!("the published code has no ratio for {}", task.action)),
         };
         Ok(PpmoAsPublished { clip: options.number("clip")?, numbers })
-    }
-
-    fn data(&self) -> Data {
-        Data::RolloutsAsPublished
     }
 
     fn columns(&self) -> Vec<Column> {

@@ -74,10 +74,8 @@ class Data(Enum):
     """Where the transitions that a loss is computed on come from."""
 
     ROLLOUTS = 0
-    """The taught learner's own rollouts, with generalised advantage estimates (Schulman et al. 2016)."""
-    ROLLOUTS_AS_PUBLISHED = 1
-    """The same, with the estimates of the code published with Wilhelm & Ventura 2025. To compare with."""
-    OFFLINE = 2
+    """The taught learner's own rollouts, with the advantages that the host estimates."""
+    OFFLINE = 1
     """A fixed set of transitions."""
 
 

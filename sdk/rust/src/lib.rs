@@ -97,7 +97,7 @@ pub mod guest;
 #[allow(missing_docs, unreachable_pub)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../plugin-api/wit",
+        path: "wit",
         world: "environment-plugin",
         pub_export_macro: true,
         default_bindings_module: "potstill_sdk::bindings",
@@ -105,7 +105,7 @@ pub mod bindings {
 
     pub mod of_learner {
         wit_bindgen::generate!({
-            path: "../../plugin-api/wit",
+            path: "wit",
             world: "learner-plugin",
             pub_export_macro: true,
             export_macro_name: "export_learner_component",
@@ -119,7 +119,7 @@ pub mod bindings {
 
     pub mod of_objective {
         wit_bindgen::generate!({
-            path: "../../plugin-api/wit",
+            path: "wit",
             world: "objective-plugin",
             pub_export_macro: true,
             export_macro_name: "export_objective_component",

@@ -118,13 +118,13 @@ impl<E: Environment> Vectorised<E> {
     }
 
     /// N.
-    #[cfg(not(target_family = "wasm"))]
+    #[cfg(any(not(target_family = "wasm"), feature = "linked"))]
     pub(crate) fn len(&self) -> usize {
         self.copies.len()
     }
 
     /// Values of one action.
-    #[cfg(not(target_family = "wasm"))]
+    #[cfg(any(not(target_family = "wasm"), feature = "linked"))]
     pub(crate) fn components(&self) -> usize {
         self.components
     }

@@ -3,14 +3,15 @@ use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
 use potstill_plugin_api::abi::{
-    DataKind, MetaInitKind, ObjectiveFunctions, RawMetaParameter, RawMetric, RawOuter, RawTask, SettingsData,
-    SpaceData, array, text,
+    DATA_WITHDRAWN, DataKind, MetaInitKind, ObjectiveFunctions, RawMetaParameter, RawMetric, RawOuter,
+    RawTask, SettingsData, SpaceData, array, text,
 };
 use potstill_plugin_api::{Column, Data, MetaInit, MetaParameter, OptionValue, Task};
 
 use super::graph::tables;
 use super::plugin::{Handle, NativePlugin, absent};
 use crate::check::{FailedCall, Failure};
+use crate::declared::WITHDRAWN_DATA;
 use crate::traced::{Answer, Declared, RawJudged, RawLoss, RawObjective};
 
 fn functions(plugin: &NativePlugin) -> Option<ObjectiveFunctions> {
@@ -78,11 +79,12 @@ impl NativeObjective {
             .and_then(|()| Handle::new(pointer, destroy))
             .map_err(|failure| failure.at("make"))?;
         // SAFETY: the handle is this plugin's.
-        let data = match DataKind::from_number(unsafe { data(handle.pointer) }) {
+        let number = unsafe { data(handle.pointer) };
+        let data = match DataKind::from_number(number) {
             Some(DataKind::Rollouts) => Data::Rollouts,
-            Some(DataKind::RolloutsAsPublished) => Data::RolloutsAsPublished,
             Some(DataKind::Offline) => Data::Offline,
-            None => return Err(broken("data", "an unknown source of data".into())),
+            None if number == DATA_WITHDRAWN => return Err(broken("data", WITHDRAWN_DATA.into())),
+            None => return Err(broken("data", format!("an unknown source of data, {number}"))),
         };
         let (mut found, mut count) = (ptr::null(), 0);
         // SAFETY: the handle is this plugin's; `found` and `count` are valid for writes.

@@ -43,7 +43,7 @@ impl Build {
             return Err(Error::file(file, "was built, but no plugin is found in it"));
         };
         let ids: Vec<String> = made.iter().filter_map(|e| e.id.as_ref()).map(ToString::to_string).collect();
-        made.iter().try_for_each(|entry| registry.try_out(entry)).map_err(with_hint)?;
+        made.iter().try_for_each(|entry| registry.try_out(entry))?;
         let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
         if self.json {
             let (path, sha256) = (file, &entry.sha256);
@@ -61,17 +61,5 @@ impl Build {
             say(&format!("{name:12} {value}"))?;
         }
         Ok(())
-    }
-}
-
-/// Adds a hint to the most common reason why a component that compiled does not load.
-fn with_hint(error: Error) -> Error {
-    match error {
-        Error::Plugin { plugin, function, cause } if cause.contains("wasi") => {
-            let hint = "\nThe sandbox has no operating system: remove code that prints, reads files or reads the time \
-                        (in C: printf, assert and abort messages; use potstill_fail).";
-            Error::Plugin { plugin, function, cause: cause + hint }
-        }
-        error => error,
     }
 }

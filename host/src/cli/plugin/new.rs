@@ -26,8 +26,8 @@ pub(in crate::cli) struct New {
     /// The language to write it in
     #[arg(long, value_enum)]
     lang: Language,
-    /// For Rust: the folder of the crate potstill-sdk, `sdk/rust` in Potstill's source [default: POTSTILL_SDK, or the
-    /// published crate]
+    /// Rust: depend on the crate potstill-sdk in this folder (`sdk/rust` in Potstill's source) instead of a copy of it
+    /// [default: POTSTILL_SDK]
     #[arg(long, value_name = "PATH")]
     sdk: Option<PathBuf>,
 }
@@ -35,7 +35,6 @@ pub(in crate::cli) struct New {
 impl New {
     pub(super) fn run(&self) -> Result<()> {
         let variable = || std::env::var_os("POTSTILL_SDK").filter(|path| !path.is_empty()).map(PathBuf::from);
-        // Templates in C and Python contain their SDK.
         let sdk = if self.lang == Language::Rust { self.sdk.clone().or_else(variable) } else { None };
         let made = template::create(Path::new(""), &self.name, &self.role, self.lang, sdk.as_deref())?;
         let folder = made.folder.display();

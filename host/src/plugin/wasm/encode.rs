@@ -1,7 +1,8 @@
-//! Core modules that carry the contract's metadata become components.
+//! Encodes core modules as components. Compilers for Rust and C make a core module with the contract's types in a custom
+//! section; `plugin build` writes its component, and the loader also reads the module itself.
 //!
-//! The encoder was written for modules that a compiler just made: it recurses and panics on damaged ones. What it relies
-//! on is checked here, and it has a thread of its own.
+//! The encoder expects modules fresh from a compiler: on damaged ones it recurses without limit or panics. So what it
+//! relies on is checked first, and it runs in a thread of its own.
 use std::borrow::Cow;
 use std::thread;
 
@@ -16,11 +17,11 @@ const MOST_METADATA: usize = 32 << 10;
 /// Stack for the encoder, which recurses as deep as the metadata's types nest.
 const STACK: usize = 64 << 20;
 
-/// `wasm` as a component.
+/// `wasm` as a component: itself if it is one, else the component that its core module describes.
 ///
 /// # Errors
 /// It is no WebAssembly, damaged, or no module of the contract.
-pub(super) fn encode<'a>(engine: &Engine, wasm: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
+pub(crate) fn encode<'a>(engine: &Engine, wasm: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
     if wasm.starts_with(&COMPONENT) {
         return Ok(wasm.into());
     }

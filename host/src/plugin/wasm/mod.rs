@@ -14,12 +14,14 @@ mod encode;
 mod environment;
 mod learner;
 mod objective;
+mod objective_exports;
 mod program;
 mod sandbox;
 mod state;
 
 pub(crate) use cache::hex;
 pub(crate) use contract::types::Description as Identity;
+pub(crate) use encode::encode;
 pub(crate) use environment::EnvironmentWorld;
 pub(crate) use learner::{LearnerWorld, WasmLearners};
 pub(crate) use objective::{ObjectiveWorld, WasmObjective};

@@ -9,11 +9,13 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, ResourceAny};
 use super::contract::of_objective::exports::potstill::plugin::objective as role;
 use super::contract::of_objective::{ObjectivePlugin, ObjectivePluginPre};
 use super::contract::{setting, space, types};
+use super::objective_exports::Exports;
 use super::program::{Instance, Program, World};
 use super::state::State;
 use crate::engine::objective::{Judged, Network, Objective, Outer};
 use crate::error::Result;
 use crate::graph::Tensor;
+use crate::plugin::declared::WITHDRAWN_DATA;
 use crate::plugin::limits::TimeLimit;
 use crate::plugin::settings::to_json;
 use crate::plugin::trace;
@@ -23,7 +25,7 @@ pub(crate) enum ObjectiveWorld {}
 
 impl World for ObjectiveWorld {
     type Pre = ObjectivePluginPre<State>;
-    type Exports = ObjectivePlugin;
+    type Exports = Exports;
 
     fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         ObjectivePlugin::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
@@ -33,24 +35,18 @@ impl World for ObjectiveWorld {
         ObjectivePluginPre::new(pre)
     }
 
-    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<ObjectivePlugin> {
-        pre.instantiate(store)
+    fn instantiate(pre: &Self::Pre, store: &mut Store<State>) -> wasmtime::Result<Exports> {
+        let instance = pre.instance_pre().instantiate(&mut *store)?;
+        Exports::find(&instance, store)
     }
 
-    fn describe(exports: &ObjectivePlugin, store: &mut Store<State>) -> wasmtime::Result<types::Description> {
-        exports.potstill_plugin_objective().call_describe(store)
+    fn describe(exports: &Exports, store: &mut Store<State>) -> wasmtime::Result<types::Description> {
+        exports.describe.call(store, ())
     }
 
-    fn options(
-        exports: &ObjectivePlugin,
-        store: &mut Store<State>,
-    ) -> wasmtime::Result<Vec<types::OptionSchema>> {
-        exports.potstill_plugin_objective().call_options(store)
+    fn options(exports: &Exports, store: &mut Store<State>) -> wasmtime::Result<Vec<types::OptionSchema>> {
+        exports.options.call(store, ())
     }
-}
-
-fn instances(exports: &ObjectivePlugin) -> role::GuestInstance<'_> {
-    exports.potstill_plugin_objective().instance()
 }
 
 /// An objective of a component, for one task.
@@ -82,19 +78,19 @@ impl WasmObjective {
         };
         let given: Vec<_> = settings.iter().map(setting).collect();
         let handle = instance
-            .call(TimeLimit::Start, |exports, store| instances(exports).call_make(store, &raw, &given))
+            .call(TimeLimit::Start, |exports, store| exports.make.call(store, (raw, given)))
             .map_err(|cause| program.error("make", cause))?
             .map_err(|words| program.refused(&words))?;
         let data = instance
-            .call(TimeLimit::Start, |exports, store| instances(exports).call_data(store, handle))
+            .call(TimeLimit::Start, |exports, store| exports.data.call(store, handle))
             .map_err(|cause| program.error("data", cause))?;
         let data = match data {
-            role::DataSource::Rollouts => Data::Rollouts,
-            role::DataSource::RolloutsAsPublished => Data::RolloutsAsPublished,
-            role::DataSource::Offline => Data::Offline,
+            Some(role::DataSource::Rollouts) => Data::Rollouts,
+            Some(role::DataSource::Offline) => Data::Offline,
+            None => return Err(program.error("data", WITHDRAWN_DATA.into())),
         };
         let theta = instance
-            .call(TimeLimit::Start, |exports, store| instances(exports).call_meta_parameters(store, handle))
+            .call(TimeLimit::Start, |exports, store| exports.meta_parameters.call(store, (handle,)))
             .map_err(|cause| program.error("meta-parameters", cause))?;
         let theta = theta.into_iter().map(|part| MetaParameter {
             name: part.name,
@@ -109,7 +105,7 @@ impl WasmObjective {
         });
         let theta = theta.collect();
         let names = instance
-            .call(TimeLimit::Start, |exports, store| instances(exports).call_columns(store, handle))
+            .call(TimeLimit::Start, |exports, store| exports.columns.call(store, (handle,)))
             .map_err(|cause| program.error("columns", cause))?;
         let column = |name: &String| {
             Column::from_name(name)
@@ -153,9 +149,8 @@ impl Objective for WasmObjective {
         let (instance, handle) = &mut *guard;
         let call = trace::Call::on(theta, fresh, Some(network));
         let (theta, fresh) = (call.give(theta), call.give(fresh));
-        let said = instance.call(TimeLimit::Step, |exports, store| {
-            instances(exports).call_inner(store, *handle, &theta, &fresh)
-        });
+        let said = instance
+            .call(TimeLimit::Step, |exports, store| exports.inner.call(store, (*handle, theta, fresh)));
         call.finish(said.map_err(|cause| self.program.error("inner", cause)), "inner")
     }
 
@@ -169,8 +164,7 @@ impl Objective for WasmObjective {
             taught: call.give(judged.taught),
             columns: call.give(judged.columns),
         };
-        let said = instance
-            .call(TimeLimit::Step, |exports, store| instances(exports).call_outer(store, *handle, &raw));
+        let said = instance.call(TimeLimit::Step, |exports, store| exports.outer.call(store, (*handle, raw)));
         let said = said.map_err(|cause| self.program.error("outer", cause)).map(|outcome| {
             (outcome.loss, outcome.metrics.into_iter().map(|metric| (metric.name, metric.value)).collect())
         });

@@ -14,14 +14,14 @@ typedef struct plugin_string_t {
   size_t len;
 } plugin_string_t;
 
-// How much a message matters.
+// The severity of a message.
 typedef uint8_t potstill_plugin_log_level_t;
 
 #define POTSTILL_PLUGIN_LOG_LEVEL_DEBUG 0
 #define POTSTILL_PLUGIN_LOG_LEVEL_INFO 1
 #define POTSTILL_PLUGIN_LOG_LEVEL_WARN 2
-// The plugin is about to fail. The last one before a trap becomes the cause that the user reads: a
-// trap itself carries no message, so a panic hook should send its message here.
+// The plugin is about to fail. A trap carries no message: the user reads the last error before it as the
+// cause, so a panic hook should send its message here.
 #define POTSTILL_PLUGIN_LOG_LEVEL_ERROR 3
 
 typedef struct {
@@ -38,13 +38,13 @@ typedef struct {
 typedef struct potstill_plugin_types_box_space_t {
   // Dimensions of one sample; empty for a scalar.
   plugin_list_u32_t   shape;
-  // Inclusive lower bounds: one for all elements, or one per element. `-inf` where there is none.
+  // Inclusive lower bounds: one for all elements, or one per element. `-inf` if unbounded.
   plugin_list_f32_t   low;
   // Inclusive upper bounds, likewise.
   plugin_list_f32_t   high;
 } potstill_plugin_types_box_space_t;
 
-// A set of observations or actions, with Gymnasium's meanings.
+// A space of observations or actions, as in Gymnasium.
 typedef struct potstill_plugin_types_space_t {
   uint8_t tag;
   union {
@@ -64,7 +64,7 @@ typedef struct potstill_plugin_types_space_t {
 // Pixels: an array of bytes of this shape, e.g. `[4, 84, 84]`.
 #define POTSTILL_PLUGIN_TYPES_SPACE_IMAGE 3
 
-// Limits of a whole number, both inclusive.
+// Limits of an integer, both inclusive.
 typedef struct potstill_plugin_types_integer_range_t {
   int64_t   min;
   int64_t   max;
@@ -81,7 +81,7 @@ typedef struct {
   size_t len;
 } plugin_list_string_t;
 
-// What an option holds.
+// The type of an option.
 typedef struct potstill_plugin_types_option_kind_t {
   uint8_t tag;
   union {
@@ -91,13 +91,13 @@ typedef struct potstill_plugin_types_option_kind_t {
   } val;
 } potstill_plugin_types_option_kind_t;
 
-// A whole number in a range.
+// An integer in a range.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_INTEGER 0
 // A finite number in a range.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_NUMBER 1
 // `true` or `false`.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_BOOLEAN 2
-// One of these texts, or any when there are none.
+// One of these texts, or any text if the list is empty.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_TEXT 3
 
 // The value of an option.
@@ -116,7 +116,7 @@ typedef struct potstill_plugin_types_option_value_t {
 #define POTSTILL_PLUGIN_TYPES_OPTION_VALUE_BOOLEAN 2
 #define POTSTILL_PLUGIN_TYPES_OPTION_VALUE_TEXT 3
 
-// One option that the plugin accepts.
+// An option of the plugin.
 typedef struct potstill_plugin_types_option_schema_t {
   // What the user types in `--set NAME=VALUE`: lower case, digits and dashes.
   plugin_string_t   name;
@@ -134,12 +134,12 @@ typedef struct potstill_plugin_types_setting_t {
   potstill_plugin_types_option_value_t   value;
 } potstill_plugin_types_setting_t;
 
-// Who the plugin is. Must agree with `plugin.toml` where there is one.
+// The plugin's identity. It must agree with `plugin.toml`, if there is one.
 typedef struct potstill_plugin_types_description_t {
-  // `name-vN` or `namespace/name-vN`. What the plugin computes is part of its name: a change of
-  // dynamics, rewards or defaults is a new `N`, so that published results keep their meaning.
+  // `name-vN` or `namespace/name-vN`. Any change of dynamics, rewards or defaults requires a new `N`, so that
+  // published results keep their meaning.
   plugin_string_t   id;
-  // The release of this binary, e.g. `1.2.0`. Fixes that leave results alone change only this.
+  // The release of this binary, e.g. `1.2.0`. Changes that leave results as they are change only this.
   plugin_string_t   version;
   // One sentence.
   plugin_string_t   summary;
@@ -155,11 +155,11 @@ typedef potstill_plugin_types_setting_t exports_potstill_plugin_environment_sett
 
 typedef potstill_plugin_types_space_t exports_potstill_plugin_environment_space_t;
 
-// When an ended episode is followed by the next.
+// When the next episode starts.
 typedef uint8_t exports_potstill_plugin_environment_autoreset_t;
 
 // In the step that ends it (Gymnasium's `SAME_STEP`): no step is wasted on a reset, and the last
-// observation, which bootstrapping needs, travels in `final-observations`.
+// observation, which bootstrapping needs, is in `final-observations`.
 #define EXPORTS_POTSTILL_PLUGIN_ENVIRONMENT_AUTORESET_SAME_STEP 0
 
 typedef struct {
@@ -172,22 +172,22 @@ typedef struct {
   float val;
 } plugin_option_f32_t;
 
-// What each copy is, once the options are set. Never changes during the life of the `environments`.
+// The specification of an environment with its options set. It never changes during the life of the `environments`.
 typedef struct exports_potstill_plugin_environment_spec_t {
   // Observation space of one copy: `box` or `image`.
   exports_potstill_plugin_environment_space_t   observation;
   // Action space of one copy: `discrete`, `multi-discrete` or `box`.
   exports_potstill_plugin_environment_space_t   action;
-  // Steps after which the plugin truncates an episode, when there is a limit.
+  // The plugin truncates an episode after this many steps; none: no limit.
   plugin_option_u32_t   max_episode_steps;
-  // The return that counts as solved, when the field has agreed on one.
+  // The return at which the environment counts as solved; none: undefined.
   plugin_option_f32_t   reward_threshold;
-  // The return no episode exceeds, when there is one: a run whose validations all reach it is done.
+  // An upper bound of an episode's return, if known: a run whose validations all reach it is complete.
   plugin_option_f32_t   max_return;
   exports_potstill_plugin_environment_autoreset_t   autoreset;
 } exports_potstill_plugin_environment_spec_t;
 
-// One action for each copy. The host has checked number and range.
+// One action for each copy. The host has checked their number and range.
 typedef struct exports_potstill_plugin_environment_actions_t {
   uint8_t tag;
   union {
@@ -220,19 +220,19 @@ typedef struct exports_potstill_plugin_environment_observations_t {
 // Of an `image` space.
 #define EXPORTS_POTSTILL_PLUGIN_ENVIRONMENT_OBSERVATIONS_BYTE 1
 
-// What a step of all copies gave.
+// The results of one step of all copies.
 typedef struct exports_potstill_plugin_environment_transition_t {
-  // `[N, size]`. Where the episode ended in this step: the first observation of the next one.
+  // `[N, size]`. If the episode ended in this step, the first observation of the next one.
   exports_potstill_plugin_environment_observations_t   observations;
-  // `[N]`, finite. Of this step, also where the episode ended.
+  // `[N]`, finite. The rewards of this step, also if the episode ended.
   plugin_list_f32_t   rewards;
-  // `[N]`, 0 or 1: the episode reached a terminal state. Nothing follows, its value is 0.
+  // `[N]`, 0 or 1: the episode reached a terminal state, whose value is 0.
   plugin_list_u8_t   terminated;
-  // `[N]`, 0 or 1: the episode was cut short without reaching one. Its value is that of the final
-  // observation, which is why the two are apart. Where both are true, say only `terminated`.
+  // `[N]`, 0 or 1: the episode was cut short before a terminal state; the critic estimates the value of its
+  // final observation. If both are true, set only `terminated`.
   plugin_list_u8_t   truncated;
-  // The last observations of the episodes that ended in this step, and only those, in the order of
-  // their copies: `[number of ended episodes, size]`, so that steps without an end carry nothing.
+  // The last observations of the episodes that ended in this step, and no others, in the order of their copies:
+  // `[number of ended episodes, size]`.
   exports_potstill_plugin_environment_observations_t   final_observations;
 } exports_potstill_plugin_environment_transition_t;
 
@@ -242,14 +242,14 @@ typedef uint8_t exports_potstill_plugin_environment_render_mode_t;
 #define EXPORTS_POTSTILL_PLUGIN_ENVIRONMENT_RENDER_MODE_RGB 0
 #define EXPORTS_POTSTILL_PLUGIN_ENVIRONMENT_RENDER_MODE_TEXT 1
 
-// Pixels: three bytes each, row by row from the top left, `3 · width · height` in all.
+// RGB pixels: three bytes each, row by row from the top left, `3 · width · height` bytes in all.
 typedef struct exports_potstill_plugin_environment_picture_t {
   uint32_t   width;
   uint32_t   height;
   plugin_list_u8_t   pixels;
 } exports_potstill_plugin_environment_picture_t;
 
-// A picture of one copy.
+// An image of one copy.
 typedef struct exports_potstill_plugin_environment_frame_t {
   uint8_t tag;
   union {
@@ -329,8 +329,8 @@ typedef struct {
 } exports_potstill_plugin_environment_result_void_string_t;
 
 // Imported Functions from `potstill:plugin/log@0.1.0`
-// Hands a message to the host, which shows it by its level. Long messages are cut, and many in a row
-// dropped.
+// Passes a message to the host, which shows it according to its level. The host truncates long messages, and drops
+// messages beyond a number per call.
 extern void potstill_plugin_log_write(potstill_plugin_log_level_t level, plugin_string_t *message);
 
 // Exported Functions from `potstill:plugin/environment@0.1.0`

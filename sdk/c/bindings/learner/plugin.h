@@ -14,17 +14,17 @@ typedef struct plugin_string_t {
   size_t len;
 } plugin_string_t;
 
-// How much a message matters.
+// The severity of a message.
 typedef uint8_t potstill_plugin_log_level_t;
 
 #define POTSTILL_PLUGIN_LOG_LEVEL_DEBUG 0
 #define POTSTILL_PLUGIN_LOG_LEVEL_INFO 1
 #define POTSTILL_PLUGIN_LOG_LEVEL_WARN 2
-// The plugin is about to fail. The last one before a trap becomes the cause that the user reads: a
-// trap itself carries no message, so a panic hook should send its message here.
+// The plugin is about to fail. A trap carries no message: the user reads the last error before it as the
+// cause, so a panic hook should send its message here.
 #define POTSTILL_PLUGIN_LOG_LEVEL_ERROR 3
 
-// A tensor is a number that the host gives out. It means something only during the call in which it was given.
+// A tensor is a number that the host assigns. It is valid only during the call in which it was assigned.
 typedef uint32_t potstill_plugin_graph_tensor_t;
 
 typedef struct {
@@ -56,13 +56,13 @@ typedef struct {
 typedef struct potstill_plugin_types_box_space_t {
   // Dimensions of one sample; empty for a scalar.
   plugin_list_u32_t   shape;
-  // Inclusive lower bounds: one for all elements, or one per element. `-inf` where there is none.
+  // Inclusive lower bounds: one for all elements, or one per element. `-inf` if unbounded.
   plugin_list_f32_t   low;
   // Inclusive upper bounds, likewise.
   plugin_list_f32_t   high;
 } potstill_plugin_types_box_space_t;
 
-// A set of observations or actions, with Gymnasium's meanings.
+// A space of observations or actions, as in Gymnasium.
 typedef struct potstill_plugin_types_space_t {
   uint8_t tag;
   union {
@@ -82,7 +82,7 @@ typedef struct potstill_plugin_types_space_t {
 // Pixels: an array of bytes of this shape, e.g. `[4, 84, 84]`.
 #define POTSTILL_PLUGIN_TYPES_SPACE_IMAGE 3
 
-// Limits of a whole number, both inclusive.
+// Limits of an integer, both inclusive.
 typedef struct potstill_plugin_types_integer_range_t {
   int64_t   min;
   int64_t   max;
@@ -99,7 +99,7 @@ typedef struct {
   size_t len;
 } plugin_list_string_t;
 
-// What an option holds.
+// The type of an option.
 typedef struct potstill_plugin_types_option_kind_t {
   uint8_t tag;
   union {
@@ -109,13 +109,13 @@ typedef struct potstill_plugin_types_option_kind_t {
   } val;
 } potstill_plugin_types_option_kind_t;
 
-// A whole number in a range.
+// An integer in a range.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_INTEGER 0
 // A finite number in a range.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_NUMBER 1
 // `true` or `false`.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_BOOLEAN 2
-// One of these texts, or any when there are none.
+// One of these texts, or any text if the list is empty.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_TEXT 3
 
 // The value of an option.
@@ -134,7 +134,7 @@ typedef struct potstill_plugin_types_option_value_t {
 #define POTSTILL_PLUGIN_TYPES_OPTION_VALUE_BOOLEAN 2
 #define POTSTILL_PLUGIN_TYPES_OPTION_VALUE_TEXT 3
 
-// One option that the plugin accepts.
+// An option of the plugin.
 typedef struct potstill_plugin_types_option_schema_t {
   // What the user types in `--set NAME=VALUE`: lower case, digits and dashes.
   plugin_string_t   name;
@@ -152,12 +152,12 @@ typedef struct potstill_plugin_types_setting_t {
   potstill_plugin_types_option_value_t   value;
 } potstill_plugin_types_setting_t;
 
-// Who the plugin is. Must agree with `plugin.toml` where there is one.
+// The plugin's identity. It must agree with `plugin.toml`, if there is one.
 typedef struct potstill_plugin_types_description_t {
-  // `name-vN` or `namespace/name-vN`. What the plugin computes is part of its name: a change of
-  // dynamics, rewards or defaults is a new `N`, so that published results keep their meaning.
+  // `name-vN` or `namespace/name-vN`. Any change of dynamics, rewards or defaults requires a new `N`, so that
+  // published results keep their meaning.
   plugin_string_t   id;
-  // The release of this binary, e.g. `1.2.0`. Fixes that leave results alone change only this.
+  // The release of this binary, e.g. `1.2.0`. Changes that leave results as they are change only this.
   plugin_string_t   version;
   // One sentence.
   plugin_string_t   summary;
@@ -175,7 +175,7 @@ typedef potstill_plugin_types_space_t exports_potstill_plugin_learner_space_t;
 
 typedef potstill_plugin_graph_tensor_t exports_potstill_plugin_learner_tensor_t;
 
-// What a parameter holds in a fresh learner. The host draws it, from the run's random stream.
+// How a parameter is initialized. The host draws the values from the run's random stream.
 typedef struct exports_potstill_plugin_learner_init_t {
   uint8_t tag;
   union {
@@ -187,22 +187,22 @@ typedef struct exports_potstill_plugin_learner_init_t {
 } exports_potstill_plugin_learner_init_t;
 
 #define EXPORTS_POTSTILL_PLUGIN_LEARNER_INIT_CONSTANT 0
-// Within ± the bound.
+// Between − and + this bound.
 #define EXPORTS_POTSTILL_PLUGIN_LEARNER_INIT_UNIFORM 1
 // Mean 0, this standard deviation.
 #define EXPORTS_POTSTILL_PLUGIN_LEARNER_INIT_NORMAL 2
-// A (semi-)orthogonal matrix times this gain; a convolution's kernel counts as a matrix
+// A (semi-)orthogonal matrix times this gain; a convolution's kernel is treated as a matrix
 // `[out, in · height · width]`.
 #define EXPORTS_POTSTILL_PLUGIN_LEARNER_INIT_ORTHOGONAL 3
 
-// A parameter, as `forward` will get it.
+// A parameter of the learner.
 typedef struct exports_potstill_plugin_learner_parameter_t {
-  // Unique in the learner, e.g. `actor.0.weight`: the key in checkpoints.
+  // Unique within the learner, e.g. `actor.0.weight`; the key in checkpoints.
   plugin_string_t   name;
   plugin_list_u32_t   shape;
   exports_potstill_plugin_learner_init_t   init;
-  // Which layer it belongs to, counted from the input. Encoder rollback splits the learner here:
-  // parameters of layers below the chosen one are meta-learned, the others taught by the inner step.
+  // The layer, counted from the input. Encoder rollback splits the learner between layers: parameters of the
+  // layers below are meta-learned, the others are taught by the inner step.
   uint32_t   layer;
 } exports_potstill_plugin_learner_parameter_t;
 
@@ -243,24 +243,24 @@ typedef struct {
 } exports_potstill_plugin_learner_list_tensor_t;
 
 // Imported Functions from `potstill:plugin/log@0.1.0`
-// Hands a message to the host, which shows it by its level. Long messages are cut, and many in a row
-// dropped.
+// Passes a message to the host, which shows it according to its level. The host truncates long messages, and drops
+// messages beyond a number per call.
 extern void potstill_plugin_log_write(potstill_plugin_log_level_t level, plugin_string_t *message);
 
 // Imported Functions from `potstill:plugin/graph@0.1.0`
-// Adds an operation. What `op` is, and which `inputs`, `integers` and `numbers` it takes, is the same as in the C
-// contract: see POTSTILL_OP_… in `potstill.h`, and the SDKs, which wrap each in a method. A number and not an
-// enumeration, so that a host with more operations still runs plugins that know fewer.
+// Adds an operation. The numbers `op`, and the `inputs`, `integers` and `numbers` of each, are those of the C
+// contract: see POTSTILL_OP_… in `potstill.h`, and the SDKs, which wrap each in a method. `op` is a number and not an
+// enumeration so that a host with more operations still runs plugins that know fewer.
 extern potstill_plugin_graph_tensor_t potstill_plugin_graph_operation(uint32_t op, potstill_plugin_graph_list_tensor_t *inputs, plugin_list_s64_t *integers, plugin_list_f64_t *numbers);
-// Says where in the plugin's source the calls that follow come from, until the next `at` or the end of the call from
-// the host: the error that a mistake becomes names it.
+// Sets the place in the plugin's source that error messages name for the calls that follow, until the next `at` or the
+// end of the host's call.
 extern void potstill_plugin_graph_at(plugin_string_t *file, uint32_t line);
-// Dimensions; empty for a scalar. The sizes are known, the batch's too: a graph is traced per size.
+// The dimensions; empty for a scalar. All sizes are known, the batch's too: a graph is traced for each batch size.
 extern void potstill_plugin_graph_shape(potstill_plugin_graph_tensor_t tensor, plugin_list_u32_t *ret);
-// Gradients of the scalar `loss` with respect to each of `wrt` (tensors that the host gave, or variables), shaped
-// like them; zeros where it does not depend on one. They are nodes like any other, so gradients of gradients are
-// written the same way: an inner step of the learner is `parameter − rate · gradient`, and the host
-// differentiates through.
+// The gradients of the scalar `loss` with respect to each tensor in `wrt` (tensors that the host passed in, or
+// variables), with their shapes; zeros if the loss does not depend on a tensor. Gradients are nodes like any other, so
+// gradients of gradients are taken in the same way: an inner step of the learner is `parameter − rate · gradient`,
+// and the host differentiates through it.
 extern void potstill_plugin_graph_gradients(potstill_plugin_graph_tensor_t loss, potstill_plugin_graph_list_tensor_t *wrt, potstill_plugin_graph_list_tensor_t *ret);
 
 // Exported Functions from `potstill:plugin/learner@0.1.0`

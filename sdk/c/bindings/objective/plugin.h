@@ -14,17 +14,17 @@ typedef struct plugin_string_t {
   size_t len;
 } plugin_string_t;
 
-// How much a message matters.
+// The severity of a message.
 typedef uint8_t potstill_plugin_log_level_t;
 
 #define POTSTILL_PLUGIN_LOG_LEVEL_DEBUG 0
 #define POTSTILL_PLUGIN_LOG_LEVEL_INFO 1
 #define POTSTILL_PLUGIN_LOG_LEVEL_WARN 2
-// The plugin is about to fail. The last one before a trap becomes the cause that the user reads: a
-// trap itself carries no message, so a panic hook should send its message here.
+// The plugin is about to fail. A trap carries no message: the user reads the last error before it as the
+// cause, so a panic hook should send its message here.
 #define POTSTILL_PLUGIN_LOG_LEVEL_ERROR 3
 
-// A tensor is a number that the host gives out. It means something only during the call in which it was given.
+// A tensor is a number that the host assigns. It is valid only during the call in which it was assigned.
 typedef uint32_t potstill_plugin_graph_tensor_t;
 
 typedef struct {
@@ -63,13 +63,13 @@ typedef struct {
 typedef struct potstill_plugin_types_box_space_t {
   // Dimensions of one sample; empty for a scalar.
   plugin_list_u32_t   shape;
-  // Inclusive lower bounds: one for all elements, or one per element. `-inf` where there is none.
+  // Inclusive lower bounds: one for all elements, or one per element. `-inf` if unbounded.
   plugin_list_f32_t   low;
   // Inclusive upper bounds, likewise.
   plugin_list_f32_t   high;
 } potstill_plugin_types_box_space_t;
 
-// A set of observations or actions, with Gymnasium's meanings.
+// A space of observations or actions, as in Gymnasium.
 typedef struct potstill_plugin_types_space_t {
   uint8_t tag;
   union {
@@ -89,7 +89,7 @@ typedef struct potstill_plugin_types_space_t {
 // Pixels: an array of bytes of this shape, e.g. `[4, 84, 84]`.
 #define POTSTILL_PLUGIN_TYPES_SPACE_IMAGE 3
 
-// Limits of a whole number, both inclusive.
+// Limits of an integer, both inclusive.
 typedef struct potstill_plugin_types_integer_range_t {
   int64_t   min;
   int64_t   max;
@@ -106,7 +106,7 @@ typedef struct {
   size_t len;
 } plugin_list_string_t;
 
-// What an option holds.
+// The type of an option.
 typedef struct potstill_plugin_types_option_kind_t {
   uint8_t tag;
   union {
@@ -116,13 +116,13 @@ typedef struct potstill_plugin_types_option_kind_t {
   } val;
 } potstill_plugin_types_option_kind_t;
 
-// A whole number in a range.
+// An integer in a range.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_INTEGER 0
 // A finite number in a range.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_NUMBER 1
 // `true` or `false`.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_BOOLEAN 2
-// One of these texts, or any when there are none.
+// One of these texts, or any text if the list is empty.
 #define POTSTILL_PLUGIN_TYPES_OPTION_KIND_TEXT 3
 
 // The value of an option.
@@ -141,7 +141,7 @@ typedef struct potstill_plugin_types_option_value_t {
 #define POTSTILL_PLUGIN_TYPES_OPTION_VALUE_BOOLEAN 2
 #define POTSTILL_PLUGIN_TYPES_OPTION_VALUE_TEXT 3
 
-// One option that the plugin accepts.
+// An option of the plugin.
 typedef struct potstill_plugin_types_option_schema_t {
   // What the user types in `--set NAME=VALUE`: lower case, digits and dashes.
   plugin_string_t   name;
@@ -159,12 +159,12 @@ typedef struct potstill_plugin_types_setting_t {
   potstill_plugin_types_option_value_t   value;
 } potstill_plugin_types_setting_t;
 
-// Who the plugin is. Must agree with `plugin.toml` where there is one.
+// The plugin's identity. It must agree with `plugin.toml`, if there is one.
 typedef struct potstill_plugin_types_description_t {
-  // `name-vN` or `namespace/name-vN`. What the plugin computes is part of its name: a change of
-  // dynamics, rewards or defaults is a new `N`, so that published results keep their meaning.
+  // `name-vN` or `namespace/name-vN`. Any change of dynamics, rewards or defaults requires a new `N`, so that
+  // published results keep their meaning.
   plugin_string_t   id;
-  // The release of this binary, e.g. `1.2.0`. Fixes that leave results alone change only this.
+  // The release of this binary, e.g. `1.2.0`. Changes that leave results as they are change only this.
   plugin_string_t   version;
   // One sentence.
   plugin_string_t   summary;
@@ -185,14 +185,12 @@ typedef potstill_plugin_graph_tensor_t exports_potstill_plugin_objective_tensor_
 // Where the transitions that a loss is computed on come from.
 typedef uint8_t exports_potstill_plugin_objective_data_source_t;
 
-// The taught learner's own rollouts, with generalised advantage estimates.
+// The taught learner's own rollouts, with the advantages that the host estimates.
 #define EXPORTS_POTSTILL_PLUGIN_OBJECTIVE_DATA_SOURCE_ROLLOUTS 0
-// The same, with the estimates of the code published with Wilhelm & Ventura 2025.
-#define EXPORTS_POTSTILL_PLUGIN_OBJECTIVE_DATA_SOURCE_ROLLOUTS_AS_PUBLISHED 1
 // A fixed set of transitions.
-#define EXPORTS_POTSTILL_PLUGIN_OBJECTIVE_DATA_SOURCE_OFFLINE 2
+#define EXPORTS_POTSTILL_PLUGIN_OBJECTIVE_DATA_SOURCE_OFFLINE 1
 
-// How a part of θ starts.
+// How a part of θ is initialized.
 typedef struct exports_potstill_plugin_objective_meta_init_t {
   uint8_t tag;
   union {
@@ -204,29 +202,29 @@ typedef struct exports_potstill_plugin_objective_meta_init_t {
 #define EXPORTS_POTSTILL_PLUGIN_OBJECTIVE_META_INIT_CONSTANT 0
 // Mean 0, this standard deviation.
 #define EXPORTS_POTSTILL_PLUGIN_OBJECTIVE_META_INIT_NORMAL 1
-// `[k, classes]`: row i is 1 at class i modulo the number of classes, else 0.
+// `[k, classes]`: one-hot rows, row i for class i modulo the number of classes.
 #define EXPORTS_POTSTILL_PLUGIN_OBJECTIVE_META_INIT_LABELS 2
 
 // A part of θ, the dataset that is learned. Every objective has `x` `[k, …observation]`, `y` `[k, outputs]` and
-// `inner_lr` `[]`; others are its own.
+// `inner_lr` `[]`; it may add others.
 typedef struct exports_potstill_plugin_objective_meta_parameter_t {
   // The key in the dataset file and in checkpoints.
   plugin_string_t   name;
   plugin_list_u32_t   shape;
   exports_potstill_plugin_objective_meta_init_t   init;
-  // Whether it is learned, or stays as it starts.
+  // Whether it is learned, or keeps its initial value.
   bool   learned;
-  // Whether it is learned as its logarithm.
+  // Whether the outer loop updates its logarithm.
   bool   positive;
 } exports_potstill_plugin_objective_meta_parameter_t;
 
-// What an objective is told about the task.
+// The task that an objective is made for.
 typedef struct exports_potstill_plugin_objective_task_t {
   exports_potstill_plugin_objective_space_t   observation;
   exports_potstill_plugin_objective_space_t   action;
-  // k: synthetic instances to learn, at least 1.
+  // k: the number of synthetic instances, at least 1.
   uint32_t   instances;
-  // Outputs of the policy for each observation.
+  // The number of outputs of the policy.
   uint32_t   outputs;
 } exports_potstill_plugin_objective_task_t;
 
@@ -235,7 +233,7 @@ typedef struct {
   size_t len;
 } exports_potstill_plugin_objective_list_tensor_t;
 
-// What `outer` judges.
+// The arguments of `outer`.
 typedef struct exports_potstill_plugin_objective_judged_t {
   // In the order of `meta-parameters`.
   exports_potstill_plugin_objective_list_tensor_t   theta;
@@ -258,11 +256,11 @@ typedef struct {
   size_t len;
 } exports_potstill_plugin_objective_list_metric_t;
 
-// What `outer` gives.
+// The result of `outer`.
 typedef struct exports_potstill_plugin_objective_outcome_t {
-  // A scalar, to be made small.
+  // A scalar to minimize.
   exports_potstill_plugin_objective_tensor_t   loss;
-  // They cost what it takes to compute them.
+  // Computing them takes time in every update.
   exports_potstill_plugin_objective_list_metric_t   metrics;
 } exports_potstill_plugin_objective_outcome_t;
 
@@ -298,29 +296,29 @@ typedef struct {
 } exports_potstill_plugin_objective_list_meta_parameter_t;
 
 // Imported Functions from `potstill:plugin/log@0.1.0`
-// Hands a message to the host, which shows it by its level. Long messages are cut, and many in a row
-// dropped.
+// Passes a message to the host, which shows it according to its level. The host truncates long messages, and drops
+// messages beyond a number per call.
 extern void potstill_plugin_log_write(potstill_plugin_log_level_t level, plugin_string_t *message);
 
 // Imported Functions from `potstill:plugin/graph@0.1.0`
-// Adds an operation. What `op` is, and which `inputs`, `integers` and `numbers` it takes, is the same as in the C
-// contract: see POTSTILL_OP_… in `potstill.h`, and the SDKs, which wrap each in a method. A number and not an
-// enumeration, so that a host with more operations still runs plugins that know fewer.
+// Adds an operation. The numbers `op`, and the `inputs`, `integers` and `numbers` of each, are those of the C
+// contract: see POTSTILL_OP_… in `potstill.h`, and the SDKs, which wrap each in a method. `op` is a number and not an
+// enumeration so that a host with more operations still runs plugins that know fewer.
 extern potstill_plugin_graph_tensor_t potstill_plugin_graph_operation(uint32_t op, potstill_plugin_graph_list_tensor_t *inputs, plugin_list_s64_t *integers, plugin_list_f64_t *numbers);
-// Says where in the plugin's source the calls that follow come from, until the next `at` or the end of the call from
-// the host: the error that a mistake becomes names it.
+// Sets the place in the plugin's source that error messages name for the calls that follow, until the next `at` or the
+// end of the host's call.
 extern void potstill_plugin_graph_at(plugin_string_t *file, uint32_t line);
-// Dimensions; empty for a scalar. The sizes are known, the batch's too: a graph is traced per size.
+// The dimensions; empty for a scalar. All sizes are known, the batch's too: a graph is traced for each batch size.
 extern void potstill_plugin_graph_shape(potstill_plugin_graph_tensor_t tensor, plugin_list_u32_t *ret);
-// Gradients of the scalar `loss` with respect to each of `wrt` (tensors that the host gave, or variables), shaped
-// like them; zeros where it does not depend on one. They are nodes like any other, so gradients of gradients are
-// written the same way: an inner step of the learner is `parameter − rate · gradient`, and the host
-// differentiates through.
+// The gradients of the scalar `loss` with respect to each tensor in `wrt` (tensors that the host passed in, or
+// variables), with their shapes; zeros if the loss does not depend on a tensor. Gradients are nodes like any other, so
+// gradients of gradients are taken in the same way: an inner step of the learner is `parameter − rate · gradient`,
+// and the host differentiates through it.
 extern void potstill_plugin_graph_gradients(potstill_plugin_graph_tensor_t loss, potstill_plugin_graph_list_tensor_t *wrt, potstill_plugin_graph_list_tensor_t *ret);
 
 // Imported Functions from `potstill:plugin/network@0.1.0`
-// The learner's outputs `[batch, policy outputs]` on `observations` with `parameters`, as many and shaped as those
-// that `inner` was given.
+// The learner's outputs `[batch, policy outputs]` on `observations`, with `parameters` of the number and shapes that
+// `inner` was given.
 extern potstill_plugin_network_tensor_t potstill_plugin_network_apply(potstill_plugin_network_list_tensor_t *parameters, potstill_plugin_network_tensor_t observations);
 // `[batch, 1]`: the log-probability of `actions` under the policy that `outputs` describes.
 extern potstill_plugin_network_tensor_t potstill_plugin_network_log_probability(potstill_plugin_network_tensor_t outputs, potstill_plugin_network_tensor_t actions);

@@ -56,7 +56,6 @@ impl<O: Objective> contract::GuestInstance for Instance<O> {
     fn data(&self) -> contract::DataSource {
         match self.objective.data() {
             Data::Rollouts => contract::DataSource::Rollouts,
-            Data::RolloutsAsPublished => contract::DataSource::RolloutsAsPublished,
             Data::Offline => contract::DataSource::Offline,
         }
     }

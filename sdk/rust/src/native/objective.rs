@@ -110,7 +110,6 @@ unsafe extern "C" fn data<O: Objective>(instance: *mut c_void) -> u32 {
     // SAFETY: the contract's: a handle of this plugin.
     let kind = match unsafe { handle::<Instance<O>>(instance) }.objective.data() {
         Data::Rollouts => DataKind::Rollouts,
-        Data::RolloutsAsPublished => DataKind::RolloutsAsPublished,
         Data::Offline => DataKind::Offline,
     };
     kind as u32
