@@ -20,7 +20,7 @@ pub const WITHDRAWN_DATA: &str = "it asks for the advantages of the code publish
     which are a setting of Potstill now: build it with `rollouts` as its data, and run it with `advantages = \
     \"as-published\"` in `[ppo]`";
 /// The most multiplications for drawing an orthogonal matrix: half a minute.
-const MOST_STEPS: usize = 1 << 36;
+const MOST_STEPS: u64 = 1 << 36;
 
 /// Checks the name and the parameters of an architecture.
 ///
@@ -44,7 +44,7 @@ fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
         }
         // Each vector along the short side is made orthogonal to those before it.
         let (short, numbers) = (p.orthogonal_vectors(), p.size());
-        if numbers.checked_mul(short).is_none_or(|steps| steps > MOST_STEPS) {
+        if (numbers as u64).checked_mul(short as u64).is_none_or(|steps| steps > MOST_STEPS) {
             let shape = &p.shape;
             return Err(format!("parameter `{}` {shape:?} is too large to be drawn orthogonal", p.name));
         }

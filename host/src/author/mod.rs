@@ -75,6 +75,15 @@ fn write(
     Ok(())
 }
 
+/// Compiles the Rust crate in `folder` for WebAssembly, with the toolchain that is there: its core module.
+///
+/// # Errors
+/// [`Error::Usage`]: there is no toolchain, with what to install. [`Error::File`]: the crate does not compile, or is no
+/// `cdylib`.
+pub fn webassembly(folder: &Path) -> Result<PathBuf> {
+    rust::module(&folder.canonicalize().at(folder)?)
+}
+
 /// What each language is built with on this machine, as the tools in `folder` and those of the machine allow: the
 /// language, and the tool or what to install.
 pub fn toolchains(folder: &Path) -> Vec<(&'static str, Result<String>)> {

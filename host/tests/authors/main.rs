@@ -14,6 +14,7 @@ mod libraries;
 mod random;
 mod roles;
 mod templates;
+mod webassembly;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -111,6 +111,7 @@ pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
     code
 }
 
+#[cfg(not(target_family = "wasm"))]
 /// Runs a part of a call of the host on another thread: a panic there is heard of in the answer alone.
 pub(crate) fn quietly(part: &dyn Fn()) {
     let around = GUARDED.replace(true);

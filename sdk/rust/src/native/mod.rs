@@ -5,6 +5,7 @@ mod learner;
 mod objective;
 pub(crate) mod tracing;
 
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use entry::quietly;
 pub use entry::{Chain, Described, remember};
 pub use environment::environment;
