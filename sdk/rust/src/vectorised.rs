@@ -189,17 +189,15 @@ impl<E: Environment> Vectorised<E> {
             components,
             limit,
         };
-        // SAFETY: all arrays have N rows, and each row is stepped once.
+        // SAFETY: all arrays have N rows, and each row is stepped once below.
+        let step = |first: usize, count: usize| unsafe { rows.step(first, count) };
         #[cfg(not(target_family = "wasm"))]
-        match &mut self.pool {
-            Some(pool) => pool.run(n, &|i| unsafe { rows.step(i, 1) }),
-            None => unsafe { rows.step(0, n) },
+        match &self.pool {
+            Some(pool) => pool.run(n, &|i| step(i, 1)),
+            None => step(0, n),
         }
         #[cfg(target_family = "wasm")]
-        // SAFETY: as above.
-        unsafe {
-            rows.step(0, n);
-        }
+        step(0, n);
         for (i, row) in self.ended.chunks_exact(size).enumerate() {
             if out.terminated[i] != 0 || out.truncated[i] != 0 {
                 out.final_observations.extend_from_slice(row);

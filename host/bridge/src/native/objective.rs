@@ -88,20 +88,19 @@ impl NativeObjective {
         };
         let (mut found, mut count) = (ptr::null(), 0);
         // SAFETY: the handle is this plugin's; `found` and `count` are valid for writes.
-        plugin
-            .checked(unsafe { meta_parameters(handle.pointer, &mut found, &mut count) })
-            .map_err(|failure| failure.at("meta_parameters"))?;
+        let code = unsafe { meta_parameters(handle.pointer, &mut found, &mut count) };
+        plugin.checked(code).map_err(|failure| failure.at("meta_parameters"))?;
         // SAFETY: by the contract there are `count` parts, valid until the next call.
         let theta = unsafe { array(found, count) }
             .and_then(|raw| {
+                // SAFETY: by the contract each part's pointers are as valid as the part.
                 raw.iter().map(|raw| unsafe { meta_parameter(raw) }).collect::<Result<Vec<_>, _>>()
             })
             .map_err(|cause| broken("meta_parameters", cause))?;
         let (mut names, mut count) = (ptr::null(), 0);
         // SAFETY: the handle is this plugin's; `names` and `count` are valid for writes.
-        plugin
-            .checked(unsafe { columns(handle.pointer, &mut names, &mut count) })
-            .map_err(|failure| failure.at("columns"))?;
+        let code = unsafe { columns(handle.pointer, &mut names, &mut count) };
+        plugin.checked(code).map_err(|failure| failure.at("columns"))?;
         // SAFETY: by the contract there are `count` strings, valid until the next call.
         let columns = unsafe { array(names, count) }
             .and_then(|names| {

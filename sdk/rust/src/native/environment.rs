@@ -132,11 +132,12 @@ unsafe extern "C" fn step<E: Environment>(
         // SAFETY: the contract's: a handle of this plugin.
         let copies = unsafe { handle::<Copies<E>>(copies) };
         let count = copies.copies.len() * copies.copies.components();
-        // SAFETY: the contract's: as many actions, of this kind.
         let actions = match &copies.copies.spec().action {
             Space::Box { .. } | Space::Image { .. } => {
+                // SAFETY: by the contract the host hands over `count` numbers of 32 bits.
                 Actions::Continuous(unsafe { from_raw_parts(actions.cast(), count) })
             }
+            // SAFETY: as above; these are unsigned integers.
             _ => Actions::Discrete(unsafe { from_raw_parts(actions.cast(), count) }),
         };
         copies.copies.step(actions, &mut copies.out)?;
