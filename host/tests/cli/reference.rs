@@ -49,7 +49,9 @@ fn sources() -> Vec<PathBuf> {
         }
     }
     let mut found = vec![];
-    ["host", "plugin-api", "sdk/rust/src"].iter().for_each(|folder| walk(&repository(folder), &mut found));
+    ["host", "plugin-api", "sdk/pool/src", "sdk/rust/src"]
+        .iter()
+        .for_each(|folder| walk(&repository(folder), &mut found));
     found
 }
 
@@ -433,6 +435,8 @@ mod limits {
         let others = [
             // How a heat map is drawn.
             ("host/src/run/plot.rs", "MAX_RECTANGLES"),
+            // Which pauses `reproduce` does not count as time of a run.
+            ("host/src/cli/reproduce/table.rs", "LONGEST_PAUSE"),
             // How much `plugin check` tries.
             ("host/src/author/conformance/environment.rs", "MOST"),
             ("host/src/author/conformance/environment.rs", "MOST_NUMBERS"),
