@@ -588,6 +588,14 @@ mod tests {
         assert!(curve(&[1.0, 2.0]).contains("return/&lt;sampled&gt;"));
         let over = |end: f64| curves_svg("steps", &[("one", vec![vec![(0.0, 1.0), (end, 2.0)]])], None);
         assert!(over(2.1).contains(">0.5<") && !over(2.0).contains(">0.5<"));
+        // Names that do not fit beside each other go on in a line below, and the picture with them.
+        let names: Vec<String> = (0..12).map(|i| format!("a long name {i}")).collect();
+        let series: Vec<(&str, Vec<Line>)> = names.iter().map(|n| (&n[..], vec![vec![(0.0, 1.0)]])).collect();
+        let tall = curves_svg("steps", &series, None);
+        let ends = |x: &str| x.parse::<f64>().unwrap() + 7.0 * 13.0;
+        let legend = tall.match_indices(r#"text-anchor="start""#).map(|(at, _)| &tall[..at]);
+        let legend = legend.map(|before| before.rsplit("x=\"").next().unwrap().split('"').next().unwrap());
+        assert!(tall.contains(r#"height="336""#) && legend.map(ends).all(|end| end < 720.0), "{tall}");
         let mut long: Vec<f64> = (0..750)
             .map(|i| 440.0 * (1.0 - (-f64::from(i) / 100.0).exp()) + f64::from(i * 7919 % 37))
             .collect();
