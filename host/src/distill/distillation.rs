@@ -370,3 +370,55 @@ impl Distillation<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::Registry;
+
+    /// The name that a tensor had before checkpoints took over the names of datasets.
+    fn old_name(name: &str) -> String {
+        let (moment, name) = name.rsplit_once('/').map_or(("", name), |(moment, name)| (moment, name));
+        let pairs = [
+            ("encoder.", "encoder/"),
+            ("critic.", "critic/"),
+            ("normalizer.", "observed/"),
+            ("reward_normalizer.", "rewarded/"),
+        ];
+        let renamed = pairs.iter().find_map(|(new, old)| Some(format!("{old}{}", name.strip_prefix(new)?)));
+        let name = renamed.unwrap_or(name.to_owned());
+        if moment.is_empty() { name } else { format!("{moment}/{name}") }
+    }
+
+    #[test]
+    fn older_checkpoints_are_read() {
+        let text = "encoder_layers = 1\n[environment]\nenvs = 2\nsteps = 8\n[ppo]\nlearners = 1\n\
+                    [normalize]\nobservations = true\nrewards = true\n";
+        let registry = Registry::of(&[], &[]).unwrap();
+        let setup = Setup::new(DistillConfig::parse(text).unwrap(), &registry).unwrap();
+        let mut trained = Prepared::new(&setup, 1).unwrap().outer;
+        trained.meta_epoch().unwrap();
+        let state = trained.training().state();
+        let old: Vec<NamedTensor> = state
+            .iter()
+            .map(|tensor| {
+                let shape = if tensor.name.ends_with(".count") { vec![] } else { tensor.shape.clone() };
+                NamedTensor { name: old_name(&tensor.name), shape, data: tensor.data.clone() }
+            })
+            .collect();
+        for name in [
+            "encoder/layers.0.weight",
+            "first_moment/critic/layers.0.weight",
+            "observed/count",
+            "rewarded/mean",
+        ] {
+            assert!(old.iter().any(|tensor| tensor.name == name), "{name}");
+        }
+        let mut resumed = Prepared::new(&setup, 1).unwrap().outer;
+        assert_ne!(resumed.training().state(), state);
+        resumed.training_mut().restore(old.clone()).unwrap();
+        assert_eq!(resumed.training().state(), state);
+        let error = resumed.training_mut().restore(old[1..].to_vec()).unwrap_err().to_string();
+        assert!(error.contains("the checkpoint has no tensor `x`"), "{error}");
+    }
+}
