@@ -161,7 +161,8 @@ pub struct PpoConfig {
     /// The λ of generalized advantage estimation.
     pub lambda: f64,
     /// How advantages are estimated: `gae` (Schulman et al. 2016), or `as-published`, with the mistake of the code released
-    /// with Wilhelm & Ventura 2025. None: `as-published` for the objective `ppmo-as-published`, `gae` for all others.
+    /// with Wilhelm & Ventura 2025. The default is `as-published` for the objective `ppmo-as-published` and `gae` for all
+    /// others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advantages: Option<Estimator>,
     /// The factor by which rewards are multiplied for learning. Reported returns are not scaled.
