@@ -12,14 +12,14 @@ use crate::engine::optimizer::{Adam, Optimizer};
 use crate::engine::policy::LOG_STD;
 use crate::engine::programs::{Dimensions, Student, UpdateRule};
 use crate::engine::random::derived;
-use crate::engine::theta::{Part as ThetaPart, Theta};
+use crate::engine::theta::{Part, Theta};
 use crate::engine::training::{Rates, Roles};
 use crate::engine::{offline, ppmo};
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::{Description, Environments, Registry};
 use crate::run::{
     DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
-    OptimiserKind, Options, PluginConfig, PluginRecord as Part, PluginVersion, Transitions,
+    OptimiserKind, Options, PluginConfig, PluginRecord, PluginVersion, Transitions,
 };
 
 /// A configuration with every choice made and every plugin found.
@@ -201,13 +201,13 @@ impl<'a> Setup<'a> {
     }
 
     /// Λ as a dataset records it.
-    pub fn learner_part(&self) -> Part {
+    pub fn learner_part(&self) -> PluginRecord {
         part_of(&*self.learner)
     }
 
     /// The objective as a dataset records it.
-    pub fn objective_part(&self) -> Part {
-        Part { id: self.objective.id().into(), options: self.objective.specification() }
+    pub fn objective_part(&self) -> PluginRecord {
+        PluginRecord { id: self.objective.id().into(), options: self.objective.specification() }
     }
 }
 
@@ -227,7 +227,7 @@ pub fn directly(mut config: DistillConfig, registry: &Registry) -> Result<Distil
 /// Checks that `scale` names parts of θ.
 fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dimensions) -> Result<()> {
     let theta = Theta::new(objective, d);
-    let parts: Vec<&str> = theta.parts.iter().map(ThetaPart::name).collect();
+    let parts: Vec<&str> = theta.parts.iter().map(Part::name).collect();
     match scale.keys().find(|name| !parts.contains(&name.as_str())) {
         None => Ok(()),
         Some(unknown) => {
@@ -381,12 +381,12 @@ pub(crate) fn learners(registry: &Registry, config: &LearnerConfig) -> Result<Bo
 }
 
 /// Λ as files record it.
-pub(super) fn part_of(learner: &dyn LearnerDistribution) -> Part {
-    Part { id: learner.id().into(), options: learner.specification() }
+pub(super) fn part_of(learner: &dyn LearnerDistribution) -> PluginRecord {
+    PluginRecord { id: learner.id().into(), options: learner.specification() }
 }
 
 /// The learner that a dataset or an agent names.
-pub(super) fn learner_of(registry: &Registry, part: &Part) -> Result<Box<dyn LearnerDistribution>> {
+pub(super) fn learner_of(registry: &Registry, part: &PluginRecord) -> Result<Box<dyn LearnerDistribution>> {
     learners(registry, &LearnerConfig::of_record(part).map_err(Error::Usage)?)
 }
 
@@ -425,11 +425,15 @@ fn transitions(
 }
 
 /// The objective that a dataset names.
-pub(super) fn objective_of(registry: &Registry, part: &Part, task: &Task) -> Result<Box<dyn Objective>> {
+pub(super) fn objective_of(
+    registry: &Registry,
+    part: &PluginRecord,
+    task: &Task,
+) -> Result<Box<dyn Objective>> {
     registry.objective(&part.id, &part_options(part)?, task)
 }
 
-fn part_options(part: &Part) -> Result<Vec<(String, String)>> {
+fn part_options(part: &PluginRecord) -> Result<Vec<(String, String)>> {
     match &part.options {
         serde_json::Value::Null => Ok(vec![]),
         value => Ok(as_text(&resolved(&part.id, value)?.options)),

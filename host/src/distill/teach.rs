@@ -12,7 +12,7 @@ use crate::engine::theta::{NORMALIZER, Theta, encoder_from, has_encoder};
 use crate::error::{Error, Result};
 use crate::execute::{Array, Device, Plan};
 use crate::plugin::{Environments, Registry};
-use crate::run::{AgentFile, Dataset, DatasetEnvironment, NamedTensor, PluginRecord as Part};
+use crate::run::{AgentFile, Dataset, DatasetEnvironment, NamedTensor, PluginRecord};
 
 /// A dataset with what is needed to teach from it.
 pub struct Teacher<'a> {
@@ -165,7 +165,7 @@ pub struct Agent {
     student: Student,
     parameters: Vec<Array>,
     normalizer: Option<Moments>,
-    learner: Part,
+    learner: PluginRecord,
     environment: DatasetEnvironment,
     seed: u64,
     device: Device,
