@@ -63,8 +63,8 @@ fn write_component(folder: &Path, module: &Path, component: &Path) -> Result<()>
     let encoded = encode(&Engine::default(), &bytes).map_err(|cause| {
         let hint = match cause.contains("wasi") {
             true => {
-                "\nThe sandbox has no operating system: leave out what prints, reads files or the time (C: printf, \
-                 assert, abort messages; use potstill_fail)."
+                "\nThe sandbox has no operating system: remove code that prints, reads files or reads the time (in \
+                 C: printf, assert and abort messages; use potstill_fail)."
             }
             false => "",
         };
