@@ -1,36 +1,38 @@
-//! Generalised advantage estimation (Schulman et al. 2016).
+//! Generalized advantage estimation, GAE (Schulman et al. 2016).
 use serde::{Deserialize, Serialize};
 
 /// How advantages are estimated from rollouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Estimator {
-    /// Schulman et al. 2016: truncation bootstraps from the final observation, termination does not.
+    /// GAE as in Schulman et al. 2016: it bootstraps from the final observation after truncation, but not after
+    /// termination.
     Gae,
-    /// As published with Wilhelm & Ventura 2025: the end flags read one step early, truncation counted as
-    /// termination. For comparison only.
+    /// GAE as in the code published with Wilhelm & Ventura 2025: it reads the end-of-episode flags one step early and
+    /// treats truncation as termination. It is meant for comparison only.
     #[serde(rename = "as-published")]
     GaeAsPublished,
 }
 
-/// Rollouts as GAE needs them: `[steps, environments]`, row-major.
+/// The inputs of GAE. Every slice has shape `[steps, environments]`, row-major.
 #[derive(Clone, Copy, Debug)]
 pub struct Trajectories<'a> {
-    /// Number of environments.
+    /// The number of environments.
     pub environments: usize,
-    /// Rewards.
+    /// The reward of each step.
     pub rewards: &'a [f32],
-    /// V of the state each action was taken in.
+    /// The value V of the state in which each action was taken.
     pub values: &'a [f32],
-    /// V of the state each action led to: where an episode ended, of its final observation.
+    /// The value V of the state each action led to; where an episode ended, V of its final observation.
     pub next_values: &'a [f32],
-    /// The state reached was terminal.
+    /// Whether the step reached a terminal state.
     pub terminated: &'a [bool],
-    /// The episode was cut short there.
+    /// Whether the episode was cut short after the step.
     pub truncated: &'a [bool],
 }
 
-/// Advantage and return (advantage + value) of each step.
+/// Estimates the advantage and the return (advantage + value) of each step, both `[steps, environments]`. `gamma` is
+/// the discount and `lambda` GAE's λ.
 pub fn estimate(t: &Trajectories<'_>, gamma: f32, lambda: f32, estimator: Estimator) -> (Vec<f32>, Vec<f32>) {
     let n = t.environments;
     let total = t.rewards.len();
@@ -39,7 +41,7 @@ pub fn estimate(t: &Trajectories<'_>, gamma: f32, lambda: f32, estimator: Estima
     for e in 0..n {
         let mut carry = 0.0;
         for i in (e..total).step_by(n).rev() {
-            // As published, the flag of the state an action was taken in stands for that of the next.
+            // The published code reads the flag of the previous step, where GAE reads that of this step.
             let (bootstraps, continues) = match estimator {
                 Estimator::Gae => (!t.terminated[i], !done(i)),
                 Estimator::GaeAsPublished => {

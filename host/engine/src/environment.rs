@@ -1,52 +1,54 @@
-//! The environment role as the engine sees it: N environments stepped by one call, whoever loaded them.
+//! The environment role as the engine sees it: N copies of an environment, stepped by one call, however they were
+//! loaded.
 use std::ops::Range;
 
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
 use crate::error::Result;
 
-/// One action for each environment.
+/// One action for each of N environments.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Actions {
-    /// `Discrete`: `[N]`, or `MultiDiscrete`: `[N, components]`, row by row.
+    /// Actions of a `Discrete` space, `[N]`, or of a `MultiDiscrete` space, `[N, components]`, row-major.
     Discrete(Vec<u32>),
-    /// `Box`: `[N, size]`, row by row.
+    /// Actions of a `Box` space, `[N, size]`, row-major.
     Continuous(Vec<f32>),
 }
 
-/// Observations of N environments, row by row.
+/// Observations of N environments, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observations {
-    /// From a `Box` space: `[N, size]`.
+    /// Observations from a `Box` space, `[N, size]`.
     Float(Vec<f32>),
-    /// From an `Image` space: `[N, size]`.
+    /// Observations from an `Image` space, `[N, size]`.
     Byte(Vec<u8>),
 }
 
-/// What one step of N environments gave. The host has checked lengths, values and flags.
+/// The result of one step of N environments. The host has checked lengths, values and flags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
-    /// `[N, size]`: where an episode ended, the first observation of the next one.
+    /// The observations after the step, `[N, size]`; where an episode ended, the first observation of the next one.
     pub observations: Observations,
-    /// `[N]`.
+    /// The rewards, `[N]`.
     pub rewards: Vec<f32>,
-    /// `[N]`: the episode reached a terminal state.
+    /// Whether the episode reached a terminal state, `[N]`.
     pub terminated: Vec<bool>,
-    /// `[N]`: the episode was cut short (time limit) without reaching one.
+    /// Whether the episode was cut short without reaching a terminal state (by a time limit, for example), `[N]`.
     pub truncated: Vec<bool>,
-    /// Last observations of the episodes that ended in this step, in the order of their environments.
+    /// The last observations of the episodes that ended in this step, `[ended, size]`, in the order of their
+    /// environments.
     pub final_observations: Observations,
-    /// `[N]`: the episode was cut short because its simulation failed. Components cannot say so.
+    /// Whether the episode was cut short because its simulation failed, `[N]`. Components cannot report this.
     pub faults: Vec<bool>,
 }
 
 impl Observations {
-    /// Appends the observations as `f32` (bytes scaled to 0–1, as a learner gets them).
+    /// Appends the observations to `out` as a learner gets them: as `f32`, with bytes scaled to 0–1.
     pub fn extend_f32(&self, out: &mut Vec<f32>) {
         self.extend_f32_of(0..self.len(), out);
     }
 
-    /// As [`Self::extend_f32`], of the scalars in `place`.
+    /// Appends only the scalars in the range `place`, like [`Self::extend_f32`].
     pub fn extend_f32_of(&self, place: Range<usize>, out: &mut Vec<f32>) {
         match self {
             Observations::Float(values) => out.extend_from_slice(&values[place]),
@@ -54,7 +56,7 @@ impl Observations {
         }
     }
 
-    /// Number of scalars.
+    /// The number of scalars in all observations.
     pub fn len(&self) -> usize {
         match self {
             Observations::Float(values) => values.len(),
@@ -62,66 +64,66 @@ impl Observations {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no scalars.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What [`Environments::render`] draws.
+/// The form in which [`Environments::render`] draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenderMode {
-    /// Pixels.
+    /// An image of RGB pixels.
     Rgb,
-    /// Lines for a terminal.
+    /// Lines of text for a terminal.
     Text,
 }
 
 /// N independent copies of an environment, stepped together.
 ///
-/// Every error is a [`crate::Error::Plugin`]. After one the value is poisoned and answers with the same error, except
-/// where the plugin was not at fault: it has the right to refuse a `render` or a `restore` (which must then be
-/// followed by a `reset`), and a request that the host checks and does not pass on changes nothing.
+/// Every error is a [`crate::Error::Plugin`]. After an error the value is poisoned: every later call returns the same
+/// error. There are two exceptions. A plugin may refuse a `render` or a `restore` (call `reset` after a refused
+/// `restore`), and a request that the host refuses before it reaches the plugin changes nothing.
 pub trait Environments: Send {
-    /// What each copy is.
+    /// The description of the environment, which is the same for each copy.
     fn spec(&self) -> &EnvironmentSpec;
 
-    /// N.
+    /// The number of copies, N.
     fn len(&self) -> usize;
 
-    /// Whether N is 0 (it never is).
+    /// Whether there are no copies; this is always false.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Starts a new episode in every copy, seeding copy `i`'s random stream with `seeds[i]`, and gives the
-    /// first observations. Later automatic resets go on with the same streams.
+    /// Starts a new episode in every copy and returns the first observations, `[N, size]`. Copy `i` seeds its random
+    /// stream with `seeds[i]`; later automatic resets continue the same streams.
     ///
     /// # Errors
-    /// The plugin failed or gave observations that break its own specification.
+    /// The plugin failed, or returned observations that contradict its own specification.
     fn reset(&mut self, seeds: &[u64]) -> Result<Observations>;
 
-    /// Takes one step in every copy.
+    /// Takes one step in every copy. A copy whose episode ends is reset automatically.
     ///
     /// # Errors
-    /// As [`Self::reset`].
+    /// The errors of [`Self::reset`].
     fn step(&mut self, actions: &Actions) -> Result<&Transition>;
 
-    /// Draws copy `index` as it is now.
+    /// Draws the current state of copy `index`.
     ///
     /// # Errors
-    /// As [`Self::reset`], or when the plugin cannot draw in this mode.
+    /// The errors of [`Self::reset`], or the plugin cannot draw in this mode.
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame>;
 
-    /// The whole state of every copy as bytes, or `None` where the plugin has no snapshots.
+    /// The whole state of every copy as bytes, or `None` if the plugin does not support snapshots.
     ///
     /// # Errors
-    /// As [`Self::reset`].
+    /// The errors of [`Self::reset`].
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>>;
 
-    /// Goes back to a state from [`Self::snapshot`].
+    /// Restores a state that [`Self::snapshot`] returned.
     ///
     /// # Errors
-    /// As [`Self::reset`], or when `state` is not one of this plugin's.
+    /// The errors of [`Self::reset`], or `state` is not a snapshot of this plugin.
     fn restore(&mut self, state: &[u8]) -> Result<()>;
 }

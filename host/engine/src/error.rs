@@ -1,26 +1,27 @@
 //! The one error type of the host: what was wrong, where, and what to do.
 use std::path::{Path, PathBuf};
 
-/// `Result` with the host's [`Error`].
+/// A `Result` with [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong, by who can mend it.
+/// Everything that can go wrong, sorted by who can fix it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request cannot be met as given: an unknown name, a value out of range. The user mends it.
+    /// The request cannot be met as given, because of an unknown name or a value out of range, for example. The user
+    /// can fix it.
     #[error("{0}")]
     Usage(String),
-    /// A plugin failed, lied or overstepped its limits. Names the plugin, the function and the cause.
+    /// A plugin failed, contradicted its own declaration or exceeded a limit.
     #[error("plugin `{plugin}`, in `{function}`: {cause}")]
     Plugin {
         /// The plugin's id, or its path before the id is known.
         plugin: String,
         /// The function of the contract that was running.
         function: String,
-        /// What happened, in the host's or the plugin's words.
+        /// What happened, as the host or the plugin describes it.
         cause: String,
     },
-    /// A traced graph is not well formed. Names operation, expected and got.
+    /// A traced graph is not well formed. The message names the operation, what it expected and what it got.
     #[error(transparent)]
     Graph(#[from] crate::graph::GraphError),
     /// A file could not be read or written.
@@ -28,10 +29,10 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A file was read, and does not hold what it should.
+    /// A file was read, but its contents are not what they should be.
     #[error("{}: {what}", path.display())]
     File {
         /// The file.
@@ -39,15 +40,15 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         what: String,
     },
-    /// A device cannot be used. Says what is missing.
+    /// A device cannot be used.
     #[error("device `{device}`: {what}")]
     Device {
-        /// As given to `--device`.
+        /// The device's name, as given to `--device`.
         device: String,
         /// What is missing, and what to do.
         what: String,
     },
-    /// What was asked for was done, and its answer is no.
+    /// The command ran and reports a failure.
     #[error("{0}")]
     Failed(String),
     /// The user asked to stop (Ctrl-C); the state is on disk.
@@ -56,17 +57,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// A [`Error::Usage`] from anything printable.
+    /// An [`Error::Usage`] from anything printable.
     pub fn usage(message: impl std::fmt::Display) -> Self {
         Error::Usage(message.to_string())
     }
 
-    /// A [`Error::File`] about `path`.
+    /// An [`Error::File`] about `path`.
     pub fn file(path: impl AsRef<Path>, what: impl std::fmt::Display) -> Self {
         Error::File { path: path.as_ref().to_owned(), what: what.to_string() }
     }
 
-    /// The process's exit status: 2 for a request to mend, 130 for Ctrl-C, 1 for the rest.
+    /// The process's exit status: 2 for a request that the user must fix, 130 for Ctrl-C, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Usage(_) => 2,
@@ -76,9 +77,9 @@ impl Error {
     }
 }
 
-/// Attaches the path to an input/output error.
+/// Attaches a path to an input/output error.
 pub trait IoContext<T> {
-    /// Names the file or folder the operation was about.
+    /// Names the file or folder that the operation was about.
     ///
     /// # Errors
     /// [`Error::Io`] with `path`.
@@ -91,7 +92,8 @@ impl<T> IoContext<T> for std::io::Result<T> {
     }
 }
 
-/// ` Did you mean …?` with the closest of `known`, or the list of them.
+/// Text to end an error about the unknown `name`: ` Did you mean …?` with the closest of `known`, or, if none is close,
+/// the list of all of them.
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let best = known.iter().map(|k| (strsim::damerau_levenshtein(name, k), k)).min();

@@ -1,4 +1,4 @@
-//! k-shot learning: fresh learners, one inner step each, many episodes. The protocol of every score.
+//! k-shot evaluation, which produces every score: fresh learners take one inner step each and play many episodes.
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rand::Rng;
@@ -16,36 +16,36 @@ use crate::random::{Stream, derived, stream};
 use crate::rollout::{Acts, as_f32, is_policy};
 use crate::theta::NamedTensor;
 
-/// Who is scored, and on how much.
+/// How a dataset is scored: on how many learners and episodes, and how these act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protocol {
     /// How actions are chosen.
     pub acting: Acting,
-    /// Fresh learners.
+    /// The number of fresh learners.
     pub learners: usize,
-    /// Episodes of each.
+    /// The number of episodes that each learner plays.
     pub episodes: usize,
-    /// Seed of learners, episodes and actions.
+    /// The seed of learners, episodes and actions.
     pub seed: u64,
 }
 
-/// A score, with its protocol.
+/// A score with its protocol. Returns are undiscounted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Who was scored.
+    /// How the dataset was scored.
     #[serde(flatten)]
     pub protocol: Protocol,
-    /// Mean return over all episodes.
+    /// The mean return over all episodes.
     pub mean_return: f64,
-    /// Standard deviation over all episodes.
+    /// The standard deviation of the return over all episodes.
     pub std_return: f64,
-    /// Standard deviation of the learners' means.
+    /// The standard deviation of the learners' mean returns.
     pub std_learners: f64,
-    /// The worst learner's mean.
+    /// The worst learner's mean return.
     pub min_learner: f64,
-    /// The best learner's mean.
+    /// The best learner's mean return.
     pub max_learner: f64,
-    /// Episodes that ended because their simulation failed; their returns count like the others'.
+    /// The number of episodes that ended because their simulation failed; their returns count like all others.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub faults: usize,
 }
@@ -57,30 +57,31 @@ fn is_zero(count: &usize) -> bool {
 /// A distilled dataset, ready to teach learners.
 #[derive(Clone, Debug, Default)]
 pub struct Distilled {
-    /// θ as it is trained ([`Theta::from_values`](crate::theta::Theta::from_values)), then ξ's parameters.
+    /// θ in its trained form ([`Theta::from_values`](crate::theta::Theta::from_values)), followed by the parameters of
+    /// ξ.
     pub tensors: Vec<NamedTensor>,
-    /// The moments by which observations are normalized, where they are.
+    /// The moments that normalize observations, if they are normalized.
     pub normalizer: Option<Moments>,
 }
 
-/// What k-shot learning needs: a dataset, the learners that it teaches, and the inner rule that teaches them.
+/// The inputs of k-shot evaluation: a dataset, the learners it teaches, and the inner rule that teaches them.
 #[derive(Clone, Copy)]
 pub struct KShot<'a> {
-    /// θ and ξ.
+    /// The dataset: θ and ξ.
     pub distilled: &'a Distilled,
-    /// Sizes.
+    /// The sizes of θ, the observations and the policy.
     pub dimensions: &'a Dimensions,
-    /// Λ.
+    /// The distribution Λ that learners are drawn from.
     pub learner: &'a dyn LearnerDistribution,
-    /// The objective whose inner rule teaches.
+    /// The objective, whose inner rule teaches.
     pub objective: &'a dyn Objective,
 }
 
 impl KShot<'_> {
-    /// Teaches learner `number` of `protocol`, lets it play, and gives the returns of its episodes.
+    /// Teaches learner `number` of `protocol`, lets it play, and returns the returns of its episodes.
     ///
     /// # Errors
-    /// The environment's or the learner's.
+    /// An error of the environment or the learner.
     fn play(
         &self,
         environments: &mut dyn Environments,
@@ -103,11 +104,11 @@ impl KShot<'_> {
         episodes(environments, &outputs, d.policy, protocol.acting, protocol.episodes, &mut random, watch)
     }
 
-    /// Scores the dataset by `protocol`, with the learners shared out over `threads`. `make` gives each thread its own
-    /// environments; `done` is called after each learner, and its error ends the evaluation.
+    /// Scores the dataset by `protocol`, with the learners shared out over `threads` threads. Each thread calls `make`
+    /// for environments of its own. `done` is called after each learner, and an error it returns ends the evaluation.
     ///
     /// # Errors
-    /// The first error of any learner, or of `done`.
+    /// The first error of `make`, of any learner, or of `done`.
     pub fn evaluate(
         &self,
         make: &(dyn Fn() -> Result<Box<dyn Environments>> + Sync),
@@ -132,7 +133,7 @@ impl KShot<'_> {
                 done()?;
             }
         };
-        // The calling thread works too: one thread needs no other, as where there are none.
+        // The calling thread works too, so that one thread starts no other: some targets have no threads.
         let others = threads.clamp(1, protocol.learners.max(1)) - 1;
         let mut results = std::thread::scope(|scope| {
             let handles: Vec<_> = (0..others).map(|_| scope.spawn(worker)).collect();
@@ -158,7 +159,7 @@ impl KShot<'_> {
 }
 
 impl Distilled {
-    /// All parameters of a fresh `student` after the inner rule, which `plan` ([`programs::teach`]) computes.
+    /// All parameters of a fresh `student` after the inner rule, which `plan` computes ([`programs::teach`]).
     pub fn teach(
         &self,
         device: &Device,
@@ -172,18 +173,18 @@ impl Distilled {
     }
 }
 
-/// Steps after which an episode is taken to be endless: a full game of Atari has 108 000.
+/// The number of steps after which an episode counts as endless. A full game of Atari has 108 000.
 const LONGEST_EPISODE: usize = 200_000;
 
-/// Sees episodes being played.
+/// An observer of the episodes that [`episodes`] plays.
 pub trait Watch {
-    /// What every copy observes, before its next step.
+    /// Receives the observations of all copies before their next step.
     fn observed(&mut self, observations: &Observations);
-    /// What every copy did and what came of it; only those that are `playing` count.
+    /// Receives the actions of all copies and the transition they led to. Only copies that are `playing` count.
     fn stepped(&mut self, actions: &Actions, transition: &Transition, playing: &[bool]);
 }
 
-/// Nobody watches.
+/// Watches nothing.
 impl Watch for () {
     fn observed(&mut self, _: &Observations) {}
     fn stepped(&mut self, _: &Actions, _: &Transition, _: &[bool]) {}
@@ -201,11 +202,11 @@ impl Watch for Faults {
     }
 }
 
-/// Plays `count` episodes, as many at a time as there are environments, and gives their returns. `outputs` are
-/// those of `policy` for the observations of all environments.
+/// Plays `count` episodes, as many at a time as there are environments, and returns their undiscounted returns.
+/// `outputs` computes the outputs of `policy` from the observations of all environments.
 ///
 /// # Errors
-/// The environment's, a policy that is not a number, or an episode without end.
+/// An error of the environment, policy outputs that are not numbers, or an episode that does not end.
 pub fn episodes(
     environments: &mut dyn Environments,
     outputs: &dyn Fn(&[f32]) -> Vec<f32>,
@@ -223,8 +224,8 @@ pub fn episodes(
         let first = environments.reset(&seeds)?;
         watch.observed(&first);
         let mut observations = as_f32(&first);
-        // Each environment plays one episode: those that end early are not played twice, which would
-        // count short episodes more often.
+        // Each environment plays one episode. One that ends early does not play another, which would overweight
+        // short episodes.
         let wanted = n.min(count - returns.len());
         let mut totals = vec![0.0f32; n];
         let mut playing = vec![true; n];
@@ -233,7 +234,8 @@ pub fn episodes(
         while playing.contains(&true) {
             if steps == LONGEST_EPISODE {
                 return Err(Error::usage(format!(
-                    "an episode of `{}` has not ended after {LONGEST_EPISODE} steps: there is no return to score",
+                    "an episode of `{}` has not ended after {LONGEST_EPISODE} steps, so there is no return to score; \
+                     the environment needs a time limit",
                     environments.spec().id
                 )));
             }
@@ -241,7 +243,7 @@ pub fn episodes(
             let described = outputs(&observations);
             if !is_policy(&described, policy) {
                 return Err(Error::usage(
-                    "the learner's policy is not a number: this dataset does not teach it",
+                    "the learner's policy outputs are not numbers: this dataset cannot teach this learner",
                 ));
             }
             let chosen = policy.choose(&described, acting, random);
@@ -263,7 +265,7 @@ pub fn episodes(
 }
 
 impl Score {
-    /// Summarises the returns of each learner's episodes.
+    /// Summarizes `returns`, which holds the returns of each learner's episodes.
     pub fn new(protocol: Protocol, returns: &[Vec<f32>]) -> Self {
         let moments = |values: &[f64]| {
             let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;

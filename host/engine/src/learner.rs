@@ -1,4 +1,4 @@
-//! The learner role: a network that is described, not computed, and the distribution it is drawn from.
+//! The learner role: a network that is traced into a graph, and the distribution it is drawn from.
 use potstill_plugin_api::{Init, Space};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -9,27 +9,28 @@ use crate::error::Result;
 use crate::graph::{Graph, Tensor};
 use crate::random::Stream;
 
-/// A parameter that a learner declared.
+/// A parameter that a learner declares.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// Unique within the learner, e.g. `layers.0.weight`.
+    /// The name, unique within the learner, e.g. `layers.0.weight`.
     pub name: String,
-    /// Dimensions: `[inputs, outputs]` of a linear layer, `[outputs, inputs, height, width]` of a convolution.
+    /// The dimensions: `[inputs, outputs]` for a linear layer, `[outputs, inputs, height, width]` for a convolution.
     pub shape: Vec<usize>,
-    /// How it starts.
+    /// How the parameter is initialized.
     pub init: Init,
-    /// The layer it belongs to, counted from the input: encoder rollback (Algorithm 2) meta-learns the
-    /// layers before l and lets the inner step teach the others.
+    /// The layer it belongs to, counted from the input. Encoder rollback (Algorithm 2) meta-learns the layers before l;
+    /// the inner step teaches the others.
     pub layer: usize,
 }
 
 impl Parameter {
-    /// Number of elements.
+    /// The number of elements.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// As a matrix: a linear weight is `[in, out]`; a convolution's first axis counts its outputs.
+    /// Rows and columns of the parameter seen as a matrix: a linear weight is `[in, out]`, and the rows of a
+    /// convolution are its outputs.
     fn matrix(&self) -> (usize, usize) {
         match self.shape[..] {
             [] => (1, 1),
@@ -39,13 +40,13 @@ impl Parameter {
         }
     }
 
-    /// How many vectors have to be made orthogonal for it to start.
+    /// How many vectors must be made orthogonal to initialize the parameter.
     pub fn orthogonal_vectors(&self) -> usize {
         let (rows, columns) = self.matrix();
         if matches!(self.init, Init::Orthogonal(_)) { rows.min(columns) } else { 0 }
     }
 
-    /// Fresh values, row-major.
+    /// Draws initial values, row-major.
     pub fn sample(&self, stream: &mut Stream) -> Vec<f32> {
         let (rows, columns) = self.matrix();
         let normal = |stream: &mut Stream| -> f32 { StandardNormal.sample(stream) };
@@ -61,8 +62,8 @@ impl Parameter {
     }
 }
 
-/// A random `rows × columns` matrix whose shorter side is orthonormal, times `gain`: the Q of a Gaussian
-/// matrix, signed so that it is uniform (R's diagonal positive).
+/// A random `rows × columns` matrix whose rows or columns, whichever are fewer, are orthonormal, times `gain`. It is
+/// the Q of a Gaussian matrix's QR decomposition. R's diagonal is positive, which makes Q uniformly distributed.
 fn orthogonal(rows: usize, columns: usize, gain: f32, stream: &mut Stream) -> Vec<f32> {
     let (length, count) = (rows.max(columns), rows.min(columns));
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);
@@ -75,7 +76,8 @@ fn orthogonal(rows: usize, columns: usize, gain: f32, stream: &mut Stream) -> Ve
                 v.iter_mut().zip(b).for_each(|(x, y)| *x -= along * y);
             }
             let after = dot(&v, &v).sqrt();
-            // Rounding shows only where most of the vector was taken away: then once more (Kahan).
+            // Rounding errors matter only if the projections removed most of the vector. Then it is projected once more
+            // ("twice is enough", Kahan).
             if after > 0.1 * before {
                 v.iter_mut().for_each(|x| *x /= after);
                 basis.push(v);
@@ -91,7 +93,7 @@ fn orthogonal(rows: usize, columns: usize, gain: f32, stream: &mut Stream) -> Ve
     (0..rows * columns).map(|i| gain * at(i / columns, i % columns) as f32).collect()
 }
 
-/// Four sums side by side: a single one cannot be vectorised without changing its order.
+/// The dot product, in four sums side by side: a single sum cannot be vectorized without changing its order.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a, b) = (a.chunks_exact(4), b.chunks_exact(4));
     let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
@@ -104,41 +106,42 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + rest
 }
 
-/// A network: traces its forward pass.
+/// A network, which traces its forward pass.
 pub trait Learner: Send + Sync {
-    /// What tells it from others of its distribution: equal names trace equal graphs.
+    /// The name of its architecture, unique within its distribution: learners with equal names trace equal graphs.
     fn name(&self) -> &str;
 
-    /// Its parameters, in the order in which [`Self::forward`] gets them.
+    /// The parameters, in the order in which [`Self::forward`] gets them.
     fn parameters(&self) -> &[Parameter];
 
-    /// `observations` `[batch, …]` to `[batch, outputs]`: logits of a discrete policy, the mean of a
-    /// continuous one, a critic's value. A result of another shape is a mistake of tracing.
+    /// Traces the forward pass from `observations` `[batch, …]` to outputs `[batch, outputs]`: the logits of a discrete
+    /// policy, the means of a continuous one, or a critic's value. An implementation records a result of another shape
+    /// as an error of the graph.
     ///
     /// # Errors
-    /// The plugin failed. Mistakes of tracing are the graph's.
+    /// The plugin failed. Errors of tracing are recorded in the graph ([`Graph::check`]).
     fn forward(&self, parameters: &[Tensor], observations: &Tensor) -> Result<Tensor>;
 }
 
-/// Λ: a distribution of learners (their architectures; [`Init`] says how their parameters are drawn).
+/// Λ: a distribution of learners. It draws architectures; [`Init`] says how their parameters are drawn.
 pub trait LearnerDistribution: Send + Sync {
     /// The plugin's id, e.g. `mlp-v1`.
     fn id(&self) -> &str;
 
-    /// Draws an architecture that reads `observation` and gives `outputs` numbers.
+    /// Draws an architecture that maps an observation from the space `observation` to `outputs` numbers.
     ///
     /// # Errors
-    /// The plugin refused or failed.
+    /// The plugin refused the request or failed.
     fn draw(&self, observation: &Space, outputs: usize, seed: u64) -> Result<Box<dyn Learner>>;
 
-    /// What is needed to make this distribution again: its options.
+    /// The options that recreate this distribution.
     fn specification(&self) -> Value;
 }
 
-/// Traces a learner by itself, on one observation, so that its mistakes are found before it meets anything else.
+/// Traces a learner alone, on one observation, so that its errors are found before it is combined with anything else.
 ///
 /// # Errors
-/// The learner's.
+/// An error of the learner, in its function or in the graph it traced.
 pub fn check(learner: &dyn Learner, observation: &Space) -> Result<()> {
     let graph = Graph::new();
     let batch: Vec<usize> = std::iter::once(1).chain(observation.shape()).collect();

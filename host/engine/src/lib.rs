@@ -8,24 +8,26 @@
 //! - [`environment`]: N copies of an environment, stepped by one call.
 //! - [`learner`]: a network that is traced, and the distribution Λ it is drawn from; [`mixture`]: several distributions
 //!   as one.
-//! - [`objective`]: the inner rule, which teaches a learner from θ, and the outer loss, which judges the taught learner.
+//! - [`objective`]: the inner rule, which teaches a learner from θ, and the outer loss, which scores the taught
+//!   learner.
 //!
 //! Outer loops:
 //! - [`ppmo`]: proximal policy meta-optimization, on rollouts.
 //! - [`offline`]: objectives that learn from a fixed set of transitions, such as gradient matching.
-//! - [`training`]: what both share: drawing learners, teaching them and updating θ.
+//! - [`training`]: the steps that both share: drawing learners, teaching them and updating θ.
 //! - [`evaluate`]: k-shot learning, the protocol of every score.
 //!
 //! Their parts:
 //! - [`programs`]: the graphs of a meta-epoch (teach, act, value, update), traced and compiled.
 //! - [`policy`]: the action distribution that a learner's outputs parametrize.
 //! - [`rollout`], [`advantage`], [`normalize`]: experience, advantages, running moments of observations and rewards.
-//! - [`optimizer`]: Adam and gradient descent, as part of the update's graph.
+//! - [`theta`]: the parameters that the outer loop trains, and how they are stored.
+//! - [`optimizer`]: Adam and gradient descent, as part of the graph of an update.
 //! - [`random`]: reproducible random streams.
 //!
 //! Below them:
 //! - [`graph`]: the differentiable graph.
-//! - [`execute`]: plans on burn, on the CPU or CUDA.
+//! - [`execute`]: plans, which run graphs on the CPU or on CUDA with burn.
 //! - [`error`]: the one error type.
 
 pub mod advantage;

@@ -1,4 +1,4 @@
-//! A mixture of distributions of learners, which is one too.
+//! A mixture of learner distributions, which is itself a learner distribution.
 use potstill_plugin_api::Space;
 use rand::Rng;
 use serde_json::{Value, json};
@@ -8,16 +8,17 @@ use crate::graph::Tensor;
 use crate::learner::{Learner, LearnerDistribution, Parameter};
 use crate::random::stream;
 
-/// Several distributions, each drawn from in proportion to its weight.
+/// Several learner distributions. A draw picks one of them with probability proportional to its weight.
 pub struct Mixture {
     parts: Vec<(f64, Box<dyn LearnerDistribution>)>,
 }
 
 impl Mixture {
-    /// What a mixture is called where plugins have their id; no plugin's id can be this.
+    /// The id of a mixture, used where plugins have their id. No plugin can have this id.
     pub const ID: &'static str = "mixture";
 
-    /// Of at least one part; weights are positive and finite.
+    /// Creates a mixture of `(weight, distribution)` pairs. There must be at least one, and weights must be positive
+    /// and finite.
     pub fn new(parts: Vec<(f64, Box<dyn LearnerDistribution>)>) -> Self {
         Mixture { parts }
     }
@@ -35,7 +36,7 @@ impl LearnerDistribution for Mixture {
             left -= weight;
             left < 0.0
         };
-        // Rounding may leave a sliver behind the last.
+        // Because of rounding, the weights may not quite reach the drawn number: it belongs to the last part.
         let part = self.parts.iter().position(reached).unwrap_or(self.parts.len() - 1);
         let learner = self.parts[part].1.draw(observation, outputs, seed)?;
         let name = format!("{part}:{}", learner.name());
@@ -48,7 +49,7 @@ impl LearnerDistribution for Mixture {
     }
 }
 
-/// A learner of one part: its name tells it from those of the others.
+/// A learner drawn from one part. Its name includes the part, so that learners of different parts have different names.
 struct OfPart {
     name: String,
     learner: Box<dyn Learner>,

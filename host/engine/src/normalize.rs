@@ -1,36 +1,36 @@
-//! Running moments: observations and rewards brought to a common size, as Gymnasium's `NormalizeObservation` and
+//! Running moments, which normalize observations and rewards as Gymnasium's `NormalizeObservation` and
 //! `NormalizeReward` do.
 //!
-//! Moments move between meta-epochs only, so that a policy acts and learns on the same numbers, and are single
-//! precision then, so that a checkpoint holds them exactly.
+//! Moments change only between meta-epochs, so that a policy learns on the same numbers it acted on. They are kept in
+//! single precision, so that a checkpoint holds them exactly.
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
 use crate::theta::NamedTensor;
 
-/// Count, mean and variance of each element of rows.
+/// The mean and variance of each element of a row, over the rows seen so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
-    /// Rows seen.
+    /// The number of rows seen.
     pub count: f32,
-    /// `[width]`.
+    /// The mean of each element, `[width]`.
     pub mean: Vec<f32>,
-    /// `[width]`, over the rows (not one less).
+    /// The population variance of each element (divided by the count, not by one less), `[width]`.
     pub variance: Vec<f32>,
 }
 
-/// Sums over rows, to become [`Moments`].
+/// Sums over rows, from which [`Moments::update`] computes moments.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sums {
     count: f64,
-    /// About the first row, which keeps large means from cancelling.
+    /// The first row, which is subtracted from all rows, so that a large mean does not cost precision.
     first: Vec<f64>,
     sum: Vec<f64>,
     squares: Vec<f64>,
 }
 
 impl Sums {
-    /// Of no rows of `width` elements.
+    /// Sums over no rows yet, of `width` elements each.
     pub fn new(width: usize) -> Self {
         Sums { count: 0.0, first: vec![], sum: vec![0.0; width], squares: vec![0.0; width] }
     }
@@ -52,12 +52,13 @@ impl Sums {
 }
 
 impl Moments {
-    /// Of no rows: mean 0, variance 1.
+    /// Moments before any rows of `width` elements are seen: mean 0 and variance 1.
     pub fn new(width: usize) -> Self {
         Moments { count: 0.0, mean: vec![0.0; width], variance: vec![1.0; width] }
     }
 
-    /// The moments as files hold them: `PREFIX.count` `[1]`, `PREFIX.mean` and `PREFIX.variance` `[width]`.
+    /// The tensors that store the moments in files: `PREFIX.count` `[1]`, `PREFIX.mean` and `PREFIX.variance`
+    /// `[width]`.
     pub fn to_tensors(&self, prefix: &str) -> [NamedTensor; 3] {
         let Moments { count, mean, variance } = self;
         let tensor = |name: &str, values: &[f32]| NamedTensor {
@@ -68,10 +69,10 @@ impl Moments {
         [tensor("count", &[*count]), tensor("mean", mean), tensor("variance", variance)]
     }
 
-    /// The moments of `width` elements among `tensors` (see [`Self::to_tensors`]), if there are any.
+    /// Reads the moments of rows of `width` elements from `tensors` (see [`Self::to_tensors`]), if there are any.
     ///
     /// # Errors
-    /// [`Error::Usage`]: some are missing, or they are of another width.
+    /// [`Error::Usage`]: a tensor is missing or has another width, or a variance is negative.
     pub fn from_tensors(prefix: &str, tensors: &[NamedTensor], width: usize) -> Result<Option<Self>> {
         let find = |name: &str| {
             let name = format!("{prefix}.{name}");
@@ -86,12 +87,12 @@ impl Moments {
                 Ok(Some(Moments { count: count[0], mean, variance }))
             }
             _ => Err(Error::usage(format!(
-                "the file's `{prefix}.…` does not hold moments of {width} elements: it is incomplete or of another environment"
+                "the file's `{prefix}.…` does not hold moments of {width} elements: it is incomplete or from another environment"
             ))),
         }
     }
 
-    /// Counts the rows of `sums` too (Chan, Golub & LeVeque 1979).
+    /// Adds the rows of `sums` to the moments (the pairwise update of Chan, Golub & LeVeque 1979).
     pub fn update(&mut self, sums: &Sums) {
         if sums.count == 0.0 {
             return;
@@ -111,7 +112,7 @@ impl Moments {
         self.count = count as f32;
     }
 
-    /// Brings `rows` `[n, width]` to mean 0 and variance 1, and within ±10.
+    /// Normalizes `rows` `[n, width]` to mean 0 and variance 1, and clips them to ±10.
     pub fn normalize(&self, rows: &mut [f32]) {
         let scale: Vec<f32> = self.variance.iter().map(|v| 1.0 / (v + 1e-8).sqrt()).collect();
         for row in rows.chunks_exact_mut(self.mean.len()) {
@@ -122,7 +123,7 @@ impl Moments {
     }
 }
 
-/// `rows` as a policy sees them.
+/// Normalizes `rows` by `moments`, if there are any.
 pub fn normalized<'a>(moments: Option<&Moments>, rows: &'a [f32]) -> Cow<'a, [f32]> {
     match moments {
         Some(moments) => {
@@ -134,8 +135,9 @@ pub fn normalized<'a>(moments: Option<&Moments>, rows: &'a [f32]) -> Cow<'a, [f3
     }
 }
 
-/// Sums of the discounted sums of rewards up to each step, whose deviation is the size of rewards: `[steps,
-/// environments]`, row-major, an episode's sum ending with it.
+/// The moments' sums over the running discounted sum of rewards after each step, by whose standard deviation rewards
+/// are normalized. `rewards` is `[steps, environments]`, row-major. The running sum starts at 0 in each episode;
+/// `ended` says whether an episode ended with a step.
 pub fn discounted(rewards: &[f32], ended: impl Fn(usize) -> bool, environments: usize, gamma: f32) -> Sums {
     let mut sums = Sums::new(1);
     let mut running = vec![0.0f32; environments];
@@ -156,7 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Moments of parts are those of the whole, computed in two passes.
+        /// Updating with parts one after the other gives the moments of the whole, computed here in two passes.
         #[test]
         fn of_parts_as_of_the_whole(
             rows in prop::collection::vec(prop::array::uniform2(-50f32..50.0), 2..60),

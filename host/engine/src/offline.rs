@@ -1,5 +1,5 @@
-//! The outer loop of objectives that learn from a fixed set of transitions, such as gradient matching (Light, Liu & Hu
-//! 2024): no environment, no critic.
+//! The outer loop for objectives that learn from a fixed set of transitions, such as gradient matching (Light, Liu & Hu
+//! 2024). It needs no environment and no critic.
 use rand::Rng;
 
 use crate::environment::Observations;
@@ -11,25 +11,25 @@ use crate::training::{Means, MetaEpochReport, Rates, Roles, Training};
 /// Hyperparameters of the outer loop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hyperparameters {
-    /// Outer updates in a meta-epoch, each with a fresh learner.
+    /// The number of outer updates in a meta-epoch, each with a fresh learner.
     pub updates: usize,
-    /// Rows of a batch.
+    /// The number of rows in a batch.
     pub minibatch: usize,
-    /// Draw every action equally often, however rare it is in the data.
+    /// Whether batches contain every action equally often, however rare it is in the data.
     pub balanced: bool,
 }
 
-/// Transitions to learn from, row by row.
+/// Transitions to learn from: n observations with their actions.
 #[derive(Clone, Copy, Debug)]
 pub struct Data<'a> {
-    /// `[n, …observation]`.
+    /// The observations, `[n, …observation]`, row-major.
     pub observations: &'a Observations,
-    /// `[n]`, each below the number of actions.
+    /// The actions, `[n]`, each below the number of actions.
     pub actions: &'a [i32],
 }
 
 impl Data<'_> {
-    /// Observations of `rows`, as a learner gets them: `[rows, …observation]`.
+    /// The observations of `rows` as a learner gets them, `[rows, …observation]`.
     pub fn observations_of(&self, rows: &[usize]) -> Vec<f32> {
         let width = self.observations.len() / self.actions.len().max(1);
         let mut out = Vec::with_capacity(rows.len() * width);
@@ -42,19 +42,21 @@ impl Data<'_> {
 
 /// One distillation in progress.
 pub struct Offline<'a> {
-    /// What it trains.
+    /// What this loop trains.
     pub training: Training<'a>,
     hyper: Hyperparameters,
     data: Data<'a>,
-    /// The rows that are drawn alike: those of each action that occurs, or all.
+    /// The groups that rows are drawn from in turn: one for each action that occurs if batches are balanced, else one
+    /// with all rows.
     strata: Vec<Vec<usize>>,
 }
 
 impl<'a> Offline<'a> {
-    /// Starts a distillation from a random θ. `rows` are those of `data` that it may use, at least one.
+    /// Starts a distillation from a random θ. It uses only the given `rows` of `data`, of which there must be at least
+    /// one.
     ///
     /// # Errors
-    /// The learner's tracing error.
+    /// An error of tracing the learner.
     pub fn new(
         device: Device,
         roles: Roles<'a>,
@@ -76,10 +78,10 @@ impl<'a> Offline<'a> {
         Ok(Offline { training, hyper, data, strata })
     }
 
-    /// One meta-epoch: updates of θ, each with a fresh learner on a random batch.
+    /// Runs one meta-epoch: several updates of θ, each with a fresh learner on a random batch.
     ///
     /// # Errors
-    /// A plugin's tracing error, or a θ that is not a number any more.
+    /// An error of tracing a plugin, or θ is no longer finite.
     pub fn meta_epoch(&mut self) -> Result<MetaEpochReport> {
         let mut metrics = Means::default();
         for i in 0..self.hyper.updates as u64 {
@@ -98,7 +100,7 @@ impl<'a> Offline<'a> {
         self.training.end_meta_epoch(metrics)
     }
 
-    /// Rows of a batch, with replacement; the strata take turns.
+    /// Draws the rows of a batch with replacement, from each stratum in turn.
     fn batch(&self, random: &mut Stream) -> Vec<usize> {
         let first = random.random_range(0..self.strata.len());
         let draw = |i: usize| {

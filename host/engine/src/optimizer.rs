@@ -1,31 +1,32 @@
-//! The outer loop's optimisers and gradient clipping, traced: the whole update is one plan on one device.
+//! The outer loop's optimizers and gradient clipping. They are traced, so that a whole update is one plan.
 use crate::graph::Tensor;
 
-/// Constants of Adam.
+/// The constants of Adam.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adam {
-    /// Decay of the first moment.
+    /// β₁, the decay of the first moment.
     pub beta1: f64,
-    /// Decay of the second moment.
+    /// β₂, the decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// ε, which is added to the root of the second moment.
     pub eps: f64,
 }
 
-/// How a gradient moves a value.
+/// How a gradient updates a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimizer {
-    /// Kingma & Ba 2015.
+    /// Adam (Kingma & Ba 2015).
     Adam(Adam),
-    /// Gradient descent with heavy-ball momentum, as PyTorch's: the velocity is the sum of decayed gradients.
+    /// Gradient descent with heavy-ball momentum as in PyTorch: the velocity is the decayed sum of gradients.
     Sgd {
-        /// Decay of the velocity, in `[0, 1)`.
+        /// The decay of the velocity, in `[0, 1)`.
         momentum: f64,
     },
 }
 
 impl Optimizer {
-    /// Corrections of the moments after `step` updates (counted from 1): Adam's `1/(1 − βᵗ)`, first and second.
+    /// The bias corrections of the first and second moments at update number `step`, counted from 1: `1/(1 − βᵗ)` for
+    /// Adam.
     pub fn corrections(&self, step: u64) -> [f32; 2] {
         let correction = |beta: f64| (1.0 / (1.0 - beta.powi(step.min(1 << 20) as i32))) as f32;
         match self {
@@ -34,7 +35,8 @@ impl Optimizer {
         }
     }
 
-    /// New value and moments. `corrections` are [`Self::corrections`] as scalars of the graph.
+    /// Traces one step and returns the new value, first moment and second moment. `corrections` are
+    /// [`Self::corrections`] as scalars of the graph.
     pub fn step(
         &self,
         value: &Tensor,
@@ -59,20 +61,20 @@ impl Optimizer {
     }
 }
 
-/// How learning rates fall over a run.
+/// How learning rates decay over a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Schedule {
-    /// They do not.
+    /// They stay constant.
     Constant,
-    /// In a straight line to 0.
+    /// They decay linearly to 0.
     Linear,
-    /// As half a cosine to 0.
+    /// They decay to 0 along half a cosine.
     Cosine,
 }
 
 impl Schedule {
-    /// The factor at meta-epoch `epoch` of `total`.
+    /// The factor of the learning rates in meta-epoch `epoch`, counted from 0, of `total`.
     pub fn factor(self, epoch: u64, total: u64) -> f32 {
         let done = epoch as f32 / total.max(1) as f32;
         match self {
@@ -83,11 +85,12 @@ impl Schedule {
     }
 }
 
-/// Scales `gradients` together so that their joint norm is at most `limit`; gives their norm before, too.
+/// Scales `gradients` together so that their joint L2 norm is at most `limit`, and returns them with the norm before
+/// scaling; `None` if there are no gradients.
 pub fn clip_by_norm(gradients: &[Tensor], limit: f64) -> Option<(Vec<Tensor>, Tensor)> {
     let squares = gradients.iter().map(|g| g.square().sum());
     let norm = squares.reduce(|a, b| a + b)?.sqrt();
-    // As torch.nn.utils.clip_grad_norm_: min(1, limit/(norm + 1e-6)).
+    // The same formula as torch.nn.utils.clip_grad_norm_: min(1, limit/(norm + 1e-6)).
     let one = norm.graph().constant(1.0);
     let scale = ((&norm + 1e-6).recip() * limit).min(&one);
     Some((gradients.iter().map(|g| g * &scale).collect(), norm))

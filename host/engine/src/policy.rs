@@ -1,4 +1,4 @@
-//! What a policy's outputs mean: a distribution of actions.
+//! Policies: the distributions over actions that a learner's outputs describe.
 use std::borrow::Cow;
 use std::f64::consts::PI;
 
@@ -17,9 +17,9 @@ use crate::random::Stream;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Acting {
-    /// Drawn from the policy.
+    /// Actions are drawn from the policy.
     Sampled,
-    /// The most probable.
+    /// The most probable action is chosen.
     Greedy,
 }
 
@@ -32,17 +32,18 @@ impl std::fmt::Display for Acting {
     }
 }
 
-/// A family of distributions over actions, with the number of its parameters.
+/// A family of distributions over actions, with the size n of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Of a discrete space: outputs are n logits, an action is an index.
+    /// A categorical distribution for a discrete space: the outputs are n logits, and an action is an index.
     Categorical(usize),
-    /// Of a box: outputs are n means and n logarithms of standard deviations, an action is n numbers.
+    /// A diagonal Gaussian for a box: the outputs are n means and n log standard deviations, and an action is n
+    /// numbers.
     Gaussian(usize),
 }
 
 impl Policy {
-    /// The family for actions of `space`, if there is one.
+    /// The family for the action space `space`, if there is one.
     pub fn of(space: &Space) -> Option<Self> {
         match space {
             Space::Discrete { n } => Some(Policy::Categorical(*n)),
@@ -51,14 +52,15 @@ impl Policy {
         }
     }
 
-    /// Outputs of a learner: logits, or means. A Gaussian's deviations do not depend on the state: see [`Gaussian`].
+    /// The number of outputs of a learner drawn from Λ: n logits or n means. The log standard deviations of a Gaussian
+    /// do not depend on the state, so the network does not output them; see [`Gaussian`].
     pub fn network_outputs(self) -> usize {
         match self {
             Policy::Categorical(n) | Policy::Gaussian(n) => n,
         }
     }
 
-    /// Numbers that describe a distribution.
+    /// The number of outputs that describe a distribution: n logits, or n means and n log standard deviations.
     pub fn outputs(self) -> usize {
         match self {
             Policy::Categorical(n) => n,
@@ -66,12 +68,12 @@ impl Policy {
         }
     }
 
-    /// Means and logarithms of deviations, `[b, n]` each.
+    /// Splits `outputs` `[b, 2n]` into means and log standard deviations, `[b, n]` each.
     fn gaussian(outputs: &Tensor, n: usize) -> (Tensor, Tensor) {
         (outputs.slice(-1, 0, n), outputs.slice(-1, n, n))
     }
 
-    /// Log-probability (or its density) of `actions`, `[b, 1]`.
+    /// The log-probability, or log-density, of `actions`: `[b, 1]` from `outputs` `[b, outputs]`.
     pub fn log_prob(self, outputs: &Tensor, actions: &Tensor) -> Tensor {
         match self {
             Policy::Categorical(_) => outputs.log_softmax(-1).gather(-1, actions),
@@ -84,7 +86,7 @@ impl Policy {
         }
     }
 
-    /// Entropy, `[b, 1]`.
+    /// The entropy, `[b, 1]`.
     pub fn entropy(self, outputs: &Tensor) -> Tensor {
         match self {
             Policy::Categorical(_) => {
@@ -98,7 +100,7 @@ impl Policy {
         }
     }
 
-    /// Kullback-Leibler divergence `E_p[log p − log q]`, `[b, 1]`.
+    /// The Kullback-Leibler divergence `E_p[log p − log q]` between the policies with outputs `p` and `q`, `[b, 1]`.
     pub fn divergence(self, p: &Tensor, q: &Tensor) -> Tensor {
         match self {
             Policy::Categorical(_) => {
@@ -114,7 +116,7 @@ impl Policy {
         }
     }
 
-    /// Chooses an action for each row of `outputs` `[rows, outputs]`, which of a categorical policy are
+    /// Chooses an action for each row of `outputs` `[rows, outputs]`. For a categorical policy, `outputs` are
     /// log-probabilities.
     pub fn choose(self, outputs: &[f32], acting: Acting, random: &mut Stream) -> Chosen {
         let rows = outputs.chunks_exact(self.outputs());
@@ -154,22 +156,22 @@ impl Policy {
     }
 }
 
-/// Actions with their log-probabilities (or densities), one for each row.
+/// Actions with their log-probabilities (or log-densities), one for each row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chosen {
-    /// As they were drawn: not clamped to the bounds of their space.
+    /// The actions as they were drawn, not clamped to the bounds of their space.
     pub actions: Actions,
-    /// Of `actions`.
+    /// The log-probability or log-density of each action.
     pub log_probs: Vec<f32>,
 }
 
-/// Clamps numbers to the bounds of their box, as an environment gets them. What a policy learns from are the actions
-/// that it drew.
+/// Clamps continuous actions to the bounds of their box, for the environment. The policy learns from the actions as
+/// it drew them.
 pub fn clamp<'a>(actions: &'a Actions, space: &Space) -> Cow<'a, Actions> {
     let (Actions::Continuous(numbers), Space::Box { low, high, .. }) = (actions, space) else {
         return Cow::Borrowed(actions);
     };
-    // One bound for all elements, or one each.
+    // There is one bound for all elements, or one for each.
     let bound = |bounds: &[f32], i: usize| bounds[i % bounds.len()];
     let size = space.size();
     let clamped =
@@ -186,24 +188,25 @@ fn sample(log_probs: &[f32], random: &mut Stream) -> usize {
             return i;
         }
     }
-    // Rounding left a sliver: the last possible action.
+    // Because of rounding, the probabilities may not quite sum to 1: the rest belongs to the last possible action.
     log_probs.iter().rposition(|&p| p > f32::NEG_INFINITY).unwrap_or(0)
 }
 
-/// The index of the largest.
+/// The index of the largest log-probability; the first of them, if several are equal.
 fn greedy(log_probs: &[f32]) -> usize {
     (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b]).then(b.cmp(&a))).unwrap_or(0)
 }
 
-/// A network of means, with logarithms of standard deviations that are learned and do not depend on the state, as in
-/// the code published with Wilhelm & Ventura 2025 (and in CleanRL): they start at 0 and belong to the last layer.
+/// A learner for Gaussian policies: a network for the means, and log standard deviations that are learned but do not
+/// depend on the state. As in the code published with Wilhelm & Ventura 2025 (and in CleanRL), these start at 0 and
+/// belong to the last layer.
 pub struct Gaussian {
     means: Box<dyn Learner>,
     parameters: Vec<Parameter>,
 }
 
 impl Gaussian {
-    /// Over `means`, which gives `n` outputs.
+    /// Adds `n` log standard deviations to the network `means`, which has `n` outputs.
     pub fn new(means: Box<dyn Learner>, n: usize) -> Self {
         let mut parameters = means.parameters().to_vec();
         let layer = parameters.iter().map(|p| p.layer).max().unwrap_or(0);
@@ -213,7 +216,7 @@ impl Gaussian {
     }
 }
 
-/// The parameter, and the label, of logarithms of standard deviations.
+/// The name of the log standard deviations, both as a parameter and as a label.
 pub const LOG_STD: &str = "log_std";
 
 impl Learner for Gaussian {
@@ -248,7 +251,7 @@ mod tests {
         let Chosen { actions: Actions::Continuous(drawn), log_probs } =
             policy.choose(&outputs, Acting::Sampled, &mut stream(1, "test", 0))
         else {
-            panic!("of a Gaussian policy")
+            panic!("a Gaussian policy draws continuous actions")
         };
         for i in 0..2 {
             let values: Vec<f64> = drawn.iter().skip(i).step_by(2).map(|&v| f64::from(v)).collect();
@@ -257,7 +260,7 @@ mod tests {
             let expected = f64::from(row[2 + i].exp());
             assert!((mean - f64::from(row[i])).abs() < 0.07 && (deviation / expected - 1.0).abs() < 0.05);
         }
-        // The density of the normal distribution, written out.
+        // The density of the normal distribution, by definition.
         let density = |x: f32, mean: f32, std: f32| -> f64 {
             let z = f64::from((x - mean) / std);
             (-0.5 * z * z).exp() / (f64::from(std) * (2.0 * PI).sqrt())

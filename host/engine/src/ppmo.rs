@@ -1,10 +1,10 @@
-//! Proximal policy meta-optimization: Algorithm 1 of Wilhelm & Ventura 2025, line by line. Algorithm 2, encoder rollback,
-//! is the same loop: it differs only in which parameters are fresh ([`Student::phi_mask`]).
+//! Proximal policy meta-optimization: Algorithm 1 of Wilhelm & Ventura 2025, line by line. Algorithm 2, encoder
+//! rollback, is the same loop: it differs only in which parameters are fresh ([`Student::phi_mask`]).
 //!
-//! | line | Algorithm 1 | here |
+//! | line | Algorithm 1 | code |
 //! |---|---|---|
 //! | 1 | while θ has not converged | the caller calls [`Ppmo::meta_epoch`] |
-//! | 2 | λ_φ := Sample(Λ) | [`Ppmo::teach`]: φ⁰ stays the same through the meta-epoch |
+//! | 2 | λ_φ := Sample(Λ) | [`Ppmo::teach`]: φ⁰ stays the same throughout the meta-epoch |
 //! | 3 | π⁰ := Train(λ_φ, θ) | [`Ppmo::teach`] runs the inner rule ([`programs::teach`]) |
 //! | 4 | τ := PerformEpisodes(E₀, π⁰) | [`Ppmo::perform_episodes`], [`rollout::collect`](crate::rollout::collect) |
 //! | – | advantages (GAE) | [`Ppmo::judge`], [`advantage::estimate`](crate::advantage::estimate) |
@@ -15,8 +15,8 @@
 //! | 11 | optimize θ and ψ | [`Optimizer::step`](crate::optimizer::Optimizer::step) in [`programs::update`] |
 //! | 12 | π^{i+1} := Train(λ_φ, θ) | the inner rule at the start of the next [`programs::update`], from the same φ⁰ |
 //!
-//! Lines 8 to 12 are one compiled plan, which [`Ppmo::update`] runs. Where a meta-epoch draws several learners, each acts
-//! in its own environments, and a minibatch is one learner's.
+//! Lines 8 to 12 are one compiled plan, which [`Ppmo::update`] runs. If a meta-epoch draws several learners, each acts
+//! in its own environments, and each minibatch comes from one learner.
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -39,13 +39,13 @@ use crate::training::{DrawnLearner, Means, MetaEpochReport, Rates, Roles, Traini
 /// Hyperparameters of the outer loop.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hyperparameters {
-    /// Steps that each environment takes in a meta-epoch.
+    /// The number of steps that each environment takes in a meta-epoch.
     pub steps: usize,
-    /// Learners drawn in a meta-epoch, which share out the environments.
+    /// The number of learners drawn in a meta-epoch, among which the environments are divided.
     pub learners: usize,
-    /// Passes over the rollouts in a meta-epoch.
+    /// The number of passes over the rollouts in a meta-epoch.
     pub policy_epochs: usize,
-    /// Transitions of a minibatch.
+    /// The number of transitions in a minibatch.
     pub minibatch: usize,
     /// The discount γ.
     pub gamma: f32,
@@ -53,12 +53,12 @@ pub struct Hyperparameters {
     pub lambda: f32,
     /// How advantages are estimated.
     pub advantages: Estimator,
-    /// Multiplies rewards for the critic and the advantages, but not for reported returns.
+    /// A factor on the rewards that the critic and the advantages see. Reported returns are not scaled.
     pub reward_scale: f32,
 }
 
 impl Default for Hyperparameters {
-    /// The defaults of the program, which suit cart-pole.
+    /// The program's defaults, which suit cart-pole.
     fn default() -> Self {
         Hyperparameters {
             steps: 512,
@@ -75,21 +75,21 @@ impl Default for Hyperparameters {
 
 /// One distillation in progress.
 pub struct Ppmo<'a> {
-    /// What it trains.
+    /// What this loop trains.
     pub training: Training<'a>,
     hyper: Hyperparameters,
-    /// The plan that acts, by the architecture's name.
+    /// The plans that act ([`programs::act`]), by the architecture's name.
     act_plans: HashMap<String, Arc<Plan>>,
-    /// The plan that computes the critic's values, by the number of rows.
+    /// The plans that compute the critic's values ([`programs::value`]), by the number of rows.
     value_plans: HashMap<usize, Plan>,
 }
 
-/// π⁰: a learner after its inner step.
+/// A learner after its inner step: the policy π⁰.
 struct TaughtLearner {
     learner: DrawnLearner,
-    /// All of its parameters.
+    /// All of its parameters, after the inner step.
     parameters: Vec<Array>,
-    /// From observations to the policy's outputs.
+    /// The plan from observations to the policy's outputs.
     act: Arc<Plan>,
     /// The learner's number, which selects its random streams.
     number: u64,
@@ -105,10 +105,10 @@ struct Experience {
 }
 
 impl<'a> Ppmo<'a> {
-    /// Starts a distillation from a random θ: X, Y ~ N(0, 1).
+    /// Starts a distillation from the initial θ that the objective declares (X, Y ~ N(0, 1), for example).
     ///
     /// # Errors
-    /// The learner's or the critic's tracing error.
+    /// An error of tracing the learner or the critic.
     pub fn new(
         device: Device,
         roles: Roles<'a>,
@@ -120,10 +120,10 @@ impl<'a> Ppmo<'a> {
         Ok(Ppmo { training, hyper, act_plans: HashMap::new(), value_plans: HashMap::new() })
     }
 
-    /// One meta-epoch of Algorithm 1. There are as many groups of `environments` as learners.
+    /// Runs one meta-epoch of Algorithm 1. `environments` has one group for each learner.
     ///
     /// # Errors
-    /// The environment's, a plugin's tracing error, or a θ that is no longer finite.
+    /// An error of the environment, an error of tracing a plugin, or θ is no longer finite.
     pub fn meta_epoch(&mut self, environments: &mut [Box<dyn Environments>]) -> Result<MetaEpochReport> {
         let learners = self.teach(environments)?; // lines 2 and 3
         let rollouts = self.perform_episodes(learners, environments)?; // line 4
@@ -184,7 +184,7 @@ impl<'a> Ppmo<'a> {
         Ok(rollouts)
     }
 
-    /// Updates the reward statistics before advantages are computed.
+    /// Updates the reward statistics, which happens before advantages are computed.
     fn update_reward_statistics(&mut self, rollouts: &[(DrawnLearner, Rollout)]) {
         let Some(moments) = &mut self.training.reward_normalizer else { return };
         for (_, rollout) in rollouts {
@@ -193,13 +193,14 @@ impl<'a> Ppmo<'a> {
         }
     }
 
-    /// Updates the observation statistics after the last update, so that a policy acts and learns on the same numbers.
+    /// Updates the observation statistics. This happens after the last update of θ, so that a policy learns on the same
+    /// numbers it acted on.
     fn update_observation_statistics(&mut self, experience: &[Experience]) {
         let Some(moments) = &mut self.training.normalizer else { return };
         experience.iter().filter_map(|e| e.rollout.seen.as_ref()).for_each(|seen| moments.update(seen));
     }
 
-    /// The advantages of all rollouts, by GAE on the critic's values.
+    /// Computes the advantages of all rollouts by GAE on the critic's values.
     fn judge(&mut self, rollouts: Vec<(DrawnLearner, Rollout)>) -> Result<Vec<Experience>> {
         let deviation =
             self.training.reward_normalizer.as_ref().map(|moments| (moments.variance[0] + 1e-8).sqrt());
@@ -223,7 +224,7 @@ impl<'a> Ppmo<'a> {
         rollouts.into_iter().map(&mut judge).collect()
     }
 
-    /// The critic's values of `observations`, in one batch.
+    /// The critic's values of `observations` `[rows, observation]`, computed in one batch: `[rows]`.
     fn values(&mut self, observations: &[f32]) -> Result<Vec<f32>> {
         let Training { device, roles, critic: Some(critic), .. } = &self.training else { return Ok(vec![]) };
         let width = roles.dimensions.observation.size();
@@ -231,7 +232,7 @@ impl<'a> Ppmo<'a> {
         if rows == 0 {
             return Ok(vec![]);
         }
-        // The number of episodes that end varies; batches are padded so that a few plans serve all.
+        // The number of episodes that end varies. Batches are padded, so that a few plans serve all sizes.
         let padded = rows.next_multiple_of(64);
         let mut batch = observations.to_vec();
         batch.resize(padded * width, 0.0);
@@ -247,7 +248,7 @@ impl<'a> Ppmo<'a> {
         Ok(values)
     }
 
-    /// Line 7: the minibatches of one policy epoch, in random order, as rows of one learner's experience.
+    /// Line 7: the minibatches of one policy epoch in random order. Each is a set of rows of one learner's experience.
     fn minibatches<'e>(
         &self,
         experience: &'e [Experience],
@@ -265,7 +266,7 @@ impl<'a> Ppmo<'a> {
         minibatches
     }
 
-    /// Lines 8 to 12: one outer update of θ, ξ and the critic on a minibatch. Returns its metrics.
+    /// Lines 8 to 12: makes one outer update of θ, ξ and the critic on a minibatch and returns its metrics.
     fn update(&mut self, experience: &Experience, rows: &[usize]) -> Result<Vec<(String, f32)>> {
         let Experience { learner, rollout, advantages, returns, values } = experience;
         let objective = self.training.roles.objective;
@@ -293,7 +294,7 @@ impl<'a> Ppmo<'a> {
     }
 }
 
-/// `report` with the returns of the episodes that ended.
+/// Adds the returns and lengths of the episodes that ended to `report`.
 fn with_returns(report: MetaEpochReport, experience: &[Experience]) -> MetaEpochReport {
     let mean = |values: &mut dyn Iterator<Item = f32>| {
         let (sum, count) = values.fold((0.0, 0), |(s, c), v| (s + v, c + 1));

@@ -1,4 +1,4 @@
-//! The graphs of one meta-epoch, traced from a learner and an objective and compiled once.
+//! The programs of a meta-epoch: graphs that are traced from a learner and an objective and compiled once.
 use std::collections::BTreeMap;
 
 use potstill_plugin_api::{Column, EnvironmentSpec, Space, Task};
@@ -13,24 +13,25 @@ use crate::policy::{Gaussian, Policy};
 use crate::random::Stream;
 use crate::theta::{Layout, Theta};
 
-/// Sizes that all programs share.
+/// The sizes that all programs share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dimensions {
-    /// Instances of θ.
+    /// The number of instances in θ.
     pub k: usize,
-    /// Space of an observation.
+    /// The observation space.
     pub observation: Space,
     /// What the learner's outputs mean.
     pub policy: Policy,
-    /// l: layers before this one are the encoder ξ (0: full distillation; all: direct PPO).
+    /// The layer l of encoder rollback: layers before it are the encoder ξ. 0 is full distillation; the number of
+    /// layers is direct PPO.
     pub encoder_layers: usize,
 }
 
 impl Dimensions {
-    /// The sizes of an environment with `k` instances, for full distillation.
+    /// The sizes for full distillation of an environment into `k` instances.
     ///
     /// # Errors
-    /// [`Error::Usage`]: there is no policy for its actions.
+    /// [`Error::Usage`]: there is no policy for the environment's action space.
     pub fn new(spec: &EnvironmentSpec, k: usize) -> Result<Self> {
         match Policy::of(&spec.action) {
             Some(policy) => {
@@ -43,7 +44,7 @@ impl Dimensions {
         }
     }
 
-    /// What an objective is told of an environment with this action space.
+    /// The description of the task that an objective gets, for an environment with the action space `action`.
     pub fn task(&self, action: &Space) -> Task {
         Task {
             observation: self.observation.clone(),
@@ -53,38 +54,40 @@ impl Dimensions {
         }
     }
 
+    /// The shape of a batch of `rows` observations.
     fn batch(&self, rows: usize) -> Vec<usize> {
         std::iter::once(rows).chain(self.observation.shape()).collect()
     }
 
-    /// Outputs of a learner that is drawn.
+    /// The number of outputs of a learner drawn from Λ ([`Policy::network_outputs`]).
     pub fn network_outputs(&self) -> usize {
         self.policy.network_outputs()
     }
 
-    /// Numbers that describe the policy of one observation.
+    /// The number of outputs that describe the policy for one observation ([`Policy::outputs`]).
     pub fn outputs(&self) -> usize {
         self.policy.outputs()
     }
 }
 
-/// How the outer loop learns.
+/// How the outer loop turns gradients into updates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateRule {
-    /// The optimiser.
+    /// The optimizer.
     pub optimizer: Optimizer,
-    /// Largest norm of the gradient.
+    /// The largest L2 norm of a gradient; larger ones are scaled down.
     pub max_grad_norm: f64,
-    /// Clip θ, ξ and the critic by their joint norm (as published) instead of θ with ξ and the critic apart.
+    /// Whether the gradients of θ, ξ and the critic are clipped by their joint norm, as in the published code, instead
+    /// of θ and ξ by one norm and the critic by another.
     pub joint_norm: bool,
-    /// Weight of the critic's loss (matters under a joint norm only).
+    /// The weight of the critic's loss. With Adam it matters only through the clipping of gradients.
     pub value_coefficient: f64,
-    /// Learning rates of parts of θ, by name, as multiples of the one of all: 1 for those that are not here.
+    /// Factors on the learning rate of single parts of θ, by name. The factor of a part that is not listed is 1.
     pub scale: BTreeMap<String, f64>,
 }
 
 impl Default for UpdateRule {
-    /// Those of PPMO on cart-pole.
+    /// The update rule of PPMO on cart-pole.
     fn default() -> Self {
         UpdateRule {
             optimizer: Optimizer::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 }),
@@ -100,15 +103,16 @@ impl Default for UpdateRule {
 pub struct Student {
     /// The network.
     pub learner: Box<dyn Learner>,
-    /// Which of its parameters belong to φ: fresh in every meta-epoch and taught by the inner step. The others are ξ.
+    /// For each of its parameters, whether it belongs to φ, which is fresh in every meta-epoch and taught by the inner
+    /// step. The others are ξ.
     pub phi_mask: Vec<bool>,
 }
 
 impl Student {
-    /// Checks `learner`, whose outputs are the network's of `d`.
+    /// Checks `learner`, which must have [`Dimensions::network_outputs`] outputs, and splits its parameters.
     ///
     /// # Errors
-    /// The learner's mistakes.
+    /// An error of tracing the learner.
     pub fn new(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
         learner::check(&*learner, &d.observation)?;
         let learner = match d.policy {
@@ -119,10 +123,10 @@ impl Student {
         Ok(Student { learner, phi_mask })
     }
 
-    /// A critic: the same with one output, and all of it trained by the outer loop.
+    /// Checks a critic: a learner with one output, all of whose parameters are trained by the outer loop.
     ///
     /// # Errors
-    /// The learner's mistakes.
+    /// An error of tracing the learner.
     pub fn critic(learner: Box<dyn Learner>, d: &Dimensions) -> Result<Self> {
         learner::check(&*learner, &d.observation)?;
         let phi_mask = vec![true; learner.parameters().len()];
@@ -134,7 +138,7 @@ impl Student {
         self.learner.parameters()
     }
 
-    /// Number of layers.
+    /// The number of layers.
     pub fn layers(&self) -> usize {
         self.parameters().iter().map(|p| p.layer + 1).max().unwrap_or(0)
     }
@@ -144,6 +148,7 @@ impl Student {
         self.parameters().iter().zip(&self.phi_mask).filter(|(_, phi)| !**phi).map(|(p, _)| p)
     }
 
+    /// The network as an objective sees it, with ξ bound to `encoder`.
     fn network<'a>(&'a self, encoder: &'a [Tensor], d: &Dimensions) -> Network<'a> {
         Network { learner: &*self.learner, phi_mask: &self.phi_mask, encoder, policy: d.policy }
     }
@@ -159,10 +164,11 @@ impl Student {
     }
 }
 
-/// φ → φ′: inputs θ, ξ, then all of the learner's parameters; outputs all of them, taught.
+/// Compiles the inner rule φ → φ′. The plan's inputs are θ, ξ, then all of the learner's parameters; its outputs are
+/// all of the learner's parameters after the inner rule.
 ///
 /// # Errors
-/// Mistakes of the learner or the objective.
+/// An error of tracing the learner or the objective.
 pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Result<Plan> {
     let graph = Graph::new();
     let theta = Theta::new(objective, d);
@@ -173,10 +179,10 @@ pub fn teach(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Re
     Ok(Plan::compile(&graph, &merge(&student.phi_mask, &encoder, &taught))?)
 }
 
-/// The inner rule, φ → φ′, with its answer checked.
+/// Traces the inner rule φ → φ′ and checks its result.
 ///
 /// # Errors
-/// The objective's, or an answer that is not shaped like φ.
+/// An error of the objective, or a result that does not have the shapes of φ.
 pub fn inner(
     student: &Student,
     objective: &dyn Objective,
@@ -185,7 +191,7 @@ pub fn inner(
     fresh: &[Tensor],
     d: &Dimensions,
 ) -> Result<Vec<Tensor>> {
-    // Direct PPO: nothing is left to teach.
+    // Direct PPO leaves nothing to teach.
     let (Some(first), Some(_)) = (theta.first(), fresh.first()) else { return Ok(vec![]) };
     let graph = first.graph().clone();
     let taught = graph.scope(format!("objective `{}`, inner rule", objective.id()), || {
@@ -196,7 +202,7 @@ pub fn inner(
     Ok(taught)
 }
 
-/// Checks that an inner rule gave as many parameters as it got, shaped alike.
+/// Checks that an inner rule returned as many parameters as it got, with the same shapes.
 fn check_taught(taught: &[Tensor], fresh: &[Tensor]) -> Result<(), String> {
     if taught.len() != fresh.len() {
         return Err(format!("it gave {} parameters, expected {}", taught.len(), fresh.len()));
@@ -211,21 +217,22 @@ fn check_taught(taught: &[Tensor], fresh: &[Tensor]) -> Result<(), String> {
     Ok(())
 }
 
+/// Describes a tensor in an error.
 fn described((shape, dtype): (Vec<usize>, DType)) -> String {
     let what = if dtype == DType::Int { "indices" } else { "a tensor" };
     format!("{what} of shape {shape:?}")
 }
 
-/// What an objective did wrong, beyond the graph's own rules.
+/// The error of an objective that broke a rule other than the graph's own.
 fn wrong(objective: &dyn Objective, function: &str, cause: String) -> Error {
     Error::Plugin { plugin: objective.id().to_owned(), function: function.into(), cause }
 }
 
-/// What a policy does for `rows` observations: inputs all parameters, observations; outputs `[rows, outputs]`, those of a
-/// categorical policy as log-probabilities.
+/// Compiles a policy for `rows` observations. The plan's inputs are all of the student's parameters, then the
+/// observations; its output is `[rows, outputs]`, with log-probabilities as the outputs of a categorical policy.
 ///
 /// # Errors
-/// Mistakes of the learner.
+/// An error of tracing the learner.
 pub fn act(student: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
     let graph = Graph::new();
     let parameters = student.inputs(&graph);
@@ -238,10 +245,11 @@ pub fn act(student: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
     Ok(Plan::compile(&graph, &[outputs])?)
 }
 
-/// Values of `rows` observations: inputs the critic's parameters, observations.
+/// Compiles a critic for `rows` observations. The plan's inputs are the critic's parameters, then the observations; its
+/// output is the values, `[rows, 1]`.
 ///
 /// # Errors
-/// Mistakes of the learner.
+/// An error of tracing the learner.
 pub fn value(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
     let graph = Graph::new();
     let parameters = critic.inputs(&graph);
@@ -250,27 +258,28 @@ pub fn value(critic: &Student, d: &Dimensions, rows: usize) -> Result<Plan> {
     Ok(Plan::compile(&graph, &[values])?)
 }
 
-/// One outer update on a minibatch: the inner step, the loss behind it, gradients through both, the optimiser.
+/// One outer update on a minibatch: the inner step, the loss of the taught learner, the gradients through both, and the
+/// optimizer's step.
 pub struct Update {
-    /// Inputs: trained values, first moments, second moments, the learner's parameters, [`SCALARS`], the
-    /// batch (observations and actions; of rollouts also log-probabilities, advantages, returns, and, where the objective
-    /// reads them, the outputs and the values; last, where it is read, the progress). Outputs: the trained values, first
-    /// and second moments after the update, then the metrics.
+    /// The compiled graph. Its inputs are the trained values, their first moments, their second moments, the learner's
+    /// parameters, [`SCALARS`], and the batch ([`BatchInputs`]). Its outputs are the trained values, first moments and
+    /// second moments after the update, then the metrics.
     pub plan: Plan,
-    /// Names of the metrics.
+    /// The names of the metrics.
     pub metrics: Vec<String>,
 }
 
-/// Scalar inputs of [`Update`]: learning rates of θ with ξ and of the critic, Adam's two corrections.
+/// The scalar inputs of [`Update`]: the learning rate of θ and ξ, that of the critic, and Adam's two corrections.
 pub const SCALARS: [&str; 4] = ["lr", "critic_lr", "correction1", "correction2"];
 
-/// The inputs of a graph that a batch fills: observations and actions; of rollouts also log-probabilities, advantages,
-/// returns, and, where the objective reads them, the outputs and the values; last, where it is read, the progress.
+/// The inputs of a graph that a batch fills, in this order: observations and actions; for rollouts also
+/// log-probabilities, advantages and returns, then the outputs and the values if the objective reads them; last the
+/// progress, if the objective reads it.
 pub struct BatchInputs {
     observations: Tensor,
-    /// Present for rollouts.
+    /// The returns; only rollouts have them.
     returns: Option<Tensor>,
-    /// What the objective reads, in the order of [`Objective::columns`].
+    /// The columns that the objective reads, in the order of [`Objective::columns`].
     pub columns: Vec<Tensor>,
 }
 
@@ -278,7 +287,7 @@ impl BatchInputs {
     /// Adds the inputs of a batch of `rows` transitions to `graph`.
     ///
     /// # Errors
-    /// The objective reads a column of offline data that only rollouts have.
+    /// The objective reads a column that only rollouts have, but the data are offline.
     pub fn trace(
         graph: &Graph,
         objective: &dyn Objective,
@@ -321,10 +330,10 @@ impl BatchInputs {
     }
 }
 
-/// The outer loss, with its answer checked.
+/// Traces the outer loss and checks its result.
 ///
 /// # Errors
-/// The objective's, or a loss or metric that is not a scalar.
+/// An error of the objective, or a loss or metric that is not a scalar.
 pub fn outer(
     student: &Student,
     objective: &dyn Objective,
@@ -349,8 +358,11 @@ pub fn outer(
     Ok(outer)
 }
 
-/// Traces and compiles an [`Update`] for minibatches of `rows`: of rollouts where there is a critic, else of offline
-/// data.
+/// Traces and compiles an [`Update`] for minibatches of `rows` transitions: of rollouts if there is a critic, of
+/// offline data if there is none.
+///
+/// # Errors
+/// An error of tracing the learner, the critic or the objective.
 pub fn update<'a>(
     student: &Student,
     critic: impl Into<Option<&'a Student>>,
@@ -416,7 +428,7 @@ pub fn update<'a>(
     Ok(Update { plan: Plan::compile(&graph, &outputs)?, metrics })
 }
 
-/// Fresh parameters on `device`.
+/// Draws initial values for all of the student's parameters and uploads them to `device`.
 pub fn sample(student: &Student, device: &Device, stream: &mut Stream) -> Vec<Array> {
     student.parameters().iter().map(|p| device.tensor(&p.sample(stream), &p.shape)).collect()
 }

@@ -1,4 +1,4 @@
-//! Experience: a policy acting in N environments.
+//! Rollouts: the experience of a policy that acts in N environments.
 use rand::Rng;
 
 use crate::environment::{Actions, Environments, Observations};
@@ -8,53 +8,55 @@ use crate::normalize::{Moments, Sums};
 use crate::policy::{Acting, Chosen, Policy, clamp};
 use crate::random::Stream;
 
-/// `steps × environments` transitions, row-major, and the episodes that ended among them.
+/// The transitions of a rollout, `[steps · environments]` row-major by step, and the episodes that ended during it.
 #[derive(Debug, Default)]
 pub struct Rollout {
-    /// Number of environments.
+    /// The number of environments.
     pub environments: usize,
-    /// `[steps · environments, observation]`, normalised where they are for the policy.
+    /// The observation before each step, `[steps · environments, observation]`, as the policy saw it: normalized if the
+    /// policy's observations are.
     pub observations: Vec<f32>,
-    /// Of the observations before that.
+    /// The sums of the observations before normalization, if they are normalized.
     pub seen: Option<Sums>,
-    /// Indices, or numbers `[steps · environments, size]`, as they were drawn.
+    /// The actions as they were drawn: indices `[steps · environments]` or numbers `[steps · environments, size]`.
     pub actions: Option<Actions>,
-    /// Log-probability of each action.
+    /// The log-probability (or log-density) of each action.
     pub log_probs: Vec<f32>,
-    /// The policy's outputs (log-probabilities of all actions where it is categorical), `[steps · environments, outputs]`.
+    /// The policy's outputs, `[steps · environments, outputs]`; for a categorical policy, the log-probabilities of all
+    /// actions.
     pub outputs: Vec<f32>,
-    /// Rewards.
+    /// The reward of each step.
     pub rewards: Vec<f32>,
-    /// The state reached was terminal.
+    /// Whether each step reached a terminal state.
     pub terminated: Vec<bool>,
-    /// The episode was cut short there.
+    /// Whether the episode was cut short after each step.
     pub truncated: Vec<bool>,
-    /// Observations after the last step, `[environments, observation]`.
+    /// The observations after the last step, `[environments, observation]`.
     pub last_observations: Vec<f32>,
-    /// Final observations of the ended episodes, in the order of steps, then environments.
+    /// The final observations of the episodes that ended, `[ended, observation]`, ordered by step, then environment.
     pub final_observations: Vec<f32>,
-    /// Returns of the episodes that ended, undiscounted.
+    /// The undiscounted returns of the episodes that ended.
     pub episode_returns: Vec<f32>,
-    /// Their lengths.
+    /// The lengths of these episodes, in steps.
     pub episode_lengths: Vec<u32>,
-    /// How many of them ended because their simulation failed.
+    /// How many of these episodes ended because their simulation failed.
     pub faults: usize,
 }
 
-/// A policy for one set of parameters.
+/// A policy that can act: a plan with one set of parameters.
 pub struct Acts<'a> {
-    /// Where it runs.
+    /// The device the plan runs on.
     pub device: &'a Device,
-    /// [`crate::programs::act`], for as many rows as there are environments.
+    /// The plan of [`crate::programs::act`], for as many rows as there are environments.
     pub plan: &'a Plan,
     /// The learner's parameters.
     pub parameters: &'a [Array],
-    /// What its outputs mean.
+    /// The distribution that its outputs describe.
     pub policy: Policy,
 }
 
 impl Acts<'_> {
-    /// `[rows, outputs]`, those of a categorical policy as log-probabilities.
+    /// The policy's outputs for `observations`, `[rows, outputs]`; those of a categorical policy are log-probabilities.
     pub fn outputs(&self, observations: &[f32]) -> Vec<f32> {
         let mut inputs = self.parameters.to_vec();
         inputs.push(self.device.rows(self.plan, inputs.len(), observations, None));
@@ -62,20 +64,20 @@ impl Acts<'_> {
     }
 }
 
-/// Whether `outputs` describe a policy: minus infinity is the logarithm of a probability of 0.
+/// Whether `outputs` describe a valid policy. Log-probabilities may be −∞, which means a probability of 0.
 pub fn is_policy(outputs: &[f32], policy: Policy) -> bool {
     match policy {
         Policy::Categorical(_) => !outputs.iter().any(|v| v.is_nan()),
-        // The deviation has to be a number too.
+        // The standard deviation must be finite too, not only its logarithm.
         Policy::Gaussian(_) => outputs.iter().all(|v| v.is_finite() && v.exp().is_finite()),
     }
 }
 
-/// Lets a policy act for `steps` steps from fresh episodes, sampling actions from `stream`. It sees observations
-/// normalised by `moments`, where there are any.
+/// Lets a policy act for `steps` steps, starting with fresh episodes. `stream` gives the seeds of the episodes and
+/// samples the actions. If there are `moments`, the policy sees observations normalized by them.
 ///
 /// # Errors
-/// The environment's, or a policy that is not a number.
+/// An error of the environment, or policy outputs that are not numbers.
 pub fn collect(
     environments: &mut dyn Environments,
     acts: &Acts<'_>,
@@ -87,7 +89,7 @@ pub fn collect(
     let space = environments.spec().action.clone();
     let seeds: Vec<u64> = (0..n).map(|_| stream.random()).collect();
     let mut seen = moments.map(|moments| Sums::new(moments.mean.len()));
-    // As the policy sees them, counted.
+    // Observations as the policy sees them. They are also added to the sums.
     let mut see = |observations: &Observations| {
         let mut numbers = as_f32(observations);
         if let (Some(seen), Some(moments)) = (&mut seen, moments) {
@@ -103,7 +105,7 @@ pub fn collect(
         let outputs = acts.outputs(&current);
         if !is_policy(&outputs, acts.policy) {
             return Err(Error::usage(
-                "the policy is not a number any more: the meta-optimisation diverged (try a smaller --lr)",
+                "the policy's outputs are no longer numbers: the meta-optimization diverged (try a smaller --lr)",
             ));
         }
         let Chosen { actions, log_probs } = acts.policy.choose(&outputs, Acting::Sampled, stream);
@@ -140,7 +142,9 @@ pub fn collect(
 }
 
 impl Rollout {
-    /// V of the state each step led to, from V of each state, of the last ones and of the final ones.
+    /// The value V of the state that each step led to, `[steps · environments]`, where an episode ended that of its
+    /// final observation. `values`, `last` and `finals` are V of `observations`, `last_observations` and
+    /// `final_observations`.
     pub fn next_values(&self, values: &[f32], last: &[f32], finals: &[f32]) -> Vec<f32> {
         let n = self.environments;
         let mut finals = finals.iter().copied();
@@ -158,7 +162,7 @@ impl Rollout {
     }
 }
 
-/// The observations of `Observations` as learners get them.
+/// Observations as a learner gets them ([`Observations::extend_f32`]).
 pub fn as_f32(observations: &Observations) -> Vec<f32> {
     let mut out = Vec::with_capacity(observations.len());
     observations.extend_f32(&mut out);

@@ -1,11 +1,11 @@
-//! What the outer loop trains: θ, the encoder ξ and the critic; and how each is held, in memory and in files.
+//! What the outer loop trains (θ, the encoder ξ and the critic) and how it is represented in memory and in files.
 //!
 //! This is the only file that knows three rules:
 //! - A part of θ that its objective declares `positive` is trained as its logarithm (`log_inner_lr`). A dataset file
-//!   holds the value (`inner_lr`), a checkpoint what is trained.
+//!   holds its value (`inner_lr`); a checkpoint holds the logarithm.
 //! - A part that is not `learned` keeps its initial value.
-//! - The labels `y` `[k, 2n]` of a Gaussian policy are trained as means `[k, n]` and one row `log_std` `[1, n]` that all
-//!   instances share.
+//! - The labels `y` `[k, 2n]` of a Gaussian policy are trained as means `[k, n]` and one row `log_std` `[1, n]`, which
+//!   all instances share.
 use potstill_plugin_api::{MetaInit, MetaParameter};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -17,31 +17,31 @@ use crate::policy::{LOG_STD, Policy};
 use crate::programs::{Dimensions, Student};
 use crate::random::stream;
 
-/// The prefix of ξ's parameters in names of tensors.
+/// The prefix of ξ's parameters in tensor names.
 const ENCODER: &str = "encoder.";
-/// The prefix of the critic's parameters in names of tensors.
+/// The prefix of the critic's parameters in tensor names.
 const CRITIC: &str = "critic.";
-/// The prefix of the moments by which observations are normalized, in names of tensors.
+/// The prefix, in tensor names, of the moments that normalize observations.
 pub const NORMALIZER: &str = "normalizer";
-/// The prefix of the moments by which rewards are normalized, in names of tensors.
+/// The prefix, in tensor names, of the moments that normalize rewards.
 pub const REWARD_NORMALIZER: &str = "reward_normalizer";
 
-/// A tensor by name: `data` holds the elements of `shape` row by row.
+/// A tensor with its name, as files hold it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedTensor {
     /// The name in the file, e.g. `x` or `encoder.0.weight`.
     pub name: String,
-    /// Dimensions; empty for a scalar.
+    /// The dimensions; empty for a scalar.
     pub shape: Vec<usize>,
-    /// As many elements as `shape` has.
+    /// The elements, row-major, as many as `shape` has.
     pub data: Vec<f32>,
 }
 
 impl NamedTensor {
-    /// A tensor of `shape`, row by row.
+    /// Creates a tensor of `shape` from `data`, row-major.
     ///
     /// # Errors
-    /// [`Error::Usage`] when `data` does not have as many elements as `shape`.
+    /// [`Error::Usage`]: `data` does not have as many elements as `shape`.
     pub fn new(name: impl Into<String>, shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Result<Self> {
         let tensor = NamedTensor { name: name.into(), shape: shape.into(), data };
         match tensor.shape.iter().product::<usize>() == tensor.data.len() {
@@ -55,14 +55,14 @@ impl NamedTensor {
         }
     }
 
-    /// A scalar, shape `[]`.
+    /// Creates a scalar, whose shape is `[]`.
     pub fn scalar(name: impl Into<String>, value: f32) -> Self {
         NamedTensor { name: name.into(), shape: vec![], data: vec![value] }
     }
 }
 
-/// The current name of a tensor of a checkpoint. Older checkpoints end prefixes with `/`, and call the moments of
-/// observations and rewards `observed` and `rewarded`.
+/// Translates the name of a checkpoint's tensor to the current one. Older checkpoints end prefixes with `/`, and call
+/// the moments of observations and rewards `observed` and `rewarded`.
 pub fn current_name(name: &str) -> String {
     const RENAMED: [(&str, &str); 4] = [
         ("encoder/", ENCODER),
@@ -99,27 +99,27 @@ impl Part {
         &self.0.shape
     }
 
-    /// Whether the outer loop moves it.
+    /// Whether the outer loop learns it; otherwise it keeps its initial value.
     pub fn learned(&self) -> bool {
         self.0.learned
     }
 
-    /// The name of what is trained, e.g. `log_inner_lr`.
+    /// The name of the part in its trained form, e.g. `log_inner_lr`.
     fn trained_name(&self) -> String {
         if self.0.positive { format!("log_{}", self.0.name) } else { self.0.name.clone() }
     }
 
-    /// What is trained, from the part's value.
+    /// Converts the part's value to its trained form.
     fn to_trained(&self, value: Vec<f32>) -> Vec<f32> {
         if self.0.positive { value.into_iter().map(f32::ln).collect() } else { value }
     }
 
-    /// The part's value, from what is trained.
+    /// Converts the trained form to the part's value.
     pub fn to_value(&self, trained: Vec<f32>) -> Vec<f32> {
         if self.0.positive { trained.into_iter().map(f32::exp).collect() } else { trained }
     }
 
-    /// What is trained, at the start of a run with `seed`.
+    /// The trained form at the start of a run with `seed`.
     pub fn initial(&self, seed: u64) -> Vec<f32> {
         let size: usize = self.0.shape.iter().product();
         self.to_trained(match self.0.init {
@@ -136,25 +136,25 @@ impl Part {
         })
     }
 
-    /// The part as an objective reads it.
+    /// The part as an objective reads it, from its trained form.
     fn read(&self, trained: &Tensor) -> Tensor {
         let tensor = if self.0.learned { trained.clone() } else { trained.stop_gradient() };
         if self.0.positive { tensor.exp() } else { tensor }
     }
 }
 
-/// θ as it is trained and saved.
+/// θ: its parts, and how they are trained and saved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Theta {
-    /// In the order of training.
+    /// The parts, in the order in which programs take them.
     pub parts: Vec<Part>,
     objective: String,
-    /// The place of `log_std`, behind `y`, where the policy is Gaussian.
+    /// The position of `log_std`, right after `y`, if the policy is Gaussian.
     log_std: Option<usize>,
 }
 
 impl Theta {
-    /// What `objective` declares, its Gaussian labels split.
+    /// The parts that `objective` declares, with the labels of a Gaussian policy split into `y` and `log_std`.
     pub fn new(objective: &dyn Objective, d: &Dimensions) -> Self {
         let mut parts = objective.theta().to_vec();
         let mut log_std = None;
@@ -165,7 +165,8 @@ impl Theta {
                 ..parts[y].clone()
             };
             let means = part("y", &[d.k, n]);
-            // The published code draws this label from N(0, 1) too; from a deviation of 1 every seed starts alike.
+            // The published code draws this label from N(0, 1) too. Here it starts at a standard deviation of 1, so
+            // that every seed starts alike.
             let row = MetaParameter { init: MetaInit::Constant(0.0), ..part(LOG_STD, &[1, n]) };
             parts.splice(y..=y, [means, row]);
             log_std = Some(y + 1);
@@ -174,7 +175,7 @@ impl Theta {
         Theta { parts, objective: objective.id().to_owned(), log_std }
     }
 
-    /// What is trained, at the start of a run: η is `inner_lr` where that is given.
+    /// The trained form of all parts at the start of a run with `seed`. η starts at `inner_lr` if that is given.
     pub fn initial(&self, seed: u64, inner_lr: Option<f32>) -> Vec<Vec<f32>> {
         let start = |part: &Part| match inner_lr.filter(|_| part.name() == "inner_lr") {
             Some(rate) => part.to_trained(vec![rate]),
@@ -183,12 +184,12 @@ impl Theta {
         self.parts.iter().map(start).collect()
     }
 
-    /// Graph inputs for what is trained.
+    /// Adds inputs for the trained form of all parts to `graph`.
     pub fn inputs(&self, graph: &Graph) -> Vec<Tensor> {
         self.parts.iter().map(|part| graph.input(part.trained_name(), part.shape())).collect()
     }
 
-    /// θ as its objective reads it, from what is trained.
+    /// θ as its objective reads it, from the trained form.
     pub fn read(&self, trained: &[Tensor]) -> Vec<Tensor> {
         let mut theta: Vec<Tensor> =
             self.parts.iter().zip(trained).map(|(part, tensor)| part.read(tensor)).collect();
@@ -201,7 +202,7 @@ impl Theta {
         theta
     }
 
-    /// θ's values as a dataset file holds them, from what is trained.
+    /// The values of θ as a dataset file holds them, from the trained form.
     pub fn to_values(&self, trained: impl IntoIterator<Item = Vec<f32>>) -> Vec<NamedTensor> {
         let value = |(part, data): (&Part, Vec<f32>)| NamedTensor {
             name: part.name().to_owned(),
@@ -211,10 +212,10 @@ impl Theta {
         self.parts.iter().zip(trained).map(value).collect()
     }
 
-    /// What is trained, from the values that a dataset file holds: `find` looks a part up by its name.
+    /// The trained form of θ, from the values in a dataset file. `find` looks up a part by its name.
     ///
     /// # Errors
-    /// [`Error::Usage`]: the file has no part of this name and shape.
+    /// [`Error::Usage`]: the file lacks a part, or has it with another shape.
     pub fn from_values(&self, find: impl Fn(&str) -> Option<NamedTensor>) -> Result<Vec<NamedTensor>> {
         let trained = |part: &Part| match find(part.name()) {
             Some(NamedTensor { shape, data, .. }) if shape == part.shape() => {
@@ -236,10 +237,11 @@ pub fn has_encoder(tensors: &[NamedTensor]) -> bool {
     tensors.iter().any(|tensor| tensor.name.starts_with(ENCODER))
 }
 
-/// ξ from the tensors of a dataset file, in the order of the parameters of `student`, and the number of layers it covers.
+/// Reads ξ from the tensors of a dataset file. Returns its parameters in the order of those of `student`, and the
+/// number of layers they cover.
 ///
 /// # Errors
-/// [`Error::Usage`]: the encoder is another learner's.
+/// [`Error::Usage`]: the encoder belongs to another learner.
 pub fn encoder_from(tensors: &[NamedTensor], student: &Student) -> Result<(Vec<NamedTensor>, usize)> {
     let encoder: Vec<_> =
         tensors.iter().filter_map(|tensor| Some((tensor.name.strip_prefix(ENCODER)?, tensor))).collect();
@@ -251,28 +253,29 @@ pub fn encoder_from(tensors: &[NamedTensor], student: &Student) -> Result<(Vec<N
     match own.filter(|own| own.len() == encoder.len()) {
         Some(own) => Ok((own, layers)),
         None => Err(Error::usage(
-            "the dataset's encoder does not fit this learner: an encoder teaches only the learner it was trained with",
+            "the dataset's encoder does not fit this learner: it works only with the learner it was trained with",
         )),
     }
 }
 
-/// All that is trained: θ, ξ, then the critic's parameters. Programs take and give them in this order.
+/// The order of everything that is trained: θ, ξ, then the critic's parameters. Programs take and return tensors in
+/// this order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
-    /// θ, the first of them.
+    /// θ, whose parts come first.
     pub theta: Theta,
-    /// Names, e.g. `x`, `y`, `log_inner_lr`, `encoder.…`, `critic.…`.
+    /// The names of the tensors, e.g. `x`, `y`, `log_inner_lr`, `encoder.…`, `critic.…`.
     pub names: Vec<String>,
     /// Dimensions.
     pub shapes: Vec<Vec<usize>>,
-    /// Whether each is learned, or keeps its initial value.
+    /// Whether each tensor is learned or keeps its initial value.
     pub learned: Vec<bool>,
-    /// How many belong to θ and ξ, which descend the objective's loss; the rest are the critic's.
+    /// How many tensors belong to θ and ξ, which descend the objective's loss. The rest are the critic's.
     pub meta_learned: usize,
 }
 
 impl Layout {
-    /// The layout for θ, a student and its critic, if it has one.
+    /// The layout for θ, a student, and a critic if there is one.
     pub fn new<'a>(theta: Theta, student: &Student, critic: impl Into<Option<&'a Student>>) -> Self {
         let mut layout = Layout {
             names: theta.parts.iter().map(Part::trained_name).collect(),
@@ -292,23 +295,23 @@ impl Layout {
         layout
     }
 
-    /// How many tensors are trained.
+    /// The number of tensors.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether nothing is trained (θ never is empty).
+    /// Whether nothing is trained; θ is never empty.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// Graph inputs for all of them, their names behind `prefix`.
+    /// Adds inputs for all tensors to `graph`, with `prefix` before their names.
     pub fn inputs(&self, graph: &Graph, prefix: &str) -> Vec<Tensor> {
         let inputs = self.names.iter().zip(&self.shapes);
         inputs.map(|(name, shape)| graph.input(format!("{prefix}{name}"), shape)).collect()
     }
 
-    /// Graph inputs for ξ.
+    /// Adds inputs for ξ to `graph`.
     pub fn encoder_inputs(student: &Student, graph: &Graph) -> Vec<Tensor> {
         student.encoder().map(|p| graph.input(format!("{ENCODER}{}", p.name), &p.shape)).collect()
     }

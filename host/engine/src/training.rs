@@ -1,4 +1,4 @@
-//! What every outer loop does: it draws learners, teaches them from θ, and updates θ through that inner step.
+//! What all outer loops share: drawing learners, teaching them from θ, and updating θ through that inner step.
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -22,22 +22,22 @@ pub struct Rates {
     pub lr: f32,
     /// Learning rate of the critic.
     pub critic_lr: f32,
-    /// How both learning rates fall over the run.
+    /// How both learning rates decay over the run.
     pub schedule: Schedule,
     /// The number of meta-epochs over which the schedule runs.
     pub meta_epochs: u64,
-    /// The initial η, where it is not the objective's own.
+    /// The initial η, if it is not the objective's own.
     pub inner_lr: Option<f32>,
     /// Whether observations are normalized to mean 0 and variance 1.
     pub normalize_observations: bool,
-    /// Whether rewards are divided by the running deviation of their discounted sums.
+    /// Whether rewards are divided by the running standard deviation of their discounted sums.
     pub normalize_rewards: bool,
-    /// How gradients become updates.
+    /// How gradients are turned into updates.
     pub rule: UpdateRule,
 }
 
 impl Default for Rates {
-    /// The defaults of the program, which suit cart-pole.
+    /// The program's defaults, which suit cart-pole.
     fn default() -> Self {
         Rates {
             lr: 3.5e-3,
@@ -55,55 +55,55 @@ impl Default for Rates {
 /// The roles of a distillation, as plugins fill them, with the sizes they share.
 #[derive(Clone, Copy)]
 pub struct Roles<'a> {
-    /// Sizes.
+    /// The sizes of θ, the observations and the policy.
     pub dimensions: &'a Dimensions,
-    /// Λ.
+    /// The distribution Λ that learners are drawn from.
     pub learner: &'a dyn LearnerDistribution,
-    /// The critic's architecture.
+    /// The distribution that the critic is drawn from, once.
     pub critic: &'a dyn LearnerDistribution,
     /// The meta-objective.
     pub objective: &'a dyn Objective,
 }
 
-/// θ, the encoder ξ and the critic while they are trained, and the programs of every architecture drawn so far.
+/// The state of training: θ, the encoder ξ and the critic, and the programs of every architecture drawn so far.
 pub struct Training<'a> {
     pub(crate) device: Device,
     pub(crate) roles: Roles<'a>,
-    /// `None` where the objective learns from offline data, which needs no values.
+    /// The critic; `None` for offline data, which needs no values.
     pub(crate) critic: Option<Student>,
     /// The seed of every random stream.
     pub(crate) seed: u64,
     rates: Rates,
-    /// What is trained.
+    /// The order of everything that is trained.
     pub layout: Layout,
-    /// Values, first moments and second moments, each in the order of `layout`.
+    /// The trained values, then their first and second moments, each in the order of `layout`.
     state: Vec<Array>,
-    /// The moments of the observations, where they are normalized.
+    /// The moments of the observations, if these are normalized.
     pub normalizer: Option<Moments>,
-    /// The moments of discounted sums of rewards, where rewards are normalized.
+    /// The moments of the discounted sums of rewards, if rewards are normalized.
     pub reward_normalizer: Option<Moments>,
-    /// Meta-epochs done.
+    /// The number of meta-epochs completed.
     pub meta_epoch: u64,
-    /// Outer updates done.
+    /// The number of outer updates made.
     pub updates: u64,
-    /// Environment steps taken.
+    /// The number of environment steps taken, summed over all copies.
     pub steps: u64,
     programs: HashMap<String, Programs>,
 }
 
 /// The plans of one architecture.
 struct Programs {
-    /// The parameters as the learner declared them: another learner of this name must declare the same.
+    /// The parameters as the learner declared them. Another learner of the same name must declare the same.
     declared: Vec<Parameter>,
     student: Student,
     teach: Plan,
-    /// By the number of rows of a minibatch.
+    /// The outer updates, by the number of rows of a minibatch.
     updates: HashMap<usize, Update>,
 }
 
 /// A learner that was drawn from Λ.
 pub(crate) struct DrawnLearner {
-    /// The name of its architecture: equal names are equal programs.
+    /// The name of its architecture. Learners with equal names share programs.
     pub(crate) architecture: String,
     /// φ⁰, with initial values for the encoder's parameters, which the plans ignore.
     fresh: Vec<Array>,
@@ -126,7 +126,7 @@ pub struct MetaEpochReport {
     pub metrics: Vec<(String, f32)>,
 }
 
-/// Running means by name, in the order in which the names came.
+/// Running means by name, in the order in which the names first appeared.
 #[derive(Default)]
 pub(crate) struct Means(Vec<(String, f32, u32)>);
 
@@ -146,10 +146,10 @@ impl Means {
 }
 
 impl<'a> Training<'a> {
-    /// Starts from a random θ. `with_critic` tells whether a critic is trained too.
+    /// Starts from the initial θ that the objective declares. `with_critic` says whether a critic is trained too.
     ///
     /// # Errors
-    /// The learner's or the critic's tracing error.
+    /// An error of tracing the learner or the critic.
     pub fn new(device: Device, roles: Roles<'a>, rates: Rates, with_critic: bool, seed: u64) -> Result<Self> {
         let Roles { dimensions: d, learner, critic, objective } = roles;
         let architecture = derived(seed, "architecture", 0);
@@ -189,7 +189,7 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// Draws learner `number` from Λ: an architecture, whose programs are traced when it is new, and φ⁰.
+    /// Draws learner `number` from Λ: an architecture, whose programs are traced if it is new, and φ⁰.
     pub(crate) fn draw(&mut self, number: u64) -> Result<DrawnLearner> {
         let Roles { dimensions: d, learner, objective, .. } = self.roles;
         let drawn =
@@ -200,7 +200,7 @@ impl<'a> Training<'a> {
                 return Err(Error::Plugin {
                     plugin: learner.id().to_owned(),
                     function: "name".into(),
-                    cause: format!("it called two architectures of other parameters `{architecture}`"),
+                    cause: format!("it called two architectures with different parameters `{architecture}`"),
                 });
             }
             Entry::Occupied(programs) => programs.into_mut(),
@@ -216,7 +216,7 @@ impl<'a> Training<'a> {
         Ok(DrawnLearner { architecture, fresh })
     }
 
-    /// The network of a learner that was drawn.
+    /// The network of a drawn learner.
     pub(crate) fn student(&self, learner: &DrawnLearner) -> &Student {
         &self.programs[&learner.architecture].student
     }
@@ -233,8 +233,8 @@ impl<'a> Training<'a> {
         &self.state[self.layout.meta_learned..self.layout.len()]
     }
 
-    /// One outer update of θ, ξ and the critic with a learner, on a batch of `rows` transitions: `batch` gives the
-    /// inputs of the plan from number `first` on. Returns the update's metrics.
+    /// Makes one outer update of θ, ξ and the critic with a learner, on a batch of `rows` transitions, and returns the
+    /// update's metrics. `batch(device, plan, first)` returns the batch as inputs of the plan, from number `first` on.
     pub(crate) fn update(
         &mut self,
         learner: &DrawnLearner,
@@ -272,10 +272,10 @@ impl<'a> Training<'a> {
         Ok(metrics.iter().zip(values).map(|(name, t)| (name.clone(), self.device.read(&t)[0])).collect())
     }
 
-    /// Ends a meta-epoch and counts it.
+    /// Ends a meta-epoch, counts it and summarizes it.
     ///
     /// # Errors
-    /// [`Error::Usage`]: η or a metric is not finite, so the optimization diverged.
+    /// [`Error::Usage`]: η or a metric is not finite, which means that the optimization diverged.
     pub(crate) fn end_meta_epoch(&mut self, metrics: Means) -> Result<MetaEpochReport> {
         let report = MetaEpochReport {
             inner_lr: self.inner_lr(),
@@ -284,7 +284,7 @@ impl<'a> Training<'a> {
         };
         if !report.inner_lr.is_finite() || report.metrics.iter().any(|(_, v)| !v.is_finite()) {
             return Err(Error::usage(format!(
-                "meta-epoch {}: θ is not finite any more, the optimisation diverged (try a smaller --lr)",
+                "meta-epoch {}: θ is no longer finite: the optimization diverged (try a smaller --lr)",
                 self.meta_epoch
             )));
         }
@@ -292,14 +292,14 @@ impl<'a> Training<'a> {
         Ok(report)
     }
 
-    /// η.
+    /// The current inner learning rate η, or NaN if θ has none.
     fn inner_lr(&self) -> f32 {
         let mut parts = self.layout.theta.parts.iter().zip(&self.state);
         let rate = parts.find(|(part, _)| part.name() == "inner_lr");
         rate.map_or(f32::NAN, |(part, trained)| part.to_value(self.device.read(trained))[0])
     }
 
-    /// θ's values, then ξ's parameters, as a dataset file holds them.
+    /// The values of θ and the parameters of ξ, as a dataset file holds them.
     pub fn theta_and_encoder(&self) -> (Vec<NamedTensor>, Vec<NamedTensor>) {
         let Layout { theta, names, shapes, meta_learned, .. } = &self.layout;
         let values = theta.to_values(self.state.iter().map(|trained| self.device.read(trained)));
@@ -311,7 +311,7 @@ impl<'a> Training<'a> {
         (values, encoder.collect())
     }
 
-    /// The current θ and ξ, ready to teach.
+    /// The current θ and ξ, ready to teach learners.
     pub fn distilled(&self) -> Distilled {
         let tensors = self.layout.names.iter().zip(&self.state).take(self.layout.meta_learned);
         let tensors = tensors.map(|(name, array)| NamedTensor {
@@ -322,8 +322,8 @@ impl<'a> Training<'a> {
         Distilled { tensors: tensors.collect(), normalizer: self.normalizer.clone() }
     }
 
-    /// Everything that a checkpoint needs: what is trained, the optimizer's moments, then the moments of observations and
-    /// rewards.
+    /// All tensors of a checkpoint: everything that is trained, the optimizer's moments, then the moments of
+    /// observations and rewards.
     pub fn state(&self) -> Vec<NamedTensor> {
         let prefixes = ["", "first_moment/", "second_moment/"];
         let named = self.state.iter().enumerate().map(|(i, array)| NamedTensor {
@@ -336,17 +336,17 @@ impl<'a> Training<'a> {
         named.chain(normalizer).chain(rewards).collect()
     }
 
-    /// Goes on from what [`Self::state`] gave, in this version or an earlier one.
+    /// Restores the tensors that [`Self::state`] returned, in this version or an earlier one.
     ///
     /// # Errors
-    /// [`Error::Usage`]: a tensor is missing, or has another shape.
+    /// [`Error::Usage`]: a tensor is missing or has another shape.
     pub fn restore(&mut self, mut tensors: Vec<NamedTensor>) -> Result<()> {
         tensors.iter_mut().for_each(|tensor| tensor.name = current_name(&tensor.name));
         let missing = |name: &str| Error::usage(format!("the checkpoint has no tensor `{name}`"));
         let mut restored = vec![];
         for NamedTensor { name, shape, .. } in self.state() {
             let found = tensors.iter().find(|t| t.name == name).ok_or_else(|| missing(&name))?;
-            // Older checkpoints hold the count of moments as a scalar.
+            // Older checkpoints hold the moments' count as a scalar.
             let both_single = found.data.len() == 1 && shape.iter().product::<usize>() == 1;
             if found.shape != shape && !both_single {
                 return Err(Error::usage(format!(

@@ -1,5 +1,5 @@
-//! Where there is no GPU, `--device cuda` gives one clear error. Where there is one, `execute_plans` and `learners`
-//! compare it with the CPU.
+//! Without a GPU, `--device cuda` gives one clear error. With one, the tests `execute_plans` and `learners` compare it
+//! with the CPU.
 use potstill_engine::Error;
 use potstill_engine::execute::Device;
 

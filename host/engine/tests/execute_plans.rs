@@ -1,4 +1,4 @@
-//! Plans compute what the graph says: fused or not, split over rows or not, on any number of threads.
+//! Plans compute what the graph says, whether fused or not, split over rows or not, and on any number of threads.
 mod common;
 
 use common::array::Array;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 const ROWS: [usize; 8] = [1, 2, 7, 256, 257, 700, 1024, 2000];
 
-/// Runs `outputs` of `program` in double and single precision, and on several threads.
+/// Checks `outputs` of `program` in double and single precision, and on several threads.
 fn check_program(program: &Program, outputs: &[Value]) {
     let tensors: Vec<Tensor> = outputs.iter().map(|o| o.tensor.clone()).collect();
     let plan = Plan::compile(&program.graph, &tensors).unwrap();
@@ -54,7 +54,7 @@ proptest! {
         check_program(&program, &program.outputs(rng));
     }
 
-    /// Many small batches: more kinds of programs than the slow big ones reach.
+    /// Many small batches reach more kinds of programs than the slow, big ones.
     #[test]
     fn programs_on_few_rows(seeds in prop::collection::vec(any::<u64>(), 8), rows in 1..9usize) {
         for seed in seeds {
@@ -65,7 +65,7 @@ proptest! {
     }
 }
 
-/// Each function by itself, in single precision, through the kernels.
+/// Each function alone is accurate in single precision, as the kernels compute it.
 #[test]
 fn single_functions_in_single_precision() {
     type Traced = fn(&Tensor) -> Tensor;
@@ -118,7 +118,7 @@ fn not_a_number_stays_not_a_number() {
     }
 }
 
-/// A diverged network must not bring the process down.
+/// A network that has diverged must not crash the process.
 #[test]
 fn max_pooling_of_what_has_no_maximum() {
     let graph = Graph::new();
@@ -134,7 +134,7 @@ fn max_pooling_of_what_has_no_maximum() {
     }
 }
 
-/// A network's gradients and a normalisation in two levels, over every way to split the rows.
+/// A network's gradients and a normalization in two levels are correct for every way to split the rows.
 #[test]
 fn split_rows_change_nothing() {
     for rows in ROWS {
@@ -171,7 +171,7 @@ fn split_rows_change_nothing() {
             device.run(&plan, &inputs).iter().map(|t| device.read_f64(t)).collect()
         };
 
-        // By definition, row by row.
+        // The expected numbers, by definition and row by row.
         let array = |v: &[f32], s: &[usize]| Array::new(s, v.iter().map(|&v| f64::from(v)).collect());
         let (x, a) = (array(&data, &[rows, 5]), array(&advantages, &[rows, 1]));
         let p: Vec<Array> = parameters.iter().zip(&w).map(|(p, w)| array(p, &w.shape())).collect();
@@ -218,7 +218,7 @@ fn split_rows_change_nothing() {
     }
 }
 
-/// A batch of pictures has work for several threads.
+/// A batch of pictures is split into more shards, because it has work for several threads.
 #[test]
 fn wide_rows_are_split_finer() {
     let graph = Graph::new();
@@ -246,7 +246,8 @@ fn rows_are_picked_by_index() {
     }
 }
 
-/// Constants, inputs, unused inputs, one output twice, stopped gradients; split and not.
+/// Outputs may be constants, inputs, one output twice or stopped gradients, and inputs may be unused, whether rows are
+/// split or not.
 #[test]
 fn outputs_that_are_not_computed() {
     for rows in [3, 600] {
@@ -304,7 +305,7 @@ fn outputs_that_are_not_computed() {
     }
 }
 
-/// Rows that end up in another axis than 0.
+/// Rows may end up in another axis than 0.
 #[test]
 fn rows_in_another_axis() {
     let graph = Graph::new();
@@ -318,7 +319,7 @@ fn rows_in_another_axis() {
     }
 }
 
-/// Sums of views that are not laid out as their shape says.
+/// Sums are correct for views whose memory layout differs from their shape.
 #[test]
 fn sums_of_views() {
     let graph = Graph::new();
@@ -383,7 +384,7 @@ fn empty_and_single_dimensions() {
     }
 }
 
-/// Convolution, pooling, gathering, against their definitions.
+/// Convolution, pooling and gathering agree with their definitions.
 #[test]
 fn windows_and_indices() {
     let rng = &mut random(5);

@@ -1,4 +1,4 @@
-//! First- and second-order derivatives of every operation, by central differences in double precision.
+//! First- and second-order derivatives of every operation, compared with central differences in double precision.
 mod common;
 
 use common::{Domain, Index, check_derivatives, random};
@@ -48,7 +48,7 @@ fn dims(rank: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<usiz
     prop::collection::vec(1..4usize, rank)
 }
 
-/// A shape that broadcasts to `shape`: some axes 1, some leading axes dropped.
+/// A shape that broadcasts to `shape`: some axes have length 1, and some leading axes are dropped.
 fn narrowed(shape: &[usize], seed: u64) -> Vec<usize> {
     let mut rng = random(seed ^ 1);
     let dropped = rng.random_range(0..=shape.len());
@@ -158,8 +158,8 @@ proptest! {
         seed: u64,
     ) {
         let shapes = [vec![n, c, kh + dh, kw + dw], vec![o, c, kh, kw]];
-        // Through tanh the gradient that arrives depends on both, so that the derivatives of the two
-        // gradient operations are taken in each of their operands.
+        // Because of tanh, the gradient that reaches the convolution depends on both operands. The two gradient
+        // operations are therefore differentiated with respect to each of their operands.
         check_derivatives(&shapes, &[], Domain::Real, seed, |x, _| x[0].conv2d(&x[1], stride, padding).tanh());
         check_derivatives(&shapes, &[], Domain::Real, seed, |x, _| {
             x[0].tanh().conv2d(&x[1].tanh(), stride, padding) * 0.5
@@ -220,7 +220,7 @@ proptest! {
     }
 }
 
-/// Runs `outputs` for inputs `x` in double precision.
+/// Runs `outputs` in double precision for the inputs `x`, which are pairs of data and shape.
 fn evaluate(graph: &Graph, outputs: &[Tensor], x: &[(&[f64], &[usize])]) -> Vec<Vec<f64>> {
     let device = Device::cpu_f64();
     let inputs: Vec<_> = x.iter().map(|(v, s)| device.tensor_f64(v, s)).collect();
@@ -257,7 +257,8 @@ fn gradients_at_kinks() {
     assert_eq!(values, expected);
 }
 
-/// What a maximum gives back is shared among equals, and between two tensors given to one of them.
+/// The gradient of a maximum over an axis is shared among equal elements. The gradient of the maximum of two tensors
+/// goes to one of them.
 #[test]
 fn equal_maxima_share_the_gradient() {
     let graph = Graph::new();
@@ -279,8 +280,8 @@ fn gradients_of_what_does_not_depend_are_zero() {
     assert_eq!(values, [vec![0.0; 3], vec![1.0], vec![0.0; 3], vec![1.0; 2]]);
 }
 
-/// A second inner step differentiates by the result of the first; anything else than an input or a variable
-/// is refused, because a simplification may have looked through it.
+/// A second inner step can differentiate with respect to the result of the first, if that is a variable. Anything other
+/// than an input or a variable is refused, because a simplification may have bypassed it.
 #[test]
 fn grad_wants_inputs_or_variables() {
     let graph = Graph::new();

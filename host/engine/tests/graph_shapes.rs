@@ -1,4 +1,4 @@
-//! What a graph holds, shares and refuses.
+//! Graphs check shapes and limits, share equal nodes, and refuse wrong calls with clear errors.
 mod common;
 
 use common::random;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-/// The error of tracing `trace`, and the line after the one of `trace`'s own.
+/// The error that `trace` leaves in a graph.
 fn error(trace: impl FnOnce(&Graph)) -> GraphError {
     let graph = Graph::new();
     trace(&graph);
@@ -18,7 +18,7 @@ fn error(trace: impl FnOnce(&Graph)) -> GraphError {
 #[test]
 fn errors_name_operation_expectation_and_line() {
     type Trace = fn(&Tensor, &Tensor, &Tensor);
-    // x [2, 3], image [1, 2, 4, 4], index [2, 3].
+    // The shapes are x [2, 3], image [1, 2, 4, 4] and index [2, 3].
     let cases: [(&str, &str, &str, Trace); 42] = [
         ("add", "[2, 3]", "[1, 2, 4, 4]", |x, i, _| drop(x + i)),
         ("max", "[2, 3]", "[3, 2]", |x, _, _| drop(x.max(&x.transpose()))),
@@ -119,7 +119,7 @@ fn graphs_do_not_mix() {
     ];
     for (op, trace) in cases {
         let (first, second) = (Graph::new(), Graph::new());
-        // The other graph is bigger: its nodes' numbers mean nothing here.
+        // The other graph is bigger, so that its nodes' numbers mean nothing here.
         let other = (0..40).fold(second.input("other", &[2, 2]), |x, _| x.exp().tanh());
         trace(&first.input("x", &[2, 2]), &other);
         let error = first.check().unwrap_err();
@@ -250,7 +250,7 @@ fn nodes_can_be_read() {
     assert_eq!((node.dtype, y.dtype()), (DType::Float, DType::Float));
 }
 
-/// Any call with any arguments, right or wrong, on floats, indices and results of earlier mistakes.
+/// Makes a random call with random arguments, right or wrong, on floats, indices and results of earlier mistakes.
 fn any_call(rng: &mut impl Rng, pool: &[Tensor]) -> Tensor {
     let any = |rng: &mut _| IndexedRandom::choose(pool, rng).unwrap();
     let (a, b, c) = (any(rng), any(rng), any(rng));
@@ -322,7 +322,7 @@ fn any_call(rng: &mut impl Rng, pool: &[Tensor]) -> Tensor {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
-    /// Tracing never panics; what it accepts compiles and runs.
+    /// Tracing never panics, and what it accepts compiles and runs.
     #[test]
     fn wrong_calls_are_errors(seed: u64, keep in 0.0..1.0f64) {
         let rng = &mut random(seed);
@@ -346,7 +346,7 @@ proptest! {
             let next = any_call(rng, &pool);
             let wrong = graph.check().is_err();
             if wrong && rng.random_bool(keep) {
-                // A new graph, to see what else is accepted.
+                // Continue with a new graph, to see what else is accepted.
                 graph = Graph::new();
                 (pool, _) = start(&graph);
                 continue;
@@ -379,7 +379,7 @@ proptest! {
     }
 }
 
-/// Each tensor may be, all of them at once may not.
+/// Each tensor is small enough, but not all of them at once.
 #[test]
 fn a_plan_that_no_machine_can_hold_is_refused() {
     let graph = Graph::new();
@@ -392,7 +392,7 @@ fn a_plan_that_no_machine_can_hold_is_refused() {
     assert!(error.contains("at most 32 GiB of intermediate results at once, got 64 GiB"), "{error}");
 }
 
-/// As large as a graph can be: every step of compiling it is quick enough.
+/// Graphs of the largest allowed size compile quickly enough.
 #[test]
 fn the_largest_graphs_compile() {
     let long = |x: &Tensor| (0..19_000).fold(x.clone(), |x, _| x.tanh());

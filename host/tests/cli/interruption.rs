@@ -290,7 +290,7 @@ fn a_learner_that_changes_leaves_the_last_checkpoint() {
         ["--plugin", text(&plugin), "distill", "nd-cartpole", "--config", "small.toml", "--out", "run"];
     let learner = ["--learner", "test/hostile-learner-v1", "--learner-set", "mode=lying-name"];
     let said = place.run(&[&begin[..], &learner].concat());
-    said.refused(1, "plugin `test/hostile-learner-v1`, in `name`: it called two architectures of other parameters `linear`");
+    said.refused(1, "plugin `test/hostile-learner-v1`, in `name`: it called two architectures with different parameters `linear`");
     newest_checkpoint(&place.path("run"));
     assert_no_litter(&place.path("run"));
 }

@@ -187,7 +187,7 @@ fn datasets_of_something_else() {
     place.refused(
         &["eval", "other"],
         2,
-        "the learner's policy is not a number: this dataset does not teach it",
+        "the learner's policy outputs are not numbers: this dataset cannot teach this learner",
     );
 }
 

@@ -1,4 +1,4 @@
-//! Every operation of the graph in burn's backend primitives.
+//! Computes every operation of the graph with burn's backend primitives.
 use burn_backend::ops::ConvOptions;
 use burn_backend::tensor::{BoolTensor, Device, FloatTensor, IntTensor};
 use burn_backend::{
@@ -9,25 +9,26 @@ use super::kernel::{Function, Kernel, Operand};
 use super::plan::Constant;
 use crate::graph::{Binary, DType, Op, Reduction, Unary, Window};
 
-/// A value of a run.
+/// A tensor that a run computes.
 #[derive(Clone, Debug)]
 pub(super) enum Value<B: Backend> {
-    /// Floating point.
+    /// Floating-point numbers.
     Float(FloatTensor<B>),
     /// Indices.
     Int(IntTensor<B>),
 }
 
-/// Where and in what precision a plan runs.
+/// The device and the precision that a plan runs on.
 #[derive(Clone, Debug)]
 pub(super) struct Context<B: Backend> {
     pub(super) device: Device<B>,
     pub(super) dtype: FloatDType,
 }
 
-/// A burn backend that can run plans; fused kernels have a plain implementation in primitives.
+/// A burn backend that can run plans. The defaults compute everything with burn's primitives; a backend overrides what
+/// it does better or what burn does otherwise than a plan means.
 pub(super) trait Execute: Backend {
-    /// Runs a fused kernel over `shape`.
+    /// Runs a fused kernel over `shape` and returns its outputs.
     fn fused(
         kernel: &Kernel,
         shape: &[usize],
@@ -37,33 +38,33 @@ pub(super) trait Execute: Backend {
         fused_in_primitives::<Self>(kernel, shape, inputs, context)
     }
 
-    /// The same numbers in another shape.
+    /// Returns the same numbers in another shape.
     fn reshape(tensor: FloatTensor<Self>, shape: Shape) -> FloatTensor<Self> {
         Self::float_reshape(tensor, shape)
     }
 
-    /// As [`Self::reshape`], of indices.
+    /// Reshapes indices, like [`Self::reshape`].
     fn reshape_int(tensor: IntTensor<Self>, shape: Shape) -> IntTensor<Self> {
         Self::int_reshape(tensor, shape)
     }
 
-    /// Sums along `axis`, which stays with length 1.
+    /// Sums along `axis`, which is kept with length 1.
     fn sum(tensor: FloatTensor<Self>, axis: usize) -> FloatTensor<Self> {
         Self::float_sum_dim(tensor, axis)
     }
 
-    /// The largest along `axis`, which stays with length 1.
+    /// Takes the maximum along `axis`, which is kept with length 1.
     fn max(tensor: FloatTensor<Self>, axis: usize) -> FloatTensor<Self> {
         Self::float_max_dim(tensor, axis)
     }
 
-    /// Matrix product over the last two axes; the axes before are equal.
+    /// Multiplies matrices over the last two axes. The leading axes of both tensors are equal.
     fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(a, b)
     }
 }
 
-/// Backends have no rank 0: a scalar is stored as one element of rank 1.
+/// The shape in which a backend stores a tensor. Backends have no rank 0, so a scalar is stored with shape `[1]`.
 pub(super) fn physical(shape: &[usize]) -> Shape {
     if shape.is_empty() { Shape::from(vec![1]) } else { Shape::from(shape.to_vec()) }
 }
@@ -158,14 +159,14 @@ fn binary<B: Backend>(
     }
 }
 
-/// Computes `op` into `shape` (its rows those of one shard, when it has any).
+/// Computes `op`. `shape` is the shape of the result; if that has rows, they are those of one shard.
 pub(super) fn primitive<B: Execute>(
     op: &Op,
     shape: &[usize],
     inputs: &[&Value<B>],
     context: &Context<B>,
 ) -> Value<B> {
-    // Devices refuse to start on nothing; sums of nothing, and what is made of them, are 0.
+    // Devices refuse to launch on empty tensors. Sums over nothing, and whatever is computed from them, are 0.
     if shape.contains(&0) {
         let of_indices = match op {
             Op::Broadcast | Op::Reshape | Op::Permute(_) => matches!(inputs[0], Value::Int(_)),
@@ -177,7 +178,7 @@ pub(super) fn primitive<B: Execute>(
             false => Value::Float(B::float_empty(shape, &context.device, context.dtype)),
         };
     }
-    // Some of burn's backward passes want the forward operand for its shape only.
+    // Some of burn's backward passes need a forward operand only for its shape.
     let zeros = |shape: &[usize]| B::float_zeros(physical(shape), &context.device, context.dtype);
     let float = |i: usize| match inputs[i] {
         Value::Float(t) => t.clone(),
@@ -259,7 +260,7 @@ pub(super) fn primitive<B: Execute>(
         }
         Op::MaxPool2dIndex(w) => {
             let pooled = B::max_pool2d_with_indices(float(0), w.kernel, w.stride, w.padding, [1, 1], false);
-            // A window of NaN has no maximum; its index must still be one.
+            // A window of NaNs has no maximum, but its index must still be valid.
             return Value::Int(B::int_clamp_min(pooled.indices, Scalar::Int(0)));
         }
         Op::Gather { axis } => B::float_gather(*axis, float(0), int(1)),
@@ -277,7 +278,7 @@ pub(super) fn primitive<B: Execute>(
     })
 }
 
-/// A constant of the plan, on the device.
+/// Uploads a constant of the plan to the device.
 pub(super) fn constant<B: Backend>(constant: &Constant, context: &Context<B>) -> Value<B> {
     match constant {
         Constant::Scalar(value) => {
@@ -298,7 +299,7 @@ pub(super) fn constant<B: Backend>(constant: &Constant, context: &Context<B>) ->
     }
 }
 
-/// Combines two partial results.
+/// Combines the partial results of two shards.
 pub(super) fn combine<B: Backend>(
     reduction: Reduction,
     a: FloatTensor<B>,

@@ -1,4 +1,4 @@
-//! What burn's primitives do otherwise on GPUs than plans mean it.
+//! CUDA overrides where burn's result differs from the plan's semantics.
 use burn_backend::ops::{FloatTensorOps, IntTensorOps};
 use burn_backend::{Shape, TensorMetadata};
 use burn_cubecl::kernel::into_contiguous;
@@ -18,7 +18,8 @@ use super::backend::Execute;
 type CudaTensor = CubeTensor<CudaRuntime>;
 
 impl Execute for Cuda {
-    /// burn-std 0.21 (`split_strides`) mistakes the strides of a view with axes of length 1: it is copied first.
+    /// Copies the tensor first: burn-std 0.21 (`split_strides`) computes wrong strides for a view with axes of length
+    /// 1.
     fn reshape(tensor: CudaTensor, shape: Shape) -> CudaTensor {
         Self::float_reshape(into_contiguous(tensor), shape)
     }
@@ -27,7 +28,7 @@ impl Execute for Cuda {
         Self::int_reshape(into_contiguous(tensor), shape)
     }
 
-    /// burn's maximum passes over what is not a number.
+    /// Takes the maximum with our own kernel, because burn's ignores NaN.
     fn max(tensor: CudaTensor, axis: usize) -> CudaTensor {
         let mut shape = tensor.shape();
         shape[axis] = 1;
@@ -41,8 +42,8 @@ impl Execute for Cuda {
         output
     }
 
-    /// Without tensor cores: burn's own choice rounds single precision to TF32, with ten bits of mantissa, and a
-    /// meta-gradient is made of differences of such products.
+    /// Multiplies without tensor cores. burn's default rounds single precision to TF32, which has ten bits of mantissa;
+    /// that is too little for a meta-gradient, which is made of differences of such products.
     fn matmul(a: CudaTensor, b: CudaTensor) -> CudaTensor {
         let out = init_matmul_output(&a, &b, a.dtype);
         let dtype = a.dtype.into();
@@ -56,7 +57,7 @@ impl Execute for Cuda {
     }
 }
 
-/// One thread an element of the output. What is not a number is larger than any number.
+/// The maximum along `axis`. One thread computes one element of the output; NaN counts as larger than any number.
 #[cube(launch)]
 fn largest(input: &Tensor<f32>, output: &mut Tensor<f32>, #[comptime] axis: usize, #[comptime] rank: usize) {
     if ABSOLUTE_POS >= output.len() {

@@ -1,4 +1,4 @@
-//! `--device`: where plans run, and the arrays that live there.
+//! Devices, which run plans (`--device`), and the arrays that live on them.
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use super::run::run;
 use crate::error::{Error, Result, did_you_mean};
 use crate::graph::DType;
 
-/// They watch for longer than what lies between the parallel parts of two updates.
+/// The pool's threads look for work for longer than the time between the parallel parts of two updates.
 const HELPERS: Helpers =
     Helpers { name: "potstill", watch: Duration::from_micros(300), around: |part| part() };
 
-/// A device that runs plans. Cheap to clone.
+/// A device that runs plans. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Device(Inner);
 
@@ -33,7 +33,7 @@ enum Inner {
     },
 }
 
-/// Numbers on a device: the whole array, or one part for each shard of a plan's rows.
+/// Numbers on a device: one whole array, or one part for each shard of a plan's rows.
 #[derive(Clone, Debug)]
 pub struct Array {
     parts: Shards,
@@ -58,21 +58,21 @@ impl Shards {
 }
 
 impl Array {
-    /// Dimensions.
+    /// The dimensions.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 }
 
 impl Device {
-    /// The CPU, with at most `threads` threads (results do not depend on how many).
+    /// The CPU, with at most `threads` threads. Results do not depend on their number.
     pub fn cpu(threads: usize) -> Self {
         let pool = (threads > 1).then(|| Arc::new(Pool::new(threads, HELPERS)));
         let context = Context { device: FlexDevice, dtype: FloatDType::F32 };
         Device(Inner::Cpu { context, pool })
     }
 
-    /// The CPU in double precision: slow, and precise enough to check derivatives by small differences.
+    /// The CPU in double precision. It is slow, but precise enough to check derivatives by finite differences.
     pub fn cpu_f64() -> Self {
         let context = Context { device: FlexDevice, dtype: FloatDType::F64 };
         Device(Inner::Cpu { context, pool: None })
@@ -81,7 +81,8 @@ impl Device {
     /// The device called `name`: `cpu`, `cuda`, `cuda:1`, ….
     ///
     /// # Errors
-    /// An unknown name; a device this build or this machine does not have, with what is missing.
+    /// [`Error::Usage`] for an unknown name; [`Error::Device`] for a device that this build or this machine does not
+    /// have, saying what is missing.
     pub fn named(name: &str, threads: usize) -> Result<Self> {
         if name == "cpu" {
             return Ok(Self::cpu(threads));
@@ -115,7 +116,7 @@ impl Device {
         Ok(Device(Inner::Cuda { context, index }))
     }
 
-    /// The name that gives this device.
+    /// The name by which [`Self::named`] finds this device.
     pub fn name(&self) -> String {
         match &self.0 {
             Inner::Cpu { .. } => "cpu".into(),
@@ -124,7 +125,7 @@ impl Device {
         }
     }
 
-    /// In how many parts the rows of `plan` are kept: a GPU has threads enough for all of them at once.
+    /// The number of parts that the rows of `plan` are kept in. A GPU has enough threads for all rows at once.
     fn shards(&self, plan: &Plan) -> usize {
         match &self.0 {
             Inner::Cpu { .. } => plan.shards,
@@ -133,23 +134,23 @@ impl Device {
         }
     }
 
-    /// `data`, row-major, as a tensor of `shape`.
+    /// Uploads `data`, row-major, as a tensor of `shape`.
     pub fn tensor(&self, data: &[f32], shape: &[usize]) -> Array {
         self.upload(vec![Data::Float(data.to_vec(), shape.to_vec())], shape)
     }
 
-    /// Double-precision numbers, for [`Device::cpu_f64`].
+    /// Uploads numbers in double precision, for [`Device::cpu_f64`].
     pub fn tensor_f64(&self, data: &[f64], shape: &[usize]) -> Array {
         self.upload(vec![Data::Double(data.to_vec(), shape.to_vec())], shape)
     }
 
-    /// The rows `index` of `data` (all rows when `None`) as input number `input` of `plan`, split as it
-    /// splits them. A row has as many numbers as the input's shape says.
+    /// Uploads the rows `index` of `data` (all rows for `None`) as input number `input` of `plan`, split into the
+    /// plan's shards. The input's shape says how many numbers a row has.
     pub fn rows(&self, plan: &Plan, input: usize, data: &[f32], index: Option<&[usize]>) -> Array {
         self.gather(plan, input, data, index, Data::Float)
     }
 
-    /// As [`Self::rows`], for an integer input.
+    /// Uploads rows for an integer input, like [`Self::rows`].
     pub fn int_rows(&self, plan: &Plan, input: usize, data: &[i32], index: Option<&[usize]>) -> Array {
         self.gather(plan, input, data, index, Data::Int)
     }
@@ -195,8 +196,9 @@ impl Device {
         Array { parts, shape: shape.to_vec() }
     }
 
-    /// Does `work` for every item, several at a time on the CPU's threads, and gives what came of each in order. `work`
-    /// gets a device that runs plans on the thread it is called on. Nothing depends on which thread took which item.
+    /// Does `work` for every item, several at a time on the CPU's threads, and returns the results in the items' order.
+    /// `work` gets a device that runs plans on the calling thread. Results do not depend on which thread takes which
+    /// item.
     pub fn each<T: Send, O: Send + Sync>(
         &self,
         items: Vec<T>,
@@ -210,7 +212,7 @@ impl Device {
         let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
         let done: Vec<OnceLock<O>> = items.iter().map(|_| OnceLock::new()).collect();
         pool.run(items.len(), &|i| {
-            // Locked once, by the one thread that takes this item.
+            // The lock is taken once, by the thread that takes this item.
             if let Some(item) = items[i].lock().ok().and_then(|mut item| item.take()) {
                 done[i].get_or_init(|| work(&alone, item));
             }
@@ -218,7 +220,7 @@ impl Device {
         done.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 
-    /// The same device without threads of its own.
+    /// The same device without a pool of threads.
     fn alone(&self) -> Device {
         match &self.0 {
             Inner::Cpu { context, .. } => Device(Inner::Cpu { context: context.clone(), pool: None }),
@@ -227,10 +229,11 @@ impl Device {
         }
     }
 
-    /// Runs `plan`: one tensor for each of the graph's inputs, in their order; one for each output.
+    /// Runs `plan`. `inputs` has one array for each input of the graph, in the graph's order; the result has one for
+    /// each output.
     ///
     /// # Panics
-    /// When `inputs` are not the plan's (a mistake of the host, never of a plugin or a user).
+    /// If `inputs` do not match the plan's inputs, which is a bug of the host, never a mistake of a plugin or a user.
     pub fn run(&self, plan: &Plan, inputs: &[Array]) -> Vec<Array> {
         assert_eq!(inputs.len(), plan.inputs.len(), "a plan needs all its inputs");
         let wrap = |i: usize, parts: Shards| Array { parts, shape: plan.output_shapes[i].clone() };
@@ -276,7 +279,7 @@ impl Device {
         }
     }
 
-    /// The numbers of `tensor`, row-major; the parts of a split tensor one after the other.
+    /// Reads the numbers of `tensor`, row-major. The parts of a split tensor follow each other.
     pub fn read(&self, tensor: &Array) -> Vec<f32> {
         self.download(tensor, |data| match data.as_slice::<f32>() {
             Ok(values) => values.to_vec(),
@@ -284,7 +287,7 @@ impl Device {
         })
     }
 
-    /// As [`Self::read`], in double precision.
+    /// Reads numbers in double precision, like [`Self::read`].
     pub fn read_f64(&self, tensor: &Array) -> Vec<f64> {
         self.download(tensor, |data| data.iter::<f64>().collect())
     }
@@ -315,21 +318,21 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     burn_backend::read_sync(future)
 }
 
-/// Runs `work` for every shard, on the calling thread and the pool's.
+/// Runs `work` for every shard, on the calling thread and the pool's threads.
 fn in_parallel<T: Send>(pool: Option<&Pool>, tables: &mut [T], work: &(dyn Fn(usize, &mut T) + Sync)) {
     let Some(pool) = pool.filter(|_| tables.len() > 1) else {
         return tables.iter_mut().enumerate().for_each(|(i, table)| work(i, table));
     };
     let tables: Vec<Mutex<&mut T>> = tables.iter_mut().map(Mutex::new).collect();
     pool.run(tables.len(), &|i| {
-        // Locked once, by the one thread that takes this shard.
+        // The lock is taken once, by the thread that takes this shard.
         if let Ok(mut table) = tables[i].lock() {
             work(i, &mut table);
         }
     });
 }
 
-/// Numbers on their way to a device.
+/// Numbers to be uploaded to a device.
 enum Data {
     Float(Vec<f32>, Vec<usize>),
     Double(Vec<f64>, Vec<usize>),
@@ -358,14 +361,14 @@ impl Data {
     }
 }
 
-/// The element type of an input, for callers that build batches.
+/// What callers that build batches ask of a plan.
 impl Plan {
-    /// Position of the input called `name`, if the graph has one.
+    /// The position of the input called `name`, if the graph has one.
     pub fn input(&self, name: &str) -> Option<usize> {
         self.inputs.iter().position(|i| i.name == name)
     }
 
-    /// Shape and element type of input number `input`.
+    /// The shape and element type of input number `input`.
     pub fn input_shape(&self, input: usize) -> (&[usize], DType) {
         (&self.inputs[input].shape, self.inputs[input].dtype)
     }

@@ -1,5 +1,5 @@
-//! burn-flex, with the operations that a small learner spends its time on done without passes over memory that
-//! nobody needs: burn-flex zeroes what a product is about to overwrite, and sums one element at a time.
+//! CPU overrides for the operations that a small learner spends its time on. They avoid needless passes over memory:
+//! burn-flex zeroes the output of a product before overwriting it, and sums one element at a time.
 use std::borrow::Cow;
 
 use burn_backend::ops::FloatTensorOps;
@@ -32,8 +32,8 @@ impl Execute for Flex {
         outputs.into_iter().map(|data| tensor(data, shape)).collect()
     }
 
-    /// burn-flex 0.21 takes the columns of a transposed view to lie one after the other, and sums the wrong
-    /// numbers where the view was sliced or expanded: it is given contiguous copies.
+    /// Sums a contiguous copy. burn-flex 0.21 assumes that the columns of a transposed view are adjacent in memory, and
+    /// sums the wrong numbers if the view was sliced or expanded.
     fn sum(tensor: FlexTensor, axis: usize) -> FlexTensor {
         let tensor = contiguous(&tensor);
         if tensor.dtype() != DType::F32 || tensor.storage::<f32>().is_empty() {
@@ -56,13 +56,13 @@ impl Execute for Flex {
         let mut product: Vec<f32> = Vec::with_capacity(m * n);
         let start = |t: &FlexTensor| {
             assert!(last_element(t.layout()) < t.storage::<f32>().len(), "a view lies inside its tensor");
-            // SAFETY: no element of the view is outside the storage, the first among them.
+            // SAFETY: no element of the view is outside the storage; in particular, the first is not.
             unsafe { t.storage::<f32>().as_ptr().add(t.layout().start_offset()) }
         };
         let (sa, sb) = (a.layout().strides(), b.layout().strides());
         let serial = gemm::Parallelism::None;
-        // SAFETY: `a` is m × k and `b` k × n by their own layouts, which `start` checked against their storage;
-        // `product` has room for m × n, and is read by nobody before all of it is written (`read_dst` is false).
+        // SAFETY: `a` is m × k and `b` is k × n by their own layouts, which `start` checked against their storage.
+        // `product` has room for m × n elements and is not read before all of it is written (`read_dst` is false).
         unsafe {
             gemm::gemm(
                 m,
@@ -91,7 +91,7 @@ impl Execute for Flex {
     }
 }
 
-/// The position of a view's last element in its storage. Strides of the graph's views are never negative.
+/// The position of a view's last element in its storage. The graph's views never have negative strides.
 fn last_element(layout: &Layout) -> usize {
     let lengths = layout.shape().as_slice().iter();
     let steps = lengths.zip(layout.strides()).map(|(&length, &stride)| {
@@ -101,7 +101,7 @@ fn last_element(layout: &Layout) -> usize {
     layout.start_offset() + steps.sum::<usize>()
 }
 
-/// `tensor` itself where its storage is just its elements in order.
+/// `tensor` itself if its storage holds exactly its elements in order, else a copy of which this is true.
 fn contiguous(tensor: &FlexTensor) -> Cow<'_, FlexTensor> {
     let layout = tensor.layout();
     let elements: usize = layout.shape().as_slice().iter().product();

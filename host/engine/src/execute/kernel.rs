@@ -1,14 +1,14 @@
-//! A group of elementwise operations over one shape, as a program for tiles.
+//! Kernels: groups of fused elementwise operations over one shape, as small programs that run tile by tile.
 use crate::graph::{Binary, Unary};
 
-/// Where an instruction reads.
+/// What an instruction reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Operand {
-    /// Input number n, broadcast to the kernel's shape.
+    /// The input with this number, broadcast to the kernel's shape.
     Load(usize),
-    /// The result of instruction n.
+    /// The result of the instruction with this number.
     Result(usize),
-    /// A number.
+    /// This number.
     Constant(f64),
 }
 
@@ -20,18 +20,18 @@ pub(super) enum Function {
     Select,
 }
 
-/// One elementwise operation. Unused operands are constants 0.
+/// One elementwise operation. Unused operands are the constant 0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Instruction {
     pub(super) function: Function,
     pub(super) operands: [Operand; 3],
-    /// Output number, when the result is needed outside the kernel.
+    /// The output that the result is written to, if it is needed outside the kernel.
     pub(super) output: Option<usize>,
-    /// Tile register for the result. Never one that a later instruction still needs.
+    /// The tile register for the result, never one whose content a later instruction needs.
     pub(super) register: usize,
 }
 
-/// A program: instructions in order, each reading inputs and earlier results.
+/// A program: instructions that run in order. Each reads inputs and earlier results.
 #[derive(Clone, Debug)]
 pub(super) struct Kernel {
     pub(super) instructions: Vec<Instruction>,
@@ -40,7 +40,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Assigns registers so that a result's register is free again after its last use.
+    /// Creates a kernel and assigns its registers, so that a register is reused after the last use of its result.
     pub(super) fn new(mut instructions: Vec<Instruction>) -> Self {
         let mut last_use: Vec<usize> = (0..instructions.len()).collect();
         for (i, instruction) in instructions.iter().enumerate() {
@@ -52,7 +52,8 @@ impl Kernel {
         }
         let (mut free, mut registers): (Vec<usize>, usize) = (vec![], 0);
         for i in 0..instructions.len() {
-            // Taken before the operands are released: an instruction never writes what it reads.
+            // The register is taken before the operands' are released, so that an instruction never writes what it
+            // reads.
             instructions[i].register = free.pop().unwrap_or_else(|| {
                 registers += 1;
                 registers - 1

@@ -1,18 +1,18 @@
 //! Runs graphs on burn's backend primitives: burn-flex on the CPU, burn-cuda on NVIDIA GPUs.
 //!
-//! A [`Plan`] is compiled once from a [`crate::graph::Graph`] and runs for every batch. There is no tape and
-//! no dispatch through `Tensor<D>`; the same plan runs on every device.
+//! A [`Plan`] is compiled once from a [`crate::graph::Graph`] and runs for every batch. There is no tape and no
+//! dispatch through `Tensor<D>`. The same plan runs on every device.
 //!
-//! - `plan`: which nodes are computed when, which together, and which for a slice of the rows.
-//! - `shard`: how a batch's rows are split into a fixed number of shards (the result does not depend on
-//!   the number of threads).
-//! - `kernel`: a chain of elementwise operations as one small program.
+//! - `plan`: decides in which order nodes are computed, which are fused, and which are split over the rows.
+//! - `shard`: decides which nodes belong to the rows of a batch and can be split into shards. The number of shards is
+//!   fixed, so that results do not depend on the number of threads.
+//! - `kernel`: a group of elementwise operations as one small program.
 //! - `simd`: runs such a program over cache-sized tiles of CPU memory.
-//! - `backend`: every operation of the graph in burn's primitives.
-//! - `flex`, `cuda`: what is done otherwise than by burn on the CPU and on GPUs.
-//! - `run`: walks the plan.
-//! - `device`: `--device`, and arrays: numbers on a device.
-//! - `probe`: whether this machine has what CUDA needs.
+//! - `backend`: computes every operation of the graph with burn's primitives.
+//! - `flex`, `cuda`: overrides of burn's primitives on the CPU and on GPUs.
+//! - `run`: runs the steps of a plan.
+//! - `device`: devices (`--device`) and the arrays that live on them.
+//! - `probe`: checks whether this machine has what CUDA needs.
 
 mod backend;
 #[cfg(feature = "cuda")]

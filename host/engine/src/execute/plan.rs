@@ -1,4 +1,5 @@
-//! Compiles a graph: what is computed when, what is fused, what is split over the rows of the batch.
+//! Compiles a graph into a plan: in which order values are computed, which operations are fused, and what is split over
+//! the rows of the batch.
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -6,35 +7,35 @@ use super::kernel::{Function, Instruction, Kernel, Operand};
 use super::shard::{Rows, propagate};
 use crate::graph::{DType, Graph, GraphError, Node, NodeId, Op, Reduction, Tensor};
 
-/// A position in the table of values of one run.
+/// A position in the table of a run's values.
 pub(super) type Slot = usize;
 
 /// What a step does.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// One operation of the graph on burn's primitives.
+    /// It computes one operation of the graph with burn's primitives.
     Primitive(Op),
-    /// A group of elementwise operations.
+    /// It computes a group of elementwise operations.
     Fused(Kernel),
 }
 
-/// One action of the plan.
+/// One action of the plan, with the values it reads and writes.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) action: Action,
     pub(super) inputs: Vec<Slot>,
-    /// One, or one for each output of a fused group.
+    /// The results: one, or one for each output of a fused group.
     pub(super) outputs: Vec<Slot>,
-    /// Shape of the result for the whole batch.
+    /// The shape of the result for the whole batch.
     pub(super) shape: Vec<usize>,
-    /// The axis of `shape` that follows the rows.
+    /// The axis of `shape` that counts the rows of the batch, if there is one.
     pub(super) row_axis: Option<usize>,
-    /// Values nothing needs after this step.
+    /// The values that nothing needs after this step.
     pub(super) free: Vec<Slot>,
 }
 
-/// Steps that run together: those for the whole batch first, then, in parallel for each shard of the rows,
-/// the others; then partial results are combined.
+/// Steps that run together. First those for the whole batch run, then the others in parallel for each shard of the
+/// rows, and then partial results are combined.
 #[derive(Debug, Default)]
 pub(super) struct Stage {
     pub(super) whole: Vec<Step>,
@@ -44,7 +45,7 @@ pub(super) struct Stage {
     pub(super) combine: Vec<(Slot, Reduction)>,
 }
 
-/// An input as the plan needs it.
+/// What the plan knows of an input.
 #[derive(Clone, Debug)]
 pub(super) struct PlanInput {
     pub(super) name: String,
@@ -54,14 +55,14 @@ pub(super) struct PlanInput {
     pub(super) split: bool,
 }
 
-/// A value that every run needs, and that is not an input.
+/// A value that every run needs and that is not an input.
 #[derive(Clone, Debug)]
 pub(super) enum Constant {
     Scalar(f64),
     Array { values: Vec<f64>, shape: Vec<usize>, dtype: DType },
 }
 
-/// A compiled graph. Immutable, and shared between threads.
+/// A compiled graph. It is immutable and can be shared between threads.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) stages: Vec<Stage>,
@@ -70,24 +71,23 @@ pub struct Plan {
     pub(super) output_shapes: Vec<Vec<usize>>,
     pub(super) constants: Vec<(Slot, Constant)>,
     pub(super) slots: usize,
-    /// Elements of intermediate results that are held at once, at most.
+    /// The most elements of intermediate results that are held at once.
     most_elements: usize,
-    /// Rows of the batch, and how they are split.
+    /// The number of rows of the batch, which are split into `shards`.
     pub(super) rows: usize,
     pub(super) shards: usize,
 }
 
-/// Elements of intermediate results beyond which a plan is refused: 32 GiB of `f32`, or 2 GiB where addresses have 32
-/// bits.
+/// The most elements of intermediate results that a plan may hold at once: 32 GiB of `f32`, or 2 GiB on 32-bit targets.
 const MAX_ELEMENTS: usize = 1 << if usize::BITS < 64 { 29 } else { 33 };
 
-/// Rows of one shard: a 64-wide hidden layer of a shard fits a core's second-level cache.
+/// The most rows of a shard. With this many, a shard's hidden layer of 64 units fits a core's second-level cache.
 const SHARD_ROWS: usize = 256;
 
-/// Numbers of a shard's rows: a batch of pictures has work for more threads than its rows suggest.
+/// The most numbers in a shard's rows. A batch of pictures has work for more threads than its rows suggest.
 const SHARD_NUMBERS: usize = 1 << 20;
 
-/// A node as planned: aliases resolved, broadcasts split where a consumer needs them so.
+/// A node during planning. Aliases are resolved, and a broadcast is split over the rows if a reader needs it so.
 struct Planned {
     node: Node,
     inputs: Vec<usize>,
@@ -96,7 +96,7 @@ struct Planned {
 }
 
 impl Planned {
-    /// What must agree for two elementwise nodes to share a kernel.
+    /// The properties that two elementwise nodes must have in common to share a kernel.
     fn key(&self) -> (usize, Option<usize>, &[usize]) {
         let axis = match self.rows {
             Rows::Split(axis) => Some(axis),
@@ -110,14 +110,16 @@ impl Planned {
 }
 
 impl Plan {
-    /// Compiles what `outputs` need. The plan's inputs are the graph's, in order, used or not.
+    /// Compiles everything that `outputs` need. The plan's inputs are those of the graph in the same order, used or
+    /// not.
     ///
     /// # Errors
-    /// The graph's first error, if tracing left one; an output of another graph; results that no machine holds.
+    /// The first error of tracing, if there was one; an output belongs to another graph; the intermediate results are
+    /// too large for any machine.
     #[track_caller]
     pub fn compile(graph: &Graph, outputs: &[Tensor]) -> Result<Plan, GraphError> {
         if outputs.iter().any(|t| !Rc::ptr_eq(&t.graph().0, &graph.0)) {
-            graph.fail("compile", "outputs of this graph", "a tensor of another");
+            graph.fail("compile", "outputs of this graph", "a tensor of another graph");
         }
         graph.check()?;
         let rows = batch_rows(graph);
@@ -125,7 +127,7 @@ impl Plan {
         let planned = if shards > 1 { plan_nodes(graph, outputs, rows, true) } else { None };
         let (shards, (nodes, output_nodes)) = match planned {
             Some(planned) => (shards, planned),
-            // One shard, or an operation that mixes rows: everything is computed for the whole batch.
+            // There is only one shard, or an operation mixes rows: everything is computed for the whole batch.
             None => {
                 let planned = plan_nodes(graph, outputs, rows, false);
                 (1, planned.unwrap_or_default())
@@ -140,7 +142,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Number of steps: fused groups and primitives.
+    /// The number of steps: fused groups and primitives.
     pub fn len(&self) -> usize {
         self.stages.iter().map(|s| s.whole.len() + s.split.len()).sum()
     }
@@ -150,7 +152,7 @@ impl Plan {
         self.len() == 0
     }
 
-    /// The rows of shard `index` of `shards`: fixed by the batch, whatever the number of threads.
+    /// The rows of shard `index` of `shards`. They depend on the size of the batch, not on the number of threads.
     pub(super) fn shard(&self, index: usize, shards: usize) -> std::ops::Range<usize> {
         self.rows * index / shards..self.rows * (index + 1) / shards
     }
@@ -186,7 +188,7 @@ impl std::fmt::Display for Plan {
     }
 }
 
-/// The number of rows of the batch, 1 when no input has any or inputs disagree.
+/// The number of rows of the batch; 1 if no input has rows or inputs disagree.
 fn batch_rows(graph: &Graph) -> usize {
     let store = graph.0.borrow();
     let mut rows = store
@@ -198,7 +200,7 @@ fn batch_rows(graph: &Graph) -> usize {
     if rows.all(|r| r == first) { first } else { 1 }
 }
 
-/// How many rows a shard has, at most.
+/// The most rows that a shard of this graph has.
 fn shard_rows(graph: &Graph) -> usize {
     let store = graph.0.borrow();
     let widths = store
@@ -209,7 +211,7 @@ fn shard_rows(graph: &Graph) -> usize {
     (SHARD_NUMBERS / widths.max().unwrap_or(1).max(1)).clamp(1, SHARD_ROWS)
 }
 
-/// Resolves aliases, decides what is split, and numbers the levels. `None` when rows cannot be split.
+/// Resolves aliases, decides what is split, and numbers the levels. Returns `None` if rows cannot be split.
 fn plan_nodes(
     graph: &Graph,
     outputs: &[Tensor],
@@ -228,7 +230,7 @@ fn plan_nodes(
             continue;
         }
         let mut inputs: Vec<usize> = node.inputs.iter().map(|i| position[i]).collect();
-        // A broadcast made for the whole batch is made for the rows when it meets rows.
+        // A broadcast of the whole batch is split if another input of its reader is.
         let met = inputs.iter().find_map(|&i| match nodes[i].rows {
             Rows::Split(axis) => Some(axis),
             _ => None,
@@ -273,21 +275,21 @@ fn plan_nodes(
             .map(|&i| nodes[i].level + usize::from(matches!(nodes[i].rows, Rows::Partial(_))))
             .max()
             .unwrap_or(0);
-        // The rows' steps of a level come after the whole batch's: what the whole batch needs of level n's
-        // rows is only ever their combined results, at level n + 1.
+        // Within a level, steps for rows come after steps for the whole batch: from the rows of level n, the whole
+        // batch needs only their combined results, at level n + 1.
         position.insert(id, nodes.len());
         nodes.push(Planned { node: node.clone(), inputs, rows: state, level });
     }
     let outputs: Vec<usize> = outputs.iter().map(|t| position[&t.id()]).collect();
     as_late_as_possible(&mut nodes, &outputs);
-    // The parts of an output are read one after the other.
+    // The parts of an output are concatenated when it is read, so its rows must be in axis 0.
     let readable = |&o: &usize| !matches!(nodes[o].rows, Rows::Split(axis) if axis > 0);
     outputs.iter().all(readable).then_some((nodes, outputs))
 }
 
-/// Moves every node to the last level that its readers allow. A batch statistic that a loss needs early (the
-/// mean of the advantages, say) would else tear a shard's forward pass from its backward pass, and what
-/// lies between them out of the cache; and an optimiser's moments from the update they belong to.
+/// Moves every node to the last level that its readers allow. Otherwise a batch statistic that a loss needs (the mean
+/// of the advantages, for example) would separate a shard's forward pass from its backward pass, so that activations
+/// would leave the cache in between, and would separate the optimizer's moments from the update they belong to.
 fn as_late_as_possible(nodes: &mut [Planned], outputs: &[usize]) {
     let combined = |n: &Planned| usize::from(matches!(n.rows, Rows::Partial(_)));
     let last = nodes.iter().map(|n| n.level + combined(n)).max().unwrap_or(0);
@@ -298,13 +300,13 @@ fn as_late_as_possible(nodes: &mut [Planned], outputs: &[usize]) {
     for i in (0..nodes.len()).rev() {
         nodes[i].level = latest[i].max(nodes[i].level);
         for &input in &nodes[i].inputs {
-            // What is combined after its level has to be there before the reader's.
+            // A partial result is combined at the end of its level, so it must be at an earlier level than its reader.
             latest[input] = latest[input].min(nodes[i].level - combined(&nodes[input]));
         }
     }
 }
 
-/// Groups elementwise nodes, orders everything, and assigns slots.
+/// Groups elementwise nodes, orders all steps, and assigns slots.
 fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize, shards: usize) -> Plan {
     let groups = fuse(&nodes);
     let mut is_output = vec![false; nodes.len()];
@@ -312,7 +314,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         is_output[o] = true;
     }
 
-    // Unit = a fused group or a single node; its members in order.
+    // A unit is a fused group or a single node; its members are in order.
     let mut units: Vec<Vec<usize>> = vec![];
     let mut unit_of = vec![usize::MAX; nodes.len()];
     let mut unit_of_group: HashMap<usize, usize> = HashMap::new();
@@ -331,7 +333,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         unit_of[i] = unit;
     }
 
-    // What a unit reads: through broadcasts when it is fused, as they are otherwise.
+    // What a unit reads: a fused group looks through broadcasts, a single node does not.
     let through = |i: usize, fused: bool| {
         if fused && nodes[i].node.op == Op::Broadcast { nodes[i].inputs[0] } else { i }
     };
@@ -343,7 +345,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         for &m in members {
             for &input in &nodes[m].inputs {
                 let source = through(input, fused);
-                // A kernel loads an input once; a primitive wants each operand in its place.
+                // A kernel loads each input once; a primitive needs each operand in its place.
                 let known =
                     constant(source).is_some() || unit_of[source] == u || unit_inputs[u].contains(&source);
                 if fused && known {
@@ -353,7 +355,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
             }
         }
     }
-    // Liveness over units: a broadcast that was only read through is not computed.
+    // Find the units that are needed. A broadcast that is only looked through is not computed.
     let mut needed = vec![false; units.len()];
     let mut pending: Vec<usize> = outputs.iter().map(|&o| unit_of[o]).collect();
     while let Some(u) = pending.pop() {
@@ -445,7 +447,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
     plan
 }
 
-/// Elements that are held at once, at most, if all shards run together.
+/// The most elements that are held at once, if all shards run at the same time.
 fn most_elements(plan: &Plan, nodes: &[Planned]) -> usize {
     let size = |slots: &[Slot]| {
         let made = slots.iter().filter(|&&slot| !matches!(nodes[slot].node.op, Op::Input(_)));
@@ -460,10 +462,10 @@ fn most_elements(plan: &Plan, nodes: &[Planned]) -> usize {
     most
 }
 
-/// Operations below which waking a thread costs more than it saves: some tens of microseconds.
+/// The number of operations below which waking a thread costs more than it saves: some tens of microseconds of work.
 const WORTH_A_THREAD: usize = 200_000;
 
-/// A rough count of a step's arithmetic.
+/// A rough count of a step's arithmetic operations.
 fn work(step: &Step, nodes: &[Planned]) -> usize {
     let elements: usize = step.shape.iter().product();
     match &step.action {
@@ -484,10 +486,10 @@ fn constant_of(nodes: &[Planned], i: usize) -> Option<f64> {
     }
 }
 
-/// The group of each elementwise node, `None` for the others.
+/// The fused group of each elementwise node; `None` for all other nodes.
 ///
-/// A node joins the group of an input, and the groups of several inputs are merged, whenever no member
-/// would then wait for something outside that itself waits for a member.
+/// A node joins the group of an input, and the groups of several inputs are merged, unless the group would then wait
+/// for a node outside it that waits for one of its members.
 fn fuse(nodes: &[Planned]) -> Vec<Option<usize>> {
     let mut group: Vec<Option<usize>> = vec![None; nodes.len()];
     let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -525,7 +527,7 @@ fn fuse(nodes: &[Planned]) -> Vec<Option<usize>> {
     group
 }
 
-/// Whether something outside `union` that a member reads depends on a member.
+/// Whether a member of `union` reads something outside it that depends on a member.
 fn waits_for_itself(
     nodes: &[Planned],
     group: &[Option<usize>],
@@ -546,7 +548,7 @@ fn waits_for_itself(
         if std::mem::replace(&mut seen[i], true) {
             continue;
         }
-        // A group is computed at once: it waits for whatever any of its members reads.
+        // A group is computed at once, so it waits for everything that any of its members reads.
         match group[i].and_then(|g| members.get(&g)) {
             Some(unit) => {
                 for &m in unit {
@@ -590,7 +592,7 @@ fn topological(
     order
 }
 
-/// The program of a group, and the slots of its outputs.
+/// Builds the program of a group, with the slots of its outputs.
 fn assemble(nodes: &[Planned], members: &[usize], loads: &[usize], used: &[bool]) -> (Kernel, Vec<Slot>) {
     let mut outputs = vec![];
     let mut instructions = vec![];
@@ -610,7 +612,7 @@ fn assemble(nodes: &[Planned], members: &[usize], loads: &[usize], used: &[bool]
                 let source =
                     if nodes[input].node.op == Op::Broadcast { nodes[input].inputs[0] } else { input };
                 match members.iter().position(|&i| i == source) {
-                    // A scalar group can broadcast one of its own results to its own shape.
+                    // A scalar group may broadcast one of its own results to its own shape.
                     Some(r) => Operand::Result(r),
                     None => Operand::Load(loads.iter().position(|&l| l == source).unwrap_or(0)),
                 }
@@ -625,7 +627,7 @@ fn assemble(nodes: &[Planned], members: &[usize], loads: &[usize], used: &[bool]
     (Kernel::new(instructions), outputs)
 }
 
-/// Marks where each value is needed for the last time. Values of the whole batch that rows read stay.
+/// Marks the step after which each value is no longer needed. Values of the whole batch that rows read are kept.
 fn free_after_last_use(plan: &mut Plan, nodes: &[Planned], is_output: &[bool]) {
     let mut kept: Vec<bool> = is_output.to_vec();
     for step in plan.stages.iter().flat_map(|s| &s.split) {
@@ -650,7 +652,7 @@ fn free_after_last_use(plan: &mut Plan, nodes: &[Planned], is_output: &[bool]) {
     }
 }
 
-/// Numbers the values that there are from 0: most nodes live inside fused groups only.
+/// Renumbers the values that exist from 0. Most nodes exist only inside fused groups.
 fn number_slots(plan: &mut Plan) {
     let mut numbers: HashMap<Slot, Slot> = HashMap::new();
     let mut renumber = |slot: &mut Slot| {

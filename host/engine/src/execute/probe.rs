@@ -1,4 +1,4 @@
-//! Looks for what CUDA needs before burn-cuda does: there, a missing driver is a panic in another thread.
+//! Checks for what CUDA needs before burn-cuda does, because there a missing driver causes a panic in another thread.
 use std::ffi::{c_int, c_uint};
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 const DRIVER: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
 const COMPILER: [&str; 4] = ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"];
 
-/// Checks driver, device number `index`, the run-time compiler and its headers.
+/// Checks the driver, device number `index`, the run-time compiler and its headers.
 ///
 /// # Errors
-/// Says which is missing, and what provides it.
+/// [`Error::Device`], which says what is missing and what provides it.
 pub(super) fn probe(index: usize) -> Result<()> {
     let missing = |what: String| Error::Device { device: format!("cuda:{index}"), what };
     let driver = open(&DRIVER).ok_or_else(|| {
@@ -41,7 +41,7 @@ pub(super) fn probe(index: usize) -> Result<()> {
 }
 
 fn open(names: &[&str]) -> Option<Library> {
-    // SAFETY: NVIDIA's libraries have no initialisers that break a process.
+    // SAFETY: NVIDIA's libraries have no initializers that break a process.
     names.iter().find_map(|name| unsafe { Library::new(name) }.ok())
 }
 

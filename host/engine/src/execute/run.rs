@@ -1,15 +1,15 @@
-//! Walks a plan.
+//! Runs a plan: its stages in order, and the shards of each stage in parallel.
 use super::backend::{Context, Execute, Value, combine, constant, primitive};
 use super::plan::{Action, Plan, Step};
 
-/// One run's values: those of the whole batch, and those of each shard.
+/// The values of a run by slot. There is one table for the whole batch and one for each shard.
 type Table<B> = Vec<Option<Value<B>>>;
 
-/// Runs a function for each shard's table.
+/// A function that calls another for each shard's table, in parallel where it can.
 type Parallel<'a, B> = dyn Fn(&mut [Table<B>], &(dyn Fn(usize, &mut Table<B>) + Sync)) + Sync + 'a;
 
-/// Runs `plan` with its rows in `shards` on `inputs` (one part for a whole input, one for each shard otherwise; in
-/// the order of the graph's inputs) and gives the outputs' parts.
+/// Runs `plan` with its rows split into `shards` and returns the parts of its outputs. `inputs` are in the order of the
+/// graph's inputs; a whole input has one part, an input with rows has one part for each shard.
 pub(super) fn run<B: Execute>(
     plan: &Plan,
     shards: usize,
@@ -54,7 +54,7 @@ pub(super) fn run<B: Execute>(
             tables.iter_mut().enumerate().for_each(|(index, table)| work(index, table));
         }
         for &(slot, reduction) in &stage.combine {
-            // In the order of the shards: the sum does not depend on which thread was first.
+            // Parts are combined in the order of the shards, so that a sum does not depend on which thread was first.
             let parts = tables.iter_mut().filter_map(|t| match t[slot].take() {
                 Some(Value::Float(t)) => Some(t),
                 _ => None,

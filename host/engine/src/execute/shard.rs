@@ -1,4 +1,4 @@
-//! Which nodes belong to the rows of a batch, and along which axis.
+//! Finds the nodes that belong to the rows of a batch, and the axis that counts the rows in each.
 use crate::graph::{Node, Op, Reduction};
 
 /// How a node's value relates to the rows of the batch.
@@ -6,14 +6,15 @@ use crate::graph::{Node, Op, Reduction};
 pub(super) enum Rows {
     /// One value for the whole batch.
     Whole,
-    /// Each shard holds its rows' part along this axis.
+    /// Each shard holds the part of its own rows along this axis.
     Split(usize),
-    /// Each shard holds a partial result; the shards' results combine into a [`Rows::Whole`].
+    /// Each shard holds a partial result. Combined, the results of all shards are a [`Rows::Whole`].
     Partial(Reduction),
 }
 
-/// The state of a node from those of its inputs (`Partial` inputs arrive as `Whole`: they are combined
-/// first). `rows` is the batch's number of rows. `None`: this operation mixes rows in a way shards cannot.
+/// How a node relates to the rows, given how its inputs do. `rows` is the number of rows of the batch. `Partial` inputs
+/// are passed as `Whole`, because they are combined first. Returns `None` if the operation mixes rows in a way that
+/// shards cannot compute.
 pub(super) fn propagate(op: &Op, shape: &[usize], inputs: &[(&Node, Rows)], rows: usize) -> Option<Rows> {
     use Rows::{Partial, Split, Whole};
     if inputs.iter().all(|(_, r)| *r == Whole) {

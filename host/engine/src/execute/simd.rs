@@ -1,43 +1,43 @@
-//! Runs a [`Kernel`] over CPU memory, one cache-sized tile at a time, with functions that vectorise.
+//! Runs a [`Kernel`] over CPU memory, one cache-sized tile at a time, with functions that vectorize.
 //!
-//! burn-flex computes `tanh`, `exp` and `log` one element at a time through libm, and every elementwise
-//! operation in a pass of its own; here a whole chain is one pass over memory, at vector speed.
+//! burn-flex computes `tanh`, `exp` and `log` one element at a time with libm, and each elementwise operation in a pass
+//! of its own. Here a whole group is one vectorized pass over memory.
 use std::cell::RefCell;
 
 use super::kernel::{Function, Instruction, Kernel, Operand};
 use crate::graph::{Binary, Unary};
 
-/// Elements of a tile: all registers of a typical kernel fit the first-level cache.
+/// The number of elements of a tile. All registers of a typical kernel fit the first-level cache.
 const TILE: usize = 512;
 
 thread_local! {
-    /// Room for tiles. Always empty: what a kernel reads of it, it has written before.
+    /// Memory for tiles. Its length stays 0: a kernel reads only what it has written before.
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An input of a kernel and how it maps to the kernel's shape.
+/// An input of a kernel, and how it maps to the kernel's shape.
 pub(super) struct Load<'a> {
     pub(super) data: &'a [f32],
     pub(super) layout: Layout,
 }
 
-/// How the elements of an input repeat over the (row-major) elements of the result.
+/// How the elements of an input repeat over the elements of the result, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Layout {
-    /// Element for element.
+    /// The input has one element for each element of the result.
     Full,
-    /// One for all.
+    /// The input's only element is used everywhere.
     Scalar,
-    /// The whole input again and again: a bias over rows.
+    /// The whole input repeats, as a bias does over rows.
     Repeat,
-    /// Each element `run` times in a row: a column over columns.
+    /// Each element repeats this many times in a row, as a column does when it is broadcast over columns.
     Run(usize),
-    /// Anything else: lengths of the result's axes and the input's step along each.
+    /// Anything else: for each axis of the result, its length and the input's step along it.
     Strided(Vec<(usize, usize)>),
 }
 
 impl Layout {
-    /// How an input of shape `from` is broadcast to `to`.
+    /// The layout of an input of shape `from` that is broadcast to the shape `to`.
     pub(super) fn new(from: &[usize], to: &[usize]) -> Layout {
         let (n, total): (usize, usize) = (from.iter().product(), to.iter().product());
         if n == total {
@@ -84,9 +84,9 @@ pub(super) fn run(kernel: &Kernel, total: usize, loads: &[Load<'_>]) -> Vec<Vec<
     outputs
 }
 
-/// Sums the middle axis of a row-major `[…, length, inner]` that is not empty.
+/// Sums over the middle axis of a non-empty, row-major array `[…, length, inner]`.
 ///
-/// The order of additions depends on the shape alone: results are the same on every thread and processor.
+/// The order of additions depends only on the shape, so that results are the same on every thread and processor.
 pub(super) fn sum(data: &[f32], length: usize, inner: usize) -> Vec<f32> {
     let block = length * inner;
     let mut sums = vec![0f32; data.len() / block * inner];
@@ -122,7 +122,7 @@ impl pulp::NullaryFnOnce for Sums<'_> {
     }
 }
 
-/// In 16 lanes, because one chain of additions waits for each.
+/// Sums a row in 16 lanes, because in a single chain each addition waits for the one before.
 #[inline(always)]
 fn sum_of(row: &[f32]) -> f32 {
     let mut lanes = [0f32; 16];
@@ -136,15 +136,15 @@ fn sum_of(row: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// Where an operand's tile is.
+/// The location of an operand's tile.
 #[derive(Clone, Copy)]
 enum Source {
     Slice(*const f32),
     Scalar(f32),
 }
 
-/// What [`run`] does, compiled for the widest vectors of the processor. A type of its own, because a closure given
-/// to pulp may be compiled apart from its caller: for the least of processors.
+/// The work of [`run`], compiled for the processor's widest vectors. It is a type of its own because a closure given to
+/// pulp may be compiled separately from its caller, for the baseline processor.
 struct Tiles<'a> {
     kernel: &'a Kernel,
     total: usize,
@@ -163,7 +163,7 @@ impl pulp::NullaryFnOnce for Tiles<'_> {
 
 #[inline(always)]
 fn run_tiles(kernel: &Kernel, total: usize, loads: &[Load<'_>], outputs: &[*mut f32], scratch: *mut f32) {
-    // A repeated row that fills a tile exactly needs to be laid out once.
+    // A repeated row that fills a tile exactly needs to be laid out only once.
     let tile = loads
         .iter()
         .find_map(|l| match l.layout {
@@ -184,7 +184,8 @@ fn run_tiles(kernel: &Kernel, total: usize, loads: &[Load<'_>], outputs: &[*mut 
                 _ => true,
             };
             if fresh {
-                // SAFETY: tile `i` of the staging area, `TILE ≥ length` long, aliases nothing else.
+                // SAFETY: this is tile `i` of the staging area. It has `TILE ≥ length` elements and aliases nothing
+                // else.
                 let out = unsafe { std::slice::from_raw_parts_mut(staged.add(i * TILE), length) };
                 stage(load, start, out);
             }
@@ -214,7 +215,7 @@ fn run_tiles(kernel: &Kernel, total: usize, loads: &[Load<'_>], outputs: &[*mut 
     }
 }
 
-/// Where an instruction's result of the tile at `start` is.
+/// The location of an instruction's result for the tile at `start`.
 #[inline(always)]
 fn place(instruction: &Instruction, registers: *mut f32, outputs: &[*mut f32], start: usize) -> *mut f32 {
     match instruction.output {
@@ -225,7 +226,7 @@ fn place(instruction: &Instruction, registers: *mut f32, outputs: &[*mut f32], s
     }
 }
 
-/// Lays out the tile of a broadcast input.
+/// Lays out the tile at `start` of a broadcast input.
 #[inline(always)]
 fn stage(load: &Load<'_>, start: usize, out: &mut [f32]) {
     let data = load.data;
@@ -310,7 +311,7 @@ unsafe fn map2(out: *mut f32, n: usize, a: Source, b: Source, f: impl Fn(f32, f3
 #[inline(always)]
 unsafe fn execute(function: Function, out: *mut f32, n: usize, a: Source, b: Source, c: Source) {
     let truth = |t: bool| if t { 1.0 } else { 0.0 };
-    // SAFETY: the caller's, for all calls below.
+    // SAFETY: the caller guarantees what all calls below need.
     unsafe {
         match function {
             Function::Unary(unary) => match unary {
@@ -363,7 +364,7 @@ unsafe fn execute(function: Function, out: *mut f32, n: usize, a: Source, b: Sou
     }
 }
 
-/// `eˣ`, relative error below 2e-7: 2ⁿ·e^r with r in ±ln 2/2 and Cephes' polynomial for e^r.
+/// `eˣ` with a relative error below 2e-7, computed as 2ⁿ·e^r with r in ±ln 2/2 and Cephes' polynomial for e^r.
 #[inline(always)]
 #[allow(clippy::excessive_precision)]
 fn exp(x: f32) -> f32 {
@@ -380,7 +381,7 @@ fn exp(x: f32) -> f32 {
     let p = p.mul_add(r, 1.666_666_55e-1);
     let p = p.mul_add(r, 5.000_000_12e-1);
     let e = p * r * r + r + 1.0;
-    // Two factors, because 2¹²⁸ alone is not a number.
+    // 2ⁿ is split into two factors, because 2¹²⁸ alone is not a finite `f32`.
     let half = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32) >> 1;
     let rest = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32) - half;
     let two = |k: i32| f32::from_bits(((k + 127) as u32) << 23);
@@ -389,12 +390,12 @@ fn exp(x: f32) -> f32 {
     if x < -87.336_54 { 0.0 } else { y }
 }
 
-/// Natural logarithm, relative error below 2e-7 (Cephes). Subnormals count as 0.
+/// The natural logarithm with a relative error below 2e-7 (Cephes). Subnormal numbers count as 0.
 #[inline(always)]
 #[allow(clippy::excessive_precision)]
 fn log(x: f32) -> f32 {
     let bits = x.to_bits() as i32;
-    // Mantissa in √½ … √2.
+    // The mantissa is brought into √½ … √2.
     let shifted = bits.wrapping_sub(0x3f35_04f3);
     let exponent = (shifted >> 23) as f32;
     let m = f32::from_bits(((shifted & 0x007f_ffff) + 0x3f35_04f3) as u32) - 1.0;
@@ -414,7 +415,7 @@ fn log(x: f32) -> f32 {
     if x < 0.0 || x.is_nan() { f32::NAN } else { y }
 }
 
-/// Hyperbolic tangent, absolute error below 5e-7: a rational minimax on ±7.9, ±1 beyond.
+/// The hyperbolic tangent with an absolute error below 5e-7: a rational minimax approximation on ±7.9, and ±1 beyond.
 #[inline(always)]
 #[allow(clippy::excessive_precision)]
 fn tanh(x: f32) -> f32 {
@@ -486,7 +487,7 @@ mod tests {
             let expected: Vec<f32> = (0..outer * inner)
                 .map(|o| (0..length).map(|l| data[o / inner * length * inner + l * inner + o % inner]).sum())
                 .collect();
-            // Whole numbers: every order of additions gives the same.
+            // With whole numbers, every order of additions gives the same sum.
             assert_eq!(sum(&data, length, inner), expected, "{outer} {length} {inner}");
         }
     }

@@ -1,4 +1,4 @@
-//! Nodes with checked shapes. Simplification happens here, so that a graph never holds what it need not.
+//! Builds graphs: checks shapes, and simplifies nodes as they are added, so that a graph never holds redundant ones.
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::Location;
@@ -7,33 +7,33 @@ use std::rc::Rc;
 use super::op::{Binary, Bits, Op, Reduction, Unary, Window, broadcast_shapes};
 use super::tensor::Tensor;
 
-/// A node's position in its graph; inputs come before the nodes that use them.
+/// A node's position in its graph. A node comes after its inputs.
 pub type NodeId = usize;
 
-/// Element type of a node.
+/// The element type of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
-    /// Floating point: `f32` when run for real, `f64` when tests look for small differences.
+    /// Floating point: normally `f32`, but `f64` on the device that tests use for finite differences.
     Float,
-    /// 32-bit integer: indices.
+    /// 32-bit integers, which are indices.
     Int,
 }
 
-/// One operation.
+/// One operation of a graph, with its result's shape and type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     /// What it computes.
     pub op: Op,
-    /// From which nodes.
+    /// The nodes that it computes it from.
     pub inputs: Vec<NodeId>,
-    /// Dimensions of the result.
+    /// The dimensions of the result.
     pub shape: Vec<usize>,
-    /// Element type of the result.
+    /// The element type of the result.
     pub dtype: DType,
 }
 
 impl Node {
-    /// Number of elements.
+    /// The number of elements of the result.
     pub fn size(&self) -> usize {
         self.shape.iter().product()
     }
@@ -42,41 +42,41 @@ impl Node {
 /// An input of a graph.
 #[derive(Clone, Debug)]
 pub struct InputInfo {
-    /// For errors and drawings.
+    /// The name, for errors and drawings.
     pub name: String,
-    /// Its node.
+    /// The node of the input.
     pub node: NodeId,
     /// Whether axis 0 counts the rows of a batch, which may be split over threads.
     pub rows: bool,
-    /// Of indices: every one is below this, where that is known.
+    /// For indices, a number that all of them are below, if one is known.
     pub below: Option<usize>,
 }
 
-/// A graph that is not well formed.
+/// The error of a graph that is not well formed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("graph: `{op}` expected {expected}, got {got} (at {location}{scope})")]
 pub struct GraphError {
     /// The operation.
     pub op: String,
-    /// What it needs.
+    /// What the operation needs.
     pub expected: String,
-    /// What it was given.
+    /// What the operation was given.
     pub got: String,
-    /// Source line of a built-in, or the plugin.
+    /// Where the operation was traced: the source line of a built-in, or the place that a plugin names.
     pub location: String,
-    /// ` in a / b`: the scopes the tracing code was in.
+    /// The scopes that the tracing code was in, as `, in a / b`; empty if there were none.
     pub scope: String,
 }
 
-/// Nodes beyond which a graph is refused: a runaway plugin, not a learner.
+/// The most nodes of a graph. Only a runaway plugin needs more.
 pub const MAX_NODES: usize = 20_000;
-/// Operands of all nodes together, which bounds the memory and the time that nodes of many operands take.
+/// The most operands of all nodes together. This bounds the memory and time that nodes with many operands take.
 const MAX_OPERANDS: usize = 20 * MAX_NODES;
-/// Axes beyond which a tensor is refused.
+/// The most axes of a tensor.
 pub const MAX_RANK: usize = 16;
-/// Elements beyond which one tensor is refused: 16 GiB of `f32`, or 1 GiB where addresses have 32 bits.
+/// The most elements of a tensor: 16 GiB of `f32`, or 1 GiB on 32-bit targets.
 const MAX_ELEMENTS: usize = 1 << if usize::BITS < 64 { 28 } else { 32 };
-/// Elements beyond which the arrays that a graph holds are refused.
+/// The most elements of all constant arrays in a graph.
 const MAX_ARRAY_ELEMENTS: usize = 1 << 22;
 
 #[derive(Debug, Default)]
@@ -87,41 +87,41 @@ pub(crate) struct Store {
     scopes: Vec<String>,
     operands: usize,
     array_elements: usize,
-    /// Where the tracing code is, when that is not this program's source.
+    /// Where the tracing code is, if it is not part of this program's source.
     place: Option<String>,
     error: Option<GraphError>,
 }
 
-/// A graph under construction. Cloning gives another handle on the same graph.
+/// A graph under construction. A clone is another handle to the same graph.
 #[derive(Clone, Debug, Default)]
 pub struct Graph(pub(crate) Rc<RefCell<Store>>);
 
 impl Graph {
-    /// An empty graph.
+    /// Creates an empty graph.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A floating-point input that is the same for the whole batch: a parameter, a scalar.
+    /// Adds a floating-point input that is the same for the whole batch, such as a parameter or a scalar.
     #[track_caller]
     pub fn input(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
         self.add_input(name.into(), shape, DType::Float, false, None)
     }
 
-    /// A floating-point input whose axis 0 counts the rows of a batch.
+    /// Adds a floating-point input whose axis 0 counts the rows of a batch.
     #[track_caller]
     pub fn rows(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
         self.add_input(name.into(), shape, DType::Float, true, None)
     }
 
-    /// An integer input whose axis 0 counts the rows of a batch.
+    /// Adds an integer input whose axis 0 counts the rows of a batch.
     #[track_caller]
     pub fn int_rows(&self, name: impl Into<String>, shape: &[usize]) -> Tensor {
         self.add_input(name.into(), shape, DType::Int, true, None)
     }
 
-    /// As [`Self::int_rows`]; whoever runs the graph makes sure that every index is below `below`, and what is
-    /// indexed has to be that long.
+    /// Adds an integer input as [`Self::int_rows`] does, whose indices are all below `below`. Whoever runs the graph
+    /// must ensure this. An axis that they index must have at least this length.
     #[track_caller]
     pub fn indices_below(&self, below: usize, name: impl Into<String>, shape: &[usize]) -> Tensor {
         self.add_input(name.into(), shape, DType::Int, true, Some(below))
@@ -154,13 +154,13 @@ impl Graph {
         self.handle(node)
     }
 
-    /// A scalar.
+    /// A constant scalar.
     #[track_caller]
     pub fn constant(&self, value: f64) -> Tensor {
         self.full(value, &[])
     }
 
-    /// `value` everywhere.
+    /// A tensor of `shape` with `value` everywhere.
     #[track_caller]
     pub fn full(&self, value: f64, shape: &[usize]) -> Tensor {
         let location = Location::caller();
@@ -176,13 +176,13 @@ impl Graph {
         self.handle(node)
     }
 
-    /// An array of numbers, row-major.
+    /// A constant array of numbers, row-major.
     #[track_caller]
     pub fn values(&self, values: &[f64], shape: &[usize]) -> Tensor {
         self.array("values", values.iter().copied(), shape, DType::Float)
     }
 
-    /// An array of indices, row-major.
+    /// A constant array of indices, row-major.
     #[track_caller]
     pub fn indices(&self, indices: &[u32], shape: &[usize]) -> Tensor {
         self.array("indices", indices.iter().map(|&i| f64::from(i)), shape, DType::Int)
@@ -229,7 +229,7 @@ impl Graph {
         Tensor::from_parts(self.clone(), id)
     }
 
-    /// Names what is traced by `trace`, for errors.
+    /// Calls `trace`, and names it `name` in the errors of what it traces.
     pub fn scope<T>(&self, name: impl Into<String>, trace: impl FnOnce() -> T) -> T {
         self.0.borrow_mut().scopes.push(name.into());
         let value = trace();
@@ -237,32 +237,32 @@ impl Graph {
         value
     }
 
-    /// The first error of the tracing so far.
+    /// Checks whether tracing has recorded an error so far.
     ///
     /// # Errors
-    /// That error.
+    /// The first error of tracing.
     pub fn check(&self) -> Result<(), GraphError> {
         self.0.borrow().error.clone().map_or(Ok(()), Err)
     }
 
-    /// Records an error of the tracing code; the first one wins.
+    /// Records an error of the tracing code. Only the first error is kept.
     #[track_caller]
     pub fn fail(&self, op: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) {
         let location = Location::caller();
         self.0.borrow_mut().fail(op.into(), expected.into(), got.into(), location);
     }
 
-    /// Says where the tracing code is, for errors: a line of a plugin's source, say.
+    /// Sets where the tracing code is, for errors: a line of a plugin's source, for example.
     pub fn place(&self, place: Option<String>) {
         self.0.borrow_mut().place = place;
     }
 
-    /// Number of nodes, dead ones included.
+    /// The number of nodes, including those that nothing uses.
     pub fn len(&self) -> usize {
         self.0.borrow().nodes.len()
     }
 
-    /// Whether there is no node.
+    /// Whether there are no nodes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -272,8 +272,8 @@ impl Graph {
         self.0.borrow().nodes[id].clone()
     }
 
-    /// Adds `op`, or gives the node that already computes it. A shape error poisons the graph and gives a
-    /// scalar, so that tracing can go on to its end.
+    /// Adds `op`, or returns the node that already computes it. A shape error poisons the graph and returns a scalar,
+    /// so that tracing can continue to its end.
     pub(crate) fn push(
         &self,
         op: Op,
@@ -294,7 +294,7 @@ impl Graph {
     }
 }
 
-/// What an operation expected, and what it got.
+/// What an operation expected and what it got.
 type Mismatch = (String, String);
 
 impl Store {
@@ -336,7 +336,7 @@ impl Store {
         if self.nodes[id].shape == shape {
             return id;
         }
-        // Broadcast of a broadcast, and of added leading axes, is one broadcast.
+        // A broadcast of a broadcast, or of a reshape that only adds leading axes, is one broadcast.
         let source = match &self.nodes[id] {
             Node { op: Op::Broadcast, inputs, .. } => inputs[0],
             _ => id,
@@ -363,7 +363,7 @@ impl Store {
         self.intern(Op::Reshape, vec![source], shape.to_vec(), dtype)
     }
 
-    /// The number a node holds in every element, when that is known now.
+    /// The number that a node holds in every element, if it is known while tracing.
     pub(crate) fn constant_value(&self, id: NodeId) -> Option<f64> {
         match &self.nodes[id] {
             Node { op: Op::Constant(v), .. } => Some(v.get()),
@@ -372,7 +372,7 @@ impl Store {
         }
     }
 
-    /// Whether the graph may have one more node.
+    /// Checks that the graph may have one more node.
     fn room(&self) -> Result<(), Mismatch> {
         match self.nodes.len() < MAX_NODES {
             true => Ok(()),
@@ -399,7 +399,7 @@ impl Store {
         })
     }
 
-    /// Shape and type of the result, or what is wrong with the operands.
+    /// Infers the shape and type of the result, or says what is wrong with the operands.
     fn infer(&self, op: &Op, inputs: &[NodeId], target: &[usize]) -> Result<(Vec<usize>, DType), Mismatch> {
         let node = |i: usize| &self.nodes[inputs[i]];
         let shape = |i: usize| node(i).shape.clone();
@@ -493,7 +493,7 @@ impl Store {
                     }
                     if t != s {
                         return Err((
-                            format!("tensors equal to {:?} but in axis {axis}", shape(0)),
+                            format!("tensors of shape {:?} except in axis {axis}", shape(0)),
                             format!("{:?}", shape(i)),
                         ));
                     }
@@ -584,7 +584,7 @@ impl Store {
             Op::MaxPool2dIndex(w) => {
                 float(0)?;
                 let [n, c, h, wd] = rank4(0)?;
-                // A window of nothing but padding has no maximum.
+                // A window that contains only padding has no maximum.
                 if w.padding[0] >= w.kernel[0].max(1) || w.padding[1] >= w.kernel[1].max(1) {
                     return Err((
                         format!("padding smaller than the kernel {:?}", w.kernel),
@@ -600,7 +600,7 @@ impl Store {
                 let (x, i) = (shape(0), shape(1));
                 axis_in(*axis, &x)?;
                 if i.len() != x.len() || (0..x.len()).any(|a| a != *axis && x[a] != i[a]) {
-                    return Err((format!("an index equal to {x:?} but in axis {axis}"), format!("{i:?}")));
+                    return Err((format!("an index of shape {x:?} except in axis {axis}"), format!("{i:?}")));
                 }
                 self.points_within(x[*axis], inputs[1])?;
                 i
@@ -630,10 +630,10 @@ impl Store {
         Ok((out, DType::Float))
     }
 
-    /// One more than the largest index that a node may hold, where that is known.
+    /// A number that all indices of a node are below, if one is known.
     fn below(&self, index: NodeId) -> Option<usize> {
         let mut node = &self.nodes[index];
-        // A plugin decides how long the chain is: no recursion.
+        // There is no recursion here, because a plugin decides how long the chain is.
         while matches!(node.op, Op::Broadcast | Op::Reshape | Op::Permute(_)) {
             node = &self.nodes[node.inputs[0]];
         }
@@ -645,7 +645,7 @@ impl Store {
         }
     }
 
-    /// Whether an axis of `length` has what `index` points at.
+    /// Checks that `index` stays within an axis of `length`.
     fn points_within(&self, length: usize, index: NodeId) -> Result<(), Mismatch> {
         something(length, &self.nodes[index])?;
         match self.below(index) {
@@ -657,7 +657,7 @@ impl Store {
         }
     }
 
-    /// An equal node that is cheaper or already there.
+    /// Finds an equal node that is cheaper or already there.
     fn simplify(&mut self, op: &Op, inputs: &[NodeId], shape: &[usize]) -> Option<NodeId> {
         match op {
             Op::Unary(unary) => self.simplify_unary(*unary, inputs[0], shape),
@@ -732,7 +732,7 @@ impl Store {
         match (unary, &node.op) {
             (Unary::Neg, Op::Unary(Unary::Neg)) => Some(node.inputs[0]),
             (Unary::Relu, Op::Unary(Unary::Relu)) => Some(x),
-            // A function of a repeated tensor is the repeated function: compute it once per element.
+            // A function of a repeated tensor is the function's result repeated: compute it once per element.
             (_, Op::Broadcast) => {
                 let inner = self.push(Op::Unary(unary), &node.inputs, &[]).ok()?;
                 Some(self.broadcast(inner, shape))
@@ -761,7 +761,7 @@ impl Store {
                 let inverse = self.full(1.0 / c, shape);
                 return self.push(Op::Binary(Mul), &[a, inverse], &[]).ok();
             }
-            // Constants of a chain meet at its right end: (x·c)·d = x·(c·d).
+            // Constants of a chain are combined at its right end: (x·c)·d = x·(c·d).
             (Mul, _, Some(d)) => {
                 if let Node { op: Op::Binary(Mul), inputs, .. } = &self.nodes[a]
                     && let Some(c) = self.constant_value(inputs[1])
@@ -773,7 +773,7 @@ impl Store {
             }
             _ => {}
         }
-        // Canonical order, constants at the right, so that a·b and b·a are one node.
+        // Operands get a canonical order with constants on the right, so that a·b and b·a are one node.
         if matches!(op, Add | Mul | Max | Min | Equal) && cb.is_none() && (ca.is_some() || a > b) {
             return self.push(Op::Binary(op), &[b, a], &[]).ok();
         }
@@ -786,7 +786,7 @@ impl Store {
             let inner = self.nodes[a].inputs[0];
             return self.push(Op::Binary(Sub), &[b, inner], &[]).ok();
         }
-        // Repeated alike: compute once per element, repeat after.
+        // If both operands are repeated in the same way, compute once per element and repeat the result.
         let narrow = |id: NodeId| match &self.nodes[id] {
             Node { op: Op::Broadcast, inputs, .. } => Some(inputs[0]),
             _ => None,
@@ -803,7 +803,8 @@ impl Store {
     }
 }
 
-/// Whether a tensor of `shape` may be. No product of its dimensions overflows, not even beside one that is 0.
+/// Checks that a tensor of `shape` is small enough. Dimensions of 0 count as 1, so that no product of the others
+/// overflows.
 fn small(shape: &[usize]) -> Result<(), Mismatch> {
     if shape.len() > MAX_RANK {
         return Err((format!("at most {MAX_RANK} axes"), shape.len().to_string()));
@@ -814,7 +815,7 @@ fn small(shape: &[usize]) -> Result<(), Mismatch> {
     }
 }
 
-/// What a plugin's numbers look like in an error: they may be many.
+/// Shortens text from a plugin for an error: it may hold very many numbers.
 fn cut(text: String) -> String {
     const LONGEST: usize = 300;
     match text.char_indices().nth(LONGEST) {
@@ -823,19 +824,21 @@ fn cut(text: String) -> String {
     }
 }
 
-/// Whether an axis of `length` has what `index` may point at.
+/// Checks that an axis of `length` has elements, if `index` has any.
 fn something(length: usize, index: &Node) -> Result<(), Mismatch> {
     match length == 0 && index.size() > 0 {
-        true => Err(("an axis with something to index".into(), "an axis of length 0".into())),
+        true => Err(("a non-empty axis to index".into(), "an axis of length 0".into())),
         false => Ok(()),
     }
 }
 
+/// The error of an operation on images that got another rank.
 fn four(shape: &[usize]) -> Mismatch {
     ("a tensor [N, C, H, W]".into(), format!("{shape:?}"))
 }
 
-/// Height and width of what `window` makes of `[N, C, H, W]`, whose padded copy has to be small too.
+/// The height and width of the result of `window` on an input `[N, C, H, W]`, whose padded copy must be small enough
+/// too.
 fn fit(window: &Window, [n, c, height, width]: [usize; 4]) -> Result<[usize; 2], Mismatch> {
     let output = window.output([height, width]).ok_or_else(|| {
         (format!("an input of at least {:?} with stride ≥ 1", window.kernel), format!("[{height}, {width}]"))

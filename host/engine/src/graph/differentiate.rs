@@ -1,15 +1,15 @@
-//! Reverse-mode differentiation, by adding nodes: the result can be differentiated again.
+//! Reverse-mode differentiation. It adds nodes to the graph, so that its result can be differentiated again.
 use std::collections::HashMap;
 
 use super::build::{DType, Node, NodeId};
 use super::op::{Binary, Op, Reduction, Unary};
 use super::tensor::Tensor;
 
-/// The gradients of the scalar `output` with respect to each of `wrt`, in their shapes (zeros where `output`
-/// does not depend on one). The gradients are tensors of the same graph.
+/// The gradients of the scalar `output` with respect to each of `wrt`, in the shapes of `wrt`. They are tensors of the
+/// same graph. If `output` does not depend on a tensor, its gradient is zero.
 ///
-/// `wrt` are inputs of the graph, or variables ([`Tensor::variable`]): of any other tensor a simplification may
-/// have looked through it, and its gradient would be a silent zero.
+/// `wrt` must be inputs of the graph or variables ([`Tensor::variable`]). Any other tensor may have been bypassed by a
+/// simplification, and its gradient would silently be zero.
 #[track_caller]
 pub fn grad(output: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
     let graph = output.graph().clone();
@@ -51,7 +51,7 @@ pub fn grad(output: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
         let Some(gradient) = gradients.get(&id).cloned() else { continue };
         let node = graph.node(id);
         for (position, &input) in node.inputs.iter().enumerate() {
-            // A graph that is full takes no more: the rest would only cost time.
+            // After an error, such as too many nodes, the rest would only cost time.
             if graph.check().is_err() {
                 break;
             }
@@ -70,7 +70,7 @@ pub fn grad(output: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
     wrt.iter().map(|t| gradients.get(&t.id()).cloned().unwrap_or_else(|| zeros(t))).collect()
 }
 
-/// What the gradient of `y`, which is `node`, contributes to the gradient of its input number `position`.
+/// The contribution of `gradient`, the gradient of `y`, to the gradient of input number `position` of `y`'s `node`.
 fn pull_back(y: &Tensor, node: &Node, position: usize, gradient: &Tensor) -> Option<Tensor> {
     let graph = y.graph();
     let input = |i: usize| graph.handle(node.inputs[i]);

@@ -1,4 +1,4 @@
-//! A graph as text and as Graphviz, for people.
+//! Shows a graph to people, as text and in Graphviz's language.
 use std::fmt::Write;
 
 use super::build::{Graph, NodeId};
@@ -6,7 +6,7 @@ use super::op::Op;
 use super::tensor::Tensor;
 
 impl Graph {
-    /// The nodes `outputs` need, in order.
+    /// The nodes that `outputs` need, in order.
     pub fn live(&self, outputs: &[Tensor]) -> Vec<NodeId> {
         let store = self.0.borrow();
         let mut live = vec![false; store.nodes.len()];
@@ -35,7 +35,7 @@ impl Graph {
         }
     }
 
-    /// One line a node: `%3 = matmul(%1, %2) [8, 64]`.
+    /// The graph as text, one line per node: `%3 = matmul(%1, %2) [8, 64]`.
     pub fn to_text(&self, outputs: &[Tensor]) -> String {
         let mut text = String::new();
         for id in self.live(outputs) {
@@ -46,7 +46,7 @@ impl Graph {
         text
     }
 
-    /// The graph in Graphviz's language: `dot -Tsvg`.
+    /// The graph in Graphviz's language, for `dot -Tsvg`.
     pub fn to_dot(&self, outputs: &[Tensor]) -> String {
         let mut text = String::from("digraph {\n  node [shape=box, fontname=monospace]\n");
         for id in self.live(outputs) {

@@ -1,17 +1,17 @@
-//! The differentiable graph: what learners and objectives trace, what [`crate::execute`] runs.
+//! The differentiable graph, which learners and objectives trace and [`crate::execute`] runs.
 //!
-//! A plugin does not compute with tensors, it describes them: each call on a [`Tensor`] adds a node. The
-//! operation set ([`Op`]) is closed under differentiation, so [`grad`] is ordinary code that adds more
-//! nodes, and a gradient through a gradient step (what PPMO needs) is a gradient of a bigger graph.
+//! A plugin does not compute with tensors, it describes them: each call on a [`Tensor`] adds a node. The set of
+//! operations ([`Op`]) is closed under differentiation. Therefore [`grad`] is ordinary code that adds more nodes, and a
+//! gradient through a gradient step, which PPMO needs, is a gradient of a bigger graph.
 //!
-//! - `op`: the operations, and what each means.
-//! - `build`: nodes with checked shapes; constants are folded, common subexpressions shared, as they come.
+//! - `op`: the operations and their meaning.
+//! - `build`: checks shapes, folds constants and shares common subexpressions while nodes are added.
 //! - `tensor`: the handle that learners and objectives write with.
 //! - `differentiate`: [`grad`].
-//! - `draw`: a graph as text and as Graphviz.
+//! - `draw`: shows a graph as text and in Graphviz's language.
 //!
-//! Shapes are concrete. A shape error poisons the graph instead of panicking: tracing goes on, and
-//! [`Graph::check`] gives the first error, with the operation, what it expected, what it got, and where.
+//! Shapes are concrete. A shape error poisons the graph instead of panicking: tracing continues, and [`Graph::check`]
+//! returns the first error, with the operation, what it expected, what it got, and where.
 
 mod build;
 mod differentiate;

@@ -1,12 +1,12 @@
-//! The operations of the graph.
+//! The operations of the graph and their gradients.
 use std::sync::Arc;
 
-/// A number in a node, compared and hashed by its bits so that equal nodes can be shared.
+/// A number in a node. It is compared and hashed by its bits, so that equal nodes can be shared.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Bits(u64);
 
 impl Bits {
-    /// Wraps a number.
+    /// Wraps `value`.
     pub fn new(value: f64) -> Self {
         Bits(value.to_bits())
     }
@@ -23,36 +23,37 @@ impl std::fmt::Debug for Bits {
     }
 }
 
-/// Elementwise function of one tensor. `y` below is the result, `ȳ` the gradient that arrives.
+/// An elementwise function of one tensor. Each variant gives the result `y`, then the gradient of `x` from `ȳ`, the
+/// gradient of `y`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unary {
-    /// `−x`; gradient `−ȳ`.
+    /// `−x`; `−ȳ`.
     Neg,
     /// `eˣ`; `ȳ·y`.
     Exp,
-    /// Natural logarithm; `ȳ/x`.
+    /// The natural logarithm of `x`; `ȳ/x`.
     Log,
     /// `√x`; `ȳ/(2y)`.
     Sqrt,
     /// `|x|`; `ȳ·sign(x)`.
     Abs,
-    /// −1, 0 or 1; no gradient.
+    /// The sign of `x`: −1, 0 or 1; no gradient.
     Sign,
     /// `1/x`; `−ȳ·y²`.
     Recip,
-    /// Hyperbolic tangent; `ȳ·(1 − y²)`.
+    /// The hyperbolic tangent of `x`; `ȳ·(1 − y²)`.
     Tanh,
     /// `1/(1 + e⁻ˣ)`; `ȳ·y·(1 − y)`.
     Sigmoid,
     /// `max(x, 0)`; `ȳ` where `x > 0`.
     Relu,
-    /// Error function; `ȳ·2/√π·e^(−x²)`.
+    /// The error function of `x`; `ȳ·2/√π·e^(−x²)`.
     Erf,
     /// `xᵖ` for a constant `p`; `ȳ·p·xᵖ⁻¹`.
     Power(Bits),
 }
 
-/// Elementwise function of two tensors of one shape (builders broadcast first).
+/// An elementwise function of two tensors of the same shape; the methods of [`super::Tensor`] broadcast them first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {
     /// `a + b`.
@@ -63,9 +64,9 @@ pub enum Binary {
     Mul,
     /// `a / b`.
     Div,
-    /// The larger; the gradient goes to `a` where `a ≥ b`, else to `b`.
+    /// The larger of `a` and `b`; the gradient goes to `a` where `a ≥ b`, else to `b`.
     Max,
-    /// The smaller; the gradient goes to `a` where `a ≤ b`, else to `b`.
+    /// The smaller of `a` and `b`; the gradient goes to `a` where `a ≤ b`, else to `b`.
     Min,
     /// 1 where `a < b`, else 0; no gradient.
     Less,
@@ -78,25 +79,26 @@ pub enum Binary {
 /// How [`Op::Reduce`] combines elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reduction {
-    /// Sum; the gradient is broadcast back.
+    /// The sum; its gradient is broadcast back.
     Sum,
-    /// Maximum; the gradient is shared equally among the elements that attain it.
+    /// The maximum; its gradient is shared equally among the elements that attain it.
     Max,
 }
 
-/// A sliding window over the two last axes of `[N, C, H, W]`.
+/// A sliding window over the last two axes of `[N, C, H, W]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
-    /// Kernel height and width (pooling; convolutions take it from the weight).
+    /// The height and width of the kernel, for pooling; a convolution takes them from its weight.
     pub kernel: [usize; 2],
-    /// Step between windows.
+    /// The step between windows, along the height and the width.
     pub stride: [usize; 2],
-    /// Zeros added on both sides.
+    /// The number of zeros added on both sides, along the height and the width.
     pub padding: [usize; 2],
 }
 
 impl Window {
-    /// Output height and width for an input of `size`, or `None` when the kernel does not fit.
+    /// The height and width of the output for an input of height and width `size`, or `None` if the kernel does not
+    /// fit.
     pub fn output(&self, size: [usize; 2]) -> Option<[usize; 2]> {
         let mut out = [0; 2];
         for i in 0..2 {
@@ -110,88 +112,89 @@ impl Window {
     }
 }
 
-/// What a node computes from its inputs. The result's shape is the node's.
+/// What a node computes from its inputs. The result has the node's shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// The graph's n-th input.
     Input(usize),
-    /// A scalar.
+    /// A constant scalar.
     Constant(Bits),
-    /// An array, row-major: numbers, or whole numbers that are indices.
+    /// A constant array, row-major, of numbers or of indices.
     Values(Arc<[Bits]>),
-    /// See [`Unary`].
+    /// An elementwise function of one tensor.
     Unary(Unary),
-    /// See [`Binary`].
+    /// An elementwise function of two tensors.
     Binary(Binary),
     /// `(mask, a, b)`: `a` where `mask ≠ 0`, else `b`. The mask has no gradient.
     Select,
-    /// The input; its gradient is zero.
+    /// The input, but without a gradient.
     StopGradient,
-    /// The input, as something of its own: no simplification looks through it, so that gradients can be taken
-    /// with respect to it. The number tells variables apart.
+    /// The input as a variable. No simplification bypasses it, so that gradients can be taken with respect to it. The
+    /// number tells variables apart.
     Variable(usize),
-    /// The input repeated to the node's shape, axes aligned at the right.
+    /// The input repeated to the node's shape, with axes aligned at the right.
     Broadcast,
-    /// The same elements, row-major, in the node's shape.
+    /// The input's elements, row-major, in the node's shape.
     Reshape,
     /// Axis `i` of the result is axis `axes[i]` of the input.
     Permute(Vec<usize>),
-    /// `start..start + n` of `axis`, with `n` from the node's shape. Transpose: [`Op::Pad`].
+    /// The part `start..start + n` of `axis`, with `n` from the node's shape. Its transpose is [`Op::Pad`].
     Slice {
         /// The axis that is cut.
         axis: usize,
-        /// First index kept.
+        /// The first index that is kept.
         start: usize,
     },
-    /// Zeros around the input along `axis`, up to the node's shape. Transpose: [`Op::Slice`].
+    /// The input with zeros around it along `axis`, up to the node's shape. Its transpose is [`Op::Slice`].
     Pad {
         /// The axis that grows.
         axis: usize,
-        /// Zeros before the input.
+        /// The number of zeros before the input.
         start: usize,
     },
-    /// The inputs one after the other along `axis`.
+    /// The inputs, concatenated along `axis`.
     Concat {
         /// The axis they are joined along.
         axis: usize,
     },
-    /// Combines `axes`, each of which stays with length 1.
+    /// The input reduced over `axes`, each of which is kept with length 1.
     Reduce {
-        /// How.
+        /// How elements are combined.
         reduction: Reduction,
-        /// Which axes, ascending.
+        /// The reduced axes, in ascending order.
         axes: Vec<usize>,
     },
-    /// `[…, m, k] × […, k, n] → […, m, n]`, equal leading axes.
+    /// The matrix product `[…, m, k] × […, k, n] → […, m, n]`, with equal leading axes.
     MatMul,
-    /// `(x [N, C, H, W], w [O, C, kh, kw])`: cross-correlation. Bilinear in `x` and `w`.
+    /// `(x [N, C, H, W], w [O, C, kh, kw])`: the cross-correlation, which is bilinear in `x` and `w`.
     Conv2d(Window),
-    /// `(ȳ, w) → x̄`: the transpose of [`Op::Conv2d`] in `x`. Bilinear in `ȳ` and `w`.
+    /// `(ȳ, w) → x̄`: the transpose of [`Op::Conv2d`] in `x`, which is bilinear in `ȳ` and `w`.
     Conv2dInput(Window),
-    /// `(x, ȳ) → w̄`: the transpose of [`Op::Conv2d`] in `w`. Bilinear in `x` and `ȳ`.
+    /// `(x, ȳ) → w̄`: the transpose of [`Op::Conv2d`] in `w`, which is bilinear in `x` and `ȳ`.
     Conv2dWeight(Window),
-    /// Mean of each window, padding counted. Linear.
+    /// The mean of each window of `[N, C, H, W]`, including its padding. It is linear.
     AvgPool2d(Window),
     /// The transpose of [`Op::AvgPool2d`].
     AvgPool2dInput(Window),
-    /// For each window, where in the flattened `H·W` its maximum is: an index for [`Op::Gather`].
+    /// For each window, the position of its maximum in the flattened `H·W`, as an index for [`Op::Gather`].
     MaxPool2dIndex(Window),
-    /// `(x, index)`: `x` at `index` along `axis`; the other axes are equal. Transpose: [`Op::Scatter`].
+    /// `(x, index)`: the elements of `x` at `index` along `axis`; the other axes are equal. Its transpose is
+    /// [`Op::Scatter`].
     Gather {
         /// The axis that is indexed.
         axis: usize,
     },
-    /// `(y, index)`: adds `y` at `index` along `axis` into zeros of the node's shape.
+    /// `(y, index)`: zeros of the node's shape, to which `y` is added at `index` along `axis`.
     Scatter {
         /// The axis that is indexed.
         axis: usize,
     },
-    /// `index [...] → [..., n]`: 1 at the index, 0 elsewhere.
+    /// `index […] → […, n]`: 1 at the index, 0 elsewhere.
     OneHot,
 }
 
 impl Op {
-    /// The name users know: the method of [`super::Tensor`].
+    /// The name that users know, which is that of the method of [`super::Tensor`].
     pub fn name(&self) -> String {
         match self {
             Op::Unary(Unary::Power(_)) => "powf".into(),
@@ -212,13 +215,13 @@ impl Op {
         }
     }
 
-    /// Whether each element of the result depends on the same element of every input only.
+    /// Whether each element of the result depends only on the same element of every input.
     pub fn is_elementwise(&self) -> bool {
         matches!(self, Op::Unary(_) | Op::Binary(_) | Op::Select)
     }
 }
 
-/// NumPy's broadcasting rule.
+/// The shape that `a` and `b` broadcast to by NumPy's rule, if there is one.
 pub(crate) fn broadcast_shapes(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let dim = |s: &[usize], i: usize| if i + s.len() < rank { 1 } else { s[i + s.len() - rank] };

@@ -1,14 +1,14 @@
-//! The handle that learners and objectives write with.
+//! Tensors: the handles with which learners and objectives build graphs.
 use std::ops;
 use std::panic::Location;
 
 use super::build::{DType, Graph, NodeId};
 use super::op::{Binary, Bits, Op, Reduction, Unary, Window, broadcast_shapes};
 
-/// A value of a graph: it has a shape, and no numbers until the graph runs.
+/// A value of a graph. It has a shape, but no numbers until the graph runs.
 ///
-/// Arithmetic broadcasts as NumPy does. Axes may be negative, counting from the last. A mistake (shapes that
-/// do not fit, an axis out of range) is recorded in the graph and reported by [`Graph::check`].
+/// Arithmetic broadcasts as in NumPy. Negative axes count from the last. Mistakes, such as shapes that do not fit or an
+/// axis out of range, are recorded in the graph and reported by [`Graph::check`].
 #[derive(Clone, Debug)]
 pub struct Tensor {
     graph: Graph,
@@ -20,7 +20,7 @@ impl Tensor {
         Tensor { graph, id }
     }
 
-    /// The node.
+    /// The node that computes this tensor.
     pub fn id(&self) -> NodeId {
         self.id
     }
@@ -30,12 +30,12 @@ impl Tensor {
         &self.graph
     }
 
-    /// Dimensions.
+    /// The dimensions.
     pub fn shape(&self) -> Vec<usize> {
         self.graph.0.borrow().nodes[self.id].shape.clone()
     }
 
-    /// Element type.
+    /// The element type.
     pub fn dtype(&self) -> DType {
         self.graph.0.borrow().nodes[self.id].dtype
     }
@@ -44,7 +44,7 @@ impl Tensor {
         self.graph.0.borrow().nodes[self.id].shape.len()
     }
 
-    /// Adds a node that reads `inputs`, which must be of one graph.
+    /// Adds a node that reads `inputs`, which must belong to one graph.
     #[track_caller]
     fn push(op: Op, inputs: &[&Tensor], target: &[usize]) -> Tensor {
         let graph = &inputs[0].graph;
@@ -74,7 +74,7 @@ impl Tensor {
 
     #[track_caller]
     fn binary(&self, op: Binary, other: &Tensor) -> Tensor {
-        // Shapes that do not broadcast reach the builder as they are: its error names them.
+        // Shapes that do not broadcast are passed on as they are, so that the builder's error names them.
         let Some(shape) = broadcast_shapes(&self.shape(), &other.shape()) else {
             return Tensor::push(Op::Binary(op), &[self, other], &[]);
         };
@@ -91,22 +91,22 @@ impl Tensor {
     pub fn exp(&self) -> Tensor {
         self.unary(Unary::Exp)
     }
-    /// Natural logarithm.
+    /// The natural logarithm.
     #[track_caller]
     pub fn log(&self) -> Tensor {
         self.unary(Unary::Log)
     }
-    /// Square root.
+    /// The square root.
     #[track_caller]
     pub fn sqrt(&self) -> Tensor {
         self.unary(Unary::Sqrt)
     }
-    /// Absolute value.
+    /// The absolute value.
     #[track_caller]
     pub fn abs(&self) -> Tensor {
         self.unary(Unary::Abs)
     }
-    /// −1, 0 or 1. No gradient.
+    /// The sign: −1, 0 or 1. It has no gradient.
     #[track_caller]
     pub fn sign(&self) -> Tensor {
         self.unary(Unary::Sign)
@@ -116,7 +116,7 @@ impl Tensor {
     pub fn recip(&self) -> Tensor {
         self.unary(Unary::Recip)
     }
-    /// Hyperbolic tangent.
+    /// The hyperbolic tangent.
     #[track_caller]
     pub fn tanh(&self) -> Tensor {
         self.unary(Unary::Tanh)
@@ -131,12 +131,12 @@ impl Tensor {
     pub fn relu(&self) -> Tensor {
         self.unary(Unary::Relu)
     }
-    /// Error function.
+    /// The error function.
     #[track_caller]
     pub fn erf(&self) -> Tensor {
         self.unary(Unary::Erf)
     }
-    /// `x·Φ(x)`, exact.
+    /// The exact GELU, `x·Φ(x)`.
     #[track_caller]
     pub fn gelu(&self) -> Tensor {
         self * ((self * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5
@@ -157,65 +157,65 @@ impl Tensor {
         self.binary(Binary::Mul, self)
     }
 
-    /// The larger, element by element.
+    /// The elementwise maximum.
     #[track_caller]
     pub fn max(&self, other: &Tensor) -> Tensor {
         self.binary(Binary::Max, other)
     }
-    /// The smaller, element by element.
+    /// The elementwise minimum.
     #[track_caller]
     pub fn min(&self, other: &Tensor) -> Tensor {
         self.binary(Binary::Min, other)
     }
-    /// `x` within `[low, high]`; the gradient passes where `low ≤ x ≤ high`.
+    /// `x` clamped to `[low, high]`. The gradient passes where `low ≤ x ≤ high`.
     #[track_caller]
     pub fn clamp(&self, low: f64, high: f64) -> Tensor {
         self.scalar(Binary::Max, low).scalar(Binary::Min, high)
     }
-    /// 1 where `self < other`, else 0. No gradient.
+    /// 1 where `self < other`, else 0. It has no gradient.
     #[track_caller]
     pub fn less(&self, other: &Tensor) -> Tensor {
         self.binary(Binary::Less, other)
     }
-    /// 1 where `self ≤ other`, else 0. No gradient.
+    /// 1 where `self ≤ other`, else 0. It has no gradient.
     #[track_caller]
     pub fn less_equal(&self, other: &Tensor) -> Tensor {
         self.binary(Binary::LessEqual, other)
     }
-    /// 1 where equal, else 0. No gradient.
+    /// 1 where `self = other`, else 0. It has no gradient.
     #[track_caller]
     pub fn equal(&self, other: &Tensor) -> Tensor {
         self.binary(Binary::Equal, other)
     }
-    /// `a` where `self ≠ 0`, else `b`. All three of one shape.
+    /// `a` where `self ≠ 0`, else `b`. All three must have the same shape.
     #[track_caller]
     pub fn select(&self, a: &Tensor, b: &Tensor) -> Tensor {
         Tensor::push(Op::Select, &[self, a, b], &[])
     }
-    /// The same numbers, as a variable: what [`super::grad`] can differentiate by beside inputs. A second inner
-    /// step, for one, differentiates by the result of the first.
+    /// The same numbers as a variable. Besides inputs, [`super::grad`] can differentiate only with respect to
+    /// variables. A second inner step, for example, differentiates with respect to the result of the first.
     #[track_caller]
     pub fn variable(&self) -> Tensor {
         let number = self.graph.len();
         self.graph.push(Op::Variable(number), &[self.id], &[], Location::caller())
     }
-    /// The same numbers; gradients stop here.
+    /// The same numbers, but without a gradient.
     #[track_caller]
     pub fn stop_gradient(&self) -> Tensor {
         Tensor::push(Op::StopGradient, &[self], &[])
     }
 
-    /// Repeats to `shape`.
+    /// `self` repeated to `shape`.
     #[track_caller]
     pub fn broadcast_to(&self, shape: &[usize]) -> Tensor {
         Tensor::push(Op::Broadcast, &[self], shape)
     }
-    /// The same elements, row-major, as `shape`.
+    /// The same elements, row-major, in `shape`.
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Tensor {
         Tensor::push(Op::Reshape, &[self], shape)
     }
-    /// Axis 0 kept, the others flattened into one.
+    /// Keeps axis 0 and flattens the others into one: `[rows, …]` becomes `[rows, size]`.
     #[track_caller]
     pub fn flatten_rows(&self) -> Tensor {
         let shape = self.shape();
@@ -224,12 +224,12 @@ impl Tensor {
             None => self.reshape(&[1, 1]),
         }
     }
-    /// Axis `i` of the result is axis `axes[i]`.
+    /// Reorders the axes: axis `i` of the result is axis `axes[i]` of `self`.
     #[track_caller]
     pub fn permute(&self, axes: &[usize]) -> Tensor {
         Tensor::push(Op::Permute(axes.to_vec()), &[self], &[])
     }
-    /// The two last axes swapped.
+    /// Swaps the last two axes.
     #[track_caller]
     pub fn transpose(&self) -> Tensor {
         let rank = self.rank();
@@ -241,7 +241,7 @@ impl Tensor {
         axes.swap(rank - 2, rank - 1);
         self.permute(&axes)
     }
-    /// `length` indices of `axis` from `start`.
+    /// The part `start..start + length` of `axis`.
     #[track_caller]
     pub fn slice(&self, axis: isize, start: usize, length: usize) -> Tensor {
         let axis = self.axis(axis, "slice");
@@ -251,7 +251,7 @@ impl Tensor {
         }
         Tensor::push(Op::Slice { axis, start }, &[self], &shape)
     }
-    /// Zeros around `axis`: `before` and `after`.
+    /// Pads `axis` with zeros, `before` and `after`.
     #[track_caller]
     pub fn pad(&self, axis: isize, before: usize, after: usize) -> Tensor {
         let axis = self.axis(axis, "pad");
@@ -261,7 +261,7 @@ impl Tensor {
         }
         Tensor::push(Op::Pad { axis, start: before }, &[self], &shape)
     }
-    /// The tensors one after the other along `axis`.
+    /// Concatenates `tensors` along `axis`. Returns `None` if there are none.
     #[track_caller]
     pub fn concat(tensors: &[&Tensor], axis: isize) -> Option<Tensor> {
         let first = tensors.first()?;
@@ -274,7 +274,7 @@ impl Tensor {
         let op = |axes: &[usize]| Op::Reduce { reduction, axes: axes.to_vec() };
         let name = op(&[]).name();
         let mut known = vec![];
-        // Not a closure: errors are reported at this function's caller.
+        // A closure would not be `track_caller`, and errors would not be reported at this function's caller.
         for &axis in axes {
             known.push(self.axis(axis, &name));
         }
@@ -291,53 +291,53 @@ impl Tensor {
     fn all_axes(&self) -> Vec<isize> {
         (0..self.rank() as isize).collect()
     }
-    /// Sum of all elements, a scalar.
+    /// The sum of all elements, a scalar.
     #[track_caller]
     pub fn sum(&self) -> Tensor {
         self.reduce(Reduction::Sum, &self.all_axes(), false)
     }
-    /// Mean of all elements, a scalar.
+    /// The mean of all elements, a scalar.
     #[track_caller]
     pub fn mean(&self) -> Tensor {
         self.sum() * (1.0 / self.shape().iter().product::<usize>() as f64)
     }
-    /// Sum along `axes`, which are dropped.
+    /// The sum along `axes`, which are dropped.
     #[track_caller]
     pub fn sum_axes(&self, axes: &[isize]) -> Tensor {
         self.reduce(Reduction::Sum, axes, false)
     }
-    /// Sum along `axes`, which stay with length 1.
+    /// The sum along `axes`, which are kept with length 1.
     #[track_caller]
     pub fn sum_keep(&self, axes: &[isize]) -> Tensor {
         self.reduce(Reduction::Sum, axes, true)
     }
-    /// Mean along `axes`, which stay with length 1.
+    /// The mean along `axes`, which are kept with length 1.
     #[track_caller]
     pub fn mean_keep(&self, axes: &[isize]) -> Tensor {
         let sum = self.sum_keep(axes);
         let count = self.shape().iter().product::<usize>() / sum.shape().iter().product::<usize>().max(1);
         sum * (1.0 / count as f64)
     }
-    /// Maximum along `axes`, which stay with length 1.
+    /// The maximum along `axes`, which are kept with length 1.
     #[track_caller]
     pub fn max_keep(&self, axes: &[isize]) -> Tensor {
         self.reduce(Reduction::Max, axes, true)
     }
 
-    /// `x − log Σ eˣ` along `axis`, safe for large `x`.
+    /// `x − log Σ eˣ` along `axis`, without overflow for large `x`.
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
         let shifted = self - self.max_keep(&[axis]).stop_gradient();
         let log_sum = shifted.exp().sum_keep(&[axis]).log();
         shifted - log_sum
     }
-    /// `eˣ / Σ eˣ` along `axis`, safe for large `x`.
+    /// `eˣ / Σ eˣ` along `axis`, without overflow for large `x`.
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
         let exp = (self - self.max_keep(&[axis]).stop_gradient()).exp();
         &exp / exp.sum_keep(&[axis])
     }
-    /// `(x − mean)/√(variance + eps)` along the last axis (scale and shift are the caller's).
+    /// `(x − mean)/√(variance + eps)` along the last axis. The caller applies scale and shift.
     #[track_caller]
     pub fn layer_norm(&self, eps: f64) -> Tensor {
         let centred = self - self.mean_keep(&[-1]);
@@ -345,7 +345,7 @@ impl Tensor {
         centred / (variance + eps).sqrt()
     }
 
-    /// Matrix product over the two last axes. `other` may have rank 2 while `self` has more.
+    /// The matrix product over the last two axes. `other` may have rank 2 if `self` has more axes.
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.shape(), other.shape());
@@ -362,7 +362,7 @@ impl Tensor {
         Tensor::push(Op::MatMul, &[self, other], &[])
     }
 
-    /// Cross-correlation: `self` is `[N, C, H, W]`, `weight` `[O, C, kh, kw]`.
+    /// The cross-correlation of `self` `[N, C, H, W]` with `weight` `[O, C, kh, kw]`.
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, stride: usize, padding: usize) -> Tensor {
         let shape = weight.shape();
@@ -373,13 +373,13 @@ impl Tensor {
         let window = Window { kernel, stride: [stride; 2], padding: [padding; 2] };
         Tensor::push(Op::Conv2d(window), &[self, weight], &[])
     }
-    /// Mean of each `kernel × kernel` window of `[N, C, H, W]`, padding counted.
+    /// The mean of each `kernel × kernel` window of `[N, C, H, W]`, including its padding.
     #[track_caller]
     pub fn avg_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
         Tensor::push(Op::AvgPool2d(window), &[self], &[])
     }
-    /// Maximum of each `kernel × kernel` window of `[N, C, H, W]`.
+    /// The maximum of each `kernel × kernel` window of `[N, C, H, W]`.
     #[track_caller]
     pub fn max_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
@@ -392,13 +392,13 @@ impl Tensor {
         picked.reshape(&[n, c, oh, ow])
     }
 
-    /// Elements at `index` along `axis`; the other axes of both are equal.
+    /// The elements at `index` along `axis`. The other axes of both are equal.
     #[track_caller]
     pub fn gather(&self, axis: isize, index: &Tensor) -> Tensor {
         let axis = self.axis(axis, "gather");
         Tensor::push(Op::Gather { axis }, &[self, index], &[])
     }
-    /// Adds `self` at `index` along `axis` into zeros, `length` long there.
+    /// Adds `self` at `index` along `axis` to zeros, whose length along `axis` is `length`.
     #[track_caller]
     pub fn scatter(&self, axis: isize, index: &Tensor, length: usize) -> Tensor {
         let axis = self.axis(axis, "scatter");
@@ -408,7 +408,7 @@ impl Tensor {
         }
         Tensor::push(Op::Scatter { axis }, &[self, index], &shape)
     }
-    /// A new last axis of `classes`: 1 at the index, 0 elsewhere.
+    /// Adds a last axis of length `classes`: 1 at the index, 0 elsewhere.
     #[track_caller]
     pub fn one_hot(&self, classes: usize) -> Tensor {
         let mut shape = self.shape();

@@ -1,6 +1,6 @@
-//! A plain array of `f64`, every operation written as its definition.
+//! A plain array of `f64`, whose operations are written as their definitions.
 
-/// Row-major numbers of a shape.
+/// An array of numbers, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     pub shape: Vec<usize>,
@@ -45,7 +45,7 @@ impl Array {
         })
     }
 
-    /// The shape both broadcast to.
+    /// The shape that both broadcast to, if there is one.
     pub fn common_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
         let rank = a.len().max(b.len());
         let dim = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
@@ -83,7 +83,7 @@ impl Array {
         shape
     }
 
-    /// `length` indices of `axis` from `start`; zeros where there is nothing.
+    /// The part `start..start + length` of `axis`, with zeros outside the array.
     pub fn window(&self, axis: usize, start: isize, length: usize) -> Array {
         Array::build(&self.with_axis(axis, length), |index| {
             let mut from = index.to_vec();
@@ -110,7 +110,7 @@ impl Array {
         })
     }
 
-    /// Folds `axes`, each of which stays with length 1.
+    /// Folds over `axes`, each of which is kept with length 1.
     pub fn reduce(&self, axes: &[usize], start: f64, f: impl Fn(f64, f64) -> f64) -> Array {
         let mut shape = self.shape.clone();
         axes.iter().for_each(|&a| shape[a] = 1);
@@ -177,7 +177,7 @@ impl Array {
         })
     }
 
-    /// Cross-correlation.
+    /// The cross-correlation with `weight`.
     pub fn conv2d(&self, weight: &Array, stride: usize, padding: usize) -> Array {
         let (x, w) = (&self.shape, &weight.shape);
         let length = |axis: usize| (x[axis] + 2 * padding - w[axis]) / stride + 1;
@@ -196,7 +196,7 @@ impl Array {
         })
     }
 
-    /// Folds square windows; what lies in the padding is not seen.
+    /// Folds over square windows, ignoring their padding.
     pub fn pool2d(
         &self,
         kernel: usize,

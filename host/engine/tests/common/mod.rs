@@ -1,4 +1,4 @@
-//! What the engine's tests share.
+//! Helpers that the engine's tests share.
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses its part")]
 
 pub mod array;

@@ -1,4 +1,4 @@
-//! What the tests share: a plain `f64` array to compare with, random numbers, and derivative checks.
+//! Random numbers, comparisons and derivative checks.
 
 use potstill_engine::execute::{Array as Numbers, Device, Plan};
 use potstill_engine::graph::{Graph, Tensor, grad};
@@ -6,7 +6,7 @@ use potstill_engine::random::{Stream, stream};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// The devices that compute in single precision: the CPU, and a GPU where the build has CUDA and the machine has one.
+/// The devices that compute in single precision: the CPU, and a GPU if the build supports CUDA and the machine has one.
 pub fn single_precision(threads: usize) -> Vec<Device> {
     [Device::cpu(threads)].into_iter().chain(Device::named("cuda", 1)).collect()
 }
@@ -16,12 +16,13 @@ pub fn random(seed: u64) -> Stream {
     stream(seed, "test", 0)
 }
 
-/// `n` numbers between `low` and `high`.
+/// `n` random numbers between `low` and `high`.
 pub fn uniform(rng: &mut Stream, n: usize, low: f64, high: f64) -> Vec<f64> {
     (0..n).map(|_| rng.random_range(low..high)).collect()
 }
 
-/// `n` numbers between `low` and `high`, no two of which are close: kinks lie where numbers are equal.
+/// `n` random numbers between `low` and `high`, no two of which are close, because functions have kinks where numbers
+/// are equal.
 pub fn distinct(rng: &mut Stream, n: usize, low: f64, high: f64) -> Vec<f64> {
     let step = (high - low) / n.max(1) as f64;
     let mut values: Vec<f64> = (0..n).map(|i| low + (i as f64 + rng.random_range(0.4..0.6)) * step).collect();
@@ -29,10 +30,10 @@ pub fn distinct(rng: &mut Stream, n: usize, low: f64, high: f64) -> Vec<f64> {
     values
 }
 
-/// Where the inputs of a checked function lie.
+/// The range of the inputs of a checked function.
 #[derive(Clone, Copy, Debug)]
 pub enum Domain {
-    /// −1.5 … 1.5, 0 and equal numbers avoided.
+    /// −1.5 … 1.5, without numbers near 0 or near each other.
     Real,
     /// 0.3 … 2.3.
     Positive,
@@ -48,7 +49,7 @@ impl Domain {
             Domain::Positive => distinct(rng, total, 0.3, 2.3),
         };
         if matches!(self, Domain::Real) {
-            // Away from the kink at 0.
+            // Move away from the kink at 0.
             values.iter_mut().for_each(|v| *v += v.signum() * 0.01);
         }
         let mut values = values.into_iter();
@@ -56,14 +57,14 @@ impl Domain {
     }
 }
 
-/// Indices of a shape.
+/// An array of indices.
 pub struct Index {
     pub values: Vec<i32>,
     pub shape: Vec<usize>,
 }
 
 impl Index {
-    /// Random indices below `length`: repeated, when there are more of them.
+    /// Random indices below `length`. Some repeat if there are more than `length`.
     pub fn random(rng: &mut Stream, shape: &[usize], length: usize) -> Index {
         let n = shape.iter().product();
         let values = (0..n).map(|_| rng.random_range(0..length) as i32).collect();
@@ -73,8 +74,8 @@ impl Index {
 
 /// Checks first- and second-order derivatives of `build` by central differences in double precision.
 ///
-/// With y = `build(x)`: L = Σ w·(y + y²/2), S = Σ u·∇L. The derivatives of L and S along random
-/// directions are compared with differences of L and S.
+/// With y = `build(x)` and random w and u, let L = Σ w·(y + y²/2) and S = Σ u·∇L. The derivatives of L and S along
+/// random directions are compared with differences of L and S.
 pub fn check_derivatives(
     shapes: &[Vec<usize>],
     indices: &[Index],
@@ -144,7 +145,7 @@ pub fn check_derivatives(
     }
 }
 
-/// Whether all of `a` and `b` agree to `tolerance`, relative to the largest of `b` (at least 1).
+/// Asserts that `a` and `b` agree to `tolerance`, relative to the largest number of `b` (but at least 1).
 #[track_caller]
 pub fn assert_close(a: &[f64], b: &[f64], tolerance: f64, what: &str) {
     assert_eq!(a.len(), b.len(), "{what}: number of elements");

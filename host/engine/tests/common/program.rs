@@ -1,4 +1,4 @@
-//! Random programs: traced as a graph and computed as plain arrays at once.
+//! Random programs, which are traced as a graph and computed with plain arrays at the same time.
 use potstill_engine::execute::{Array as Numbers, Device, Plan};
 use potstill_engine::graph::{Graph, Tensor};
 use rand::Rng;
@@ -8,26 +8,26 @@ use super::array::Array;
 use super::uniform;
 use potstill_engine::random::Stream;
 
-/// A value of a program: as the graph has it, and as it must come out.
+/// A value of a program: the graph's tensor, and the array that running it must give.
 #[derive(Clone, Debug)]
 pub struct Value {
     pub tensor: Tensor,
     pub array: Array,
 }
 
-/// Which operations a program is made of.
+/// The operations that a program consists of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Elementwise operations with broadcasts.
     Elementwise,
-    /// All of them.
+    /// All operations.
     Everything,
 }
 
 /// A traced program with its inputs' values.
 pub struct Program {
     pub graph: Graph,
-    /// 0 or 1 for each row, `[rows, 1]`: the last input.
+    /// The last input: 0 or 1 for each row, `[rows, 1]`.
     pub index: Value,
     pub inputs: Vec<Array>,
     pub of_rows: Vec<bool>,
@@ -35,7 +35,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Inputs of the shapes of a batch and of parameters, and `steps` random operations on them.
+    /// Creates inputs with the shapes of a batch and of parameters, and applies `steps` random operations.
     pub fn random(rng: &mut Stream, kind: Kind, rows: usize, steps: usize) -> Program {
         let graph = Graph::new();
         let width = rng.random_range(1..5);
@@ -59,7 +59,7 @@ impl Program {
             if i > 1 && rng.random_bool(0.3) {
                 continue;
             }
-            // As single precision has them, so that all devices start from the same numbers.
+            // Rounded to single precision, so that all devices start from the same numbers.
             let numbers = uniform(rng, shape.iter().product(), -1.5, 1.5);
             let array = Array::new(&shape, numbers.iter().map(|&v| f64::from(v as f32)).collect());
             let tensor = match of_rows {
@@ -81,7 +81,7 @@ impl Program {
         program
     }
 
-    /// A recent value more often than an old one.
+    /// Picks a value, a recent one more often than an old one.
     fn pick(&self, rng: &mut Stream) -> Value {
         let n = self.values.len();
         let i = if rng.random() { rng.random_range(n.saturating_sub(5)..n) } else { rng.random_range(0..n) };
@@ -114,7 +114,7 @@ impl Program {
         };
         let x = &a.tensor;
         let least = a.array.data.iter().copied().fold(f64::INFINITY, f64::min);
-        // Near a step the two precisions may fall on different sides.
+        // Near a discontinuity, the two precisions may fall on different sides.
         let clear = fits && a.array.zip(&b.array, |x, y| (x - y).abs()).data.iter().all(|&d| d > 1e-3);
         let truth = |t: bool| f64::from(u8::from(t));
         match rng.random_range(0..26) {
@@ -162,7 +162,7 @@ impl Program {
         }
         let (tensor, index, at, axis) = match shape[..] {
             [n, k] if n == rows && k >= 2 => (a.tensor.clone(), index.clone(), at.clone(), 1),
-            // The index repeated and turned, along the first axis.
+            // Index the first axis, with the index repeated and transposed.
             [n, m] if n >= 2 && m == rows => {
                 let index = index.broadcast_to(&[rows, 3]).permute(&[1, 0]);
                 (a.tensor.clone(), index, at.broadcast(&[rows, 3]).permute(&[1, 0]), 0)
@@ -182,7 +182,7 @@ impl Program {
         let rank = a.array.shape.len();
         match rng.random_range(0..4) {
             0 | 1 => {
-                // With anything that fits, itself transposed included.
+                // Multiply by anything that fits, including its own transpose.
                 let mut others: Vec<&Value> = self.values.iter().collect();
                 others.shuffle(rng);
                 if rank < 2 {
@@ -199,7 +199,7 @@ impl Program {
                 let Some(b) = others.iter().find(fits) else {
                     let mut axes: Vec<usize> = (0..rank).collect();
                     axes.swap(rank - 2, rank - 1);
-                    // xᵀx: what weight gradients are made of.
+                    // Weight gradients consist of products xᵀx.
                     let wide = a.array.shape[rank - 1] > 8;
                     return (!wide).then(|| {
                         let t = a.tensor.transpose();
@@ -236,7 +236,7 @@ impl Program {
         }
     }
 
-    /// Some of the values, the last among them, one twice.
+    /// Some of the values, including the last, one of them twice.
     pub fn outputs(&self, rng: &mut Stream) -> Vec<Value> {
         let mut outputs: Vec<Value> = (0..rng.random_range(0..4)).map(|_| self.pick(rng)).collect();
         outputs.extend(self.values.last().cloned());
@@ -244,7 +244,7 @@ impl Program {
         outputs
     }
 
-    /// The plan's inputs on `device`.
+    /// The plan's inputs, uploaded to `device`.
     pub fn numbers(&self, device: &Device, plan: &Plan) -> Vec<Numbers> {
         let upload = |(i, (array, &of_rows)): (usize, (&Array, &bool))| {
             let data: Vec<f32> = array.data.iter().map(|&v| v as f32).collect();
@@ -260,7 +260,7 @@ impl Program {
 }
 
 impl Value {
-    /// Itself, or its tanh when its numbers have grown.
+    /// Returns the value itself, or its tanh if its numbers have grown large.
     fn bounded(self) -> Value {
         if self.array.data.iter().all(|v| v.abs() < 4.0) {
             return self;
