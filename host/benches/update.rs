@@ -4,8 +4,9 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, SCALARS, Student, UpdateRule, sample, update};
+use potstill::engine::programs::{SCALARS, UpdateRule, sample, update};
 use potstill::engine::random::stream;
+use potstill::engine::student::{Dimensions, Student};
 use potstill::engine::theta::{Layout, Theta};
 use potstill::execute::{Array, Device};
 use potstill::plugin::Registry;

@@ -5,7 +5,7 @@ use potstill_engine::evaluate::{KShot, Protocol, Score};
 use potstill_engine::execute::Device;
 use potstill_engine::policy::Acting;
 use potstill_engine::ppmo::{Hyperparameters, Ppmo};
-use potstill_engine::programs::Dimensions;
+use potstill_engine::student::Dimensions;
 use potstill_engine::training::{MetaEpochReport, Rates, Roles};
 
 /// Runs `meta_epochs` of PPMO, calling `watch` after each, and scores the dataset: 20 fresh learners, one inner step each,

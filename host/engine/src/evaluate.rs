@@ -11,9 +11,10 @@ use crate::learner::LearnerDistribution;
 use crate::normalize::{Moments, normalized};
 use crate::objective::Objective;
 use crate::policy::{Acting, Policy, clamp};
-use crate::programs::{self, Dimensions, Student};
+use crate::programs;
 use crate::random::{Stream, derived, stream};
 use crate::rollout::{Acts, as_f32, is_policy};
+use crate::student::{Dimensions, Student};
 use crate::theta::NamedTensor;
 
 /// How a dataset is scored: on how many learners and episodes, and how these act.

@@ -18,6 +18,7 @@
 //! - [`evaluate`]: k-shot learning, the protocol of every score.
 //!
 //! Their parts:
+//! - [`student`]: a learner whose parameters are split into ξ and φ, and the sizes that programs share.
 //! - [`programs`]: the graphs of a meta-epoch (teach, act, value, update), traced and compiled.
 //! - [`policy`]: the action distribution that a learner's outputs parametrize.
 //! - [`rollout`], [`advantage`], [`normalize`]: experience, advantages, running moments of observations and rewards.
@@ -47,6 +48,7 @@ pub mod ppmo;
 pub mod programs;
 pub mod random;
 pub mod rollout;
+pub mod student;
 pub mod theta;
 pub mod training;
 

@@ -21,14 +21,14 @@ pub struct Hyperparameters {
 
 /// Transitions to learn from: n observations with their actions.
 #[derive(Clone, Copy, Debug)]
-pub struct Data<'a> {
+pub struct OfflineData<'a> {
     /// The observations, `[n, …observation]`, row-major.
     pub observations: &'a Observations,
     /// The actions, `[n]`, each below the number of actions.
     pub actions: &'a [i32],
 }
 
-impl Data<'_> {
+impl OfflineData<'_> {
     /// The observations of `rows` as a learner gets them, `[rows, …observation]`.
     pub fn observations_of(&self, rows: &[usize]) -> Vec<f32> {
         let width = self.observations.len() / self.actions.len().max(1);
@@ -45,7 +45,7 @@ pub struct Offline<'a> {
     /// What this loop trains.
     pub training: Training<'a>,
     hyper: Hyperparameters,
-    data: Data<'a>,
+    data: OfflineData<'a>,
     /// The groups that rows are drawn from in turn: one for each action that occurs if batches are balanced, else one
     /// with all rows.
     strata: Vec<Vec<usize>>,
@@ -62,7 +62,7 @@ impl<'a> Offline<'a> {
         roles: Roles<'a>,
         rates: Rates,
         hyper: Hyperparameters,
-        data: Data<'a>,
+        data: OfflineData<'a>,
         rows: Vec<usize>,
         seed: u64,
     ) -> Result<Self> {

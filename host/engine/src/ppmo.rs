@@ -30,10 +30,10 @@ use crate::error::Result;
 use crate::execute::{Array, Device, Plan};
 use crate::normalize::discounted;
 use crate::programs;
-#[cfg(doc)]
-use crate::programs::Student;
 use crate::random::{Stream, stream};
 use crate::rollout::{Acts, Rollout, collect};
+#[cfg(doc)]
+use crate::student::Student;
 use crate::training::{DrawnLearner, Means, MetaEpochReport, Rates, Roles, Training};
 
 /// Hyperparameters of the outer loop.

@@ -14,8 +14,8 @@ use crate::graph::{Graph, Tensor};
 use crate::learner::Parameter;
 use crate::objective::Objective;
 use crate::policy::{LOG_STD, Policy};
-use crate::programs::{Dimensions, Student};
 use crate::random::stream;
+use crate::student::{Dimensions, Student};
 
 /// The prefix of ξ's parameters in tensor names.
 const ENCODER: &str = "encoder.";

@@ -11,8 +11,9 @@ use crate::learner::{LearnerDistribution, Parameter};
 use crate::normalize::Moments;
 use crate::objective::Objective;
 use crate::optimizer::Schedule;
-use crate::programs::{self, Dimensions, Student, Update, UpdateRule};
+use crate::programs::{self, Update, UpdateRule};
 use crate::random::{derived, stream};
+use crate::student::{Dimensions, Student};
 use crate::theta::{Layout, NORMALIZER, NamedTensor, REWARD_NORMALIZER, Theta, current_name};
 
 /// Hyperparameters of the updates.

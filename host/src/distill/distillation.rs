@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::setup::Setup;
 use super::teach::Teacher;
 use crate::engine::evaluate::{Protocol, Score};
-use crate::engine::offline::{self, Offline};
+use crate::engine::offline::{Offline, OfflineData};
 use crate::engine::policy::Acting;
 use crate::engine::ppmo::Ppmo;
 use crate::engine::theta::NORMALIZER;
@@ -118,7 +118,7 @@ impl<'a> Prepared<'a> {
         let outer = match &setup.transitions {
             Some(data) => {
                 let rows = data.best(config.offline.top);
-                let data = offline::Data { observations: &data.observations, actions: &data.actions };
+                let data = OfflineData { observations: &data.observations, actions: &data.actions };
                 let offline =
                     Offline::new(device.clone(), roles, rates, setup.offline(), data, rows, config.seed)?;
                 Outer::Offline(offline)

@@ -1,7 +1,8 @@
 //! Learners and objectives in every language: what they trace is what Rust's trace.
 use potstill::engine::objective::Objective;
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
+use potstill::engine::programs::{UpdateRule, update};
+use potstill::engine::student::{Dimensions, Student};
 use potstill::graph::Graph;
 use potstill::plugin::Registry;
 use potstill_plugin_api::{Init, Space, Task};

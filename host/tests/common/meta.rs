@@ -2,7 +2,8 @@
 use potstill::engine::objective::Objective;
 use potstill::engine::optimizer::{Adam, Optimizer};
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, Student, Update, UpdateRule, update};
+use potstill::engine::programs::{Update, UpdateRule, update};
+use potstill::engine::student::{Dimensions, Student};
 use potstill::engine::theta::{Layout, Theta};
 use potstill::execute::{Array, Device};
 use potstill::plugin::Actions;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
+use potstill::engine::programs::{UpdateRule, update};
+use potstill::engine::student::{Dimensions, Student};
 use potstill::graph::Graph;
 use potstill::plugin::{Actions, Observations, Registry};
 use potstill_plugin_api::{Data, Space, Task};

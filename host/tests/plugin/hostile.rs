@@ -7,7 +7,8 @@ mod objective;
 
 use potstill::engine::objective::Objective;
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, Student, Update, UpdateRule, act, teach, update};
+use potstill::engine::programs::{Update, UpdateRule, act, teach, update};
+use potstill::engine::student::{Dimensions, Student};
 use potstill::plugin::Registry;
 use potstill_plugin_api::{Space, Task};
 

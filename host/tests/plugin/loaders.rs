@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Dimensions, Student, UpdateRule, update};
+use potstill::engine::programs::{UpdateRule, update};
+use potstill::engine::student::{Dimensions, Student};
 use potstill::graph::Graph;
 use potstill::plugin::{Actions, Registry, RenderMode};
 use potstill_plugin_api::{Role, Space, Task};
