@@ -1,4 +1,4 @@
-//! Checks the answers of environments, whatever their loader: lengths against the specification, finite values, flags and
+//! Checks the answers of environments from any loader: their lengths against the specification, and values, flags and
 //! final observations. The engine relies on these checks.
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 
@@ -6,9 +6,9 @@ use super::text::{LONGEST_MESSAGE, tame};
 use potstill_engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use potstill_engine::error::{Error, Result};
 
-/// N environments as a loader provides them: none of their answers has been checked.
+/// N environments as a loader provides them. Their answers have not been checked.
 pub trait RawEnvironments: Send {
-    /// Starts an episode in every copy; there are as many seeds as copies.
+    /// Starts an episode in every copy. There are as many seeds as copies.
     ///
     /// # Errors
     /// The plugin refused or failed.
@@ -16,26 +16,26 @@ pub trait RawEnvironments: Send {
     /// Takes one step in every copy and writes the result to `out`.
     ///
     /// # Errors
-    /// As [`Self::reset`].
+    /// The errors of [`Self::reset`].
     fn step(&mut self, actions: &Actions, out: &mut UncheckedTransition) -> Result<(), Failure>;
     /// Draws copy `index`.
     ///
     /// # Errors
-    /// As [`Self::reset`].
+    /// The errors of [`Self::reset`].
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame, Failure>;
-    /// The state of every copy, if the plugin has snapshots.
+    /// The state of every copy, if the plugin supports snapshots.
     ///
     /// # Errors
-    /// As [`Self::reset`].
+    /// The errors of [`Self::reset`].
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>, Failure>;
     /// Restores a snapshot.
     ///
     /// # Errors
-    /// As [`Self::reset`].
+    /// The errors of [`Self::reset`].
     fn restore(&mut self, state: &[u8]) -> Result<(), Failure>;
 }
 
-/// Why a call returned nothing.
+/// Why a call to a plugin failed.
 #[derive(Debug)]
 pub enum Failure {
     /// The plugin refused, with this message.
@@ -78,17 +78,17 @@ impl FailedCall {
 /// A [`Transition`] that has not been checked.
 #[derive(Debug)]
 pub struct UncheckedTransition {
-    /// `[N, size]`.
+    /// The observations after the step, `[N, size]`.
     pub observations: Observations,
-    /// `[N]`.
+    /// The rewards, `[N]`.
     pub rewards: Vec<f32>,
-    /// `[N]`, 0 or 1.
+    /// Whether each episode reached a terminal state, `[N]`: 0 or 1.
     pub terminated: Vec<u8>,
-    /// `[N]`, 0 or 1.
+    /// Whether each episode was truncated, `[N]`: 0 or 1.
     pub truncated: Vec<u8>,
-    /// Final observations of the copies whose episode ended.
+    /// The final observations of the copies whose episode ended, `[ended, size]`.
     pub final_observations: Observations,
-    /// Empty if the loader has no faults.
+    /// Whether each episode ended because its simulation failed, `[N]`: 0 or 1. Empty if the loader cannot report this.
     pub faults: Vec<u8>,
 }
 
@@ -97,7 +97,7 @@ const LARGEST_STEP: usize = 1 << 29;
 const LARGEST_SIDE: u32 = 1 << 14;
 const LONGEST_TEXT: usize = 1 << 16;
 
-/// [`Environments`] from [`RawEnvironments`].
+/// [`Environments`] that check every answer of [`RawEnvironments`].
 pub struct Checked<R> {
     raw: R,
     spec: EnvironmentSpec,
@@ -110,7 +110,7 @@ pub struct Checked<R> {
 }
 
 impl<R: RawEnvironments> Checked<R> {
-    /// Takes `len` environments of `spec`.
+    /// Wraps `raw`, which are `len` environments with the specification `spec`.
     ///
     /// # Errors
     /// [`Error::Plugin`]: the specification contradicts itself or the contract.

@@ -1,5 +1,4 @@
-//! Checks what learners and objectives declare, whatever their loader: names must be printable, and sizes must fit a
-//! machine.
+//! Checks what learners and objectives from any loader declare: names must be printable, and sizes must fit a machine.
 use std::collections::HashSet;
 
 use potstill_plugin_api::{Column, Init, MetaInit, MetaParameter, Task};
@@ -14,18 +13,18 @@ const MOST: usize = 4096;
 const MOST_NUMBERS: usize = 1 << 28;
 /// The most characters of a name.
 const LONGEST_NAME: usize = 200;
-/// What to tell the author of an objective that answers `rollouts-as-published`, a data source withdrawn from the
-/// contract.
+/// The message for the author of an objective that answers `rollouts-as-published`, a data source that was withdrawn
+/// from the contract.
 pub const WITHDRAWN_DATA: &str = "it asks for the advantages of the code published with Wilhelm & Ventura 2025, \
     which are a setting of Potstill now: build it with `rollouts` as its data, and run it with `advantages = \
     \"as-published\"` in `[ppo]`";
-/// The most multiplications for drawing an orthogonal matrix: half a minute.
+/// The most multiplications for drawing an orthogonal matrix, which take half a minute.
 const MOST_STEPS: u64 = 1 << 36;
 
 /// Checks the name and the parameters of an architecture.
 ///
 /// # Errors
-/// The function whose answer is wrong, and what is wrong with it.
+/// Returns the function whose answer is wrong, and what is wrong with it.
 pub fn check_learner(name: &str, parameters: &[Parameter]) -> Result<(), (&'static str, String)> {
     check_name("the architecture", name).map_err(|cause| ("name", cause))?;
     check_parameters(parameters).map_err(|cause| ("parameters", cause))
@@ -55,7 +54,7 @@ fn check_parameters(parameters: &[Parameter]) -> Result<(), String> {
 /// Checks the outputs that a learner traced.
 ///
 /// # Errors
-/// What was returned and what was expected.
+/// Says what was returned and what was expected.
 pub fn check_outputs(result: &Tensor, observations: &Tensor, outputs: usize) -> Result<(), String> {
     let expected = [observations.shape().first().copied().unwrap_or(1), outputs];
     match (result.dtype(), result.shape()) {
@@ -68,7 +67,7 @@ pub fn check_outputs(result: &Tensor, observations: &Tensor, outputs: usize) -> 
 /// Checks θ and the columns as an objective declares them.
 ///
 /// # Errors
-/// The function whose answer is wrong, and what is wrong with it.
+/// Returns the function whose answer is wrong, and what is wrong with it.
 pub fn check_objective(
     theta: &[MetaParameter],
     columns: &[Column],
@@ -116,7 +115,7 @@ const OF_THE_HOST: [&str; 2] = ["value_loss", "grad_norm"];
 /// Checks the names of an objective's metrics.
 ///
 /// # Errors
-/// Which name is wrong, and why.
+/// Says which name is wrong, and why.
 pub fn check_metrics<'a>(names: impl ExactSizeIterator<Item = &'a str> + Clone) -> Result<(), String> {
     check_names("metrics", "a metric", names.clone())?;
     match names.into_iter().find(|name| OF_THE_HOST.contains(name)) {

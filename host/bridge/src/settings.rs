@@ -7,11 +7,12 @@ use potstill_engine::error::{Error, Result, did_you_mean};
 const MOST_OPTIONS: usize = 256;
 const MOST_CHOICES: usize = 256;
 
-/// Parses the user's `NAME=VALUE` settings. Returns every option once, in the plugin's order; those that are not set have
-/// their defaults.
+/// Parses the user's `NAME=VALUE` settings. Returns every option once, in the plugin's order; those that are not set
+/// have their defaults.
 ///
 /// # Errors
-/// [`Error::Usage`]: an unknown name (the message has the closest known one), a name set twice, an invalid value.
+/// [`Error::Usage`]: a name is unknown (the message suggests the closest known one) or set twice, or a value is
+/// invalid.
 pub fn resolve(
     plugin: &str,
     options: &[OptionSchema],
@@ -49,7 +50,7 @@ pub fn to_json(settings: &[(String, OptionValue)]) -> serde_json::Value {
 /// Checks the options that a plugin declares.
 ///
 /// # Errors
-/// Which option breaks the contract, and how.
+/// Says which option breaks the contract, and how.
 pub fn check_options(options: &[OptionSchema]) -> Result<(), String> {
     if options.len() > MOST_OPTIONS {
         return Err(format!("{} options, expected at most {MOST_OPTIONS}", options.len()));

@@ -1,7 +1,7 @@
-//! The graph as plugins trace it through any loader: operations and tensors are numbers, and every argument is checked.
+//! The graph as plugins from any loader trace it: operations and tensors are numbers, and every argument is checked.
 //!
-//! A [`Call`] is one call of a plugin, on the thread that makes it. Calls nest: an objective's call may call the learner,
-//! which may be a plugin itself. Each call knows only its own tensors.
+//! A [`Call`] is one call of a plugin, on the thread that makes it. Calls nest: an objective's call may call the
+//! learner, which may be a plugin itself. Each call knows only its own tensors.
 use std::any::Any;
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ use potstill_engine::graph::{Graph, MAX_NODES, MAX_RANK, Tensor, grad};
 use potstill_engine::learner::Parameter;
 use potstill_engine::objective::{Network, Outer};
 
-/// The most tensors of a call: each takes memory, even if the graph has it already.
+/// The most tensors of a call. Each takes memory, even if the graph already contains it.
 const MAX_TENSORS: usize = 5 * MAX_NODES;
 
 thread_local! {
@@ -98,8 +98,8 @@ impl<'a> Call<'a> {
     /// Ends the call and returns the tensors with the numbers that the plugin `said`.
     ///
     /// # Errors
-    /// The first error of the call, if there was one, since it explains the plugin's own; then the plugin's own; a number
-    /// that is not a tensor's.
+    /// The first error of tracing in the call, if there was one, because it explains the plugin's own error; otherwise
+    /// the plugin's error, or a number that is not a tensor of this call.
     pub fn finish(self, said: Result<Vec<u32>>, what: &str) -> Result<Vec<Tensor>> {
         let numbers = said.as_deref().unwrap_or_default();
         let tensors = current(|state| state.take_all(numbers, what)).flatten();
@@ -111,11 +111,11 @@ impl<'a> Call<'a> {
         Ok(tensors.unwrap_or_default())
     }
 
-    /// Ends a call of an objective's `outer`, which `said` the loss and the metrics by name. `wrong` makes an error from a
-    /// description of what the plugin did wrong.
+    /// Ends a call of an objective's `outer`, where `said` is the loss and the metrics by name. `wrong` makes an error
+    /// from a description of what the plugin did wrong.
     ///
     /// # Errors
-    /// As [`Call::finish`]; invalid names of metrics.
+    /// The errors of [`Call::finish`], or an invalid name of a metric.
     pub fn finish_outer(
         self,
         said: Result<(u32, Vec<(String, u32)>)>,
@@ -163,15 +163,15 @@ fn current<T>(with: impl FnOnce(&mut CallState) -> T) -> Option<T> {
     CALLS.with_borrow_mut(|calls| calls.last_mut().map(with))
 }
 
-/// A call by native code of one of the contract's graph and network functions, while it traces. It is a value because the
-/// code may run in another process.
+/// A call by native code of one of the contract's graph and network functions, while it traces. It is a value because
+/// the code may run in another process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Ask {
     /// Add an operation.
     Operation {
         /// Its number in the contract.
         op: u32,
-        /// Tensors.
+        /// The operands.
         inputs: Vec<u32>,
         /// Integer attributes.
         integers: Vec<i64>,
@@ -194,9 +194,9 @@ pub enum Ask {
     },
     /// The network's outputs.
     Apply {
-        /// φ.
+        /// The taught parameters φ.
         parameters: Vec<u32>,
-        /// `[batch, …]`.
+        /// The observations, `[batch, …]`.
         observations: u32,
     },
     /// Log-probabilities of actions.
@@ -213,9 +213,9 @@ pub enum Ask {
     },
     /// The Kullback-Leibler divergence of two policies.
     Divergence {
-        /// Outputs of the first.
+        /// The outputs of the first policy.
         p: u32,
-        /// Outputs of the second.
+        /// The outputs of the second policy.
         q: u32,
     },
 }
@@ -242,12 +242,12 @@ pub fn answer(ask: Ask) -> Vec<u32> {
     }
 }
 
-/// As [`current`], for functions that may record an error at the plugin's current place.
+/// Runs `with` like [`current`], for functions that may record an error at the plugin's current place.
 fn tracing<T>(with: impl FnOnce(&mut CallState) -> T) -> Option<T> {
     current(|state| {
         state.graph.place(state.place.clone().or_else(somewhere));
         let made = with(state);
-        // Later errors are not at this place.
+        // Later errors do not happen at this place.
         state.graph.place(somewhere());
         made
     })
@@ -347,7 +347,8 @@ pub fn network_divergence(p: u32, q: u32) -> u32 {
     with_network("divergence", &[p, q], |network, t| Ok(network.policy.divergence(&t[0], &t[1])))
 }
 
-/// Runs `compute` with the network while no state is borrowed: the learner may be a plugin, whose calls nest in this one.
+/// Runs `compute` with the network while no state is borrowed: the learner may be a plugin, whose calls nest in this
+/// one.
 fn with_network(
     what: &str,
     numbers: &[u32],
@@ -374,7 +375,7 @@ fn with_network(
     number.unwrap_or(0)
 }
 
-/// Why the last function returned 0, for loaders that end the plugin's call at the first error.
+/// Says why the last function returned 0, for loaders that end the plugin's call at the first error.
 pub fn mistake() -> String {
     let words = current(|state| match (&state.error, state.graph.check()) {
         (Some(error), _) => error.to_string(),
@@ -549,7 +550,7 @@ mod tests {
         prop::sample::select(vec![0.0, 1.0, 2.0, -1.0, 0.5, 3.0, 4e9, f64::MAX, f64::INFINITY, f64::NAN])
     }
 
-    /// An operation by number, its inputs as positions among the tensors there are, its integers and numbers.
+    /// An operation by number, with its inputs as positions among the existing tensors, and its integers and numbers.
     fn any_operation() -> impl Strategy<Value = (u32, Vec<u32>, Vec<i64>, Vec<f64>)> {
         let inputs = prop::collection::vec(0u32..40, 0..4);
         (
@@ -563,7 +564,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Whatever numbers a plugin sends, the call ends with a graph or with one mistake.
+        /// Whatever numbers a plugin sends, the call ends with a graph or with one error.
         #[test]
         fn no_numbers_make_the_host_panic(operations in prop::collection::vec(any_operation(), 1..60)) {
             let fresh = || {
@@ -588,7 +589,7 @@ mod tests {
                     made += gradients(result, &[1, 2, 3, 4]).len() as u32;
                 }
                 made += u32::from(result > 0);
-                // After an error nothing more is added: begin again.
+                // After an error nothing more is added, so begin again.
                 if let Err(error) = graph.check() {
                     prop_assert_eq!(operation(12, &[1], &[], &[]), 0);
                     prop_assert!(error.to_string().chars().count() < 1200, "{}", error);

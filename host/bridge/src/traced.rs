@@ -1,5 +1,5 @@
-//! The host's side of calls to native learners and objectives, in this process or a separate one. They answer in numbers,
-//! which are checked and resolved to tensors here.
+//! The host's side of calls to native learners and objectives, in this process or a separate one. They answer in
+//! numbers, which are checked and resolved to tensors here.
 use std::sync::Arc;
 
 use potstill_plugin_api::{Column, Data, MetaParameter, OptionValue, Space, Task};
@@ -45,10 +45,10 @@ pub trait RawLearners: Send + Sync {
 
 /// A learner as a loader provides it.
 pub trait RawLearner: Send + Sync {
-    /// The output tensor for observations `x`.
+    /// Traces the network on the observations `x`. Returns the output tensor.
     ///
     /// # Errors
-    /// As [`RawLearners::draw`].
+    /// The errors of [`RawLearners::draw`].
     fn forward(&self, parameters: &[u32], x: u32, answer: Answer<'_>) -> Result<u32, Failure>;
 }
 
@@ -57,31 +57,31 @@ pub trait RawLearner: Send + Sync {
 pub struct Declared {
     /// Its source of data.
     pub data: Data,
-    /// θ.
+    /// The parts of θ.
     pub theta: Vec<MetaParameter>,
     /// The columns of a batch that it reads.
     pub columns: Vec<Column>,
 }
 
-/// [`Judged`], with numbers for tensors.
+/// The same as [`Judged`], with numbers in place of tensors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RawJudged {
-    /// θ.
+    /// θ, in the order of [`Declared::theta`].
     pub theta: Vec<u32>,
-    /// φ.
+    /// φ, the parameters before the inner rule.
     pub fresh: Vec<u32>,
-    /// φ′.
+    /// φ′, the parameters after the inner rule.
     pub taught: Vec<u32>,
-    /// The batch.
+    /// The batch, in the order of [`Declared::columns`].
     pub columns: Vec<u32>,
 }
 
-/// [`Outer`], with numbers for tensors.
+/// The same as [`Outer`], with numbers in place of tensors.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RawLoss {
     /// The scalar that θ descends.
     pub loss: u32,
-    /// Scalars by name.
+    /// Scalars to log, by name.
     pub metrics: Vec<(String, u32)>,
 }
 
@@ -90,16 +90,16 @@ pub trait RawObjective: Send + Sync {
     /// Traces the inner rule. Returns φ′, in the order of `fresh`.
     ///
     /// # Errors
-    /// As [`RawLearners::draw`].
+    /// The errors of [`RawLearners::draw`].
     fn inner(&self, theta: &[u32], fresh: &[u32], answer: Answer<'_>) -> Result<Vec<u32>, Failure>;
-    /// The outer loss.
+    /// Traces the outer loss.
     ///
     /// # Errors
-    /// As [`RawLearners::draw`].
+    /// The errors of [`RawLearners::draw`].
     fn outer(&self, judged: &RawJudged, answer: Answer<'_>) -> Result<RawLoss, Failure>;
 }
 
-/// [`LearnerDistribution`] from [`RawLearners`].
+/// A [`LearnerDistribution`] that wraps [`RawLearners`].
 pub struct TracedLearners<R> {
     id: Arc<str>,
     raw: R,
@@ -107,7 +107,7 @@ pub struct TracedLearners<R> {
 }
 
 impl<R: RawLearners> TracedLearners<R> {
-    /// The distribution of the plugin `id`, with every option set.
+    /// Wraps `raw`, the distribution of the plugin `id`. `settings` holds every option.
     pub fn new(id: &str, raw: R, settings: Vec<(String, OptionValue)>) -> Self {
         TracedLearners { id: id.into(), raw, settings }
     }
@@ -172,7 +172,7 @@ impl Learner for TracedLearner {
     }
 }
 
-/// [`Objective`] from [`RawObjective`].
+/// An [`Objective`] that wraps a [`RawObjective`].
 pub struct TracedObjective<R> {
     id: String,
     raw: R,
@@ -184,7 +184,7 @@ impl<R: RawObjective> TracedObjective<R> {
     /// Makes the objective with `make`, from `settings` and `task`.
     ///
     /// # Errors
-    /// Those of `make`: the plugin refused or failed, or its answers break the contract.
+    /// The errors of `make`: the plugin refused or failed, or its answers break the contract.
     pub fn new(
         id: &str,
         settings: Vec<(String, OptionValue)>,

@@ -4,18 +4,18 @@
 //! | line | Algorithm 1 | code |
 //! |---|---|---|
 //! | 1 | while θ has not converged | the caller calls [`Ppmo::meta_epoch`] |
-//! | 2 | λ_φ := Sample(Λ) | [`Ppmo::teach`]: φ⁰ stays the same throughout the meta-epoch |
-//! | 3 | π⁰ := Train(λ_φ, θ) | [`Ppmo::teach`] runs the inner rule ([`programs::teach`]) |
-//! | 4 | τ := PerformEpisodes(E₀, π⁰) | [`Ppmo::perform_episodes`], [`rollout::collect`](crate::rollout::collect) |
-//! | – | advantages (GAE) | [`Ppmo::judge`], [`advantage::estimate`](crate::advantage::estimate) |
+//! | 2 | λ_φ := Sample(Λ) | `Ppmo::teach`: φ⁰ stays the same throughout the meta-epoch |
+//! | 3 | π⁰ := Train(λ_φ, θ) | `Ppmo::teach` runs the inner rule ([`programs::teach`]) |
+//! | 4 | τ := PerformEpisodes(E₀, π⁰) | `Ppmo::perform_episodes`, [`rollout::collect`](crate::rollout::collect) |
+//! | – | advantages (GAE) | `Ppmo::judge`, [`advantage::estimate`](crate::advantage::estimate) |
 //! | 6 | for each policy epoch | the outer loop of [`Ppmo::meta_epoch`] |
-//! | 7 | for each (s, a, r) ∈ τ of batch size b | [`Ppmo::minibatches`] |
+//! | 7 | for each (s, a, r) ∈ τ of batch size b | `Ppmo::minibatches` |
 //! | 8 | L_π, L_V := PPOLoss(π^i, π⁰, V_ψ, s, a, r) | the objective's outer loss, `plugins/ppmo`, in [`programs::update`] |
 //! | 9–10 | ∇θ through the inner step, ∇ψ | [`grad`](crate::graph::grad) in [`programs::update`] |
 //! | 11 | optimize θ and ψ | [`Optimizer::step`](crate::optimizer::Optimizer::step) in [`programs::update`] |
 //! | 12 | π^{i+1} := Train(λ_φ, θ) | the inner rule at the start of the next [`programs::update`], from the same φ⁰ |
 //!
-//! Lines 8 to 12 are one compiled plan, which [`Ppmo::update`] runs. If a meta-epoch draws several learners, each acts
+//! Lines 8 to 12 are one compiled plan, which `Ppmo::update` runs. If a meta-epoch draws several learners, each acts
 //! in its own environments, and each minibatch comes from one learner.
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

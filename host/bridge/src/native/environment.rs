@@ -117,7 +117,8 @@ impl NativeEnvironments {
         self.plugin.checked(unsafe { step(self.handle.pointer, actions, out) })
     }
 
-    /// Resizes `observations`, made anew if of the wrong kind, to `rows` observations, and returns its buffer.
+    /// Resizes `observations` to `rows` observations and returns the buffer. Observations of the wrong kind are
+    /// replaced.
     fn room(&self, observations: &mut Observations, rows: usize) -> *mut c_void {
         match observations {
             Observations::Float(values) if !self.bytes => {

@@ -8,7 +8,8 @@ use potstill_plugin_api::abi::{Operation, RawGraph, RawNetwork, array, text};
 use crate::trace::{self, Ask};
 use crate::traced::Answer;
 
-/// Runs a call of the plugin with the tables of functions that it traces with. Their context is `answer`.
+/// Runs `call`, a call of the plugin, with the tables of functions that the plugin traces with. Their context is
+/// `answer`.
 pub(super) fn tables<T>(mut answer: Answer<'_>, call: impl FnOnce(&RawGraph, &RawNetwork) -> T) -> T {
     let context: *mut c_void = ptr::from_mut(&mut answer).cast();
     let graph = RawGraph {

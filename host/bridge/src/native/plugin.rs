@@ -1,4 +1,4 @@
-//! Reads the descriptions of native plugins.
+//! Native plugins: reads their descriptions, and makes environments, learners and objectives from them.
 use std::ffi::{c_char, c_void};
 
 use potstill_engine::environment::Environments;
@@ -43,8 +43,8 @@ unsafe impl Send for HostTable {}
 unsafe impl Sync for HostTable {}
 
 impl HostTable {
-    /// Makes a table with the function that receives log messages and the folder of external dependencies (NULL or empty
-    /// if there is none).
+    /// Makes a table with the function that receives log messages and the folder of external dependencies (NULL or
+    /// empty if there is none).
     pub const fn new(
         log: Option<unsafe extern "C" fn(level: u32, message: *const c_char)>,
         setup: *const c_char,
@@ -72,7 +72,7 @@ impl NativePlugin {
     /// `entry` keeps the contract.
     ///
     /// # Errors
-    /// What is wrong with a description, or with the number of them.
+    /// Says what is wrong with a description, or with the number of descriptions.
     pub unsafe fn all(entry: abi::Entry, host: &'static HostTable) -> Result<Vec<Self>, String> {
         // SAFETY: the caller says that the library keeps the contract.
         let mut next = unsafe { entry(&host.0) };
@@ -102,14 +102,14 @@ impl NativePlugin {
         Ok(plugins)
     }
 
-    /// The plugin that `entry` returns, which a crate of the program defines with the SDK's `builtin!`. Its log messages are
-    /// dropped.
+    /// The plugin that `entry` returns, which a crate of the program defines with the SDK's `builtin!`. Its log
+    /// messages are dropped.
     ///
     /// # Safety
     /// `entry` keeps the contract, as what `builtin!` defines does.
     ///
     /// # Errors
-    /// [`Error::Plugin`]: as [`Self::all`].
+    /// [`Error::Plugin`]: the errors of [`Self::all`].
     pub unsafe fn linked(entry: abi::Entry) -> Result<Self, Error> {
         static SILENT: HostTable = HostTable::new(None, std::ptr::null());
         // SAFETY: the caller's promise.
@@ -122,8 +122,8 @@ impl NativePlugin {
     /// Makes `len` environments with the user's settings.
     ///
     /// # Errors
-    /// [`Error::Usage`]: an invalid option, or `len` is 0. [`Error::Plugin`]: the plugin has another role, failed, or broke
-    /// the contract.
+    /// [`Error::Usage`]: an invalid option, or `len` is 0. [`Error::Plugin`]: the plugin has another role, failed, or
+    /// broke the contract.
     pub fn environments(
         self,
         settings: &[(String, String)],
@@ -138,20 +138,20 @@ impl NativePlugin {
         Ok(Box::new(Checked::new(raw, spec, len)?))
     }
 
-    /// A distribution of learners, with options as users set them.
+    /// Makes a distribution of learners with the user's settings.
     ///
     /// # Errors
-    /// As [`Self::environments`].
+    /// The errors of [`Self::environments`].
     pub fn learner(self, settings: &[(String, String)]) -> Result<Box<dyn LearnerDistribution>, Error> {
         self.expect(Role::Learner)?;
         let (id, settings) = (self.id.clone(), resolve(&self.id, &self.options, settings)?);
         Ok(Box::new(TracedLearners::new(&id, self, settings)))
     }
 
-    /// An objective for `task`, with options as users set them.
+    /// Makes an objective for `task` with the user's settings.
     ///
     /// # Errors
-    /// As [`Self::environments`].
+    /// The errors of [`Self::environments`].
     pub fn objective(self, settings: &[(String, String)], task: &Task) -> Result<Box<dyn Objective>, Error> {
         self.expect(Role::Objective)?;
         let (id, settings) = (self.id.clone(), resolve(&self.id, &self.options, settings)?);
@@ -170,10 +170,10 @@ impl NativePlugin {
     /// Reads the description of one plugin.
     ///
     /// # Safety
-    /// It keeps the contract.
+    /// The description keeps the contract.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Says what is wrong with the description.
     unsafe fn described(described: *const Plugin) -> Result<Self, String> {
         // SAFETY: the offsets of these fields never change, whatever the version.
         let (magic, version) = unsafe {
@@ -235,7 +235,7 @@ impl NativePlugin {
 
     /// The role's table of functions, if it is at least as long as in its first version.
     pub(super) fn functions<T: Grows>(&self) -> Option<T> {
-        // SAFETY: it is not null; by the contract it is valid for ever and as long as it says.
+        // SAFETY: it is not null; by the contract it is valid forever and as long as it says.
         unsafe { T::read(self.raw.functions.cast()) }.ok()
     }
 
