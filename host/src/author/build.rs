@@ -1,4 +1,4 @@
-//! Makes a plugin's component or shared library from its folder, with the toolchain that is there.
+//! Builds a plugin's component or shared library from its folder, with the toolchains of this machine.
 use std::path::{Path, PathBuf};
 
 use potstill_plugin_api::Manifest;
@@ -11,14 +11,14 @@ use crate::plugin::text::{LONGEST_MESSAGE, tame};
 
 const MANIFEST: &str = "plugin.toml";
 
-/// Compiles the plugin in `folder` and puts the component or the shared library that its `plugin.toml` names into `out`, or
-/// beside the manifest; gives the file's path. Nothing of it is run.
+/// Compiles the plugin in `folder` and writes the component or shared library that its `plugin.toml` names into `out`,
+/// or next to the manifest. Returns the file's path. The plugin's code is not run.
 ///
 /// # Errors
-/// [`Error::File`]: the manifest is wrong, the folder holds no source, or the source does not compile.
-/// [`Error::Usage`]: a tool is missing; says which, and how to get it.
+/// [`Error::File`]: the manifest is wrong, the folder has no source, or the source does not compile.
+/// [`Error::Usage`]: a tool is missing. The message says which, and how to install it.
 pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
-    // Compilers run elsewhere, and cargo speaks of absolute paths.
+    // Compilers run in other folders, and cargo reports absolute paths.
     let folder = folder.canonicalize().at(folder)?;
     let path = folder.join(MANIFEST);
     let text = std::fs::read_to_string(&path).at(&path)?;
@@ -27,7 +27,7 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
     let place = out.unwrap_or(&folder);
     std::fs::create_dir_all(place).at(place)?;
     let place = place.canonicalize().at(place)?;
-    // A file is replaced by a whole one or not at all; a library that is in use keeps its old one.
+    // The file is replaced by a complete one or not at all, and a process that has opened the old library keeps it.
     let scratch = tempfile::tempdir_in(&place).at(&place)?;
     let fresh = scratch.path().join(manifest.file());
     match (language, manifest.wasm.is_some()) {
@@ -44,7 +44,8 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
         (Language::C, false) => c::library(&folder, scratch.path(), &fresh)?,
         (Language::Python, true) => python::component(&folder, manifest.role, &fresh)?,
         (Language::Python, false) => {
-            let what = "Python makes no shared library; write `wasm = \"NAME.wasm\"` instead of `library`";
+            let what =
+                "Python cannot make a shared library; write `wasm = \"NAME.wasm\"` instead of `library`";
             return Err(Error::file(path, what));
         }
     }
@@ -57,7 +58,7 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<PathBuf> {
     Ok(made)
 }
 
-/// Encodes the core module that a compiler made of the plugin in `folder` as a component.
+/// Encodes `module`, the core module that a compiler made from the plugin in `folder`, as a component.
 fn write_component(folder: &Path, module: &Path, component: &Path) -> Result<()> {
     let bytes = std::fs::read(module).at(module)?;
     let encoded = encode(&Engine::default(), &bytes).map_err(|cause| {
@@ -73,7 +74,8 @@ fn write_component(folder: &Path, module: &Path, component: &Path) -> Result<()>
     std::fs::write(component, encoded).at(component)
 }
 
-/// What the folder is written in: `Cargo.toml` is Rust, `plugin.py` is Python, C files are C; C++ makes libraries only.
+/// The language of the plugin in `folder`: `Cargo.toml` means Rust, `plugin.py` Python, and C files C. C++ files count
+/// as C, but only for shared libraries.
 fn language(folder: &Path, component: bool) -> Result<Language> {
     let endings = if component { &["c"][..] } else { &c::LIBRARY_ENDINGS };
     if folder.join("Cargo.toml").is_file() {

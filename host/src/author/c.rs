@@ -1,4 +1,4 @@
-//! Builds a plugin in C: a component with the SDK, or a shared library against `potstill.h` in C or C++.
+//! Builds a plugin in C as a component with the SDK, or one in C or C++ as a shared library against `potstill.h`.
 use std::path::{Path, PathBuf};
 
 use potstill_plugin_api::Role;
@@ -8,11 +8,11 @@ use super::tool::{ask, command, find, in_venv, run};
 use super::{Carried, Language, carried};
 use crate::error::{Error, IoContext, Result};
 
-/// What a shared library may be written in: C, and C++.
+/// The endings of files that a shared library may consist of, in C and C++.
 pub(super) const LIBRARY_ENDINGS: [&str; 4] = ["c", "cc", "cpp", "cxx"];
 const HEADER: &[Carried] = carried!("plugin-api/include": "potstill.h");
 
-/// The files of a plugin with these endings, its tests left out, in the order of their names.
+/// The files of a plugin with these endings, except its tests, ordered by name.
 pub(super) fn sources(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
     let mut sources: Vec<PathBuf> = vec![];
     for entry in std::fs::read_dir(folder).at(folder)? {
@@ -27,8 +27,9 @@ pub(super) fn sources(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(sources)
 }
 
-/// No contraction to fused multiply-add, so that native tests and the component round alike. WASI's library is there for
-/// `malloc` and `sin`: whatever of it needs an operating system does not load.
+/// The compiler's flags. Contraction to fused multiply-add is off, so that native tests and the component round alike.
+/// WASI's library provides functions such as `malloc` and `sin`; a component that uses those that need an operating
+/// system does not load.
 const C_FLAGS: [&str; 6] = [
     "--target=wasm32-wasi",
     "-mexec-model=reactor",
@@ -38,10 +39,10 @@ const C_FLAGS: [&str; 6] = [
     "-Wl,--strip-debug",
 ];
 
-/// The words of a C compiler for WebAssembly, from the virtual environment in `folder` or from the machine.
+/// The command of a C compiler for WebAssembly, from the virtual environment in `folder` or from the machine.
 ///
 /// # Errors
-/// There is none, with what to install.
+/// [`Error::Usage`]: there is no such compiler. The message says what to install.
 pub(super) fn compiler(folder: &Path) -> Result<Vec<PathBuf>> {
     let module = |python: PathBuf| vec![python, "-m".into(), "ziglang".into()];
     let zig = [
@@ -54,7 +55,7 @@ pub(super) fn compiler(folder: &Path) -> Result<Vec<PathBuf>> {
         words.push("cc".into());
         words
     });
-    // Only a clang with WASI's headers will do.
+    // clang is of use only with WASI's headers.
     let probe = ["--target=wasm32-wasi", "-fsyntax-only", "-include", "stdlib.h", "-x", "c", "-"];
     let clang = || find([vec!["clang".into()]], &probe);
     zig.or_else(clang).ok_or_else(|| {
@@ -66,11 +67,12 @@ pub(super) fn compiler(folder: &Path) -> Result<Vec<PathBuf>> {
     })
 }
 
-/// Compiles and links a core module with zig's or another compiler for WebAssembly. It carries the contract's types in a
-/// custom section.
+/// Compiles and links a core module with zig's or another compiler for WebAssembly. The module has the contract's types
+/// in a custom section.
 ///
 /// # Errors
-/// There is none, with what to install; the source does not compile.
+/// [`Error::Usage`]: there is no such compiler; the message says what to install. [`Error::File`]: the source does not
+/// compile.
 pub(super) fn module(folder: &Path, role: Role, module: &Path) -> Result<()> {
     let compiler = compiler(folder)?;
     let place = Place::of(Language::C, folder)?;
@@ -87,7 +89,7 @@ pub(super) fn module(folder: &Path, role: Role, module: &Path) -> Result<()> {
     for part in parts {
         command.arg(sdk.join(format!("potstill_{part}.c")));
     }
-    // The graph's side of the host belongs to the two roles that have one.
+    // Learners and objectives share a part for the graph; environments have none.
     for part in ["shared"].iter().chain(&parts[1..]) {
         command.arg(sdk.join("component").join(format!("{part}.c")));
     }
@@ -95,11 +97,11 @@ pub(super) fn module(folder: &Path, role: Role, module: &Path) -> Result<()> {
     run(&mut command, folder).map(drop)
 }
 
-/// Compiles C and C++ with the system's compilers, which `CC` and `CXX` may name, with `CFLAGS` or `CXXFLAGS`, and links
-/// with `LDFLAGS`. Objects go to `scratch`.
+/// Compiles C and C++ with the system's compilers or those that `CC` and `CXX` name, using `CFLAGS` and `CXXFLAGS`, and
+/// links with `LDFLAGS`. Object files go to `scratch`.
 ///
 /// # Errors
-/// There is no compiler; the source does not compile.
+/// [`Error::Usage`]: there is no compiler. [`Error::File`]: the source does not compile.
 pub(super) fn library(folder: &Path, scratch: &Path, library: &Path) -> Result<()> {
     super::write(scratch, HEADER, Into::into)?;
     let compiler = |plus: bool| {
@@ -138,7 +140,7 @@ pub(super) fn library(folder: &Path, scratch: &Path, library: &Path) -> Result<(
     run(&mut command, folder).map(drop)
 }
 
-/// What a variable of the environment holds, by spaces.
+/// The words in an environment variable, separated by spaces.
 fn words(variable: &str) -> Vec<PathBuf> {
     std::env::var(variable).unwrap_or_default().split_whitespace().map(PathBuf::from).collect()
 }

@@ -1,8 +1,8 @@
-//! What the author of a plugin uses: [`template`] starts a plugin, [`build`] makes its component or shared library,
+//! Tools for the authors of plugins: [`template`] starts a plugin, [`build`] makes its component or shared library, and
 //! [`conformance`] checks it.
 //!
-//! The program carries the SDKs. A new plugin gets a copy of its own, so that it still builds when the program is updated;
-//! a plugin in C or Python without one is built with the program's.
+//! The program contains the SDKs. A new plugin gets its own copy, so that it still builds when the program is updated.
+//! A plugin in C or Python without a copy is built with the program's.
 pub mod build;
 mod c;
 pub mod conformance;
@@ -22,16 +22,16 @@ use crate::error::{IoContext, Result};
 /// The languages that a plugin can be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Language {
-    /// A crate that depends on the SDK's.
+    /// A crate that depends on the SDK's crate.
     Rust,
-    /// C files, without an operating system.
+    /// C files, which cannot use an operating system.
     C,
-    /// A module `plugin.py`; the interpreter becomes part of the component.
+    /// A module `plugin.py`. The interpreter becomes part of the component.
     Python,
 }
 
 impl Language {
-    /// As on the command line.
+    /// The language's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Language::Rust => "rust",
@@ -41,14 +41,14 @@ impl Language {
     }
 }
 
-/// A file that the program carries.
+/// A file that is contained in the program.
 #[derive(Clone, Copy)]
 struct Carried {
     path: &'static str,
     content: &'static [u8],
 }
 
-/// The named files of a folder of the repository.
+/// Includes the named files of a folder of the repository.
 macro_rules! carried {
     ($folder:literal: $($path:literal)*) => {
         &[$(crate::author::Carried {
@@ -59,7 +59,8 @@ macro_rules! carried {
 }
 use carried;
 
-/// Writes files into `folder`, making what folders they need; `change` may change a content.
+/// Writes files into `folder`, and creates the folders they need. `change` maps the content of each file to what is
+/// written.
 fn write(
     folder: &Path,
     files: &[Carried],
@@ -75,17 +76,18 @@ fn write(
     Ok(())
 }
 
-/// Compiles the Rust crate in `folder` for WebAssembly, with the toolchain that is there: its core module.
+/// Compiles the Rust crate in `folder` for WebAssembly with the toolchain of this machine. Returns the path of its core
+/// module.
 ///
 /// # Errors
-/// [`Error::Usage`]: there is no toolchain, with what to install. [`Error::File`]: the crate does not compile, or is no
-/// `cdylib`.
+/// [`Usage`](crate::error::Error::Usage): there is no toolchain; the message says what to install.
+/// [`File`](crate::error::Error::File): the crate does not compile or is not a `cdylib`.
 pub fn webassembly(folder: &Path) -> Result<PathBuf> {
     rust::module(&folder.canonicalize().at(folder)?)
 }
 
-/// What each language is built with on this machine, as the tools in `folder` and those of the machine allow: the
-/// language, and the tool or what to install.
+/// For each kind of component or library, the tool that builds it here, from `folder` or from the machine, or an error
+/// that says what to install.
 pub fn toolchains(folder: &Path) -> Vec<(&'static str, Result<String>)> {
     let words = |words: Vec<PathBuf>| {
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -98,7 +100,7 @@ pub fn toolchains(folder: &Path) -> Vec<(&'static str, Result<String>)> {
     ]
 }
 
-/// The version of a package of the Python that is here: of the virtual environment in `folder`, else the machine's.
+/// The version of a Python package, in the virtual environment in `folder` or else in the machine's Python.
 pub fn python_package(folder: &Path, name: &str) -> Option<String> {
     let code = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))";
     let ask = |python: PathBuf| tool::ask(Command::new(python).args(["-c", code, name]));

@@ -1,4 +1,4 @@
-//! Builds a plugin in Python.
+//! Builds a plugin in Python as a component, with componentize-py.
 use std::path::{Path, PathBuf};
 
 use potstill_plugin_api::Role;
@@ -8,16 +8,16 @@ use super::sdk::Place;
 use super::tool::{command, find, in_venv, run};
 use crate::error::{Error, IoContext, Result};
 
-/// The words of componentize-py, from the virtual environment in `folder` or from the machine.
+/// The command of componentize-py, from the virtual environment in `folder` or from the machine.
 ///
 /// # Errors
-/// It is not there, with how to get it.
+/// [`Error::Usage`]: it is not installed. The message says how to install it.
 pub(super) fn tool(folder: &Path) -> Result<Vec<PathBuf>> {
     let candidates =
         [in_venv(folder, "componentize-py"), "componentize-py".into()].map(|program| vec![program]);
     find(candidates, &["--version"]).ok_or_else(|| {
         Error::usage(
-            "componentize-py, which turns Python into a component, is not here; install it:\n    \
+            "componentize-py, which turns Python into a component, is not installed; install it:\n    \
              python3 -m venv .venv && .venv/bin/pip install componentize-py        (in the plugin's folder)",
         )
     })
@@ -26,7 +26,8 @@ pub(super) fn tool(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Turns `plugin.py` into a component with componentize-py.
 ///
 /// # Errors
-/// It is not there, with how to get it; it fails; a module has a name that the component needs.
+/// [`Error::Usage`]: it is not installed. [`Error::File`]: it fails, or a module of the plugin has a name that the
+/// component needs.
 pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<()> {
     let tool = tool(folder)?;
     let place = Place::of(Language::Python, folder)?;
@@ -38,7 +39,7 @@ pub(super) fn component(folder: &Path, role: Role, component: &Path) -> Result<(
         }
     }
     let mut command = command(&tool);
-    // Folders of modules, first come first served: the component's, the author's, the SDK's where it is not the author's.
+    // Modules are searched in this order: the component's own, the author's, then the folder of the SDK.
     let world = format!("{role}-plugin");
     command.current_dir(folder).args(["-q", "-d"]).arg(sdk.join("wit")).args(["-w", &world]);
     command.args(["componentize", "--stub-wasi", "-p"]).arg(sdk.join("component")).arg("-p").arg(folder);

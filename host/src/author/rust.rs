@@ -1,4 +1,4 @@
-//! Builds a plugin crate, for WebAssembly with the toolchain that is there, or as a shared library.
+//! Builds a plugin crate for WebAssembly or as a shared library, with the toolchain of this machine.
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Whatever the crate's own profile says: small, fast, and a panic is a trap.
+/// Options that override the crate's profile: the code is small and fast, and a panic is a trap.
 const PROFILE: [&str; 6] = [
     "profile.release.opt-level=3",
     "profile.release.lto=true",
@@ -23,19 +23,20 @@ const PROFILE: [&str; 6] = [
 
 /// A compiler for WebAssembly.
 struct Toolchain {
-    /// Keeps what one compiler makes apart from what another does.
+    /// The compiler's name, which keeps its output apart from that of another compiler.
     name: &'static str,
     cargo: PathBuf,
     environment: Vec<(&'static str, OsString)>,
     arguments: &'static [&'static str],
-    /// Folders that a panic's message should not tell: `FROM=TO`.
+    /// Folders that the messages of panics should not reveal, as `FROM=TO`.
     remap: Vec<String>,
 }
 
-/// Compiles the crate to a core module, which carries the contract's types in a custom section.
+/// Compiles the crate to a core module, which has the contract's types in a custom section.
 ///
 /// # Errors
-/// There is no toolchain, with what to install; the crate does not compile; it is no `cdylib`.
+/// [`Error::Usage`]: there is no toolchain; the message says what to install. [`Error::File`]: the crate does not
+/// compile or is not a `cdylib`.
 pub(super) fn module(folder: &Path) -> Result<PathBuf> {
     let toolchain = Toolchain::find(folder)?;
     let cargo = || {
@@ -68,10 +69,10 @@ pub(super) fn module(folder: &Path) -> Result<PathBuf> {
     artefact(&run(&mut command, folder)?, folder, "wasm")
 }
 
-/// The crate's shared library for this machine, with its feature `dylib` where it has one.
+/// Compiles the crate's shared library for this machine, with its feature `dylib` if it has one.
 ///
 /// # Errors
-/// The crate does not compile; it is no `cdylib`.
+/// [`Error::File`]: the crate does not compile or is not a `cdylib`.
 pub(super) fn library(folder: &Path) -> Result<PathBuf> {
     let cargo = || {
         let mut command = Command::new("cargo");
@@ -89,7 +90,7 @@ pub(super) fn library(folder: &Path) -> Result<PathBuf> {
     artefact(&run(&mut command, folder)?, folder, std::env::consts::DLL_EXTENSION)
 }
 
-/// The file with this ending that cargo, as it `said`, made of the crate itself.
+/// The file with this ending that cargo made from the crate itself, according to its output, `said`.
 fn artefact(said: &str, folder: &Path, ending: &str) -> Result<PathBuf> {
     let manifest = folder.join("Cargo.toml");
     let artefact = said
@@ -131,16 +132,17 @@ struct Artefact {
     filenames: Vec<PathBuf>,
 }
 
-/// What compiles Rust to WebAssembly, in words.
+/// Describes the compiler that compiles Rust to WebAssembly.
 ///
 /// # Errors
-/// Nothing does, with what to install.
+/// [`Error::Usage`]: there is none. The message says what to install.
 pub(super) fn toolchain(folder: &Path) -> Result<String> {
     Toolchain::find(folder).map(|toolchain| format!("{} with target {TARGET}", toolchain.name))
 }
 
 impl Toolchain {
-    /// rustup's standard library for the target where it is installed, else Debian's compiler, which builds one.
+    /// Finds the usual compiler, if the standard library for the target is installed, or else Debian's compiler, which
+    /// builds the library.
     fn find(folder: &Path) -> Result<Self> {
         let rustc = |program: &Path, arguments: &[&str]| {
             ask(Command::new(program).current_dir(folder).args(arguments)).map(PathBuf::from)
@@ -173,7 +175,7 @@ impl Toolchain {
         let Some(linker) = linker(rustc(usual, &["--print", "sysroot"])) else {
             return missing("    apt-get install lld-19        (Debian; has the linker, wasm-ld-19)");
         };
-        // Packages link the source to elsewhere; messages hold either path.
+        // Packages use symbolic links to the source, and messages may contain either path.
         let real = source.canonicalize().unwrap_or_else(|_| source.clone());
         Ok(Toolchain {
             name: "web",
@@ -189,12 +191,12 @@ impl Toolchain {
     }
 }
 
-/// `rust-lld` of the usual toolchain, or LLVM's own.
+/// The linker: `rust-lld` of the usual toolchain, or LLVM's `wasm-ld`.
 fn linker(sysroot: Option<PathBuf>) -> Option<PathBuf> {
     let targets = sysroot.and_then(|root| std::fs::read_dir(root.join("lib/rustlib")).ok());
     let of_rust = targets.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/rust-lld"));
     of_rust.chain(["wasm-ld".into(), "wasm-ld-19".into()]).find(|program| {
-        // rust-lld by itself does not know which linker it is.
+        // `rust-lld --version` fails, because rust-lld must be told which linker to be.
         program.is_file() || ask(Command::new(program).arg("--version")).is_some()
     })
 }

@@ -6,10 +6,10 @@ use toml::{Table, Value};
 use super::{Carried, Language, carried};
 use crate::error::{Error, IoContext, Result};
 
-/// The folder of the SDK in a plugin's folder; in Python also the package's name.
+/// The name of the SDK's folder in a plugin's folder, which in Python is also the package's name.
 pub(super) const FOLDER: &str = "potstill_sdk";
 
-/// The crate `potstill-sdk`; its manifest is written by [`standalone`].
+/// The crate `potstill-sdk`, whose manifest [`standalone`] writes.
 const RUST: &[Carried] = carried!("sdk/rust":
     "src/environment.rs"
     "src/graph.rs"
@@ -52,7 +52,7 @@ const PLUGIN_API: &[Carried] = carried!("plugin-api":
 );
 /// The crate `potstill-pool`, which the Rust SDK depends on.
 const POOL: &[Carried] = carried!("sdk/pool": "src/lib.rs");
-/// The manifests that the crates' own inherit from, and those of the crates.
+/// The workspace's manifest, from which those of the crates inherit; their manifests follow.
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
 const RUST_MANIFEST: &str = include_str!("../../../sdk/rust/Cargo.toml");
 const PLUGIN_API_MANIFEST: &str = include_str!("../../../plugin-api/Cargo.toml");
@@ -136,8 +136,8 @@ pub(super) fn write(language: Language, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A crate's manifest without its workspace: what it inherits is written out, as `cargo package` does; what only the
-/// repository's own tests and lints need is left out.
+/// Makes a crate's manifest independent of the workspace. Everything it inherits is written out, as `cargo package`
+/// does; what only the repository's own tests and lints need is left out.
 fn standalone(manifest: &str) -> Result<String, toml::de::Error> {
     let workspace: Table = WORKSPACE.parse()?;
     let mut manifest: Table = manifest.parse()?;
@@ -155,14 +155,14 @@ fn inherit(name: &str, table: &mut Table, workspace: &Value) {
             continue;
         }
         *value = workspace[name][key].clone();
-        // The repository's own crates are folders of the SDK.
+        // The repository's own crates are folders inside the SDK.
         if let Some(path) = value.get_mut("path") {
             *path = key.trim_start_matches("potstill-").into();
         }
     }
 }
 
-/// The folder that holds `potstill_sdk`: the plugin's own, or else a temporary one with the program's.
+/// The folder that contains `potstill_sdk`: the plugin's folder, or else a temporary one with the program's copy.
 pub(super) enum Place {
     Own(PathBuf),
     Temporary(tempfile::TempDir),
@@ -194,7 +194,7 @@ impl Place {
 mod tests {
     use super::*;
 
-    /// Every file below `folder` of the repository, by its path from there.
+    /// Finds every file below `folder` of the repository, by its path relative to it.
     fn files(folder: &Path, below: &Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder.join(below)).unwrap() {
             let entry = entry.unwrap();

@@ -1,4 +1,5 @@
-//! Starts a plugin: a folder that builds, passes its tests and can be distilled before anything in it is changed.
+//! Starts a plugin from a template: a folder that builds, passes its tests and can be used for a distillation before
+//! anything in it is changed.
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -7,14 +8,15 @@ use potstill_plugin_api::PluginId;
 use super::{Carried, Language, carried, sdk};
 use crate::error::{Error, IoContext, Result};
 
-/// A complete little plugin, with `{{id}}`, `{{name}}` and `{{potstill-sdk}}` where a new one differs.
+/// A small but complete plugin, with `{{id}}`, `{{name}}` and `{{potstill-sdk}}` in place of what differs between
+/// plugins.
 struct Template {
     role: &'static str,
     language: Language,
     files: &'static [Carried],
 }
 
-/// One folder of `sdk/templates` each.
+/// The templates. Each is a folder of `sdk/templates`.
 const TEMPLATES: &[Template] = &[
     Template {
         role: "environment",
@@ -72,7 +74,7 @@ const TEMPLATES: &[Template] = &[
     },
 ];
 
-/// The roles that there are templates for.
+/// The roles that have templates.
 pub fn roles() -> Vec<&'static str> {
     let mut roles: Vec<&str> = TEMPLATES.iter().map(|template| template.role).collect();
     roles.dedup();
@@ -82,18 +84,18 @@ pub fn roles() -> Vec<&'static str> {
 /// A plugin that [`create`] made.
 #[derive(Clone, Debug)]
 pub struct Created {
-    /// Its id, of version 1.
+    /// Its id, with version 1.
     pub id: PluginId,
     /// Its folder.
     pub folder: PathBuf,
 }
 
-/// Makes the folder `name`, or the last part of `namespace/name`, in `parent`, with a copy of the SDK in it. A Rust plugin
-/// depends on the crate in the folder `rust_sdk` instead, where one is given.
+/// Creates the folder `name`, or the last part of `namespace/name`, in `parent`, with a copy of the SDK in it. If
+/// `rust_sdk` is given, a Rust plugin depends on the crate in that folder instead.
 ///
 /// # Errors
-/// [`Error::Usage`]: `name` makes no id, there is no such template, `rust_sdk` holds no SDK, the folder exists and is
-/// not empty. [`Error::Io`]: it cannot be written.
+/// [`Error::Usage`]: `name` cannot be an id, there is no such template, `rust_sdk` is not the SDK, or the folder exists
+/// and is not empty. [`Error::Io`]: the folder cannot be written.
 pub fn create(
     parent: &Path,
     name: &str,
@@ -132,7 +134,7 @@ pub fn create(
 
 fn new_id(name: &str) -> Result<PluginId> {
     if let Ok(id) = name.parse::<PluginId>() {
-        let what = format!("a new plugin is version 1: leave `-v{}` away", id.version());
+        let what = format!("a new plugin is version 1: leave out `-v{}`", id.version());
         return Err(Error::usage(format!("`{name}`: {what}")));
     }
     format!("{name}-v1").parse().map_err(|_| {
@@ -141,7 +143,7 @@ fn new_id(name: &str) -> Result<PluginId> {
     })
 }
 
-/// The line of `Cargo.toml` that brings the SDK.
+/// The line of `Cargo.toml` that depends on the SDK.
 fn dependency(rust_sdk: Option<&Path>) -> Result<String> {
     let Some(folder) = rust_sdk else {
         return Ok(format!("potstill-sdk = {{ path = \"{}\" }}", sdk::FOLDER));
@@ -152,7 +154,7 @@ fn dependency(rust_sdk: Option<&Path>) -> Result<String> {
         return Err(Error::usage(format!("--sdk {}: {what}", folder.display())));
     }
     let folder = std::path::absolute(folder).at(folder)?;
-    // A string of JSON is one of TOML.
+    // A JSON string is also a TOML string.
     let path = serde_json::to_string(&folder.to_string_lossy()).map_err(Error::usage)?;
     Ok(format!("potstill-sdk = {{ path = {path} }}"))
 }

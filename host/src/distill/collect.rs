@@ -1,3 +1,4 @@
+//! Collects transitions for objectives that learn from offline data.
 use potstill_plugin_api::Space;
 
 use super::setup::{find_environment, make_environments};
@@ -11,31 +12,31 @@ use crate::run::{DatasetEnvironment, Options, Transitions, TransitionsInfo};
 
 /// Who acts while transitions are collected.
 pub enum Actor {
-    /// A trained agent, in its environment.
+    /// A trained agent acts in its environment.
     Agent(Box<Agent>),
-    /// Nobody: every action is as likely as the others.
+    /// No agent: actions are drawn uniformly at random in this environment.
     Random(Box<DatasetEnvironment>),
 }
 
-/// Describes the policy for observations, as [`episodes`] asks for it.
+/// A function from observations to a policy's outputs, as [`episodes`] takes it.
 type Outputs<'a> = dyn Fn(&[f32]) -> Vec<f32> + 'a;
 
-/// As many episodes as this are played at a time.
+/// The number of episodes that are played at a time.
 const AT_ONCE: usize = 64;
 
 impl Actor {
-    /// Random actions in environment `id` with `settings`.
+    /// Creates an actor that takes random actions in the environment `id` with `settings`.
     ///
     /// # Errors
-    /// An unknown id or option, a plugin that fails.
+    /// The id or an option is unknown, or the plugin fails.
     pub fn random(registry: &Registry, id: &str, settings: &Options) -> Result<Self> {
         Ok(Actor::Random(Box::new(find_environment(registry, id, settings, None)?)))
     }
 
-    /// Plays `count` whole episodes and gives all transitions, episode by episode. Random actions are always sampled.
+    /// Plays `count` whole episodes and returns all transitions, episode by episode. Random actions are always sampled.
     ///
     /// # Errors
-    /// A plugin's, or a policy that is not a number.
+    /// An error of a plugin, or policy outputs that are not numbers.
     pub fn collect(
         &self,
         registry: &Registry,
@@ -77,9 +78,9 @@ impl Actor {
     }
 }
 
-/// Puts together the episodes of environments that play side by side.
+/// Records the transitions of copies that play side by side, and puts them in order episode by episode.
 struct Recorder {
-    /// Size of an observation.
+    /// The number of scalars in an observation.
     width: usize,
     before: Observations,
     /// The running episode of each copy.
@@ -90,7 +91,7 @@ struct Recorder {
 
 #[derive(Clone, Default)]
 struct Steps {
-    /// One of the two is used.
+    /// The observations, if they are floats; otherwise `bytes` holds them.
     floats: Vec<f32>,
     bytes: Vec<u8>,
     actions: Vec<i32>,
@@ -138,7 +139,7 @@ impl Watch for Recorder {
 
     fn stepped(&mut self, actions: &Actions, transition: &Transition, playing: &[bool]) {
         self.faults.stepped(actions, transition, playing);
-        // The action space was looked at before.
+        // `collect` has checked that the action space is discrete.
         let Actions::Discrete(actions) = actions else { return };
         for (i, steps) in self.running.iter_mut().enumerate().filter(|(i, _)| playing[*i]) {
             let place = i * self.width..(i + 1) * self.width;

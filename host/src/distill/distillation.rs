@@ -1,3 +1,4 @@
+//! A distillation from the first meta-epoch to the scored dataset. It can be interrupted and resumed.
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -18,46 +19,45 @@ use crate::run::{
     Checkpoint, Checkpoints, Dataset, DatasetInfo, DistillConfig, MetricsWriter, NamedTensor, RunDirectory,
 };
 
-/// What a run tells its watcher.
+/// What a run reports while it works.
 #[derive(Debug)]
 pub enum Progress<'a> {
-    /// A meta-epoch is done.
+    /// A meta-epoch has been completed.
     MetaEpoch {
-        /// How many are.
+        /// The number of completed meta-epochs.
         done: u64,
-        /// What happened in it.
+        /// The summary of this meta-epoch.
         report: &'a MetaEpochReport,
-        /// The last validation, if there was one.
+        /// The best validation so far, if there was one.
         validation: Option<&'a Score>,
     },
-    /// Learners of the final evaluation that have played, of how many.
+    /// The number of learners of the final evaluation that have played, and the number of all.
     Scoring(usize, usize),
-    /// Something to tell the user.
+    /// A message for the user.
     Note(&'a str),
 }
 
 /// A finished run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The dataset, scores inside.
+    /// The dataset, including its scores.
     pub dataset: Dataset,
-    /// Seconds of distillation in this process, validation included.
+    /// The time that distillation and scoring took in this process, in seconds.
     pub seconds: f64,
 }
 
-/// Counters that a checkpoint carries beside the tensors.
+/// The part of a checkpoint that is not tensors.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Counters {
     updates: u64,
     steps: u64,
     best: Option<Score>,
-    /// Validations in a row at the environment's maximal return.
+    /// The number of consecutive validations at the environment's maximum return.
     #[serde(default)]
     saturated: u64,
 }
 
-/// A distillation that is ready to begin: whatever can fail for want of a device or a working plugin has not, and
-/// nothing is on disk yet.
+/// A distillation that is ready to begin: the device and the plugins work, and nothing has been written to disk.
 pub struct Prepared<'a> {
     setup: &'a Setup<'a>,
     device: Device,
@@ -65,7 +65,7 @@ pub struct Prepared<'a> {
     outer: Outer<'a>,
 }
 
-/// The outer loop, by what the objective learns from.
+/// The outer loop, which depends on what the objective learns from.
 enum Outer<'a> {
     Rollouts(Ppmo<'a>, Vec<Box<dyn Environments>>),
     Offline(Offline<'a>),
@@ -104,14 +104,14 @@ pub struct Distillation<'a> {
     saturated: u64,
 }
 
-/// Seed of validations: never that of a final evaluation.
+/// The seed of validations. No final evaluation uses it.
 const VALIDATION_SEED: u64 = 0x0076_616c_6964;
 
 impl<'a> Prepared<'a> {
     /// Opens the device, makes the environments and traces the first learner.
     ///
     /// # Errors
-    /// A plugin's or the device's.
+    /// An error of a plugin or the device.
     pub fn new(setup: &'a Setup<'a>, threads: usize) -> Result<Self> {
         let device = Device::named(&setup.config.device, threads)?;
         let (config, roles, rates) = (&setup.config, setup.roles(), setup.rates());
@@ -133,10 +133,10 @@ impl<'a> Prepared<'a> {
         Ok(Prepared { setup, device, threads, outer })
     }
 
-    /// Starts a run in its new directory.
+    /// Starts a run in a new run directory.
     ///
     /// # Errors
-    /// A file's.
+    /// An error of writing a file.
     pub fn start(self, run: &'a RunDirectory) -> Result<Distillation<'a>> {
         let metrics = MetricsWriter::create(run.path())?;
         Ok(Distillation {
@@ -149,10 +149,11 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// Goes on from the newest whole checkpoint of a run; `note` is told of torn ones that were passed over.
+    /// Continues from the newest complete checkpoint of a run. `note` is called for each incomplete checkpoint that is
+    /// skipped.
     ///
     /// # Errors
-    /// A file's, or a checkpoint that does not fit the configuration.
+    /// An error of reading a file, or a checkpoint that does not fit the configuration.
     pub fn resume(mut self, run: &'a RunDirectory, note: &mut dyn FnMut(&str)) -> Result<Distillation<'a>> {
         let checkpoints = run.checkpoints();
         let (checkpoint, warnings) = checkpoints.latest()?;
@@ -174,7 +175,7 @@ impl<'a> Prepared<'a> {
 }
 
 impl Distillation<'_> {
-    /// Meta-epochs done.
+    /// The number of completed meta-epochs.
     pub fn meta_epoch(&self) -> u64 {
         self.training().meta_epoch
     }
@@ -183,16 +184,16 @@ impl Distillation<'_> {
         self.prepared.outer.training()
     }
 
-    /// Runs to the end: meta-epochs, then the final evaluation of the best θ. `stop` is looked at after every
-    /// meta-epoch and every learner that is scored; when it is set the run ends there, with everything in files.
+    /// Runs to the end: all remaining meta-epochs, then the final evaluation of the best θ. It checks `stop` after
+    /// every meta-epoch and every scored learner. If `stop` is set, the run ends there, with its state on disk.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after `stop`; an error of a plugin or a file, with the last checkpoint intact.
+    /// [`Error::Interrupted`] after `stop`, or an error of a plugin or a file. The last checkpoint stays intact.
     pub fn run(mut self, stop: &AtomicBool, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Outcome> {
-        let goes_on = format!("`potstill resume {}` goes on", self.run.path().display());
+        let goes_on = format!("`potstill resume {}` continues", self.run.path().display());
         let outcome = self.run_to_the_end(stop, watch, &goes_on);
         if let Err(Error::Plugin { .. }) = outcome {
-            watch(Progress::Note(&format!("when the plugin is mended, {goes_on} from the last checkpoint")));
+            watch(Progress::Note(&format!("once the plugin is fixed, {goes_on} from the last checkpoint")));
         }
         outcome
     }
@@ -206,7 +207,7 @@ impl Distillation<'_> {
         let started = Instant::now();
         let config = &self.prepared.setup.config;
         let total = config.meta_epochs;
-        // Before the first meta-epoch too: a killed run always has something to go on from.
+        // Save before the first meta-epoch too, so that a killed run always has a checkpoint to resume from.
         if self.meta_epoch() == 0 {
             self.checkpoint()?;
         }
@@ -216,7 +217,7 @@ impl Distillation<'_> {
             let due = done.is_multiple_of(config.evaluation.every);
             let validation = if due || done == total { Some(self.validate()?) } else { None };
             self.log(&report, validation)?;
-            // No number but 0 is a multiple of 0, which asks for none but the last.
+            // `checkpoint_every = 0` asks only for the last checkpoint: only 0 is a multiple of 0.
             let save = done.is_multiple_of(config.checkpoint_every);
             if save || self.is_done() || stop.load(Ordering::Relaxed) {
                 self.checkpoint()?;
@@ -228,7 +229,7 @@ impl Distillation<'_> {
         }
         if self.meta_epoch() < total {
             watch(Progress::Note(&format!(
-                "every episode of the last {} validations reached the maximal return: done after {} of {total} meta-epochs",
+                "every episode of the last {} validations reached the maximum return: done after {} of {total} meta-epochs",
                 self.saturated,
                 self.meta_epoch()
             )));
@@ -242,14 +243,15 @@ impl Distillation<'_> {
         Ok(Outcome { dataset, seconds: started.elapsed().as_secs_f64() })
     }
 
-    /// Whether all meta-epochs are run, or more would not help.
+    /// Whether all meta-epochs are completed, or validations are saturated so that more would not help.
     fn is_done(&self) -> bool {
         let DistillConfig { meta_epochs, evaluation, .. } = &self.prepared.setup.config;
         self.meta_epoch() >= *meta_epochs
             || (evaluation.saturated > 0 && self.saturated >= evaluation.saturated)
     }
 
-    /// The mean return that θ gives a few learners; the best θ so far is the run's dataset.
+    /// Scores the current θ on a few learners and returns their mean return. The best θ so far becomes the run's
+    /// dataset.
     fn validate(&mut self) -> Result<f64> {
         let Prepared { setup, threads, .. } = self.prepared;
         let evaluation = &setup.config.evaluation;
@@ -273,7 +275,7 @@ impl Distillation<'_> {
         Ok(mean)
     }
 
-    /// The final evaluation: sampled and greedy.
+    /// Makes the final evaluations of `dataset`, with sampled and with greedy actions.
     fn score(
         &self,
         dataset: &Dataset,
@@ -330,7 +332,7 @@ impl Distillation<'_> {
         };
         let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;
         let checkpoint = Checkpoint { meta_epoch: training.meta_epoch, state, tensors: training.state() };
-        // A checkpoint must not outlive the metrics that lead to it.
+        // The metrics that lead to a checkpoint must be on disk before it.
         if self.checkpoints.waits_for_disk() {
             self.metrics.sync()?;
         }
@@ -338,7 +340,7 @@ impl Distillation<'_> {
         Ok(())
     }
 
-    /// θ as it is now.
+    /// The current θ as a dataset.
     fn dataset(&self) -> Result<Dataset> {
         let Prepared { setup, device, .. } = &self.prepared;
         let training = self.training();

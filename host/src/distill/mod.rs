@@ -1,11 +1,12 @@
-//! Whole tasks: a configuration, the plugins it names, the engine and the files, brought together. What the
-//! command line does, a program can do with these.
+//! Whole tasks, which combine a configuration, the plugins it names, the engine and the files. The command line calls
+//! these, and so can any other program.
 //!
-//! - `collect`: transitions for objectives that learn from offline data.
-//! - `setup`: a configuration resolved against the plugins.
-//! - `distillation`: the run, from the first meta-epoch to the scored dataset, interruptible and resumable.
-//! - `observe`: an environment of which learners see a part.
-//! - `teach`: what a dataset is for: scores, and trained agents.
+//! - `collect`: collects transitions for objectives that learn from offline data.
+//! - `setup`: resolves a configuration against the plugins.
+//! - `distillation`: runs a distillation from the first meta-epoch to the scored dataset. It can be interrupted and
+//!   resumed.
+//! - `observe`: hides a part of the observations of an environment.
+//! - `teach`: uses a dataset, to score it or to train an agent.
 
 mod collect;
 mod distillation;

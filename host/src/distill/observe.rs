@@ -1,23 +1,23 @@
-//! An environment of which learners see some entries of the observation.
+//! An environment of whose observations learners see only some entries (`[environment] observe`).
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
 use crate::error::Result;
 use crate::plugin::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::run::Entries;
 
-/// `inner`, of whose observations these entries are left.
+/// The environments `inner`, whose observations are reduced to some entries.
 pub(super) struct Observed {
     inner: Box<dyn Environments>,
-    /// With the observation space that is left.
+    /// The specification of `inner`, with the reduced observation space.
     spec: EnvironmentSpec,
     entries: Vec<usize>,
-    /// Entries of the whole observation.
+    /// The number of entries of a whole observation.
     size: usize,
     transition: Transition,
 }
 
 impl Observed {
-    /// `spec` is that of `inner` with the space that is left of its observations.
+    /// Reduces the observations of `inner` to `entries`. `spec` is the specification of `inner` with the reduced space.
     pub(super) fn new(inner: Box<dyn Environments>, entries: &Entries, spec: EnvironmentSpec) -> Self {
         let none = || Observations::Float(vec![]);
         Observed {
@@ -37,7 +37,7 @@ impl Observed {
     }
 }
 
-/// The chosen entries of each row of `size`.
+/// The chosen `entries` of each row of `size` entries.
 fn choose(observations: &Observations, size: usize, entries: &[usize]) -> Observations {
     fn of<T: Copy>(values: &[T], size: usize, entries: &[usize]) -> Vec<T> {
         values.chunks_exact(size).flat_map(|row| entries.iter().map(|&i| row[i])).collect()

@@ -1,3 +1,4 @@
+//! Resolves a configuration: fills in every default, and finds the plugins and files that it names.
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,23 +24,24 @@ use crate::run::{
     OptimiserKind, Options, PluginConfig, PluginRecord, PluginVersion, Transitions,
 };
 
-/// A configuration with every choice made and every plugin found.
+/// A resolved configuration with its plugins.
 pub struct Setup<'a> {
-    /// Resolved: options at their defaults are written out, `k` is a number, the id has its version.
+    /// The resolved configuration: options at their defaults are written out, `k` is a number, and ids have their
+    /// version.
     pub config: DistillConfig,
-    /// The environment, as a dataset records it.
+    /// The environment of validation and scores, as a dataset records it.
     pub environment: DatasetEnvironment,
-    /// The one in which learners act for the outer loop.
+    /// The environment in which learners collect rollouts for the outer loop.
     training: DatasetEnvironment,
-    /// Sizes.
+    /// The sizes that the engine's programs share.
     pub dimensions: Dimensions,
-    /// Λ.
+    /// The distribution Λ that learners are drawn from.
     pub learner: Box<dyn LearnerDistribution>,
-    /// The critic's architecture.
+    /// The distribution that the critic is drawn from.
     pub critic: Box<dyn LearnerDistribution>,
     /// The meta-objective.
     pub objective: Box<dyn Objective>,
-    /// What an offline objective learns from.
+    /// The data that an offline objective learns from.
     pub transitions: Option<Transitions>,
     registry: &'a Registry,
 }
@@ -48,7 +50,7 @@ impl<'a> Setup<'a> {
     /// Resolves `config` against the plugins of `registry`.
     ///
     /// # Errors
-    /// A value out of range, an unknown plugin or option, a plugin that fails.
+    /// A value is out of range, a plugin or option is unknown, or a plugin fails.
     pub fn new(mut config: DistillConfig, registry: &'a Registry) -> Result<Self> {
         config.validate().map_err(Error::Usage)?;
         let EnvironmentConfig { id, settings, observe, .. } = &config.environment;
@@ -64,7 +66,7 @@ impl<'a> Setup<'a> {
         let images = matches!(spec.observation, Space::Image { .. });
         if *normalize.observations.get_or_insert(continuous && !images) && images {
             return Err(Error::usage(
-                "`normalize.observations`: pixels are scaled to 0–1 and not normalised",
+                "`normalize.observations`: pixels are scaled to 0–1 and not normalized",
             ));
         }
         let k = *config.dataset.k.get_or_insert_with(|| least_instances(&spec.action));
@@ -87,7 +89,7 @@ impl<'a> Setup<'a> {
         config.ppo.advantages.get_or_insert_with(|| advantages_for(objective.id()));
         check_encoder(&*learner, &dimensions, config.seed)?;
         if continuous {
-            // At the pace of the means, deviations shrink before the means are any good.
+            // At the full learning rate, standard deviations would shrink before the means are any good.
             config.optimiser.scale.entry(LOG_STD.into()).or_insert(0.1);
         }
         check_scale(&config.optimiser.scale, &*objective, &dimensions)?;
@@ -104,23 +106,23 @@ impl<'a> Setup<'a> {
         })
     }
 
-    /// `count` copies of the environment.
+    /// Makes `count` copies of the environment.
     ///
     /// # Errors
-    /// The plugin's.
+    /// An error of the plugin.
     pub fn environments(&self, count: usize) -> Result<Box<dyn Environments>> {
         make_environments(self.registry, &self.environment, count)
     }
 
-    /// `count` copies of the environment in which learners act for the outer loop.
+    /// Makes `count` copies of the environment in which learners collect rollouts for the outer loop.
     ///
     /// # Errors
-    /// The plugin's.
+    /// An error of the plugin.
     pub fn training_environments(&self, count: usize) -> Result<Box<dyn Environments>> {
         make_environments(self.registry, &self.training, count)
     }
 
-    /// The roles as the engine takes them.
+    /// The roles in the form that the engine takes.
     pub fn roles(&self) -> Roles<'_> {
         Roles {
             dimensions: &self.dimensions,
@@ -130,7 +132,7 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// What its updates are run with.
+    /// The hyperparameters of the updates.
     pub fn rates(&self) -> Rates {
         let optimiser = &self.config.optimiser;
         Rates {
@@ -157,7 +159,7 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// What the loop over rollouts is run with.
+    /// The hyperparameters of the outer loop over rollouts.
     pub fn rollouts(&self) -> ppmo::Hyperparameters {
         let DistillConfig { environment, ppo, .. } = &self.config;
         ppmo::Hyperparameters {
@@ -172,13 +174,13 @@ impl<'a> Setup<'a> {
         }
     }
 
-    /// What the loop over offline data is run with.
+    /// The hyperparameters of the outer loop over offline data.
     pub fn offline(&self) -> offline::Hyperparameters {
         let OfflineConfig { updates, minibatch, balanced, .. } = self.config.offline;
         offline::Hyperparameters { updates, minibatch, balanced }
     }
 
-    /// The plugins that take part, for `versions.json`.
+    /// The plugins that the run uses, for `versions.json`.
     pub fn plugins(&self) -> Vec<PluginVersion> {
         let recorded = |role: Role, id: &str| {
             let entry = self.registry.find(role, id).ok();
@@ -189,7 +191,7 @@ impl<'a> Setup<'a> {
                 path: entry.and_then(|entry| entry.path.as_ref()?.canonicalize().ok()),
             }
         };
-        // The environment's hash is that of the binary which was run to describe it.
+        // The environment's hash is that of the binary that described it.
         let environment = PluginVersion {
             version: self.environment.version.clone(),
             sha256: self.environment.plugin_sha256.clone(),
@@ -201,7 +203,7 @@ impl<'a> Setup<'a> {
         std::iter::once(environment).chain(learners).chain([objective]).collect()
     }
 
-    /// Λ as a dataset records it.
+    /// The learner distribution Λ as a dataset records it.
     pub fn learner_part(&self) -> PluginRecord {
         part_of(&*self.learner)
     }
@@ -212,10 +214,11 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// `config` for direct PPO: every layer of the learner belongs to the encoder, and nothing is left for θ to teach.
+/// Changes `config` for direct PPO: every layer of the learner belongs to the encoder, and nothing is left for θ to
+/// teach.
 ///
 /// # Errors
-/// As [`Setup::new`].
+/// The errors of [`Setup::new`].
 pub fn directly(mut config: DistillConfig, registry: &Registry) -> Result<DistillConfig> {
     let setup = Setup::new(config.clone(), registry)?;
     let (d, seed) = (&setup.dimensions, derived(config.seed, "architecture", 0));
@@ -238,10 +241,11 @@ fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dim
     }
 }
 
-/// The environment `id` with `settings`, every other option at its default, of which learners see `observe`.
+/// Finds the environment `id` with `settings` and every other option at its default. Learners see only the entries
+/// `observe` of its observations, if given.
 ///
 /// # Errors
-/// An unknown id or option, a value out of range, entries that there are not, a plugin that fails.
+/// The id or an option is unknown, a value is out of range, an entry does not exist, or the plugin fails.
 pub(super) fn find_environment(
     registry: &Registry,
     id: &str,
@@ -268,10 +272,11 @@ pub(super) fn find_environment(
     })
 }
 
-/// `environment` with the options of `changes` in place of its own; they get their own types.
+/// The environment for training rollouts: `environment` with the options of `changes`, whose values are converted to
+/// the options' types.
 ///
 /// # Errors
-/// As [`find_environment`], or it has other spaces then.
+/// The errors of [`find_environment`], or the changed environment has other spaces.
 fn training(
     registry: &Registry,
     environment: &DatasetEnvironment,
@@ -289,13 +294,13 @@ fn training(
     let (of_training, of_scores) = (&training.spec, &environment.spec);
     if (&of_training.observation, &of_training.action) != (&of_scores.observation, &of_scores.action) {
         return Err(Error::usage(
-            "`environment.training`: with these options the environment has other observations or actions",
+            "`environment.training`: these options change the observation or action space; choose others",
         ));
     }
     Ok(training)
 }
 
-/// `value` as the option's own type: a configuration file may say `gravity = 9` for a number.
+/// Converts `value` to the option's type: a configuration file may say `gravity = 9` where a float is expected.
 fn typed(option: &OptionSchema, value: &OptionValue) -> OptionValue {
     match (&option.kind, value) {
         (OptionKind::Number { .. }, OptionValue::Integer(n)) => OptionValue::Number(*n as f64),
@@ -303,7 +308,7 @@ fn typed(option: &OptionSchema, value: &OptionValue) -> OptionValue {
     }
 }
 
-/// `count` copies of an environment that a dataset or a setup names.
+/// Makes `count` copies of an environment that a dataset or a setup records.
 pub(super) fn make_environments(
     registry: &Registry,
     environment: &DatasetEnvironment,
@@ -320,7 +325,8 @@ pub(crate) fn as_text(settings: &BTreeMap<String, OptionValue>) -> Vec<(String, 
     settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
 }
 
-/// The paper's minimum for c soft-labelled classes, ⌈c/2⌉ + 1; its MuJoCo size for continuous actions.
+/// The default number of instances k: the paper's minimum ⌈c/2⌉ + 1 for c soft-labeled classes, and its number for
+/// MuJoCo for continuous actions.
 fn least_instances(action: &Space) -> usize {
     match action {
         Space::Discrete { n } => n.div_ceil(2) + 1,
@@ -328,8 +334,8 @@ fn least_instances(action: &Space) -> usize {
     }
 }
 
-/// How advantages are estimated unless the configuration says so: correctly, except for the objective that reproduces the
-/// code of Wilhelm & Ventura 2025. Its runs from before the key existed go on as they began.
+/// The default advantage estimate: correct GAE, except for the objective that reproduces the code of Wilhelm & Ventura
+/// 2025. Its runs from before the key existed can thus be resumed unchanged.
 fn advantages_for(objective: &str) -> Estimator {
     match objective {
         "ppmo-as-published-v1" => Estimator::GaeAsPublished,
@@ -337,7 +343,7 @@ fn advantages_for(objective: &str) -> Estimator {
     }
 }
 
-/// Refuses an encoder of more layers than there are, or one that would have to fit several architectures.
+/// Refuses an encoder with more layers than the learner has, or one that would have to fit several architectures.
 fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -> Result<()> {
     if d.encoder_layers == 0 {
         return Ok(());
@@ -362,14 +368,14 @@ fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -
     }
 }
 
-/// A plugin with every option written out.
+/// The configuration of a plugin with every option written out.
 fn resolved(id: &str, specification: &serde_json::Value) -> Result<PluginConfig> {
     let options = serde_json::from_value(specification.clone())
         .map_err(|e| Error::usage(format!("the options of `{id}`: {e}")))?;
     Ok(PluginConfig { id: id.to_owned(), options })
 }
 
-/// The learners that a configuration names.
+/// Makes the learner distribution that a configuration names.
 pub(crate) fn learners(registry: &Registry, config: &LearnerConfig) -> Result<Box<dyn LearnerDistribution>> {
     let one = |id: &str, options: &Options| registry.learner(id, &as_text(options));
     match config {
@@ -381,17 +387,17 @@ pub(crate) fn learners(registry: &Registry, config: &LearnerConfig) -> Result<Bo
     }
 }
 
-/// Λ as files record it.
+/// The learner distribution Λ as files record it.
 pub(super) fn part_of(learner: &dyn LearnerDistribution) -> PluginRecord {
     PluginRecord { id: learner.id().into(), options: learner.specification() }
 }
 
-/// The learner that a dataset or an agent names.
+/// Makes the learner distribution that a dataset or an agent names.
 pub(super) fn learner_of(registry: &Registry, part: &PluginRecord) -> Result<Box<dyn LearnerDistribution>> {
     learners(registry, &LearnerConfig::of_record(part).map_err(Error::Usage)?)
 }
 
-/// The offline data, if that is what `objective` learns from; writes down which file it was.
+/// Loads the offline data, if `objective` learns from them, and records the file's path and hash in the configuration.
 fn transitions(
     objective: &dyn Objective,
     config: &mut OfflineConfig,
@@ -425,7 +431,7 @@ fn transitions(
     Ok(Some(transitions))
 }
 
-/// The objective that a dataset names.
+/// Makes the objective that a dataset names.
 pub(super) fn objective_of(
     registry: &Registry,
     part: &PluginRecord,

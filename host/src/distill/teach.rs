@@ -1,3 +1,4 @@
+//! Uses a distilled dataset: scores it, and trains agents that act.
 use std::time::{Duration, Instant};
 
 use super::setup::{Setup, find_environment, learner_of, make_environments, objective_of, part_of};
@@ -15,7 +16,7 @@ use crate::execute::{Array, Device, Plan};
 use crate::plugin::{Environments, Registry};
 use crate::run::{AgentFile, Dataset, DatasetEnvironment, NamedTensor, PluginRecord};
 
-/// A dataset with what is needed to teach from it.
+/// A dataset with the plugins that it teaches with.
 pub struct Teacher<'a> {
     distilled: Distilled,
     dimensions: Dimensions,
@@ -25,7 +26,7 @@ pub struct Teacher<'a> {
     make: Box<dyn Fn(usize) -> Result<Box<dyn Environments>> + Sync + 'a>,
 }
 
-/// Borrowed from a setup, or made from what the dataset names.
+/// A plugin that is borrowed from a setup, or made because a dataset names it.
 enum Source<'a, T: ?Sized> {
     Borrowed(&'a T),
     Owned(Box<T>),
@@ -41,7 +42,8 @@ impl<T: ?Sized> std::ops::Deref for Source<'_, T> {
     }
 }
 
-/// The dataset as the engine teaches from it, and the number of layers that its encoder covers.
+/// Converts a dataset to the form that the engine teaches from. Returns it with the number of layers its encoder
+/// covers.
 fn distilled(
     dataset: &Dataset,
     learner: &dyn LearnerDistribution,
@@ -61,10 +63,10 @@ fn distilled(
 }
 
 impl<'a> Teacher<'a> {
-    /// With the plugins of the setup the dataset was made by.
+    /// Uses the plugins of `setup`, by which the dataset was made.
     ///
     /// # Errors
-    /// A dataset for another environment.
+    /// The dataset is for another environment.
     pub fn new(dataset: &Dataset, setup: &'a Setup<'a>) -> Result<Self> {
         dataset.check_environment(&setup.environment.spec)?;
         Ok(Teacher {
@@ -77,10 +79,10 @@ impl<'a> Teacher<'a> {
         })
     }
 
-    /// With the plugins the dataset names, its learners replaced by `learner` where there is one.
+    /// Uses the plugins that the dataset names, but the learner distribution `learner` if one is given.
     ///
     /// # Errors
-    /// A plugin that is not there, or whose environment does not fit the dataset's tensors.
+    /// A plugin is not installed, or its environment does not fit the dataset's tensors.
     pub fn of_dataset(
         dataset: &Dataset,
         registry: &'a Registry,
@@ -109,18 +111,18 @@ impl<'a> Teacher<'a> {
         })
     }
 
-    /// Scores the dataset: fresh learners, one inner step each, their episodes. `done` is told after each,
-    /// and its error ends the scoring.
+    /// Scores the dataset by k-shot evaluation. `done` is called after each learner, and an error it returns ends the
+    /// scoring.
     ///
     /// # Errors
-    /// A plugin's, or that of `done`.
+    /// An error of a plugin, or of `done`.
     pub fn score(
         &self,
         protocol: &Protocol,
         threads: usize,
         done: &(dyn Fn() -> Result<()> + Sync),
     ) -> Result<Score> {
-        // All episodes of a learner at once, up to a width that keeps observations in cache.
+        // Play all episodes of a learner at once, but no more than keep their observations in cache.
         let at_once = protocol.episodes.clamp(1, 100);
         let teacher = KShot {
             distilled: &self.distilled,
@@ -131,10 +133,10 @@ impl<'a> Teacher<'a> {
         teacher.evaluate(&|| (self.make)(at_once), protocol, threads, done)
     }
 
-    /// Draws a learner, initialises it and teaches it in one step.
+    /// Draws a learner, initializes it and teaches it in one inner step.
     ///
     /// # Errors
-    /// The learner's tracing error.
+    /// An error of tracing the learner.
     pub fn train(&self, seed: u64) -> Result<Agent> {
         let device = Device::cpu(1);
         let student = agent_student(&*self.learner, &self.dimensions, seed)?;
@@ -148,13 +150,13 @@ impl<'a> Teacher<'a> {
     }
 }
 
-/// The architecture that the agent of `seed` has: an agent's file names the distribution and the seed.
+/// The architecture of the agent with `seed`. An agent file records only the distribution and the seed.
 fn agent_student(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -> Result<Student> {
     let architecture = derived(seed, "agent architecture", 0);
     Student::new(learner.draw(&d.observation, d.network_outputs(), architecture)?, d)
 }
 
-/// In words, for who reads a file that it had a part in.
+/// Describes the agent to a reader of files that it helped to make, such as collected transitions.
 impl std::fmt::Display for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "agent of learner `{}`, seed {}", self.learner.id, self.seed)
@@ -170,15 +172,15 @@ pub struct Agent {
     environment: DatasetEnvironment,
     seed: u64,
     device: Device,
-    /// What initialisation and the one gradient step took (not tracing, not files).
+    /// The time that initialization and the inner step took, without tracing and files.
     pub time: Duration,
 }
 
 impl Agent {
-    /// Loads an agent and its learner.
+    /// Makes an agent from its file, with its learner from `registry`.
     ///
     /// # Errors
-    /// A learner that is not there, or parameters that are not its.
+    /// The learner is not installed, or the parameters are not those of the learner.
     pub fn from_file(file: AgentFile, registry: &Registry) -> Result<Self> {
         let learner = learner_of(registry, &file.learner)?;
         let student = agent_student(&*learner, &Dimensions::new(&file.environment.spec, 1)?, file.seed)?;
@@ -202,7 +204,7 @@ impl Agent {
         Ok(Agent { student, parameters, normalizer, learner, environment, seed, device, time })
     }
 
-    /// The agent as a file holds it.
+    /// The agent in the form that a file holds.
     pub fn to_file(&self) -> AgentFile {
         let parameters = self.student.parameters().iter().zip(&self.parameters).map(|(p, t)| NamedTensor {
             name: p.name.clone(),
@@ -220,32 +222,32 @@ impl Agent {
         }
     }
 
-    /// The environment it was taught for.
+    /// The environment that the agent was trained for.
     pub fn environment(&self) -> &DatasetEnvironment {
         &self.environment
     }
 
-    /// One copy of that environment.
+    /// Makes one copy of that environment.
     ///
     /// # Errors
-    /// The plugin's.
+    /// An error of the plugin.
     pub fn make_environment(&self, registry: &Registry) -> Result<Box<dyn Environments>> {
         make_environments(registry, &self.environment, 1)
     }
 
-    /// What its outputs mean.
+    /// The distribution over actions that the agent's outputs describe.
     ///
     /// # Errors
-    /// The environment's actions are none that this version has a policy for.
+    /// This version has no policy for the environment's action space.
     pub fn policy(&self) -> Result<Policy> {
         Ok(Dimensions::new(&self.environment.spec, 1)?.policy)
     }
 
-    /// Its outputs for `rows` observations at a time, `[rows, outputs]`: those of a categorical policy are
+    /// A function from `rows` observations to the agent's outputs, `[rows, outputs]`. Those of a categorical policy are
     /// log-probabilities.
     ///
     /// # Errors
-    /// The learner's tracing error.
+    /// An error of tracing the learner.
     pub fn outputs(&self, rows: usize) -> Result<impl Fn(&[f32]) -> Vec<f32> + '_> {
         let d = Dimensions::new(&self.environment.spec, 1)?;
         let plan: Plan = programs::act(&self.student, &d, rows)?;

@@ -22,7 +22,7 @@ fn folders_that_hold_no_plugin() {
     );
     author.write("walk/plugin.py", "");
     author.write("walk/plugin.toml", &manifest.replace("wasm = \"grid-world.wasm\"", "library = \"walk\""));
-    author.refused(&build, "Python makes no shared library; write `wasm = ");
+    author.refused(&build, "Python cannot make a shared library; write `wasm = ");
 }
 
 /// Neither the compiler nor the Python of this machine is found, so what to install is said.
@@ -48,7 +48,7 @@ fn c_that_does_not_compile_or_wants_an_operating_system() {
     }
     let before = fs::read(author.path("walk/walk.wasm")).unwrap();
     author.replace("walk/environment.c", "corridor *c = self;\n", "corridor *c = self\n");
-    author.refused(&["plugin", "build", "walk"], "its messages stand above");
+    author.refused(&["plugin", "build", "walk"], "see its messages above");
     assert!(fs::read(author.path("walk/walk.wasm")).unwrap() == before, "the old component stays");
     author.replace("walk/environment.c", "corridor *c = self\n", "corridor *c = self;\n");
     author.replace("walk/environment.c", "(void)rng;", "printf(\"%p\", (void *)rng);");

@@ -39,7 +39,7 @@ fn that_do_not_come_about() {
     let manifest = std::fs::read_to_string(repository("examples/mountain-car/plugin.toml")).unwrap();
     author.write("car/plugin.toml", &manifest);
     author.write("car/car.c", "int");
-    author.refused(&["plugin", "build", "car"], "its messages stand above");
+    author.refused(&["plugin", "build", "car"], "see its messages above");
     author.write("car/car.c", "int car;");
     author.refused(&["plugin", "build", "car"], "does not export `potstill_plugin`");
     let mut command = author.command(env!("CARGO_BIN_EXE_potstill"));

@@ -168,7 +168,7 @@ fn names_and_places_that_will_not_do() {
     };
     new(&["Walk", "--lang", "c"], "`Walk` cannot be a plugin's name; expected `name` or `namespace/name`");
     new(&["../walk", "--lang", "c"], "`../walk` cannot be a plugin's name");
-    new(&["walk-v2", "--lang", "c"], "`walk-v2`: a new plugin is version 1: leave `-v2` away");
+    new(&["walk-v2", "--lang", "c"], "`walk-v2`: a new plugin is version 1: leave out `-v2`");
     new(&["walk", "--lang", "rustt"], "a similar value exists: 'rust'");
     new(&["walk", "--lang", "c", "--role", "environmet"], "a similar value exists: 'environment'");
     new(&["walk"], "--lang <LANG>");

@@ -141,7 +141,7 @@ fn stopped_by_ctrl_c_it_says_how_to_go_on() {
     assert_eq!(list(&run.join("checkpoints")), ["checkpoint-00000000.safetensors"], "none but the last");
     let said = interrupt(child);
     said.refused(130, "error: interrupted after meta-epoch ");
-    assert!(said.err.contains("`potstill resume run` goes on"), "{}", said.err);
+    assert!(said.err.contains("`potstill resume run` continues"), "{}", said.err);
     let meta_epochs = epoch(&run) + 20;
     assert!(meta_epochs > 20);
     end_after(&run, meta_epochs);
@@ -158,7 +158,7 @@ fn stopped_while_scoring_it_stops() {
     let child = start(&place, &["distill", "--config", "small.toml", "--out", "run"]);
     let run = place.path("run");
     wait_for_checkpoint(&run, 8);
-    interrupt(child).refused(130, "error: interrupted while scoring; `potstill resume run` goes on");
+    interrupt(child).refused(130, "error: interrupted while scoring; `potstill resume run` continues");
     reconfigure(&run, SCORED.1, SCORED.0);
     place.ok(&["resume", "run"]);
 }

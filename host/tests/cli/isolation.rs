@@ -33,7 +33,7 @@ fn a_crash_in_the_middle_costs_one_meta_epoch() {
     let said = place.run(&begin);
     let crashed = "error: plugin `acme/mountain-car-v1`, in `step`: its process was killed by signal 11 (segmentation fault)";
     said.refused(1, crashed);
-    let goes_on = "when the plugin is mended, `potstill resume run` goes on from the last checkpoint";
+    let goes_on = "once the plugin is fixed, `potstill resume run` continues from the last checkpoint";
     assert!(said.err.contains(goes_on), "{}", said.err);
     // 32 steps are a meta-epoch.
     let run = place.path("run");

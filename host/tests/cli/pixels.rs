@@ -37,5 +37,5 @@ fn pictures_are_distilled_by_every_way() {
     let normalized = format!("{config}[normalize]\nobservations = true\n");
     place.write("normalized.toml", normalized);
     let refused = ["--plugin", text(&library), "distill", "--config", "normalized.toml"];
-    place.refused(&refused, 2, "pixels are scaled to 0–1 and not normalised");
+    place.refused(&refused, 2, "pixels are scaled to 0–1 and not normalized");
 }

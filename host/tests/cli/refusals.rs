@@ -290,7 +290,7 @@ fn an_environment_that_turns_hostile_costs_one_meta_epoch() {
     let (before, state) = (epoch(&run), read(newest_checkpoint(&run)));
     let resume = [&["resume", "run"][..], &with_plugin].concat();
     let said = place.refused(&resume, 1, "error: plugin `test/hostile-v1`, in `step`: crashed: ");
-    let goes_on = "when the plugin is mended, `potstill resume run` goes on from the last checkpoint";
+    let goes_on = "once the plugin is fixed, `potstill resume run` continues from the last checkpoint";
     assert!(said.err.contains(goes_on), "{}", said.err);
     assert!(epoch(&run) == before && read(newest_checkpoint(&run)) == state);
     reconfigure(&run, "\"step-trap\"", "\"none\"");

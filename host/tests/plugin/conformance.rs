@@ -106,7 +106,7 @@ fn environments() {
         ("walk-too-rich", "spec", "the reward threshold is above the maximal return"),
         ("walk-fragile", "actions", "action [2]: plugin `test/hostile-v1`, in `step`: crashed"),
         ("walk-amnesia", "snapshot", "restored in another instance, copy 0 (seed 0): in step "),
-        ("walk-restores-anything", "restore", "it took no bytes for a state"),
+        ("walk-restores-anything", "restore", "it accepted no bytes as a state"),
         ("walk-restore-trap", "restore", "no bytes: plugin `test/hostile-v1`, in `restore`: crashed"),
         ("walk-render-moves", "render", "copy 0 (seed 0): in step "),
         ("walk-render-trap", "render", "in `render`: crashed"),

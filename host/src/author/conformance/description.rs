@@ -1,25 +1,25 @@
-//! Of every plugin: who it says it is, and its options.
+//! Checks for every plugin: its identity and its options.
 use potstill_plugin_api::{OptionKind, OptionSchema, Role, Space, Task};
 
 use super::{Check, FIRST, Outcome, Stop, Subject, failed};
 use crate::error::{Error, Result};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: FIRST, about: "it loads, and is who its manifest says", run: description },
+    Check { name: FIRST, about: "it loads, and agrees with its manifest", run: description },
     Check {
         name: "options",
-        about: "its options are well declared, and alike in every instance",
+        about: "its options are declared correctly, and are the same in every instance",
         run: options,
     },
     Check {
         name: "option-values",
-        about: "every option takes its limits and choices, or refuses them in words",
+        about: "every option accepts its limits and choices, or refuses them with a message",
         run: option_values,
     },
 ];
 
 fn description(subject: &Subject<'_>) -> Outcome {
-    // Opening it compares the binary's own description with the manifest.
+    // Opening a plugin compares the binary's own description with the manifest.
     subject.registry.options(subject.role, &subject.id)?;
     Ok(vec![])
 }
@@ -41,7 +41,8 @@ fn option_values(subject: &Subject<'_>) -> Outcome {
     for option in &options {
         for value in extremes(option) {
             match make(subject, &subject.with(&option.name, value.clone())) {
-                // Limits of one option may not go together with the others' values: then it says so.
+                // A limit of one option may be incompatible with the other options' values; a plugin may then refuse
+                // it.
                 Ok(()) | Err(Error::Usage(_)) => {}
                 Err(error) => return failed(format!("with {}={value}: {error}", option.name)),
             }
@@ -59,14 +60,14 @@ fn extremes(option: &OptionSchema) -> Vec<String> {
     }
 }
 
-/// Makes one with `settings`, and lets it do the least it can.
+/// Makes an instance with `settings`, and uses it as little as possible.
 fn make(subject: &Subject<'_>, settings: &[(String, String)]) -> Result<()> {
     let (registry, id) = (subject.registry, &subject.id);
     match subject.role {
         Role::Environment => registry.make_environments(id, settings, 1)?.reset(&[0]).map(drop),
         Role::Learner => {
             let learners = registry.learner(id, settings)?;
-            // A learner of pictures refuses a vector, and the other way round.
+            // A learner for images may refuse vectors, and vice versa.
             for space in [Space::unbounded([4]), Space::Image { shape: vec![1, 36, 36] }] {
                 match learners.draw(&space, 2, 0) {
                     Ok(_) | Err(Error::Usage(_)) => {}

@@ -1,4 +1,4 @@
-//! Of environments.
+//! Checks for environments.
 use std::time::{Duration, Instant};
 
 use potstill_plugin_api::{Frame, Space};
@@ -26,26 +26,26 @@ pub(super) const CHECKS: &[Check] = &[
         run: copies,
     },
     Check { name: "replay", about: "a reset forgets what was played before", run: replay },
-    Check { name: "seeds", about: "seeds matter", run: seeds },
+    Check { name: "seeds", about: "different seeds give different episodes", run: seeds },
     Check { name: "bounds", about: "observations lie in the declared space", run: bounds },
     Check { name: "time-limit", about: "episodes end within the step limit, as truncated", run: time_limit },
     Check { name: "returns", about: "no return is above the declared maximum", run: returns },
     Check {
         name: "actions",
-        about: "it takes every action, and numbers at and beyond their bounds",
+        about: "it accepts every action, and numbers at and beyond their bounds",
         run: actions,
     },
-    Check { name: "snapshot", about: "a state that is restored goes on as it would have", run: snapshot },
-    Check { name: "restore", about: "bytes that are no state are refused in words", run: restore },
+    Check { name: "snapshot", about: "a restored state continues as the original does", run: snapshot },
+    Check { name: "restore", about: "bytes that are not a state are refused with a message", run: restore },
     Check { name: "render", about: "drawing changes nothing", run: render },
     Check { name: "speed", about: "steps of 64 copies", run: speed },
 ];
 
-/// The seeds of a few copies: neighbours, equal ones, and the ends of the range.
+/// The seeds of a few copies: adjacent ones, equal ones, and the ends of the range.
 const SEEDS: [u64; 5] = [0, 1, 1, 12_345, u64::MAX];
-/// Steps of short plays.
+/// The number of steps of a short play.
 const STEPS: usize = 200;
-/// Numbers in the observations of one play.
+/// The most numbers in the observations of one play.
 const MOST_NUMBERS: usize = 1 << 24;
 
 fn steps(environments: &dyn Environments, wanted: usize) -> usize {
@@ -59,7 +59,7 @@ fn played(environments: &mut dyn Environments, wanted: usize) -> Result<Vec<Traj
     play(environments, seeds, &mut Actor::new(seeds), steps)
 }
 
-/// Plays long enough to see the step limit at work.
+/// Plays long enough to see the effect of the step limit.
 fn played_long(environments: &mut dyn Environments) -> Result<Vec<Trajectory>> {
     let limit = environments.spec().max_episode_steps.unwrap_or(0) as usize;
     played(environments, (2 * limit + 10).clamp(500, 5000))
@@ -129,7 +129,7 @@ fn copies(subject: &Subject<'_>) -> Outcome {
         alone.extend(play(&mut *one, &[seed], &mut Actor::new(&[seed]), together[0].moments.len())?);
     }
     compare(&together, &alone)?;
-    // Two of the seeds are equal.
+    // Seeds 1 and 2 of `SEEDS` are equal.
     if let Some(difference) = together[1].difference(&together[2]) {
         return failed(format!("two copies of seed 1 side by side: {difference}"));
     }
@@ -146,7 +146,7 @@ fn replay(subject: &Subject<'_>) -> Outcome {
 fn seeds(subject: &Subject<'_>) -> Outcome {
     let mut environments = subject.environments(SEEDS.len())?;
     let steps = steps(&*environments, STEPS);
-    // All act alike, so that nothing but the seeds can make a difference.
+    // All copies take the same actions, so that only their seeds can make a difference.
     let all = play(&mut *environments, &SEEDS, &mut Actor::new(&[0; SEEDS.len()]), steps)?;
     Ok(match all.iter().all(|t| t == &all[0]) {
         true => vec!["every seed gives the same episode: is nothing random here?".into()],
@@ -179,7 +179,7 @@ fn bounds(subject: &Subject<'_>) -> Outcome {
     Ok(vec![])
 }
 
-/// An episode, or what was seen of it.
+/// An episode, or the part of it that was played.
 #[derive(Clone, Copy, Default)]
 struct Episode {
     length: u32,
@@ -200,7 +200,7 @@ fn episodes(all: &[Trajectory]) -> Vec<Episode> {
                 episode = Episode::default();
             }
         }
-        // The one that is under way.
+        // The last episode has not ended.
         episodes.push(episode);
     }
     episodes
@@ -270,7 +270,8 @@ fn actions(subject: &Subject<'_>) -> Outcome {
     Ok(vec![])
 }
 
-/// Every choice by itself; all numbers at their bounds, in the middle, and far beyond: the host does not clamp.
+/// Actions at the extremes: every choice alone; all numbers at their bounds, in the middle, and far beyond, because the
+/// host does not clamp here.
 fn extremes(space: &Space) -> Vec<Actions> {
     const MOST: usize = 1000;
     let choices = choices(space);
@@ -296,9 +297,9 @@ fn extremes(space: &Space) -> Vec<Actions> {
     each.take(MOST).map(one).collect()
 }
 
-/// Snapshots that a plugin gives of `environments`, or the reason to skip.
+/// A snapshot of `environments`, or the reason to skip the check.
 fn state(environments: &mut dyn Environments) -> Result<Vec<u8>, Stop> {
-    let none = "it has no snapshots: a run that was interrupted is resumed, and not to the bit";
+    let none = "it has no snapshots, which are optional";
     environments.snapshot()?.ok_or_else(|| Stop::Skipped(none.into()))
 }
 
@@ -337,14 +338,14 @@ fn restore(subject: &Subject<'_>) -> Outcome {
     for (what, bytes) in [
         ("no bytes", vec![]),
         ("64 bytes of something else", vec![0xa5; 64]),
-        ("a state whose first byte is another", other_start),
+        ("a state whose first byte was changed", other_start),
         ("a state without its last byte", short),
         ("a state of 3 copies for 2", state(&mut *more)?),
     ] {
         let mut environments = subject.environments(2)?;
         environments.reset(&SEEDS[..2])?;
         match environments.restore(&bytes) {
-            Ok(()) => return failed(format!("it took {what} for a state; refuse it in words")),
+            Ok(()) => return failed(format!("it accepted {what} as a state; refuse it with a message")),
             Err(error) if environments.reset(&SEEDS[..2]).is_err() => {
                 return failed(format!("{what}: {error}"));
             }
@@ -393,7 +394,7 @@ fn speed(subject: &Subject<'_>) -> Outcome {
     let mut actor = Actor::new(&seeds);
     play(&mut *environments, &seeds, &mut actor, 2)?;
     let space = environments.spec().action.clone();
-    // Actions are drawn beforehand.
+    // Actions are drawn in advance, so that only steps are timed.
     let prepared: Vec<Actions> = (0..16).map(|_| actor.act(&space)).collect();
     let (started, mut calls) = (Instant::now(), 0);
     while started.elapsed() < Duration::from_millis(300) {

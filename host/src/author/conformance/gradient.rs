@@ -1,4 +1,4 @@
-//! A traced loss with its gradient, run in double precision and compared with differences.
+//! Checks the gradient of a traced loss against finite differences, in double precision.
 use rand_distr::{Distribution, StandardNormal};
 
 use super::{Stop, failed};
@@ -7,17 +7,17 @@ use crate::error::Result;
 use crate::execute::{Array, Device, Plan};
 use crate::graph::{Graph, Tensor, grad};
 
-/// A scalar of a graph as a function of some of its inputs.
+/// A traced scalar as a function of some inputs of its graph.
 pub(super) struct Loss {
     device: Device,
     plan: Plan,
-    /// Positions of the inputs that it is differentiated with respect to.
+    /// The positions of the inputs that it is differentiated with respect to.
     wrt: Vec<usize>,
     names: Vec<String>,
     shapes: Vec<Vec<usize>>,
 }
 
-/// A loss with its gradient and what else was asked for.
+/// The values of a loss, its gradients, and the other tensors that were compiled with it.
 pub(super) struct Evaluated {
     pub(super) loss: f64,
     pub(super) gradients: Vec<Vec<f64>>,
@@ -25,7 +25,7 @@ pub(super) struct Evaluated {
 }
 
 impl Loss {
-    /// Compiles `loss` with its gradient with respect to `wrt`, which are named inputs, and with `others`.
+    /// Compiles `loss`, its gradients with respect to the named inputs `wrt`, and `others`.
     pub(super) fn new(
         graph: &Graph,
         loss: &Tensor,
@@ -39,14 +39,14 @@ impl Loss {
         Ok(Loss {
             device: Device::cpu_f64(),
             plan: Plan::compile(graph, &outputs)?,
-            // Inputs are a graph's first nodes.
+            // Inputs are a graph's first nodes, so that their ids are their positions.
             wrt: inputs.iter().map(Tensor::id).collect(),
             names: wrt.iter().map(|(name, _)| name.clone()).collect(),
             shapes: inputs.iter().map(Tensor::shape).collect(),
         })
     }
 
-    /// The device and the plan, for whoever makes the inputs.
+    /// The device and the plan, for callers that make the inputs.
     pub(super) fn parts(&self) -> (&Device, &Plan) {
         (&self.device, &self.plan)
     }
@@ -58,8 +58,8 @@ impl Loss {
         Evaluated { loss: results[0][0], gradients: gradients.to_vec(), others: others.to_vec() }
     }
 
-    /// Checks the gradient at `inputs`: finite, and not zero everywhere. Notes the inputs that have none, and a slope
-    /// that differences of the loss do not show.
+    /// Checks that the gradient at `inputs` is finite and not zero everywhere. Notes inputs without a gradient, and a
+    /// slope that finite differences of the loss do not confirm.
     pub(super) fn check(&self, inputs: &[Array]) -> Result<Vec<String>, Stop> {
         let at = self.run(inputs);
         if !at.loss.is_finite() {
@@ -71,7 +71,7 @@ impl Loss {
                 return failed(format!("element {i} of the gradient of `{name}` is {}", gradient[i]));
             }
             if gradient.iter().all(|g| *g == 0.0) {
-                notes.push(format!("`{name}` has no gradient: nothing is learned of it"));
+                notes.push(format!("`{name}` has no gradient, so it is not learned"));
             }
         }
         if notes.len() == self.names.len() {
@@ -82,7 +82,7 @@ impl Loss {
         let products = at.gradients.iter().flatten().zip(direction.iter().flatten());
         let (slope, scale) =
             products.fold((0.0, 1e-9), |(sum, scale), (g, d)| (sum + g * d, scale + (g * d).abs()));
-        // A kink in the way spoils one step length and not another.
+        // A kink may spoil the difference for one step length but not for another.
         let differences = [1e-5, 1e-6, 1e-7].map(|step| {
             let moved = |by: f64| self.run(&self.moved(inputs, &direction, by)).loss;
             (moved(step) - moved(-step)) / (2.0 * step)
@@ -108,7 +108,7 @@ impl Loss {
     }
 }
 
-/// Array of mean 0 and deviation 1.
+/// An array of `shape` with random numbers of mean 0 and standard deviation 1.
 pub(super) fn normal<T: From<f32>>(stream: &mut Stream, shape: &[usize]) -> Vec<T> {
     let one = |_| {
         let value: f32 = StandardNormal.sample(stream);

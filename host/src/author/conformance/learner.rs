@@ -1,4 +1,4 @@
-//! Of learners.
+//! Checks for learners.
 use std::collections::BTreeSet;
 
 use potstill_plugin_api::{Init, Space};
@@ -14,7 +14,7 @@ use crate::graph::{Graph, Tensor, grad};
 pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "spaces",
-        about: "it reads observations of several kinds, or refuses them in words",
+        about: "it reads observations of several kinds, or refuses them with a message",
         run: spaces,
     },
     Check { name: "parameters", about: "layers count from 0 without a gap", run: parameters },
@@ -27,26 +27,26 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "rows", about: "a row of the outputs depends on its own observation", run: rows },
     Check {
         name: "gradients",
-        about: "it learns through a gradient step: second derivatives are there",
+        about: "it learns through a gradient step, which needs second derivatives",
         run: gradients,
     },
 ];
 
-/// The kinds of observations there are: few numbers, one, more; pictures of Atari and of Procgen.
+/// Kinds of observations: a few numbers, one, and more; images of Atari and of Procgen.
 fn kinds() -> Vec<Space> {
     let vectors = [4, 1, 17].map(|n| Space::unbounded([n]));
     let images = [[4, 84, 84], [3, 64, 64]].map(|shape| Space::Image { shape: shape.into() });
     vectors.into_iter().chain(images).collect()
 }
 
-/// Outputs that are asked for: a critic's, a small policy's, an Atari game's.
+/// The numbers of outputs that are requested: those of a critic, a small policy and an Atari game.
 const OUTPUTS: [usize; 3] = [1, 2, 18];
 
 fn distribution(subject: &Subject<'_>) -> Result<Box<dyn LearnerDistribution>> {
     subject.registry.learner(&subject.id, &subject.settings)
 }
 
-/// One learner for `space`, none where that is refused in words.
+/// Draws a learner for `space`, or returns `None` if the plugin refuses it with a message.
 fn draw(
     learners: &dyn LearnerDistribution,
     space: &Space,
@@ -60,10 +60,10 @@ fn draw(
     }
 }
 
-/// What a learner reads, and one that does.
+/// A kind of observations, and a learner that reads it.
 type Sample = (Space, Box<dyn Learner>);
 
-/// A learner of 2 outputs for the first vector and the first image that are not refused.
+/// Learners with 2 outputs for the first vector and the first image that are not refused.
 fn samples(subject: &Subject<'_>) -> Result<Vec<Sample>, Stop> {
     let learners = distribution(subject)?;
     let mut samples: Vec<Sample> = vec![];
@@ -108,7 +108,7 @@ fn parameters(subject: &Subject<'_>) -> Outcome {
         let parameters = learner.parameters();
         let layers: BTreeSet<usize> = parameters.iter().map(|p| p.layer).collect();
         if layers.is_empty() {
-            return failed(format!("{space}: it has no parameters, and nothing to teach"));
+            return failed(format!("{space}: it has no parameters, so there is nothing to teach"));
         }
         if layers.iter().enumerate().any(|(i, &layer)| i != layer) {
             let layers: Vec<String> = layers.iter().map(usize::to_string).collect();
@@ -118,7 +118,7 @@ fn parameters(subject: &Subject<'_>) -> Outcome {
             ));
         }
         for p in parameters.iter().filter(|p| p.shape.len() > 1) {
-            // A product of unit inputs should neither vanish nor explode; output layers may start small.
+            // A product with unit inputs should neither vanish nor explode, but output layers may start small.
             let inputs = if p.shape.len() == 2 { p.shape[0] } else { p.shape[1..].iter().product() };
             let deviation = match p.init {
                 Init::Constant(v) => v.abs(),
@@ -135,7 +135,8 @@ fn parameters(subject: &Subject<'_>) -> Outcome {
     Ok(notes)
 }
 
-/// The graph of a learner on `rows` observations: parameters, observations, outputs.
+/// Traces a learner on `rows` observations. The graph's inputs are the parameters, then the observations. Returns it
+/// with the outputs.
 fn traced(learner: &dyn Learner, space: &Space, rows: usize) -> Result<(Graph, Tensor)> {
     let graph = Graph::new();
     let parameters: Vec<Tensor> =
@@ -181,7 +182,7 @@ fn drawing(subject: &Subject<'_>) -> Outcome {
     Ok(vec![])
 }
 
-/// The outputs of a fresh learner for `rows` of `observations`, in double precision.
+/// The outputs of a fresh learner for `observations`, in double precision.
 fn outputs(learner: &dyn Learner, space: &Space, observations: &[f32]) -> Result<Vec<f64>> {
     let (graph, outputs) = traced(learner, space, observations.len() / space.size())?;
     let (device, plan) = (Device::cpu_f64(), Plan::compile(&graph, &[outputs])?);
@@ -211,7 +212,7 @@ fn forward(subject: &Subject<'_>) -> Outcome {
     Ok(vec![])
 }
 
-/// A note and no fault: batch normalisation mixes rows, and is a learner.
+/// Mixing rows is only noted, because a learner may use batch normalization.
 fn rows(subject: &Subject<'_>) -> Outcome {
     let mut notes = vec![];
     for (space, learner) in samples(subject)? {
@@ -221,7 +222,7 @@ fn rows(subject: &Subject<'_>) -> Outcome {
         observations[..size].iter_mut().for_each(|v| *v = 1.0 - *v);
         let after = outputs(&*learner, &space, &observations)?;
         let largest = before.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
-        // Two outputs a row; the first row is the one that changed.
+        // Each row has two outputs, and only the first row's observation was changed.
         if (2..6).any(|i| (before[i] - after[i]).abs() > 1e-9 * largest) {
             notes.push(format!(
                 "{space}: a row depends on the other rows of its batch: an agent acts differently among others than alone"
@@ -246,7 +247,7 @@ fn gradients(subject: &Subject<'_>) -> Outcome {
             learner.parameters().iter().map(|p| graph.input(&*p.name, &p.shape)).collect();
         let observations = graph.rows("observation", &batch);
         let weights = graph.rows("weight", &[ROWS, 2]);
-        // The inner step, and something that depends on everything the taught learner says.
+        // The inner step, and a loss that depends on all outputs of the taught learner.
         let error = learner.forward(&fresh, &theta[0].1)? - &theta[1].1;
         let slopes = grad(&error.square().mean(), &fresh);
         let taught: Vec<Tensor> = fresh.iter().zip(&slopes).map(|(p, g)| p - &theta[2].1 * g).collect();

@@ -1,14 +1,14 @@
-//! Does a plugin keep the contract, and what a learning algorithm takes for granted beyond it? `potstill plugin check`.
+//! `potstill plugin check`: checks whether a plugin keeps the contract, and what else learning algorithms rely on.
 //!
-//! What the host checks at every call ends a run with an error; here an author learns of it before anybody runs the
-//! plugin, and of what no single call shows: episodes that depend on more than their seed, a snapshot that forgets
-//! something, a gradient that is zero. After Gymnasium's `check_env` and clap-validator.
+//! What the host checks at every call ends a run with an error. These checks tell an author about it before anybody
+//! runs the plugin. They also find what no single call shows: episodes that depend on more than their seed, a snapshot
+//! that loses something, or a gradient that is zero. They are modeled on Gymnasium's `check_env` and on clap-validator.
 //!
-//! - `description`, `environment`, `learner`, `objective`: the checks, those of every plugin first.
-//! - `trajectory`: episodes that can be compared; `gradient`: derivatives that can be.
-//! - `process`: a native plugin's checks, each in a process of its own.
+//! - `description`: the checks for every plugin; `environment`, `learner`, `objective`: those for each role.
+//! - `trajectory`: episodes that can be compared; `gradient`: derivatives that can be compared.
+//! - `process`: runs each check of a native plugin in a separate process.
 //!
-//! Each check makes its own instances, so that none spoils another.
+//! Each check makes its own instances, so that no check affects another.
 mod description;
 mod environment;
 mod gradient;
@@ -29,13 +29,13 @@ use crate::plugin::{Environments, Registry};
 
 /// The plugin that is checked.
 pub struct Subject<'a> {
-    /// Where it is found, with the built-in plugins that some checks need beside it.
+    /// The registry that contains it, and the built-in plugins that some checks need too.
     pub registry: &'a Registry,
     /// Its id.
     pub id: String,
-    /// What it adds.
+    /// Its role.
     pub role: Role,
-    /// Options that are not at their defaults.
+    /// The options that are not at their defaults.
     pub settings: Vec<(String, String)>,
 }
 
@@ -44,34 +44,34 @@ impl Subject<'_> {
         self.registry.make_environments(&self.id, &self.settings, count)
     }
 
-    /// What it refused something in, without its name, which the report's head says.
+    /// The message of `error` without the plugin's name, which the head of the report shows.
     fn words<'a>(&self, error: &'a str) -> &'a str {
         error.strip_prefix(&format!("plugin `{}`: ", self.id)).unwrap_or(error)
     }
 
-    /// The settings with `name` at `value`.
+    /// The settings, with the option `name` set to `value`.
     fn with(&self, name: &str, value: String) -> Vec<(String, String)> {
         let others = self.settings.iter().filter(|(known, _)| known != name).cloned();
         others.chain([(name.to_owned(), value)]).collect()
     }
 }
 
-/// Something that is looked at, by itself.
+/// One check, which is independent of the others.
 pub struct Check {
-    /// What `--only` takes.
+    /// The name that `--only` takes.
     pub name: &'static str,
-    /// What holds when it passes, in a few words.
+    /// What is true of a plugin that passes, in a few words.
     pub about: &'static str,
     run: fn(&Subject<'_>) -> Outcome,
 }
 
-/// What a check found that is worth knowing and no fault, or why it did not pass.
+/// The result of a check: notes that are worth knowing but not faults, or why it did not pass.
 type Outcome = Result<Vec<String>, Stop>;
 
 /// Why a check did not pass.
 enum Stop {
     Failed(String),
-    /// The plugin does not have what would be checked.
+    /// The plugin does not have what the check is about.
     Skipped(String),
 }
 
@@ -95,9 +95,9 @@ fn failed<T>(cause: impl Into<String>) -> Result<T, Stop> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It holds.
+    /// The plugin passed.
     Passed,
-    /// It does not.
+    /// The plugin failed.
     Failed,
     /// There was nothing to check.
     Skipped,
@@ -108,30 +108,30 @@ pub enum Verdict {
 pub struct Finding {
     /// The check's name.
     pub name: String,
-    /// What it is about.
+    /// What the check is about.
     pub about: String,
-    /// How it ended.
+    /// How the check ended.
     pub verdict: Verdict,
-    /// Why it failed or was skipped.
+    /// Why the check failed or was skipped.
     pub cause: Option<String>,
-    /// What is worth knowing and no fault.
+    /// Notes that are worth knowing but not faults.
     pub notes: Vec<String>,
-    /// How long it took.
+    /// How long the check took, in seconds.
     pub seconds: f64,
 }
 
 /// The findings about one plugin.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
-    /// The plugin's id; empty when that is not known.
+    /// The plugin's id; empty if it is not known.
     pub id: String,
-    /// What it adds, unless that is not known.
+    /// The plugin's role, if it is known.
     pub role: Option<Role>,
-    /// What carries its code.
+    /// The form of the plugin's code, which decides its loader.
     pub loader: String,
-    /// Where it lies; `None` for a built-in.
+    /// The path of the plugin; `None` for a built-in.
     pub path: Option<PathBuf>,
-    /// In the order of the checks.
+    /// The findings, in the order of the checks.
     pub findings: Vec<Finding>,
 }
 
@@ -152,7 +152,7 @@ pub fn checks(role: Role) -> Vec<&'static Check> {
     description::CHECKS.iter().chain(own).collect()
 }
 
-/// Those of them that `only` names, all when it names none.
+/// The checks for plugins of `role` that `only` names; all if it is empty.
 ///
 /// # Errors
 /// [`Error::Usage`]: there is no such check for this role.
@@ -165,7 +165,7 @@ pub fn select(role: Role, only: &[String]) -> Result<Vec<&'static Check>> {
     Ok(all.into_iter().filter(|c| only.is_empty() || only.iter().any(|name| name == c.name)).collect())
 }
 
-/// The check whether a plugin can be opened at all: without it there are no others.
+/// The name of the check that opens a plugin. If it fails, no other check can run.
 pub const FIRST: &str = "description";
 
 impl Check {
@@ -177,7 +177,7 @@ impl Check {
             Ok(Ok(notes)) => (Verdict::Passed, None, notes),
             Ok(Err(Stop::Failed(cause))) => (Verdict::Failed, Some(cause), vec![]),
             Ok(Err(Stop::Skipped(cause))) => (Verdict::Skipped, Some(cause), vec![]),
-            // The panic's hook has said where.
+            // The panic hook has already printed where it happened.
             Err(_) => (Verdict::Failed, Some("internal fault of potstill".into()), vec![]),
         };
         self.finding(verdict, cause, notes, started)
@@ -195,7 +195,7 @@ impl Check {
     }
 }
 
-/// The finding about a plugin that was found and cannot be used.
+/// The finding about a plugin that was found but cannot be used.
 pub fn rejected(reason: &str) -> Finding {
     let check = &description::CHECKS[0];
     check.finding(Verdict::Failed, Some(reason.to_owned()), vec![], Instant::now())

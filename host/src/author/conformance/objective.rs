@@ -1,4 +1,4 @@
-//! Of meta-objectives.
+//! Checks for meta-objectives.
 use potstill_plugin_api::{Column, Data, Space, Task};
 use rand::Rng;
 
@@ -15,10 +15,10 @@ use crate::execute::Array;
 use crate::graph::{Graph, Tensor};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "tasks", about: "it takes tasks of several kinds, or refuses them in words", run: tasks },
+    Check { name: "tasks", about: "it accepts several kinds of tasks, or says why it does not", run: tasks },
     Check {
         name: "theta",
-        about: "what it learns is there, and what it reads comes from its data",
+        about: "it learns a part of theta, and reads only what its data have",
         run: declared,
     },
     Check { name: "inner", about: "the inner rule gives finite parameters, and teaches", run: inner_rule },
@@ -26,10 +26,10 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "gradients", about: "the loss teaches every learned part of the dataset", run: gradients },
 ];
 
-/// Transitions of a batch.
+/// The number of transitions of a batch.
 const ROWS: usize = 11;
 
-/// Observation, action, instances.
+/// Kinds of tasks: observation space, action space and number of instances.
 fn kinds() -> Vec<(Space, Space, usize)> {
     let force = Space::Box { shape: vec![2], low: vec![-1.0], high: vec![1.0] };
     vec![
@@ -49,7 +49,7 @@ struct Sample {
 }
 
 impl Sample {
-    /// None where the task is refused: in which words.
+    /// Makes an objective for a task. The inner error is the plugin's message, if it refuses the task.
     fn new(subject: &Subject<'_>, kind: (Space, Space, usize)) -> Result<Result<Self, String>> {
         let (observation, action, instances) = kind;
         let name = format!("{action}, k = {instances}");
@@ -72,7 +72,7 @@ impl Sample {
         Ok(Ok(Sample { name, objective, student, dimensions }))
     }
 
-    /// What the objective traces: its loss as a function of θ, with the metrics and the taught parameters beside it.
+    /// Traces the objective: its loss as a function of θ, together with the metrics and the taught parameters.
     fn trace(&self) -> Result<(Loss, usize), Stop> {
         let (objective, d) = (&*self.objective, &self.dimensions);
         let graph = Graph::new();
@@ -92,7 +92,7 @@ impl Sample {
         Ok((Loss::new(&graph, &outer.loss, &learned, &others)?, metrics))
     }
 
-    /// θ and a learner as they start, and a batch of random transitions.
+    /// The initial θ, a fresh learner, and a batch of random transitions.
     fn inputs(&self, loss: &Loss) -> Vec<Array> {
         let ((device, plan), d) = (loss.parts(), &self.dimensions);
         let stream = &mut stream(0, "conformance batch", 0);
@@ -104,7 +104,7 @@ impl Sample {
         inputs.push(device.rows(plan, inputs.len(), &normal::<f32>(stream, &[ROWS, size]), None));
         inputs.push(match d.policy {
             Policy::Categorical(n) => {
-                // Every action is taken.
+                // Every action occurs.
                 let actions: Vec<i32> = (0..ROWS).map(|i| (i % n) as i32).collect();
                 device.int_rows(plan, inputs.len(), &actions, None)
             }
@@ -119,10 +119,10 @@ impl Sample {
         inputs
     }
 
-    /// What a batch of rollouts has more than actions.
+    /// Adds the columns that only a batch of rollouts has.
     fn add_rollouts(&self, stream: &mut Stream, loss: &Loss, inputs: &mut Vec<Array>) {
         let ((device, plan), outputs) = (loss.parts(), self.dimensions.outputs());
-        // Of a policy that is near the learner's: ratios are near 1.
+        // The log-probabilities are near those of the learner's policy, so that ratios are near 1.
         let likely = -(outputs as f32).ln();
         let log_probs: Vec<f32> = (0..ROWS).map(|_| likely + stream.random_range(-0.1..0.1)).collect();
         let reads = |column: Column| self.objective.columns().contains(&column);
@@ -143,7 +143,7 @@ impl Sample {
     }
 }
 
-/// One for each kind of task that is not refused.
+/// A sample for each kind of task that is not refused.
 fn samples(subject: &Subject<'_>) -> Result<Vec<Sample>, Stop> {
     let mut samples = vec![];
     for kind in kinds() {
@@ -155,7 +155,7 @@ fn samples(subject: &Subject<'_>) -> Result<Vec<Sample>, Stop> {
     }
 }
 
-/// Runs `check` for each task, whose name stands before what it says.
+/// Runs `check` for each task and puts the task's name before each of its messages.
 fn of_each(subject: &Subject<'_>, check: impl Fn(&Sample) -> Outcome) -> Outcome {
     let mut notes = vec![];
     for sample in samples(subject)? {

@@ -1,4 +1,4 @@
-//! A native plugin's checks, each in a process of its own: one that crashes or hangs is that check's failure.
+//! Runs each check of a native plugin in a separate process, so that a crash or a hang fails only that check.
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -7,19 +7,20 @@ use std::time::{Duration, Instant};
 use super::{FIRST, Report, Verdict, rejected, select};
 use crate::error::{Error, IoContext, Result};
 
-/// Checks the plugins of the library at `path`, `only` these checks unless that is empty, by running `command` once for
-/// each with `--only NAME` added. It is given the id of the plugin, none for all of them, and must print a list of
-/// [`Report`]s of that check as JSON. One that takes `longest` is ended, the one way there is to end native code.
+/// Checks the plugins of the library at `path`, with the checks that `only` names, or all if it is empty. Each check
+/// runs `command`, which gets the id of a plugin, or `None` for all plugins, with `--only NAME` added. It must print a
+/// list of [`Report`]s of that check as JSON. A process that takes `longest` is killed, which is the only way to stop
+/// native code.
 ///
 /// # Errors
-/// No process can be started; what the first one refused.
+/// No process can be started, or the first one refuses its request.
 pub fn check(
     path: &Path,
     only: &[String],
     longest: Duration,
     command: impl Fn(Option<&str>) -> Command,
 ) -> Result<Vec<Report>> {
-    // Not even this process loads the library: the first check says which plugins it has.
+    // This process does not load the library either: the first check says which plugins it contains.
     let mut reports = match run(&mut command(None), FIRST, longest)? {
         Ok(reports) => reports,
         Err(crash) => {
@@ -47,9 +48,9 @@ pub fn check(
     Ok(reports)
 }
 
-/// Runs one check; how its process ended where it gave no report.
+/// Runs one check. The inner error says how its process ended, if it gave no report.
 fn run(command: &mut Command, name: &str, longest: Duration) -> Result<Result<Vec<Report>, String>> {
-    // Files, because nobody reads a pipe while this waits.
+    // The output goes to files, because nothing would read a pipe while this waits.
     let folder = tempfile::tempdir().at(std::env::temp_dir())?;
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));
     command.args(["--only", name]).stdin(Stdio::null());
@@ -61,7 +62,7 @@ fn run(command: &mut Command, name: &str, longest: Duration) -> Result<Result<Ve
             break status;
         }
         if started.elapsed() > longest {
-            // It may have ended this moment.
+            // The process may have ended at this very moment, so that killing it fails.
             let _ = child.kill();
             child.wait().at(command.get_program())?;
             return Ok(Err(format!("no answer within {} s", longest.as_secs_f64())));

@@ -1,5 +1,5 @@
-//! Episodes that can be compared: what each copy of an environment showed, step by step, under random actions that
-//! depend on the copy's seed and nothing else.
+//! Episodes that can be compared: everything that each copy of an environment returned, step by step, under random
+//! actions that depend only on the copy's seed.
 use potstill_plugin_api::Space;
 use rand::Rng;
 
@@ -7,42 +7,42 @@ use crate::engine::random::{Stream, stream};
 use crate::error::Result;
 use crate::plugin::{Actions, Environments, Observations};
 
-/// What one copy showed in one step.
+/// What one copy returned for one step.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Moment {
     pub(super) observation: Observations,
     pub(super) reward: f32,
     pub(super) terminated: bool,
     pub(super) truncated: bool,
-    /// The simulation failed.
+    /// Whether the simulation failed.
     pub(super) fault: bool,
-    /// The last observation of an episode that ended in this step.
+    /// The final observation, if an episode ended in this step.
     pub(super) last: Option<Observations>,
 }
 
-/// What one copy showed: its first observation, if it was reset, and the steps from there.
+/// What one copy returned: its first observation, if it was reset, and the steps from there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Trajectory {
     pub(super) start: Option<Observations>,
     pub(super) moments: Vec<Moment>,
 }
 
-/// Chooses random actions for each copy, from a stream of the copy's own.
+/// Chooses random actions for each copy from the copy's own random stream.
 #[derive(Clone)]
 pub(super) struct Actor(Vec<Stream>);
 
 impl Actor {
-    /// One stream for each of `seeds`: copies of equal seeds act alike.
+    /// Makes a stream for each of `seeds`. Copies with equal seeds take equal actions.
     pub(super) fn new(seeds: &[u64]) -> Self {
         Actor(seeds.iter().map(|&seed| stream(seed, "conformance", 0)).collect())
     }
 
-    /// One action for each copy.
+    /// Draws an action for each copy.
     pub(super) fn act(&mut self, space: &Space) -> Actions {
         let streams = self.0.iter_mut();
         match space {
             Space::Box { low, high, .. } => {
-                // Where there is no bound, what a policy that has learned nothing would try.
+                // Without a bound, stay in a range that an untrained policy might try.
                 let bound = |bounds: &[f32], i: usize| bounds[i % bounds.len()].clamp(-10.0, 10.0);
                 let one = |stream: &mut Stream, i: usize| {
                     let (low, high) = (bound(low, i), bound(high, i));
@@ -62,7 +62,7 @@ impl Actor {
     }
 }
 
-/// How many choices there are in each component of a discrete space.
+/// The number of choices in each component of a discrete space.
 pub(super) fn choices(space: &Space) -> Vec<usize> {
     match space {
         Space::Discrete { n } => vec![*n],
@@ -71,7 +71,7 @@ pub(super) fn choices(space: &Space) -> Vec<usize> {
     }
 }
 
-/// Starts an episode in every copy and takes `steps` steps: a trajectory for each.
+/// Starts an episode in every copy and takes `steps` steps. Returns a trajectory for each copy.
 pub(super) fn play(
     environments: &mut dyn Environments,
     seeds: &[u64],
@@ -86,7 +86,7 @@ pub(super) fn play(
     Ok(all)
 }
 
-/// Takes `steps` more steps.
+/// Takes `steps` more steps from the current state.
 pub(super) fn go_on(
     environments: &mut dyn Environments,
     actor: &mut Actor,
@@ -121,7 +121,7 @@ fn row(observations: &Observations, i: usize, size: usize) -> Observations {
     }
 }
 
-/// The numbers of an observation, as they came.
+/// The numbers of an observation, unscaled.
 pub(super) fn numbers(observation: &Observations) -> Vec<f32> {
     match observation {
         Observations::Float(values) => values.clone(),
@@ -130,7 +130,7 @@ pub(super) fn numbers(observation: &Observations) -> Vec<f32> {
 }
 
 impl Trajectory {
-    /// The first thing in which `other` differs, in words.
+    /// Describes the first difference from `other`, if there is one.
     pub(super) fn difference(&self, other: &Self) -> Option<String> {
         if let (Some(a), Some(b)) = (&self.start, &other.start)
             && let Some(what) = first_difference(a, b)

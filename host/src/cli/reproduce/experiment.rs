@@ -1,4 +1,5 @@
-//! The format of an experiment file: what is varied, trained, scored and printed. `docs/experiments.md` describes it.
+//! The format of an experiment file, which says what is varied, trained, scored and printed. `docs/experiments.md`
+//! describes it.
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::engine::policy::Acting;
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::run::LearnerConfig;
 
-/// The largest file that is read.
+/// The size of the largest file that is read, in bytes.
 const LARGEST: u64 = 1 << 20;
 
 /// An experiment: its file, and the files that this names.
@@ -50,12 +51,12 @@ pub(super) struct ExperimentFile {
     /// What is printed above the table.
     #[serde(default)]
     pub(super) caption: String,
-    /// Trainings of each configuration, with seeds 0, 1, ….
+    /// The number of trainings of each configuration, with seeds 0, 1, ….
     #[serde(default = "one")]
     pub(super) seeds: u64,
     /// A configuration file to start from.
     pub(super) base: Option<PathBuf>,
-    /// Keys of a configuration, over those of `base`.
+    /// Keys of a configuration, which override those of `base`.
     #[serde(default)]
     pub(super) config: Table,
     /// What is varied. Each combination of points is a row of the table.
@@ -74,7 +75,7 @@ pub(super) struct ExperimentFile {
     /// The table's columns; by default every axis and both scores of each training.
     #[serde(default, rename = "column")]
     pub(super) columns: Vec<Column>,
-    /// Figures of others, by a name for their source.
+    /// Published figures of others, by a name for their source.
     #[serde(default)]
     pub(super) published: BTreeMap<String, Published>,
     /// A picture of the learning curves.
@@ -85,7 +86,7 @@ fn one() -> u64 {
     1
 }
 
-/// Something that is varied: named changes of the configuration, or the values of one key.
+/// What is varied: named changes of the configuration, or the values of one key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Axis {
@@ -97,7 +98,7 @@ pub(super) struct Axis {
     /// The values of `key`, one for each point.
     #[serde(default)]
     values: Vec<Value>,
-    /// Named changes, in place of a key and its values.
+    /// Named changes, instead of a key and its values.
     #[serde(default)]
     pub(super) points: Vec<Point>,
     /// The points that are run unless others are asked for; by default all.
@@ -114,15 +115,15 @@ pub(super) struct Point {
     /// Its name in the table.
     #[serde(default)]
     pub(super) label: String,
-    /// A configuration file, below the experiment's `config`.
+    /// A configuration file, which is merged over the experiment's `base` and overridden by the experiment's `config`.
     pub(super) base: Option<PathBuf>,
-    /// Keys that are removed first: they have their default then.
+    /// Keys that are removed first, so that they have their defaults.
     #[serde(default)]
     pub(super) unset: Vec<String>,
     /// Keys that are set.
     #[serde(default)]
     pub(super) config: Table,
-    /// Numbers that are multiplied, last.
+    /// Factors by which numbers are multiplied last, by key.
     #[serde(default)]
     pub(super) multiply: BTreeMap<String, f64>,
 }
@@ -136,15 +137,15 @@ pub(super) struct Training {
     /// Its name in the plot.
     #[serde(default)]
     pub(super) label: String,
-    /// Direct PPO, as `potstill rl` does it, in place of distillation.
+    /// Whether this is direct PPO, as in `potstill rl`, instead of distillation.
     #[serde(default)]
     pub(super) direct: bool,
-    /// A configuration file to start from, in place of the row's configuration.
+    /// A configuration file to start from, instead of the row's configuration.
     pub(super) base: Option<PathBuf>,
     /// Keys whose values come from the row's configuration instead of `base`.
     #[serde(default)]
     pub(super) from_row: Vec<String>,
-    /// Keys that are set, last.
+    /// Keys that are set last.
     #[serde(default)]
     pub(super) config: Table,
 }
@@ -153,9 +154,9 @@ pub(super) struct Training {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Evaluate {
-    /// Fresh learners.
+    /// The number of fresh learners.
     pub(super) learners: usize,
-    /// Episodes of each.
+    /// The number of episodes that each learner plays.
     pub(super) episodes: usize,
 }
 
@@ -171,37 +172,37 @@ impl Default for Evaluate {
 pub(super) struct Column {
     /// Its heading.
     pub(super) title: String,
-    /// A text with the names of points and values of the configuration.
+    /// A template for a text with the names of points and the values of the configuration.
     pub(super) value: Option<String>,
-    /// The returns of the datasets, with actions chosen so.
+    /// The returns of the datasets, with actions chosen in this way.
     pub(super) score: Option<Acting>,
-    /// Whose datasets, where a row has several trainings.
+    /// The training whose datasets are scored, if a row has several trainings.
     pub(super) training: Option<String>,
-    /// Learners to score them on, in place of those they were distilled for.
+    /// The learners that the datasets are scored on, instead of those they were distilled for.
     pub(super) learner: Option<LearnerConfig>,
-    /// How the returns of several seeds become one cell.
+    /// How the returns of several seeds are summarized in one cell.
     #[serde(default)]
     pub(super) statistic: Statistic,
-    /// The mean return of random actions.
+    /// Whether the column shows the mean return of random actions.
     #[serde(default)]
     pub(super) random: bool,
-    /// Environment steps and minutes of a training.
+    /// Whether the column shows the environment steps and minutes of a training.
     #[serde(default)]
     pub(super) cost: bool,
-    /// The published figure that belongs here.
+    /// The published figure to show for comparison.
     pub(super) published: Option<Reference>,
 }
 
-/// How the returns of several seeds become one cell.
+/// How the returns of several seeds are summarized in one cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Statistic {
-    /// Median and worst of the seeds' mean returns.
+    /// The median and the worst of the seeds' mean returns.
     #[default]
     MedianWorst,
-    /// Mean and standard deviation of the seeds' mean returns.
+    /// The mean and standard deviation of the seeds' mean returns.
     MeanOverSeeds,
-    /// Mean and standard deviation of the returns of all episodes of all seeds.
+    /// The mean and standard deviation of the returns of all episodes of all seeds.
     MeanOverEpisodes,
 }
 
@@ -215,7 +216,7 @@ pub(super) struct Reference {
     pub(super) cell: String,
 }
 
-/// Figures of others.
+/// Published figures of others.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Published {
@@ -232,13 +233,13 @@ pub(super) struct Published {
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Plot {
-    /// The picture's file in the folder of the runs. Rows that have one file share it.
+    /// The picture's file in the folder of the runs. Rows with the same file are drawn in one picture.
     pub(super) file: String,
     /// The legend of a row's lines; by default the labels of its points, then of the training.
     pub(super) line: Option<String>,
-    /// What runs from left to right.
+    /// The quantity on the x axis.
     pub(super) x: Across,
-    /// The metric that is drawn.
+    /// The metric on the y axis.
     pub(super) y: String,
 }
 
@@ -253,18 +254,18 @@ impl Default for Plot {
     }
 }
 
-/// What runs from left to right in a picture.
+/// The quantity on the x axis of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Across {
-    /// Meta-epochs.
+    /// The number of meta-epochs.
     MetaEpochs,
-    /// Millions of environment steps.
+    /// The number of environment steps, in millions.
     EnvironmentSteps,
 }
 
 impl Experiment {
-    /// Reads the experiment file at `path`; what it names lies beside it.
+    /// Reads the experiment file at `path`. Paths in it are relative to its folder.
     pub(super) fn load(path: &Path, name: &str) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("."));
         Self::parse(path, name, &read(path)?, &|base| {
@@ -423,7 +424,7 @@ impl ExperimentFile {
         self.axes.iter().zip(points).try_for_each(|(axis, point)| axis.check_point(row, point))
     }
 
-    /// Every axis, and both scores of each training.
+    /// The default columns: every axis, and both scores of each training.
     fn default_columns(&self) -> Vec<Column> {
         let axes = self.axes.iter().map(|axis| Column {
             title: axis.name.clone(),
@@ -491,7 +492,7 @@ impl Axis {
     }
 }
 
-/// The point at which `key` has `value`. Its name has the characters of a file's name only.
+/// The point at which `key` has `value`. Its name has only characters that a file name may have.
 fn point(key: &str, value: &Value) -> Result<Point, String> {
     let label = key::text(value)
         .ok_or_else(|| format!("axis `{key}`: a value is a number, a text or a boolean; use `points`"))?;
@@ -526,7 +527,7 @@ fn read(path: &Path) -> Result<String> {
     }
 }
 
-/// A character of names that become parts of a file's name.
+/// Whether `c` may occur in names that become parts of a file name.
 pub(super) fn in_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._-+=".contains(c)
 }

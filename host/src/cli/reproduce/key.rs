@@ -31,7 +31,7 @@ pub(super) fn unset(table: &mut Table, key: &str) {
     }
 }
 
-/// Puts every value of `changes` in place of the one in `table`. Tables are merged, arrays replaced.
+/// Replaces values of `table` by those of `changes`. Tables are merged, but arrays are replaced.
 pub(super) fn merge(table: &mut Table, changes: &Table) {
     for (name, change) in changes {
         match (table.get_mut(name), change) {
@@ -43,7 +43,7 @@ pub(super) fn merge(table: &mut Table, changes: &Table) {
     }
 }
 
-/// Multiplies numbers of `table`, or their default where it has none. Whole numbers are rounded up.
+/// Multiplies numbers of `table`, or their defaults if it does not have them. Whole numbers are rounded up.
 ///
 /// # Errors
 /// A key without a number, or a factor that is not above 0.
@@ -66,7 +66,7 @@ pub(super) fn multiply(
     Ok(())
 }
 
-/// A single value as text; none for tables and arrays.
+/// A single value as text; `None` for tables and arrays.
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -80,7 +80,7 @@ pub(super) fn text(value: &Value) -> Option<String> {
 /// Refuses control characters: names and values reach the terminal.
 ///
 /// # Errors
-/// Names the text.
+/// Says which text has a control character.
 pub(super) fn check_printable(value: &Value) -> Result<(), String> {
     let check = |text: &str| match text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
         None => Ok(()),
@@ -97,7 +97,7 @@ pub(super) fn check_printable(value: &Value) -> Result<(), String> {
     }
 }
 
-/// The names of the tables on the way, and the last name.
+/// Splits a key into the names of the tables on the way and the last name.
 fn split(key: &str) -> (impl Iterator<Item = &str>, &str) {
     let (parents, last) = key.rsplit_once('.').unwrap_or(("", key));
     (parents.split('.').filter(|name| !name.is_empty()), last)

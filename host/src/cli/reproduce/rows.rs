@@ -1,4 +1,4 @@
-//! The rows of an experiment: the combinations of its points, each with the configurations that are trained.
+//! The rows of an experiment: the combinations of its points, with the configurations that are trained for each.
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -15,11 +15,11 @@ use crate::run::DistillConfig;
 /// The largest number of runs of an experiment. More are most likely a mistake in a grid.
 const MOST_RUNS: u64 = 10_000;
 
-/// What the command line asks for of the rows.
+/// The rows that the command line selects.
 pub(super) struct Filter<'a> {
-    /// Names of points, some as `axis=point`. Axes of which none is named have their default.
+    /// The names of points, alone or as `axis=point`. An axis none of whose points is named has its default points.
     pub(super) only: &'a [String],
-    /// The largest number among the points of the first axis.
+    /// The largest point of the first axis that is selected. Its points must be numbers.
     pub(super) up_to: Option<u64>,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Row<'a> {
     points: Vec<&'a Point>,
     /// The row's configuration, as it would be in a file.
     table: Table,
-    /// The same with every key.
+    /// The same configuration with every key.
     pub(super) config: DistillConfig,
     /// The trainings of the row.
     pub(super) trainings: Vec<Trained<'a>>,
@@ -37,14 +37,14 @@ pub(super) struct Row<'a> {
 
 /// A training of a row.
 pub(super) struct Trained<'a> {
-    /// What the experiment says of it; none for the row's own configuration.
+    /// The experiment's description of the training; `None` if the row's own configuration is trained.
     pub(super) training: Option<&'a Training>,
-    /// Its configuration, but for the seed and what direct PPO changes.
+    /// Its configuration, without the seed and the changes of direct PPO.
     pub(super) config: DistillConfig,
 }
 
 impl Trained<'_> {
-    /// What is run with `seed`.
+    /// The configuration that is run with `seed`.
     pub(super) fn with_seed(&self, seed: u64, registry: &Registry) -> Result<DistillConfig> {
         let config = DistillConfig { seed, ..self.config.clone() };
         match self.training.is_some_and(|training| training.direct) {
@@ -55,7 +55,7 @@ impl Trained<'_> {
 }
 
 impl Experiment {
-    /// The rows that `filter` selects, with `meta_epochs` in place of the file's if given. A row with the same
+    /// The rows that `filter` selects. `meta_epochs`, if given, overrides the number in the file. A row with the same
     /// configuration as an earlier one is left out.
     pub(super) fn rows(&self, filter: &Filter<'_>, meta_epochs: Option<u64>) -> Result<Vec<Row<'_>>> {
         let wanted = self.wanted(filter)?;
@@ -107,7 +107,7 @@ impl Experiment {
         }
     }
 
-    /// The names of each axis's points that are wanted.
+    /// The names of the selected points of each axis.
     fn wanted(&self, filter: &Filter<'_>) -> Result<Vec<Vec<&str>>> {
         let mut named: Vec<Vec<&str>> = vec![vec![]; self.axes.len()];
         for wanted in filter.only {
@@ -191,7 +191,7 @@ impl Experiment {
                 put_meta_epochs(&mut own)?;
             }
             if training.direct {
-                // As `potstill rl`: one network is trained.
+                // As in `potstill rl`, only one network is trained.
                 key::set(&mut own, "ppo.learners", toml::Value::Integer(1))?;
             }
             key::merge(&mut own, &training.config);
@@ -247,13 +247,13 @@ impl Row<'_> {
         self.file_name("plot.file", name)
     }
 
-    /// `template` of the table's column `title`, filled with labels.
+    /// Fills `template` of the table's column `title` with labels.
     pub(super) fn value(&self, title: &str, template: &str) -> Result<String> {
         let place = format!("column `{title}`");
         self.fill(&place, template, |name| self.point(name).map(|point| point.label.clone()))
     }
 
-    /// What the legend calls the lines of `training`.
+    /// The name of the lines of `training` in the legend.
     pub(super) fn line(&self, template: Option<&str>, training: &Trained<'_>) -> Result<String> {
         let label = training.training.map(|training| training.label.clone());
         match template {
@@ -274,7 +274,7 @@ impl Row<'_> {
         Some(self.points[at])
     }
 
-    /// `template` with what stands for each `{name}`: what `known` gives, else a value of the configuration.
+    /// Replaces each `{name}` in `template` by what `known` returns for it, or else by that value of the configuration.
     pub(super) fn fill(
         &self,
         place: &str,
@@ -287,7 +287,7 @@ impl Row<'_> {
             let wrong = |what: String| self.experiment.error(format!("{place}: {what}"));
             let (name, after) = after
                 .split_once('}')
-                .ok_or_else(|| wrong(format!("`{template}` has a brace that does not end")))?;
+                .ok_or_else(|| wrong(format!("`{template}` has an opening brace without a closing one")))?;
             let of_config = || key::get(&self.table, name).cloned().or(key::get(&defaults(), name).cloned());
             let value = known(name)
                 .or_else(|| (name == "experiment").then(|| self.experiment.name.clone()))

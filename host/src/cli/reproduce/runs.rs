@@ -52,13 +52,13 @@ impl Runs {
     }
 }
 
-/// Refuses a run with another configuration: its figure is not the table's.
+/// Refuses a run with another configuration, because its figure does not belong in the table.
 fn same(path: &Path, was: &DistillConfig, is: &DistillConfig) -> Result<()> {
     if was == is {
         return Ok(());
     }
     let (was, is) = (was.to_toml()?, is.to_toml()?);
-    // One of the texts may only go on where the other ends.
+    // An empty line ends each text, because one may be the beginning of the other.
     let lines = |text| str::lines(text).filter(|line| !line.is_empty()).chain([""]);
     let (was, is) = lines(&was).zip(lines(&is)).find(|(was, is)| was != is).unwrap_or_default();
     Err(Error::usage(format!(
@@ -67,7 +67,7 @@ fn same(path: &Path, was: &DistillConfig, is: &DistillConfig) -> Result<()> {
     )))
 }
 
-/// The dataset at `path` if its run came to the end: then it has both final scores.
+/// The dataset at `path`, if its run is finished. It then has both final scores.
 fn finished(path: &Path) -> Option<Dataset> {
     Dataset::load(path).ok().filter(|dataset| dataset.info.scores.len() == 2)
 }
@@ -82,10 +82,10 @@ fn go(run: &RunDirectory, setup: &Setup<'_>, distillation: Distillation<'_>) -> 
     Ok(outcome.dataset)
 }
 
-/// Ends the command between two pieces of work when Ctrl-C was pressed.
+/// Ends the command between two pieces of work if Ctrl-C was pressed.
 pub(super) fn unless_stopped() -> Result<()> {
     match STOP.load(Ordering::Relaxed) {
-        true => Err(Error::Interrupted("; the same command goes on".into())),
+        true => Err(Error::Interrupted("; run the same command again to continue".into())),
         false => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! The table of an experiment, row by row as they are done, and its picture.
+//! The table of an experiment, which is printed row by row as runs finish, and its pictures.
 use std::collections::BTreeMap;
 
 use super::experiment::{Across, Column, Evaluate, Experiment, Plot, Reference, Statistic};
@@ -15,24 +15,24 @@ use crate::run::{Dataset, DistillConfig, Line, MetricsRecord, curves_svg};
 
 /// Shown where nothing is published.
 const NOTHING: &str = "–";
-/// Environments of random play that are stepped together.
+/// The number of environments that random play steps together.
 const AT_ONCE: usize = 50;
-/// The run was stopped between two meta-epochs that are more seconds apart.
+/// The longest time between two meta-epochs, in seconds, unless the run was stopped in between.
 const LONGEST_PAUSE: f64 = 120.0;
 
-/// The table of an experiment and its picture, as far as they are done.
+/// The table of an experiment and its pictures, as far as they are finished.
 pub(super) struct Table<'a> {
     experiment: &'a Experiment,
     caption: String,
     runs: &'a Runs,
     registry: &'a Registry,
-    /// Lines by picture and legend, in the order of the rows.
+    /// The lines of each picture with their legends, in the order of the rows.
     pictures: BTreeMap<String, Vec<(String, Vec<Line>)>>,
 }
 
 impl<'a> Table<'a> {
-    /// The table of `rows`. Every template is filled and every learner looked up first, so that a mistake is found
-    /// before hours of training.
+    /// Creates the table of `rows`. Every template is filled in and every learner looked up first, so that mistakes are
+    /// found before hours of training.
     pub(super) fn new(
         experiment: &'a Experiment,
         rows: &[Row<'_>],
@@ -64,7 +64,7 @@ impl<'a> Table<'a> {
         Ok(Table { experiment, caption, runs, registry, pictures: BTreeMap::new() })
     }
 
-    /// Prints what stands above the rows.
+    /// Prints what comes above the rows.
     pub(super) fn begin(&self) -> Result<()> {
         if !self.caption.is_empty() {
             say(&format!("{}\n", self.caption))?;
@@ -74,7 +74,7 @@ impl<'a> Table<'a> {
         say(&format!("|{}", "---|".repeat(columns.len())))
     }
 
-    /// Prints `row`, of which `datasets` are those of each training and seed, and draws it.
+    /// Prints `row` and draws its learning curves. `datasets` are those of each training and seed.
     pub(super) fn row(&mut self, row: &Row<'_>, datasets: &[Vec<Dataset>]) -> Result<()> {
         let columns = &self.experiment.columns;
         let cells = columns.iter().map(|column| self.cell(column, row, datasets));
@@ -97,7 +97,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Prints what stands below the rows: where the published figures are from.
+    /// Prints what comes below the rows: the sources of the published figures.
     pub(super) fn end(&self) -> Result<()> {
         for (name, published) in &self.experiment.published {
             let protocol = match published.protocol.is_empty() {
@@ -141,7 +141,7 @@ impl<'a> Table<'a> {
         Ok(column.published.as_ref().and_then(|p| self.published(p, row)).unwrap_or(NOTHING).to_owned())
     }
 
-    /// The score of `dataset` that `column` shows: its own, or that of other learners.
+    /// The score of `dataset` that `column` shows: its own, or a new one on other learners.
     fn score(&self, column: &Column, acting: Acting, dataset: &Dataset) -> Result<Score> {
         let (Some(learner), Some(evaluate)) = (&column.learner, &self.experiment.evaluate) else {
             let mut own = dataset.info.scores.iter();
@@ -160,7 +160,7 @@ impl<'a> Table<'a> {
         Some(published.cells.get(&row.name())?.get(&reference.cell)?)
     }
 
-    /// The figure of `name` that belongs below what `column` measures in `row`.
+    /// The published figure of source `name` to show with what `column` measures in `row`.
     fn beside(&self, column: &Column, name: &str, row: &Row<'_>) -> Option<&str> {
         let measures = column.score.is_some() || column.random || column.cost;
         let reference = column.published.as_ref().filter(|p| measures && p.from == name)?;
@@ -200,7 +200,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// A line of a table in Markdown.
+/// A line of a Markdown table.
 fn line(cells: impl IntoIterator<Item = String>) -> String {
     let cell = |text: String| match text.is_empty() {
         true => " |".to_owned(),
@@ -209,7 +209,7 @@ fn line(cells: impl IntoIterator<Item = String>) -> String {
     format!("|{}", cells.into_iter().map(cell).collect::<String>())
 }
 
-/// A return with one decimal, and a minus sign where it is negative.
+/// A return with one decimal, and with a minus sign if it is negative.
 fn number(value: f64) -> String {
     format!("{value:.1}").replace('-', "−")
 }
@@ -227,7 +227,8 @@ fn statistic(statistic: Statistic, scores: &[Score]) -> String {
         }
         Statistic::MeanOverSeeds => format!("{} ± {}", number(mean), number(deviation)),
         Statistic::MeanOverEpisodes => {
-            // Of equally many episodes of each: the mean variance within, and the variance between.
+            // All seeds have equally many episodes, so that the variance is the mean variance within seeds plus that
+            // between.
             let within =
                 scores.iter().map(|score| score.std_return.powi(2)).sum::<f64>() / means.len() as f64;
             format!("{} ± {}", number(mean), number((within + deviation.powi(2)).sqrt()))
@@ -235,7 +236,7 @@ fn statistic(statistic: Statistic, scores: &[Score]) -> String {
     }
 }
 
-/// Median, and the smallest.
+/// The median and the smallest of `values`.
 fn median_and_worst(values: &[f64]) -> (f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -245,26 +246,26 @@ fn median_and_worst(values: &[f64]) -> (f64, f64) {
     (median, sorted[0])
 }
 
-/// Mean, and the square root of the mean squared distance from it.
+/// The mean and the population standard deviation of `values`.
 fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
     (mean, variance.sqrt())
 }
 
-/// Millions of environment steps that a run took.
+/// The number of environment steps that a run took, in millions.
 fn steps(records: &[MetricsRecord]) -> f64 {
     records.last().and_then(|last| last.values.get("environment_steps")).map_or(0.0, |steps| steps / 1e6)
 }
 
-/// Minutes from the first meta-epoch to the last, without those in which the run was stopped.
+/// The time from the first meta-epoch to the last, in minutes, without the time in which the run was stopped.
 fn minutes(records: &[MetricsRecord]) -> f64 {
     let gaps = records.windows(2).map(|pair| pair[1].wall_time - pair[0].wall_time);
     gaps.filter(|seconds| *seconds < LONGEST_PAUSE).sum::<f64>() / 60.0
 }
 
-/// Mean return of an untrained policy over as many episodes as a dataset's score has: normal actions of mean 0 and
-/// deviation 1, or every discrete action equally often.
+/// The mean return of random actions over as many episodes as a dataset's score has: normal actions of mean 0 and
+/// standard deviation 1, or uniformly random discrete actions.
 fn random(config: DistillConfig, registry: &Registry) -> Result<f64> {
     unless_stopped()?;
     let count = config.evaluation.learners * config.evaluation.episodes;
@@ -273,7 +274,7 @@ fn random(config: DistillConfig, registry: &Registry) -> Result<f64> {
     let spec = environments.spec();
     let policy = Policy::of(&spec.action)
         .ok_or_else(|| Error::usage(format!("`{}` has no discrete or continuous actions", spec.id)))?;
-    // Logarithms of equal probabilities; or means of 0 and logarithms of deviations of 1.
+    // The policy's outputs: equal log-probabilities, or means of 0 and log standard deviations of 0.
     let each = match policy {
         Policy::Categorical(n) => -(n as f32).ln(),
         Policy::Gaussian(_) => 0.0,

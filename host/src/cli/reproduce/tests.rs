@@ -1,4 +1,4 @@
-//! Experiments as data: the built-in ones, the published figures, and what is refused.
+//! Tests of experiment files: the built-in ones, their published figures, and mistakes that are refused.
 use std::path::Path;
 
 use super::experiment::Experiment;
@@ -13,12 +13,12 @@ fn built_in(name: &str) -> Experiment {
     Experiment::builtin(name, builtin::experiment(name).unwrap()).unwrap()
 }
 
-/// Every run's name with seed 0.
+/// The name of every run with seed 0.
 fn runs(rows: &[Row<'_>]) -> Vec<String> {
     rows.iter().flat_map(|row| row.trainings.iter().map(|training| row.run(training, 0).unwrap())).collect()
 }
 
-/// The experiment of this text, with its rows counted.
+/// Parses `text` as an experiment and counts its rows.
 fn count(text: &str) -> crate::error::Result<usize> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("my.toml");
@@ -53,7 +53,7 @@ fn every_built_in_experiment_is_valid_and_names_its_runs_as_ever() {
         for row in &rows {
             for training in &row.trainings {
                 if training.training.is_some_and(|training| training.direct) {
-                    continue; // It asks the environment.
+                    continue; // Its name depends on the environment.
                 }
                 let config = training.with_seed(3, &registry).unwrap();
                 assert_eq!((config.validate(), config.seed), (Ok(()), 3));
@@ -100,7 +100,7 @@ fn changes_of_a_recipe() {
     let options = config("hopper,entropy-0.01", None).objective.options;
     assert_eq!(options, [("entropy".to_owned(), 0.01.into())].into());
     assert_eq!(config("humanoid,observe-all", None).environment.observe, None);
-    // What the recipe has already is no row.
+    // A change that the recipe already contains is not a row.
     let only = ["hopper".to_owned(), "gamma-0.995".to_owned()];
     let none = ablation.rows(&Filter { only: &only, up_to: None }, None).err().unwrap().to_string();
     assert!(none.contains("no row is left"), "{none}");
@@ -152,7 +152,7 @@ fn published_figures_are_as_printed() {
     assert_eq!(table_1.published["paper"].cells.len(), rows.len());
     for (row, expected) in rows {
         assert_eq!(cells(&table_1, row, &columns).join(", "), expected, "{row}");
-        // The scores' column is Λ's at the least k.
+        // The column of the experiment `scores` is that of Λ at the least k.
         if let Some(n) = row.strip_suffix("/least") {
             let scores = cells(&built_in("scores"), n, &["sampled"]);
             assert_eq!(Some(&*scores[0]), expected.split(", ").next());
@@ -184,7 +184,7 @@ fn a_grid_is_every_combination_but_those_that_are_excluded() {
     assert_eq!(count(text).unwrap(), 5);
     assert_eq!(count("").unwrap(), 1);
     assert_eq!(count("[[axis]]\nkey = 'learner.options.hidden'\nvalues = ['8,8', '8 / 9']").unwrap(), 2);
-    // The default value is the same as none.
+    // Setting a key to its default is the same as not setting it.
     let twice =
         "[[axis]]\nname = 'a'\npoints = [{ name = 'x' }, { name = 'y', config = { ppo.gamma = 0.99 } }]";
     assert_eq!(count(twice).unwrap(), 1);
@@ -223,7 +223,7 @@ fn mistakes_are_told_with_file_and_key() {
             "`{sed}` is neither an axis here nor a key of the configuration. Did you mean `seed`?",
         ),
         ("run = '../{seed}'".into(), "`../0` cannot be a file's name"),
-        ("run = '{seed'".into(), "has a brace that does not end"),
+        ("run = '{seed'".into(), "has an opening brace without a closing one"),
         ("[[training]]\nname = 'a'\nfrom_row = ['seed']".into(), "`from_row` goes with `base`"),
         ("[[column]]\ntitle = 'a'".into(), "column `a`: expected one of `value`, `score`, `random`, `cost`"),
         ("[[column]]\ntitle = 'a'\nscore = 'greedi'".into(), "unknown variant `greedi`"),
@@ -290,7 +290,7 @@ fn points_that_are_asked_for() {
 fn every_key_is_documented() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/experiments.md");
     let page = std::fs::read_to_string(page).unwrap();
-    // What serde knows, it says when it meets something else.
+    // serde lists the keys it knows when it meets an unknown one.
     for (text, keys) in [
         ("x = 1", 13),
         ("[[axis]]\nx = 1", 5),
