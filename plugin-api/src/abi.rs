@@ -1,31 +1,32 @@
-//! The C contract of native plugins, `include/potstill.h`, for Rust. The header is the reference: it says what each
-//! field and function means. `tests/abi.rs` holds the two together.
+//! The Rust mirror of `include/potstill.h`, the C contract of native plugins. The header is the reference: it documents
+//! every field and function. `tests/abi.rs` checks that the two agree.
 use std::ffi::{CStr, CString, c_char, c_void};
 
 use crate::{OptionKind, OptionSchema, OptionValue, Space};
 
-/// `POTSTILL_MAGIC`.
+/// The number that begins a host's and a plugin's structure, `POTSTILL_MAGIC`.
 pub const MAGIC: u32 = 0x4C4C_4954;
-/// `POTSTILL_ABI_MAJOR`.
+/// The major version of the contract, `POTSTILL_ABI_MAJOR`.
 pub const ABI_MAJOR: u16 = 0;
-/// `POTSTILL_ABI_MINOR`.
+/// The minor version of the contract, `POTSTILL_ABI_MINOR`.
 pub const ABI_MINOR: u16 = 1;
-/// The symbol of the library.
+/// The name of the entry point that a library exports, with its NUL.
 pub const ENTRY: &[u8] = b"potstill_plugin\0";
-/// Type of [`ENTRY`].
+/// The type of the entry point [`ENTRY`].
 pub type Entry = unsafe extern "C" fn(*const Host) -> *const Plugin;
 
-/// The call did what it says.
+/// The result code of a call that succeeded.
 pub const OK: i32 = 0;
-/// The user can mend it; the handle can be used again.
+/// The result code of a call that failed for a reason the user can fix. The handle stays usable.
 pub const REFUSED: i32 = 1;
-/// The handle is of no more use.
+/// The result code of a call that failed for good. The handle may only be destroyed.
 pub const FAILED: i32 = 2;
 
-/// The number of [`DataKind`] that meant rollouts with the advantages of one paper's code. It is never given out again.
+/// A withdrawn number of [`DataKind`], which meant rollouts with the advantage estimates of one paper's code. It is never
+/// reused.
 pub const DATA_WITHDRAWN: u32 = 1;
 
-/// Declares a structure of C, with its fields as the header has them.
+/// Declares a C structure with the same fields as in the header.
 macro_rules! structure {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
@@ -35,20 +36,20 @@ macro_rules! structure {
         pub struct $name { $(pub $field: $type),* }
 
         impl $name {
-            /// Size as the header's `struct_size` counts it.
+            /// Size in bytes, as `struct_size` in the header counts it.
             pub const SIZE: u32 = std::mem::size_of::<$name>() as u32;
-            /// Names and offsets of the fields, for the test that compares them with the header.
+            /// Names and offsets of the fields, which a test compares with the header.
             pub const LAYOUT: &[(&str, usize)] = &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
-            /// All zero: every field one that is not used.
+            /// The structure with all fields zero, which means that they are unused.
             pub fn zeroed() -> Self {
-                // SAFETY: the fields are numbers, raw pointers and optional functions, for all of which zero is valid.
+                // SAFETY: all fields are numbers, raw pointers or optional functions, for which zero is a valid value.
                 unsafe { std::mem::zeroed() }
             }
         }
     };
 }
 
-/// A function of a table, missing where the other side has none.
+/// A function in a table, or `None` if the other side does not provide it.
 pub type Function<F> = Option<F>;
 
 structure! {
@@ -91,7 +92,7 @@ structure! {
     }
 }
 structure! {
-    /// `potstill_environment`. Handles are what `make` gave.
+    /// `potstill_environment`. Its functions take the handle that `make` returned.
     EnvironmentFunctions {
         struct_size: u32,
         reserved: u32,
@@ -219,36 +220,36 @@ structure! {
     }
 }
 
-/// A structure that one side hands over with its size. It may become longer; an older version's is shorter.
+/// A structure that begins with its own size, so that later versions of the contract can append fields.
 pub trait Grows: Copy {
-    /// Its size in version 0.1, the least that there is.
+    /// The size in version 0.1, which is the smallest valid size.
     const FIRST: u32;
 
-    /// The structure at `from`, with zero for every field that it does not have.
+    /// Reads the structure at `from`. Fields beyond its `struct_size` are zero.
     ///
     /// # Safety
-    /// `from` points to as many bytes as its `struct_size` says, and to `struct_size` in any case.
+    /// `from` must point to as many readable bytes as its `struct_size` says, and at least to that field itself.
     ///
     /// # Errors
-    /// Its size, when that is less than [`Grows::FIRST`].
+    /// Returns the structure's size if it is less than [`Grows::FIRST`].
     unsafe fn read(from: *const Self) -> Result<Self, u32>;
 }
 
-/// Declares what version 0.1 of a structure ended with, which is a pointer.
+/// Implements [`Grows`] for structures, given the last field of each in version 0.1, which must be of pointer size.
 macro_rules! grows {
     ($($name:ident up to $last:ident),* $(,)?) => {$(
         impl Grows for $name {
             const FIRST: u32 = (std::mem::offset_of!($name, $last) + size_of::<usize>()) as u32;
 
             unsafe fn read(from: *const Self) -> Result<Self, u32> {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller guarantees that `struct_size` can be read.
                 let size = unsafe { (&raw const (*from).struct_size).read() };
                 if size < Self::FIRST {
                     return Err(size);
                 }
                 let mut whole = $name::zeroed();
                 let length = size.min($name::SIZE) as usize;
-                // SAFETY: as many bytes as both have; what is left out stays zero.
+                // SAFETY: `length` is at most the size of either structure. The remaining bytes stay zero.
                 unsafe {
                     std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut whole).cast::<u8>(), length);
                 }
@@ -267,7 +268,7 @@ grows! {
     RawTransition up to final_observations,
 }
 
-/// Declares the numbers of an enumeration, with a table for the test that compares them with the header.
+/// Declares an enumeration with the numbers of the header, and a table that a test compares with the header.
 macro_rules! numbers {
     ($(#[$meta:meta])* $name:ident { $($variant:ident = $value:literal $c:literal),* $(,)? }) => {
         $(#[$meta])*
@@ -277,9 +278,9 @@ macro_rules! numbers {
         pub enum $name { $($variant = $value),* }
 
         impl $name {
-            /// Names in the header, and numbers.
+            /// The names in the header, with their numbers.
             pub const NUMBERS: &[(&str, u32)] = &[$(($c, $value)),*];
-            /// The variant with this number.
+            /// Returns the variant with this number, if there is one.
             pub fn from_number(number: u32) -> Option<Self> {
                 match number { $($value => Some($name::$variant),)* _ => None }
             }
@@ -288,21 +289,21 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// What a [`RawSpace`] is.
+    /// The kind of a [`RawSpace`].
     SpaceKind {
         Box = 0 "POTSTILL_BOX", Discrete = 1 "POTSTILL_DISCRETE", MultiDiscrete = 2 "POTSTILL_MULTI_DISCRETE",
         Image = 3 "POTSTILL_IMAGE",
     }
 }
 numbers! {
-    /// What a [`RawValue`] holds.
+    /// The type of a [`RawValue`].
     ValueKind {
         Integer = 0 "POTSTILL_INTEGER", Number = 1 "POTSTILL_NUMBER", Boolean = 2 "POTSTILL_BOOLEAN",
         Text = 3 "POTSTILL_TEXT",
     }
 }
 numbers! {
-    /// Operations of the graph.
+    /// The operations of the graph.
     GraphOp {
         Constant = 0 "POTSTILL_OP_CONSTANT", Values = 1 "POTSTILL_OP_VALUES", Indices = 2 "POTSTILL_OP_INDICES",
         Negate = 10 "POTSTILL_OP_NEGATE", Absolute = 11 "POTSTILL_OP_ABSOLUTE", Square = 12 "POTSTILL_OP_SQUARE",
@@ -329,72 +330,72 @@ numbers! {
     }
 }
 numbers! {
-    /// How a learner's parameter starts.
+    /// How a learner's parameter is initialized.
     InitKind {
         Constant = 0 "POTSTILL_INIT_CONSTANT", Uniform = 1 "POTSTILL_INIT_UNIFORM", Normal = 2 "POTSTILL_INIT_NORMAL",
         Orthogonal = 3 "POTSTILL_INIT_ORTHOGONAL",
     }
 }
 numbers! {
-    /// How a part of θ starts.
+    /// How a part of θ is initialized.
     MetaInitKind {
         Constant = 0 "POTSTILL_META_CONSTANT", Normal = 1 "POTSTILL_META_NORMAL", Labels = 2 "POTSTILL_META_LABELS",
     }
 }
 numbers! {
-    /// What an objective learns from. 1 is reserved: [`DATA_WITHDRAWN`].
+    /// Where an objective's transitions come from. The number 1 is reserved, see [`DATA_WITHDRAWN`].
     DataKind { Rollouts = 0 "POTSTILL_ROLLOUTS", Offline = 2 "POTSTILL_OFFLINE" }
 }
 numbers! {
-    /// What a plugin adds.
+    /// The role of a plugin.
     RoleKind {
         Environment = 0 "POTSTILL_ENVIRONMENT", Learner = 1 "POTSTILL_LEARNER", Objective = 2 "POTSTILL_OBJECTIVE",
     }
 }
 numbers! {
-    /// What `render` draws.
+    /// The form in which `render` draws.
     RenderKind { Rgb = 0 "POTSTILL_RGB", Lines = 1 "POTSTILL_LINES" }
 }
 
-/// A text of the other side; none for a null pointer.
+/// Reads a C string from the other side. A null pointer gives `None`.
 ///
 /// # Safety
-/// `text` is null or points to bytes that end with a zero, valid for `'a`.
+/// `text` must be null or point to a NUL-terminated string that is valid for `'a`.
 ///
 /// # Errors
-/// It is not UTF-8.
+/// Fails if the string is not UTF-8.
 pub unsafe fn text<'a>(text: *const c_char) -> Result<Option<&'a str>, String> {
     if text.is_null() {
         return Ok(None);
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees a NUL-terminated string.
     let bytes = unsafe { CStr::from_ptr(text) };
     bytes.to_str().map(Some).map_err(|e| format!("a text is not UTF-8 ({e})"))
 }
 
-/// An array of the other side; empty for length 0, whatever the pointer.
+/// Borrows an array from the other side. If `count` is 0, the pointer is not read.
 ///
 /// # Safety
-/// `pointer` points to `count` elements that are valid for `'a`, unless `count` is 0 or it is null.
+/// `pointer` must point to `count` elements that are valid for `'a`, unless it is null or `count` is 0.
 ///
 /// # Errors
-/// It is null although `count` is not 0.
+/// Fails if `pointer` is null although `count` is not 0.
 pub unsafe fn array<'a, T>(pointer: *const T, count: u32) -> Result<&'a [T], String> {
     match (count, pointer.is_null()) {
         (0, _) => Ok(&[]),
         (_, true) => Err(format!("an array of {count} elements is NULL")),
-        // SAFETY: the caller's promise.
+        // SAFETY: the pointer is not null, so the caller guarantees `count` valid elements.
         _ => Ok(unsafe { std::slice::from_raw_parts(pointer, count as usize) }),
     }
 }
 
-/// A text for the other side; what follows a zero byte is cut off.
+/// Makes a C string for the other side. It ends at the first zero byte of `text`.
 pub fn c_text(text: &str) -> CString {
     let end = text.find('\0').unwrap_or(text.len());
     CString::new(&text[..end]).unwrap_or_default()
 }
 
-/// A [`Space`] as the other side reads it.
+/// A [`Space`] in C form, which owns its arrays.
 #[derive(Debug)]
 pub struct SpaceData {
     raw: RawSpace,
@@ -402,17 +403,17 @@ pub struct SpaceData {
     _bounds: [Vec<f32>; 2],
 }
 
-// SAFETY: the pointers of `raw` point into the vectors, which nothing changes.
+// SAFETY: the pointers in `raw` point into the vectors of the same value, which never change.
 unsafe impl Send for SpaceData {}
-// SAFETY: as above.
+// SAFETY: as for `Send`: the data is only read.
 unsafe impl Sync for SpaceData {}
 
 impl SpaceData {
-    /// Lays `space` out.
+    /// Converts `space` to C form.
     pub fn new(space: &Space) -> Self {
         let (kind, n, bounds) = match space {
             Space::Box { low, high, .. } => {
-                // One length for both: C has one field for it.
+                // The C structure has a single length for both bounds.
                 let length = low.len().max(high.len());
                 let fill = |bound: &[f32]| (0..length).map(|i| bound[i % bound.len()]).collect::<Vec<f32>>();
                 (SpaceKind::Box, 0, [fill(low), fill(high)])
@@ -438,26 +439,26 @@ impl SpaceData {
         SpaceData { raw, _shape: shape, _bounds: bounds }
     }
 
-    /// The structure; its pointers are valid as long as `self`.
+    /// Returns the C structure, whose pointers are valid as long as `self`.
     pub fn raw(&self) -> RawSpace {
         self.raw
     }
 }
 
 impl RawSpace {
-    /// The space, which the caller validates.
+    /// Reads the space. The caller must validate it.
     ///
     /// # Safety
-    /// Its pointers are null or point to as many elements as the counts say.
+    /// Each pointer must be null or point to as many elements as its count says.
     ///
     /// # Errors
-    /// An unknown kind, a null array.
+    /// Fails if the kind is unknown or an array is null.
     pub unsafe fn read(&self) -> Result<Space, String> {
         let shape = || -> Result<Vec<usize>, String> {
-            // SAFETY: the caller says that it is null or has so many elements.
+            // SAFETY: the caller guarantees that `shape` is null or has `rank` elements.
             Ok(unsafe { array(self.shape, self.rank) }?.iter().map(|&d| d as usize).collect())
         };
-        // SAFETY: as above.
+        // SAFETY: the caller guarantees that each bound is null or has `bounds` elements.
         let bound = |of: *const f32| unsafe { array(of, self.bounds) }.map(<[f32]>::to_vec);
         match SpaceKind::from_number(self.kind) {
             Some(SpaceKind::Box) => {
@@ -483,20 +484,20 @@ impl RawValue {
         raw
     }
 
-    /// The value.
+    /// Reads the value.
     ///
     /// # Safety
-    /// Its text, if it is one, ends with a zero.
+    /// If the value is a text, its pointer must be null or point to a NUL-terminated string.
     ///
     /// # Errors
-    /// An unknown kind, a text that is null or not UTF-8.
+    /// Fails if the kind is unknown, or if a text is null or not UTF-8.
     pub unsafe fn read(&self) -> Result<OptionValue, String> {
         Ok(match ValueKind::from_number(self.kind) {
             Some(ValueKind::Integer) => OptionValue::Integer(self.integer),
             Some(ValueKind::Number) => OptionValue::Number(self.number),
             Some(ValueKind::Boolean) => OptionValue::Boolean(self.integer != 0),
             Some(ValueKind::Text) => {
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller guarantees that the text is null or NUL-terminated.
                 let text = unsafe { text(self.text) }?.ok_or("the text of a value is NULL")?;
                 OptionValue::Text(text.to_owned())
             }
@@ -505,7 +506,7 @@ impl RawValue {
     }
 }
 
-/// Settings as the other side reads them.
+/// Settings in C form, which own their strings.
 #[derive(Debug)]
 pub struct SettingsData {
     raw: Vec<Setting>,
@@ -513,36 +514,36 @@ pub struct SettingsData {
 }
 
 impl SettingsData {
-    /// Lays `settings` out.
+    /// Converts `settings` to C form.
     pub fn new<'a>(settings: impl IntoIterator<Item = (&'a str, &'a OptionValue)>) -> Self {
         let (mut raw, mut texts) = (vec![], vec![]);
         for (name, value) in settings {
             let name = c_text(name);
             let text =
                 c_text(&if let OptionValue::Text(text) = value { text.clone() } else { String::new() });
-            // A `CString` keeps its bytes where they are when it is moved.
+            // A `CString` is on the heap, so these pointers stay valid when it is moved.
             raw.push(Setting { name: name.as_ptr(), value: RawValue::new(value, text.as_ptr()) });
             texts.extend([name, text]);
         }
         SettingsData { raw, _texts: texts }
     }
 
-    /// The array; valid as long as `self`.
+    /// Returns the C array, whose pointers are valid as long as `self`.
     pub fn raw(&self) -> &[Setting] {
         &self.raw
     }
 }
 
 impl Setting {
-    /// Name and value.
+    /// Reads the name and the value.
     ///
     /// # Safety
-    /// Its texts end with a zero.
+    /// Each text must be null or NUL-terminated.
     ///
     /// # Errors
-    /// As [`RawValue::read`]; no name.
+    /// Fails if there is no name, or if [`RawValue::read`] does.
     pub unsafe fn read(&self) -> Result<(String, OptionValue), String> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees that the texts are null or NUL-terminated.
         unsafe {
             let name = text(self.name)?.ok_or("a setting has no name")?;
             Ok((name.to_owned(), self.value.read()?))
@@ -550,7 +551,7 @@ impl Setting {
     }
 }
 
-/// Options as the other side reads them.
+/// Options in C form, which own their strings and arrays.
 #[derive(Debug)]
 pub struct OptionsData {
     raw: Vec<RawOption>,
@@ -558,13 +559,13 @@ pub struct OptionsData {
     _choices: Vec<Vec<*const c_char>>,
 }
 
-// SAFETY: the pointers of `raw` point into the other fields, which nothing changes.
+// SAFETY: the pointers in `raw` point into the other fields of the same value, which never change.
 unsafe impl Send for OptionsData {}
-// SAFETY: as above.
+// SAFETY: as for `Send`: the data is only read.
 unsafe impl Sync for OptionsData {}
 
 impl OptionsData {
-    /// Lays `options` out.
+    /// Converts `options` to C form.
     pub fn new(options: &[OptionSchema]) -> Self {
         let mut data = OptionsData { raw: vec![], _texts: vec![], _choices: vec![] };
         for option in options {
@@ -601,22 +602,23 @@ impl OptionsData {
         data
     }
 
-    /// The array; valid as long as `self`.
+    /// Returns the C array, whose pointers are valid as long as `self`.
     pub fn raw(&self) -> &[RawOption] {
         &self.raw
     }
 }
 
 impl RawOption {
-    /// The option, which the caller checks.
+    /// Reads the option. The caller must check its name, its limits and its default.
     ///
     /// # Safety
-    /// Its texts end with a zero, its choices are as many as it says.
+    /// Each text must be null or NUL-terminated, and `choices` must be null or have `choice_count` elements.
     ///
     /// # Errors
-    /// A name that is missing, a text that is not UTF-8, an unknown kind.
+    /// Fails if the name, the array of choices, one of them or a text default is null, if a text is not UTF-8, or if the
+    /// kind is unknown.
     pub unsafe fn read(&self) -> Result<OptionSchema, String> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees the texts and the array of choices.
         unsafe {
             let name = text(self.name)?.ok_or("an option has no name")?.to_owned();
             let choices = array(self.choices, self.choice_count)?;
@@ -645,7 +647,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spaces_there_and_back() {
+    fn spaces_survive_a_round_trip() {
         for space in [
             Space::Box { shape: vec![2, 2], low: vec![-1.0], high: vec![1.0, 2.0, 3.0, f32::INFINITY] },
             Space::Box { shape: vec![], low: vec![f32::NEG_INFINITY], high: vec![0.0] },
@@ -654,9 +656,9 @@ mod tests {
             Space::Image { shape: vec![4, 84, 84] },
         ] {
             let data = SpaceData::new(&space);
-            // SAFETY: `data` is alive.
+            // SAFETY: `data` owns the arrays and is alive.
             let back = unsafe { data.raw().read() }.unwrap();
-            // One bound for all, or one for each: the same space.
+            // A single bound for all elements means the same as one bound for each.
             let size = space.size().max(1);
             let bounds = |s: &Space| match s {
                 Space::Box { low, high, .. } => {
@@ -667,27 +669,27 @@ mod tests {
             assert_eq!((back.shape(), bounds(&back)), (space.shape(), bounds(&space)));
         }
         let raw = RawSpace { kind: 9, ..RawSpace::zeroed() };
-        // SAFETY: no pointer is read.
+        // SAFETY: all pointers are null.
         assert!(unsafe { raw.read() }.unwrap_err().contains("kind 9"));
         let raw = RawSpace { rank: 2, ..RawSpace::zeroed() };
-        // SAFETY: a null pointer is allowed.
+        // SAFETY: null pointers are allowed.
         assert!(unsafe { raw.read() }.unwrap_err().contains("NULL"));
     }
 
-    /// What a later version of a table could be.
+    /// A table as a later version of the contract could have it.
     #[allow(unreachable_pub, dead_code, reason = "the macro makes more than the test needs")]
     mod later {
         use super::super::{Function, Grows};
 
         structure! {
-            /// With two fields that version 0.1 did not have.
+            /// A table with two fields that version 0.1 did not have.
             Later { struct_size: u32, reserved: u32, destroy: Function<fn()>, later: Function<fn()>, number: u64 }
         }
         grows! { Later up to destroy }
     }
 
     #[test]
-    fn a_shorter_structure_is_filled_up_with_zeros() {
+    fn fields_that_a_structure_lacks_are_read_as_zero() {
         use later::Later;
         let whole = Later {
             struct_size: Later::SIZE,
@@ -697,23 +699,23 @@ mod tests {
             number: 5,
         };
         for (size, later, number) in [(16, false, 0), (24, true, 0), (32, true, 5), (4000, true, 5)] {
-            // As long as it says and not a byte longer.
+            // The buffer is exactly as long as `struct_size` says, up to the 32 bytes that are known.
             let mut bytes = vec![0u64; size.min(32) / 8];
             let whole = Later { struct_size: size as u32, ..whole };
-            // SAFETY: `whole` has 32 bytes.
+            // SAFETY: `whole` has 32 bytes, and the slice has at most 4 words.
             let words = unsafe { std::slice::from_raw_parts((&raw const whole).cast::<u64>(), bytes.len()) };
             bytes.copy_from_slice(words);
-            // SAFETY: as many bytes as it says, as far as they are looked at.
+            // SAFETY: the buffer holds `struct_size` bytes, up to the 32 that `read` accesses.
             let read = unsafe { Later::read(bytes.as_ptr().cast()) }.unwrap();
             assert!(read.destroy.is_some());
             assert_eq!((read.later.is_some(), read.number), (later, number), "{size}");
         }
-        // SAFETY: its size is all that is looked at.
+        // SAFETY: the size is too small, so `read` accesses nothing else.
         assert_eq!(unsafe { Later::read([8u64].as_ptr().cast()) }.err(), Some(8));
     }
 
     #[test]
-    fn options_and_settings_there_and_back() {
+    fn options_and_settings_survive_a_round_trip() {
         let option = |name: &str, kind, default| OptionSchema {
             name: name.into(),
             help: format!("The {name}."),
@@ -729,12 +731,12 @@ mod tests {
             option("width", OptionKind::Text { choices: vec![] }, "64".into()),
         ];
         let data = OptionsData::new(&options);
-        // SAFETY: `data` is alive.
+        // SAFETY: `data` owns the strings and is alive.
         let back: Vec<_> = data.raw().iter().map(|raw| unsafe { raw.read() }.unwrap()).collect();
         assert_eq!(back, options);
         let settings = SettingsData::new(options.iter().map(|o| (o.name.as_str(), &o.default)));
         for (raw, option) in settings.raw().iter().zip(&options) {
-            // SAFETY: `settings` is alive.
+            // SAFETY: `settings` owns the strings and is alive.
             assert_eq!(unsafe { raw.read() }.unwrap(), (option.name.clone(), option.default.clone()));
         }
     }

@@ -1,49 +1,50 @@
+//! The specification of an environment, and the frames that it renders.
 use serde::{Deserialize, Serialize};
 
 use crate::Space;
 
-/// When a vectorised environment starts the next episode.
+/// When a vectorized environment starts the next episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Autoreset {
-    /// In the step that ends an episode: the observation is the next episode's first, and the ended
-    /// episode's last observation comes beside it (`final_observations`). Gymnasium's `SAME_STEP`.
+    /// In the same step that ends an episode, as Gymnasium's `SAME_STEP`. The step's observation is the first one of the
+    /// next episode, and `final_observations` holds the last one of the episode that ended.
     SameStep,
 }
 
-/// What an environment is, once its options are set.
+/// The specification of an environment, once its options are set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentSpec {
-    /// `name-vN`, or `namespace/name-vN`, as in Gymnasium: a change of dynamics or reward is a new version.
+    /// The id, `name-vN` or `namespace/name-vN` as in Gymnasium. `N` increases when dynamics or rewards change.
     pub id: String,
-    /// One sentence.
+    /// A description in one sentence.
     pub summary: String,
-    /// Observation space of one environment.
+    /// The observation space of one environment.
     pub observation: Space,
-    /// Action space of one environment.
+    /// The action space of one environment.
     pub action: Space,
-    /// Steps after which an episode is truncated, when there is a limit.
+    /// The number of steps after which an episode is truncated, or `None` for no limit.
     pub max_episode_steps: Option<u32>,
-    /// The return that counts as solved, when the field has agreed on one.
+    /// The return at which the environment counts as solved, if there is an agreed one.
     pub reward_threshold: Option<f32>,
-    /// The return no episode exceeds, when there is one: a run whose validations all reach it is done.
+    /// The highest possible return of an episode, if there is one. A run stops early once all its validations reach it.
     pub max_return: Option<f32>,
-    /// When ended episodes are reset.
+    /// When an environment whose episode ended is reset.
     pub autoreset: Autoreset,
 }
 
-/// A picture of one environment.
+/// A rendered frame of one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// `height × width` pixels of three bytes, row by row from the top left.
+    /// An image of `height × width` RGB pixels, in row-major order from the top left.
     Rgb {
-        /// Pixels per row.
+        /// The number of pixels per row.
         width: u32,
-        /// Rows.
+        /// The number of rows.
         height: u32,
-        /// `3 · width · height` bytes.
+        /// The pixels, `3 · width · height` bytes.
         pixels: Vec<u8>,
     },
-    /// Lines for a terminal.
+    /// Lines of text for a terminal.
     Text(String),
 }

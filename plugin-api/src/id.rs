@@ -1,8 +1,9 @@
+//! Plugin ids.
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A plugin's id: `name-vN` or `namespace/name-vN`, in lower-case letters, digits and dashes.
+/// The id of a plugin: `name-vN` or `namespace/name-vN`, in lower-case letters, digits and dashes, at most 80 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PluginId {
@@ -10,7 +11,7 @@ pub struct PluginId {
     version: u32,
 }
 
-/// A text that is not a plugin's id.
+/// The error for a text that is not a plugin id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a plugin id; expected `name-vN` or `namespace/name-vN` in lower-case letters, digits and dashes"
@@ -18,22 +19,22 @@ pub struct PluginId {
 pub struct PluginIdError(String);
 
 impl PluginId {
-    /// The id without `-vN`.
+    /// Returns the id without `-vN`.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// The id without `namespace/` and `-vN`.
+    /// Returns the id without `namespace/` and `-vN`.
     pub fn name(&self) -> &str {
         self.base.rsplit_once('/').map_or(&*self.base, |(_, name)| name)
     }
 
-    /// What stands before the slash, where there is one.
+    /// Returns the namespace, if the id has one.
     pub fn namespace(&self) -> Option<&str> {
         self.base.split_once('/').map(|(namespace, _)| namespace)
     }
 
-    /// The `N` of `-vN`.
+    /// Returns the `N` of `-vN`.
     pub fn version(&self) -> u32 {
         self.version
     }

@@ -1,11 +1,12 @@
-//! The contract between Potstill and its plugins, and nothing else: the WIT package (`wit/`), the C header (`include/`), spaces,
-//! environment specifications, option schemas and the manifest. It knows no loader and no engine.
+//! The contract between Potstill and its plugins: the WIT package (`wit/`), the C header (`include/`), spaces,
+//! environment specifications, option schemas and the manifest. It contains no loader and no engine.
 //!
 //! # Versions
-//! Three numbers that change for different reasons:
-//! - the contract's, [`API_VERSION`]: what plugin and host say to each other;
-//! - the `N` of an id `name-vN`: what the plugin computes, so that a published result keeps its meaning;
-//! - the manifest's `version`: the release of one binary.
+//! Three version numbers change for different reasons:
+//! - [`API_VERSION`] is the version of the contract, the interface between plugin and host.
+//! - The `N` of an id `name-vN` changes when the plugin computes something else, so that published results keep their
+//!   meaning.
+//! - The manifest's `version` identifies the release of one binary.
 #![warn(missing_docs)]
 
 pub mod abi;

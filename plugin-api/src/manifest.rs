@@ -1,16 +1,17 @@
+//! The manifest `plugin.toml`: reading, checking and writing it.
 use serde::{Deserialize, Serialize};
 
 use crate::{PluginId, Setup, check_api_version};
 
-/// What a plugin adds to Potstill.
+/// The role of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Steps worlds.
+    /// The plugin simulates an environment.
     Environment,
-    /// A distribution over architectures and initialisations.
+    /// The plugin is a distribution over network architectures and initializations.
     Learner,
-    /// A meta-objective.
+    /// The plugin is a meta-objective.
     Objective,
 }
 
@@ -24,57 +25,57 @@ impl std::fmt::Display for Role {
     }
 }
 
-/// What the plugin wishes for, where the host's defaults do not do. The host caps every wish.
+/// The limits that the plugin requests where the host's defaults are too tight. The host caps each of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct LimitWishes {
-    /// Linear memory, in MiB.
+    /// The size of the linear memory in MiB.
     pub memory_mib: Option<u32>,
-    /// Seconds in which `reset`, `step`, `render`, `snapshot` and `restore` must answer.
+    /// The time limit in seconds for each call of `reset`, `step`, `render`, `snapshot` and `restore`.
     pub step_seconds: Option<f64>,
-    /// Seconds in which `describe`, `options`, `make` and `spec` must answer.
+    /// The time limit in seconds for each call of `describe`, `options`, `make` and `spec`.
     pub start_seconds: Option<f64>,
 }
 
-/// A plugin that a file holds.
+/// One plugin that the file provides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Provided {
-    /// `name-vN` or `namespace/name-vN`.
+    /// The plugin's id, `name-vN` or `namespace/name-vN`.
     pub id: PluginId,
-    /// One sentence.
+    /// A description in one sentence.
     pub summary: String,
 }
 
-/// `plugin.toml`: what a user and the host know of a plugin, or of several in one shared library, before any of their
-/// code runs.
+/// The manifest `plugin.toml`. It tells the user and the host about a plugin, or several in one shared library, before any
+/// of their code runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// The plugins, at least one: `id` and `summary` in the file, or `provides` where there are several. The first of a
-    /// name is meant by its id without version.
+    /// The plugins, at least one. The file holds `id` and `summary` of a single plugin, or the list `provides`. If a name
+    /// has several versions, the id without a version refers to the first.
     pub provides: Vec<Provided>,
-    /// What each adds.
+    /// The role of all these plugins.
     pub role: Role,
-    /// Release of the binary, `major.minor.patch`.
+    /// The release of the binary, `major.minor.patch`.
     pub version: String,
-    /// Version of the contract it was built against, e.g. `0.1`; see [`crate::API_VERSION`].
+    /// The version of the contract that it was built against, such as `0.1`; see [`crate::API_VERSION`].
     pub api: String,
-    /// Who to thank, and to ask.
+    /// The authors, as the contacts for questions.
     pub authors: Vec<String>,
-    /// An SPDX expression, e.g. `MIT OR Apache-2.0`.
+    /// The license as an SPDX expression, such as `MIT OR Apache-2.0`.
     pub licence: String,
-    /// The component's file, beside the manifest.
+    /// The file name of the component, in the folder of the manifest.
     pub wasm: Option<String>,
-    /// The shared library beside the manifest, for a plugin that is native code: `walk` is `libwalk.so` on Linux,
-    /// `libwalk.dylib` on macOS, `walk.dll` on Windows.
+    /// The name of the shared library in the folder of the manifest, for a native plugin: `walk` stands for `libwalk.so` on
+    /// Linux, `libwalk.dylib` on macOS and `walk.dll` on Windows.
     pub library: Option<String>,
-    /// Resources beyond the host's defaults.
+    /// The limits that the plugin requests instead of the host's defaults.
     pub limits: LimitWishes,
-    /// What it needs beside itself.
+    /// The external dependencies, if there are any.
     pub setup: Option<Setup>,
 }
 
-/// The file as it is written.
+/// The fields of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Written {
@@ -100,27 +101,30 @@ struct Written {
     setup: Option<Setup>,
 }
 
-/// A manifest that cannot be used.
+/// The error for a manifest that is not valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct ManifestError(String);
 
 impl Manifest {
-    /// Reads and checks a manifest, except `api`: see [`Manifest::check_api`].
+    /// Reads a manifest and checks everything but `api`, which [`Manifest::check_api`] checks.
     ///
     /// # Errors
-    /// Names the line or the field and says what was expected.
+    /// Fails if the manifest is not valid. The message names the line or the field and says what was expected.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         let written: Written =
             toml::from_str(text).map_err(|e| ManifestError(e.to_string().trim_end().to_owned()))?;
         let manifest = Manifest::of(written)?;
         let fail = |field: &str, message: String| Err(ManifestError(format!("`{field}`: {message}")));
         if manifest.wasm.is_some() && manifest.provides.len() > 1 {
-            return fail("provides", "a component is one plugin; several need a `library`".into());
+            return fail(
+                "provides",
+                "a component is one plugin; to provide several, build a `library`".into(),
+            );
         }
         for (i, Provided { id, .. }) in manifest.provides.iter().enumerate() {
             if manifest.provides[..i].iter().any(|before| before.id == *id) {
-                return fail("provides", format!("`{id}` comes twice"));
+                return fail("provides", format!("`{id}` is listed twice"));
             }
         }
         if !is_release(&manifest.version) {
@@ -140,7 +144,7 @@ impl Manifest {
             }
             (None, Some(library)) if library.is_empty() || library.contains(['/', '\\', '.']) => {
                 let what = format!(
-                    "expected the name of a library beside the manifest, without folder, `lib` and ending, got `{library}`"
+                    "expected the name of a library beside the manifest, without folder, `lib` and extension, got `{library}`"
                 );
                 return fail("library", what);
             }
@@ -194,10 +198,10 @@ impl Manifest {
         Ok(Manifest { provides, role, version, api, authors, licence, wasm, library, limits, setup })
     }
 
-    /// As it is written into `plugin.toml`.
+    /// Returns the text of `plugin.toml`.
     ///
     /// # Errors
-    /// A text that TOML cannot hold.
+    /// Fails if TOML cannot represent a value.
     pub fn to_text(&self) -> Result<String, ManifestError> {
         let manifest = self.clone();
         let (one, provides) = match <[Provided; 1]>::try_from(manifest.provides) {
@@ -222,7 +226,7 @@ impl Manifest {
         toml::to_string(&written).map_err(|e| ManifestError(e.to_string()))
     }
 
-    /// The name of the file with the plugin, on this system.
+    /// Returns the name of the plugin's binary on this system.
     pub fn file(&self) -> String {
         use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
         match (&self.wasm, &self.library) {
@@ -231,16 +235,16 @@ impl Manifest {
         }
     }
 
-    /// Whether this host speaks the plugin's contract.
+    /// Checks that this host supports the plugin's version of the contract.
     ///
     /// # Errors
-    /// See [`check_api_version`].
+    /// Fails if [`check_api_version`] does.
     pub fn check_api(&self) -> Result<(), ManifestError> {
         check_api_version(&self.api).map_err(ManifestError)
     }
 }
 
-/// `major.minor.patch`, perhaps with `-pre.release` or `+build`.
+/// Whether `version` is `major.minor.patch`, optionally followed by `-pre.release` or `+build`.
 fn is_release(version: &str) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b));
@@ -285,7 +289,7 @@ step-seconds = 0.5
     }
 
     #[test]
-    fn one_library_provides_several() {
+    fn one_library_may_provide_several_plugins() {
         let several =
             GOOD.replace("id = \"acme/hill-v2\"\n", "").replace("wasm = \"hill.wasm\"", "library = \"hill\"");
         let several = several.replace(
@@ -297,7 +301,7 @@ step-seconds = 0.5
         assert_eq!(ids, ["acme/hill-v2", "acme/hill-v3"]);
         assert_eq!(Manifest::parse(&manifest.to_text().unwrap()).unwrap(), manifest);
         for (from, to, expected) in [
-            ("v3", "v2", "`provides`: `acme/hill-v2` comes twice"),
+            ("v3", "v2", "`provides`: `acme/hill-v2` is listed twice"),
             ("library = \"hill\"", "wasm = \"hill.wasm\"", "`provides`: a component is one plugin"),
             ("\"Two.\"", "\"\"", "`summary`: expected one line"),
             ("role", "id = \"acme/hill-v2\"\nrole", "expected either `id` and `summary`, or `provides`"),
@@ -337,7 +341,11 @@ step-seconds = 0.5
             ("3.11", "3.11 -x", "`setup.wheel.python`"),
             ("win_amd64", "-d", "`setup.wheel.file.platform`"),
             ("0123", "012X", "`setup.wheel.file.sha256`: expected 64 hexadecimal digits"),
-            ("\"data\"\nversion = \"2\"", "\"Sim.Core\"\nversion = \"1.0\"", "`Sim.Core 1.0` comes twice"),
+            (
+                "\"data\"\nversion = \"2\"",
+                "\"Sim.Core\"\nversion = \"1.0\"",
+                "`Sim.Core 1.0` is listed twice",
+            ),
             ("size = 7", "bytes = 7", "unknown field `bytes`"),
         ] {
             let error = with(&setup.replace(from, to)).unwrap_err().to_string();
@@ -349,7 +357,7 @@ step-seconds = 0.5
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_name_the_field_and_what_was_expected() {
         for (from, to, expected) in [
             ("hill-v2", "hill", "not a plugin id"),
             ("\"environment\"", "\"enviroment\"", "unknown variant `enviroment`"),

@@ -1,96 +1,97 @@
+//! What the host and an objective tell each other: the task, the parts of θ, and the columns of a batch.
 use serde::{Deserialize, Serialize};
 
 use crate::Space;
 
-/// What an objective is told about the task.
+/// The task that an objective is made for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// Space of one observation.
+    /// The space of one observation.
     pub observation: Space,
-    /// Space of one action.
+    /// The space of one action.
     pub action: Space,
-    /// k: synthetic instances to learn.
+    /// The number k of synthetic instances to learn.
     pub instances: usize,
-    /// Outputs of the policy for each observation.
+    /// The number of outputs of the policy per observation.
     pub outputs: usize,
 }
 
-/// How a part of θ starts.
+/// How a part of θ is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MetaInit {
-    /// All this value.
+    /// Every element has this value.
     Constant(f64),
-    /// Mean 0 and this standard deviation.
+    /// Elements are normal with mean 0 and this standard deviation.
     Normal(f64),
-    /// `[k, classes]`: row i is 1 at class i modulo the number of classes, else 0.
+    /// One-hot rows `[k, classes]`: row i is 1 at class i modulo the number of classes, else 0.
     Labels,
 }
 
-/// A part of θ, the dataset that is learned.
+/// A part of the meta-parameters θ, which are the learned dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetaParameter {
-    /// Its key in the dataset.
+    /// The name, which is its key in the dataset.
     pub name: String,
-    /// Dimensions.
+    /// The dimensions.
     pub shape: Vec<usize>,
-    /// How it starts.
+    /// The initialization.
     pub init: MetaInit,
-    /// Whether it is learned, or stays as it starts.
+    /// Whether it is learned. Otherwise it keeps its initial value.
     pub learned: bool,
-    /// Whether it is learned as its logarithm.
+    /// Whether it is kept positive, by learning its logarithm.
     pub positive: bool,
 }
 
 impl MetaParameter {
-    /// One that is learned.
+    /// Makes a learned part.
     pub fn new(name: &str, shape: &[usize], init: MetaInit) -> Self {
         MetaParameter { name: name.into(), shape: shape.to_vec(), init, learned: true, positive: false }
     }
 
-    /// One that stays as it starts.
+    /// Makes the part keep its initial value.
     pub fn fixed(self) -> Self {
         MetaParameter { learned: false, ..self }
     }
 
-    /// One that is above 0, and learned as its logarithm.
+    /// Keeps the part positive, by learning its logarithm.
     pub fn positive(self) -> Self {
         MetaParameter { positive: true, ..self }
     }
 }
 
-/// Where the transitions that a loss is computed on come from.
+/// The source of the transitions that an outer loss is computed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Data {
-    /// The taught learner's own rollouts, with the advantages that the host estimates.
+    /// Rollouts of the taught learner, with advantages that the host estimates.
     #[default]
     Rollouts,
-    /// A fixed set of transitions.
+    /// A fixed dataset of transitions.
     Offline,
 }
 
-/// A tensor of the batch: one row for each of its `b` transitions, but for [`Column::Progress`].
+/// A tensor of the batch. It has one row for each of the batch's `b` transitions, except for [`Column::Progress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Column {
-    /// `[b, …]`.
+    /// The observations, `[b, …observation]`.
     Observations,
-    /// `[b, 1]` indices, or `[b, size]`.
+    /// The actions: indices `[b, 1]` for a `Discrete` space, else `[b, size]`.
     Actions,
-    /// Log-probability each action had when it was taken, `[b, 1]`. Of rollouts.
+    /// The log-probability of each action when it was taken, `[b, 1]`. Only for rollouts.
     LogProbs,
-    /// The policy's outputs when the action was taken, `[b, outputs]`. Of rollouts.
+    /// The policy's outputs when the action was taken, `[b, outputs]`. Only for rollouts.
     Outputs,
-    /// Advantage estimates, not normalised, `[b, 1]`. Of rollouts.
+    /// The advantage estimates, not normalized, `[b, 1]`. Only for rollouts.
     Advantages,
-    /// Advantage plus value, `[b, 1]`. Of rollouts.
+    /// The return estimates, which are advantage plus value, `[b, 1]`. Only for rollouts.
     Returns,
-    /// The critic's, `[b, 1]`. Of rollouts.
+    /// The critic's values, `[b, 1]`. Only for rollouts.
     Values,
-    /// The share of the run's meta-epochs that is done, in `[0, 1)`, `[1, 1]`.
+    /// The fraction of the run's meta-epochs that is done, in `[0, 1)`, `[1, 1]`.
     Progress,
 }
 
 impl Column {
-    /// All there are.
+    /// All columns.
     pub const ALL: [Column; 8] = [
         Column::Observations,
         Column::Actions,
@@ -102,7 +103,7 @@ impl Column {
         Column::Progress,
     ];
 
-    /// Its name in the contract.
+    /// Returns the name of the column in the contract.
     pub fn name(self) -> &'static str {
         match self {
             Column::Observations => "observations",
@@ -116,7 +117,7 @@ impl Column {
         }
     }
 
-    /// The column with this name.
+    /// Returns the column with this name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         Column::ALL.into_iter().find(|column| column.name() == name)
     }

@@ -1,30 +1,31 @@
+//! The options of plugins: their schemas, and reading and checking their values.
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-/// What a plugin's option holds, with its limits.
+/// The type of a plugin's option, with its limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum OptionKind {
     /// A whole number in `min..=max`.
     Integer {
-        /// Smallest accepted value.
+        /// The smallest accepted value.
         min: i64,
-        /// Largest accepted value.
+        /// The largest accepted value.
         max: i64,
     },
     /// A finite number in `min..=max`.
     Number {
-        /// Smallest accepted value.
+        /// The smallest accepted value.
         min: f64,
-        /// Largest accepted value.
+        /// The largest accepted value.
         max: f64,
     },
     /// `true` or `false`.
     Boolean,
-    /// Any text, or one of `choices` when there are some.
+    /// One of `choices`, or any text if there are none.
     Text {
-        /// The accepted texts; empty for any.
+        /// The accepted texts, or none to accept any text.
         choices: Vec<String>,
     },
 }
@@ -43,17 +44,17 @@ pub enum OptionValue {
     Text(String),
 }
 
-/// One option a plugin accepts (`--set NAME=VALUE`), checked by the host before the plugin sees it.
+/// One option that a plugin accepts (`--set NAME=VALUE`). The host checks a value before the plugin sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OptionSchema {
-    /// The option's name, e.g. `n`.
+    /// The option's name, such as `n`.
     pub name: String,
-    /// One sentence for `--help`.
+    /// A description in one sentence, for `--help`.
     pub help: String,
-    /// Type and limits.
+    /// The type and its limits.
     #[serde(flatten)]
     pub kind: OptionKind,
-    /// The value when nothing is set.
+    /// The value if the user sets none.
     pub default: OptionValue,
 }
 
@@ -62,24 +63,24 @@ impl OptionSchema {
         OptionSchema { name: name.into(), help: help.into(), kind, default }
     }
 
-    /// A whole number in `range`.
+    /// Makes an option for a whole number in `range`.
     pub fn integer(name: &str, help: &str, range: RangeInclusive<i64>, default: i64) -> Self {
         let kind = OptionKind::Integer { min: *range.start(), max: *range.end() };
         Self::new(name, help, kind, default.into())
     }
 
-    /// A number in `range`.
+    /// Makes an option for a number in `range`.
     pub fn number(name: &str, help: &str, range: RangeInclusive<f64>, default: f64) -> Self {
         let kind = OptionKind::Number { min: *range.start(), max: *range.end() };
         Self::new(name, help, kind, default.into())
     }
 
-    /// `true` or `false`.
+    /// Makes an option that is `true` or `false`.
     pub fn boolean(name: &str, help: &str, default: bool) -> Self {
         Self::new(name, help, OptionKind::Boolean, default.into())
     }
 
-    /// One of `choices`, or any text when there are none.
+    /// Makes an option for one of `choices`, or for any text if there are none.
     pub fn text(name: &str, help: &str, choices: &[&str], default: &str) -> Self {
         let choices = choices.iter().map(|choice| (*choice).to_owned()).collect();
         Self::new(name, help, OptionKind::Text { choices }, default.into())
@@ -125,7 +126,7 @@ impl OptionSchema {
     /// Reads `text` as a value of this option.
     ///
     /// # Errors
-    /// Says what was expected: the type, the range or the choices.
+    /// Fails if `text` is not such a value. The message says what was expected: the type, the range or the choices.
     pub fn parse(&self, text: &str) -> Result<OptionValue, String> {
         let expected = |what: String| format!("option `{}`: expected {what}, got `{text}`", self.name);
         match &self.kind {
@@ -151,7 +152,7 @@ impl OptionSchema {
 }
 
 impl OptionSchema {
-    /// Whether `value` is of the option's type and within its limits.
+    /// Returns whether `value` has the option's type and is within its limits.
     pub fn accepts(&self, value: &OptionValue) -> bool {
         match (&self.kind, value) {
             (OptionKind::Integer { min, max }, OptionValue::Integer(v)) => (min..=max).contains(&v),

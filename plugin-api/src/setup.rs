@@ -1,52 +1,54 @@
+//! `[setup]` of a manifest: a plugin's external dependencies, which the user installs with pip.
 use serde::{Deserialize, Serialize};
 
-/// `[setup]` of a manifest: what plugins need beside themselves and may not ship. `potstill plugin setup NAME` fetches it
-/// with the user's own pip.
+/// The external dependencies that a plugin may not ship itself. `potstill plugin setup NAME` downloads them with the user's
+/// own pip.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Setup {
-    /// What the user calls it, and its folder: lower-case letters, digits and dashes.
+    /// The name of the setup and of its folder, in lower-case letters, digits and dashes.
     pub name: String,
-    /// Wheels, at least one. Of a package with several versions the first is the default.
+    /// The wheels, at least one. If a package has several versions, the first is the default.
     #[serde(rename = "wheel")]
     pub wheels: Vec<Wheel>,
 }
 
-/// A Python package in one version, used for the files in it.
+/// A Python package in one version, which is installed for the files that it contains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Wheel {
-    /// Its name, as pip knows it.
+    /// The name of the package for pip.
     pub package: String,
-    /// Its version.
+    /// The version of the package.
     pub version: String,
-    /// The version of Python the wheel is made for, e.g. `3.11`, where it is made for one. The user's own may be another.
+    /// The version of Python that the wheel is built for, such as `3.11`, if it is built for a single one. It need not be
+    /// the version that the user has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<String>,
-    /// One for each platform, or one for all.
+    /// One file for each platform, or a single file for all.
     #[serde(rename = "file")]
     pub files: Vec<WheelFile>,
 }
 
-/// The file of a wheel for a platform.
+/// The file of a wheel for one platform.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct WheelFile {
-    /// pip's name of the platform, e.g. `manylinux_2_17_x86_64`; none for all.
+    /// The name of the platform for pip, such as `manylinux_2_17_x86_64`, or `None` for all platforms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// SHA-256 of the file, in hexadecimal: any other file is refused.
+    /// The SHA-256 hash of the file, in hexadecimal. A file with another hash is rejected.
     pub sha256: String,
-    /// Bytes, for the user to know.
+    /// The size in bytes, to tell the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
 }
 
 impl Setup {
-    /// Finds what is wrong. Names and versions become parts of paths and arguments of pip.
+    /// Checks every field, strictly, because names and versions become parts of paths and arguments of pip.
     ///
     /// # Errors
-    /// The field, and what was expected.
+    /// Returns the field that is wrong and what was expected there.
     pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
         let plain = |text: &str, more: &str| {
             text.len() <= 80
@@ -69,7 +71,7 @@ impl Setup {
                 return Err(("setup.wheel.version", format!("expected a version, got `{version}`")));
             }
             if self.wheels[..i].iter().any(|w| (&w.package, &w.version) == (package, version)) {
-                return Err(("setup.wheel", format!("`{package} {version}` comes twice")));
+                return Err(("setup.wheel", format!("`{package} {version}` is listed twice")));
             }
             if python.as_ref().is_some_and(|python| !plain(python, ".")) {
                 return Err(("setup.wheel.python", "expected a version such as `3.11`".into()));
@@ -98,16 +100,16 @@ impl Setup {
 }
 
 impl Wheel {
-    /// The file for a machine, in Rust's words for it (`std::env::consts`).
+    /// Returns the file for a machine, whose system and architecture are named as in `std::env::consts`.
     pub fn file_for(&self, system: &str, architecture: &str) -> Option<&WheelFile> {
         self.files.iter().find(|file| file.platform.as_ref().is_none_or(|p| fits(p, system, architecture)))
     }
 }
 
-/// Whether pip's `platform` is a name of this machine.
+/// Returns whether the platform name of pip fits this machine.
 fn fits(platform: &str, system: &str, architecture: &str) -> bool {
     match system {
-        // With the C library that plugins are linked with.
+        // The wheel must use the same C library as this program.
         "linux" => {
             let libc = if cfg!(target_env = "musl") { "musllinux" } else { "manylinux" };
             (platform.starts_with(libc) || platform.starts_with("linux")) && platform.ends_with(architecture)

@@ -1,49 +1,51 @@
+//! Spaces of observations and actions.
 use serde::{Deserialize, Serialize};
 
-/// A set of observations or actions, with Gymnasium's meanings.
+/// A space of observations or actions, as in Gymnasium.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Space {
-    /// `float32` array of `shape`, each element within `[low, high]` (one bound for all, or one per element).
+    /// A `float32` array of `shape` whose elements are within `[low, high]`, with one bound for all or one per element.
     Box {
-        /// Dimensions of one sample; empty for a scalar.
+        /// The dimensions of one sample, empty for a scalar.
         shape: Vec<usize>,
-        /// Inclusive lower bounds, length 1 or the number of elements. May be `-inf`.
+        /// The inclusive lower bounds: one, or one per element. They may be `-inf`.
         #[serde(with = "bounds")]
         low: Vec<f32>,
-        /// Inclusive upper bounds, length 1 or the number of elements. May be `inf`.
+        /// The inclusive upper bounds: one, or one per element. They may be `inf`.
         #[serde(with = "bounds")]
         high: Vec<f32>,
     },
     /// An integer in `0..n`.
     Discrete {
-        /// Number of choices, at least 1.
+        /// The number of choices, at least 1.
         n: usize,
     },
-    /// One integer in `0..n` for every entry of `nvec`.
+    /// One integer in `0..n` for every entry `n` of `nvec`.
     MultiDiscrete {
-        /// Number of choices of each component.
+        /// The number of choices of each component.
         nvec: Vec<usize>,
     },
-    /// `uint8` array of `shape`: pixels, 0–255.
+    /// A `uint8` array of `shape`, with pixels from 0 to 255.
     Image {
-        /// Dimensions of one sample, e.g. `[4, 84, 84]`.
+        /// The dimensions of one sample, such as `[4, 84, 84]`.
         shape: Vec<usize>,
     },
 }
 
-/// A space that cannot exist.
+/// The error for a space that is not valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub struct SpaceError(pub String);
 
 impl Space {
-    /// A `float32` space of `shape` without bounds.
+    /// Makes a `Box` of `shape` without bounds.
     pub fn unbounded(shape: impl Into<Vec<usize>>) -> Self {
         Space::Box { shape: shape.into(), low: vec![f32::NEG_INFINITY], high: vec![f32::INFINITY] }
     }
 
-    /// Dimensions of one sample as the engine stores it (`[]` for `Discrete`).
+    /// Returns the dimensions of one sample as the engine stores it: `[]` for `Discrete`, `[components]` for
+    /// `MultiDiscrete`.
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Space::Box { shape, .. } | Space::Image { shape } => shape.clone(),
@@ -52,12 +54,12 @@ impl Space {
         }
     }
 
-    /// Number of scalars in one sample.
+    /// Returns the number of scalars in one sample.
     pub fn size(&self) -> usize {
         self.shape().iter().product()
     }
 
-    /// Number of outputs a policy needs: the mean of a `Box`, the logits of a discrete space.
+    /// Returns the number of outputs that a policy needs: the means for a `Box`, the logits for a discrete space.
     pub fn policy_outputs(&self) -> usize {
         match self {
             Space::Box { .. } | Space::Image { .. } => self.size(),
@@ -66,16 +68,17 @@ impl Space {
         }
     }
 
-    /// Checks that the space is one: no empty dimension, no empty choice, bounds of the right length and order.
+    /// Checks that the space is valid: every dimension and number of choices is at least 1, the size does not overflow,
+    /// and bounds have the right length and order.
     ///
     /// # Errors
-    /// Says which part is wrong.
+    /// Fails if the space is not valid. The message says which part is wrong.
     pub fn validate(&self) -> Result<(), SpaceError> {
         let fail = |message: String| Err(SpaceError(message));
         if self.shape().contains(&0) {
             return fail(format!("shape {:?} has an empty dimension", self.shape()));
         }
-        // A plugin may claim any dimensions: their product must not overflow below.
+        // A plugin may claim any dimensions, so limit their product before it is computed unchecked.
         const LARGEST: usize = 1 << 31;
         let numbers = match self {
             Space::MultiDiscrete { nvec } => nvec.iter().try_fold(0usize, |sum, n| sum.checked_add(*n)),
@@ -88,7 +91,7 @@ impl Space {
         match self {
             Space::Discrete { n: 0 } => fail("a discrete space needs at least one choice".into()),
             Space::MultiDiscrete { nvec } if nvec.is_empty() || nvec.contains(&0) => {
-                fail(format!("nvec {nvec:?} has no choice"))
+                fail(format!("nvec {nvec:?} needs at least one component and one choice for each"))
             }
             Space::Box { low, high, .. } => {
                 let size = self.size();
@@ -130,8 +133,8 @@ impl std::fmt::Display for Space {
     }
 }
 
-/// JSON has no infinity: `serde_json` would write `null` and refuse to read it. Infinite bounds are the texts
-/// `"inf"` and `"-inf"`.
+/// Serializes infinite bounds as the texts `"inf"` and `"-inf"`. JSON has no infinity: `serde_json` would write `null`,
+/// which it cannot read back.
 mod bounds {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -155,9 +158,9 @@ mod bounds {
             Bound::Number(number) => Ok(number),
             Bound::Text(text) if text == "inf" => Ok(f32::INFINITY),
             Bound::Text(text) if text == "-inf" => Ok(f32::NEG_INFINITY),
-            Bound::Text(text) => {
-                Err(D::Error::custom(format!("`{text}` is no bound; expected a number, \"inf\" or \"-inf\"")))
-            }
+            Bound::Text(text) => Err(D::Error::custom(format!(
+                "`{text}` is not a bound; expected a number, \"inf\" or \"-inf\""
+            ))),
         };
         bounds.into_iter().map(number).collect()
     }
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_is_wrong() {
+    fn rejects_invalid_spaces() {
         let of = |low: Vec<f32>, high: Vec<f32>| Space::Box { shape: vec![2], low, high }.validate();
         of(vec![0.0], vec![1.0, 2.0]).unwrap();
         assert!(of(vec![], vec![1.0]).unwrap_err().to_string().contains("`low` has 0 values"));

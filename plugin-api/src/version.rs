@@ -1,16 +1,17 @@
-/// The version of the contract that this crate holds, as `major.minor`.
+//! The version of the contract, and which versions are compatible.
+/// The version of the contract that this crate defines, as `major.minor`.
 ///
-/// A host takes a plugin whose contract has the same major version and the same or an older minor one: within a
-/// major version the contract only grows, and what is added is optional for the plugin. Before 1.0 the same
-/// promise holds for the minor versions of 0. So a plugin survives every upgrade of the host until the major
-/// version changes, and a host that is too old for a plugin says so before it runs anything.
+/// A host accepts a plugin whose contract has the same major version and the same or an older minor version. Within a
+/// major version, including 0, the contract only grows, and additions are optional for the plugin. So a plugin keeps
+/// working with every newer host until the major version changes, and a host that is too old for a plugin says so
+/// before it runs any of the plugin's code.
 pub const API_VERSION: &str = "0.1";
 
-/// Whether this host can run a plugin that was built against contract `version` (`major.minor`, or with a patch
-/// number, which is ignored).
+/// Checks that this host can run a plugin that was built against contract `version`, which is `major.minor` with an
+/// optional patch number that is ignored.
 ///
 /// # Errors
-/// Says who has to be upgraded, or that `version` is none.
+/// Fails if the versions are incompatible or `version` is not a version. The message says what to upgrade.
 pub fn check_api_version(version: &str) -> Result<(), String> {
     let ours = parse(API_VERSION).unwrap_or_default();
     let theirs = parse(version)

@@ -1,16 +1,16 @@
-//! The header and its Rust mirror, held together by a C compiler.
+//! Checks with a C compiler that the header and its Rust mirror agree.
 use std::fmt::Write as _;
 use std::process::Command;
 
 use potstill_plugin_api::abi;
 
-/// C's names, sizes and fields.
+/// Lists the C name, size and field offsets of each structure.
 macro_rules! structures {
     ($($c:literal $rust:ident),* $(,)?) => { [$(($c, abi::$rust::SIZE, abi::$rust::LAYOUT)),*] };
 }
 
 #[test]
-fn the_header_says_the_same() {
+fn the_header_and_its_mirror_agree() {
     let structures = structures![
         "potstill_space" RawSpace, "potstill_value" RawValue, "potstill_option" RawOption,
         "potstill_setting" Setting, "potstill_spec" RawSpec, "potstill_transition" RawTransition,

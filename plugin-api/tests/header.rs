@@ -1,9 +1,9 @@
-//! The header says of each function in which state and on which thread it may be called.
+//! Checks that the header states for each function in which states and on which thread it may be called.
 const HEADER: &str = include_str!("../include/potstill.h");
 const STATES: [&str; 6] = ["before-open", "open", "made", "started", "failed", "tracing"];
 const THREADS: [&str; 3] = ["any-thread", "one-at-a-time", "same-thread"];
 
-/// The functions of the header, each with the comment before it.
+/// Finds the functions of the header, each with the comment before it.
 fn functions() -> Vec<(String, String)> {
     let mut found = vec![];
     let mut comment = String::new();
@@ -19,14 +19,14 @@ fn functions() -> Vec<(String, String)> {
     found
 }
 
-/// The functions that code declares: members `(*name)(` and the entry point.
+/// Finds the functions that `code` declares: members `(*name)(` and the entry point.
 fn names(code: &str) -> impl Iterator<Item = String> {
     let members = code.split("(*").skip(1).filter_map(|part| Some(part.split_once(")(")?.0.to_owned()));
     let entry = code.contains("*potstill_plugin(").then(|| "potstill_plugin".to_owned());
     members.chain(entry)
 }
 
-/// The states and the thread of a comment that begins with `[STATE | STATE & THREAD]`.
+/// Reads the states and the thread from a comment that begins with `[STATE | STATE & THREAD]`.
 fn tag(comment: &str) -> Option<(Vec<&str>, &str)> {
     let (states, thread) = comment.trim_start().strip_prefix('[')?.split_once(']')?.0.split_once(" & ")?;
     Some((states.split(" | ").collect(), thread))
@@ -35,7 +35,7 @@ fn tag(comment: &str) -> Option<(Vec<&str>, &str)> {
 #[test]
 fn every_function_says_when_and_where_it_may_be_called() {
     let functions = functions();
-    // As many as there are pointers in the mirror, and the entry point.
+    // The header must have as many functions as the mirror has function pointers, plus the entry point.
     let mirror = include_str!("../src/abi.rs").split("#[cfg(test)]").next().unwrap();
     assert_eq!(functions.len(), mirror.matches(": Function<").count() + 1, "{functions:?}");
     for (name, comment) in &functions {

@@ -1,4 +1,4 @@
-//! The WIT package is well formed and holds the worlds that hosts and plugins name.
+//! Checks that the WIT package is well formed and contains the world of every role.
 use wit_parser::Resolve;
 
 #[test]

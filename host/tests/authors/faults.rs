@@ -111,7 +111,7 @@ fn python_that_is_not_what_its_manifest_says() {
     if said.err.contains("here; install") {
         return crate::missing(&said.err);
     }
-    let expected = "plugin.py exports the objective, plugin.toml says the role is learner";
+    let expected = "plugin.py exports a plugin of role objective, but plugin.toml says the role is learner";
     assert!(!said.ok && said.err.contains(expected), "{}", said.err);
     author.write("walk/learner.py", "");
     author.refused(&["plugin", "build", "walk"], "the component has a module of this name; rename it");

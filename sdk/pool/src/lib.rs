@@ -1,9 +1,9 @@
-//! Threads that share out short jobs.
+//! A thread pool for short parallel jobs.
 //!
-//! A plan asks for its threads every few hundred microseconds, and environments for each step. Waking a thread that
-//! sleeps takes tens of microseconds, so these watch for the next job for a while before they sleep.
+//! A plan needs its threads every few hundred microseconds, and environments need them for each step. Waking a sleeping
+//! thread takes tens of microseconds, so the threads of this pool spin for a while before they sleep.
 //!
-//! Where there are no threads, as on `wasm32-unknown-unknown`, the calling thread does everything.
+//! On targets without threads, such as `wasm32-unknown-unknown`, the calling thread does all the work.
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,44 +11,47 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What is called with each number of a job.
+/// A job: a function that is called with each index below a count.
 type Job = dyn Fn(usize) + Sync;
 
 /// How a pool's helper threads behave.
 #[derive(Clone, Copy, Debug)]
 pub struct Helpers {
-    /// What the threads are called: `name-1`, `name-2`, ….
+    /// The prefix of the threads' names: `name-1`, `name-2`, ….
     pub name: &'static str,
-    /// How long a helper watches for the next job before it sleeps.
+    /// How long a helper spins for the next job before it sleeps.
     pub watch: Duration,
-    /// Calls its argument. A helper runs its part of each job in it.
+    /// A wrapper that must call its argument. A helper runs its share of each job through it.
     pub around: fn(&dyn Fn()),
 }
 
-/// The calling thread and its helpers, which end when this is dropped.
+/// A pool of the calling thread and its helper threads. Dropping it ends the helpers.
 pub struct Pool {
     shared: Arc<Shared>,
     helpers: Vec<JoinHandle<()>>,
-    /// One job at a time.
+    /// Held while a job runs, so that there is only one at a time.
     turn: Mutex<()>,
 }
 
+/// The state that the caller and the helpers share.
 struct Shared {
-    /// The upper half is the number of the job. The lower half says whether helpers can still join it ([`OPEN`]) and
-    /// how many have. The caller waits for those alone, not for the ones that sleep.
+    /// The upper half is the number of the job. The lower half holds the flag [`OPEN`], which says whether helpers may
+    /// still join the job, and the number of helpers at work on it. The caller waits only for these helpers, not for
+    /// sleeping ones.
     state: AtomicU64,
-    /// The next number of the job that nobody has taken.
+    /// The next index of the job that no thread has taken.
     next: AtomicUsize,
     work: Mutex<Work>,
     wake: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
+/// The current job.
 struct Work {
-    /// Valid while the job is open or a helper that joined it is at work.
+    /// Valid while the job is open or a helper is still working on it.
     job: &'static Job,
     count: usize,
-    /// Helpers that wait for `wake`.
+    /// The number of helpers that wait for `wake`.
     asleep: usize,
     end: bool,
 }
@@ -64,7 +67,7 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// A pool of `threads`, the calling one among them. It does without those that the system refuses.
+    /// Makes a pool of `threads` threads, including the calling one. It has fewer if the system cannot start them all.
     pub fn new(threads: usize, how: Helpers) -> Self {
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
@@ -82,24 +85,24 @@ impl Pool {
         Pool { shared, helpers, turn: Mutex::new(()) }
     }
 
-    /// Threads, the calling one included.
+    /// Returns the number of threads, including the calling one.
     pub fn threads(&self) -> usize {
         self.helpers.len() + 1
     }
 
-    /// Calls `job` with each number below `count`, on all threads at once, and waits until all are done. Which thread
-    /// takes which number is left to chance.
+    /// Calls `job` once with each index below `count`, in parallel on all threads, and waits until all calls have
+    /// returned. It is not determined which thread takes which index.
     ///
     /// # Panics
-    /// When `job` does, with its message. All the other numbers may or may not have been done.
+    /// Panics if `job` does, with the same payload. The calls for the other indices may or may not have been made.
     pub fn run(&self, count: usize, job: &(dyn Fn(usize) + Sync)) {
         if self.helpers.is_empty() || count < 2 {
             return (0..count).for_each(job);
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &*self.shared;
-        // SAFETY: only the lifetime changes. `close` returns when no helper uses the reference any more and none can
-        // get it, and nothing between here and there unwinds.
+        // SAFETY: only the lifetime changes. When `close` returns, no helper uses the reference any more and none can
+        // get it, and nothing between here and `close` unwinds.
         let endless = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Job>(job) };
         let asleep = shared.open(endless, count);
         if asleep > 0 {
@@ -129,18 +132,18 @@ impl Shared {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets helpers join a new job. How many of them are asleep.
+    /// Lets helpers join a new job. Returns how many of them are asleep.
     fn open(&self, job: &'static Job, count: usize) -> usize {
         let mut work = self.work();
         (work.job, work.count) = (job, count);
         self.next.store(0, Ordering::Relaxed);
-        // Nobody is in the job before this one: `close` has seen to that.
+        // No helper is still working on the previous job, because `close` has waited for them.
         let number = (self.state.load(Ordering::Relaxed) / NUMBER + 1) % (1 << 31);
         self.state.store((number * NUMBER) | OPEN, Ordering::Release);
         work.asleep
     }
 
-    /// Lets nobody join any more, and waits for those that have.
+    /// Stops helpers from joining the job, and waits for those that have joined.
     fn close(&self) {
         let mut joined = self.state.fetch_and(!OPEN, Ordering::AcqRel) & (OPEN - 1);
         while joined > 0 {
@@ -152,6 +155,7 @@ impl Shared {
         self.work().job = NOTHING;
     }
 
+    /// Takes indices of the job and calls it until none are left.
     fn take_part(&self, job: &(dyn Fn(usize) + Sync), count: usize) {
         loop {
             match self.next.fetch_add(1, Ordering::Relaxed) {
@@ -161,7 +165,7 @@ impl Shared {
         }
     }
 
-    /// What a helper does all its life.
+    /// Runs a helper: joins one job after another until the pool ends.
     fn help(&self, how: Helpers) {
         let mut seen = 0;
         while let Some((job, count)) = self.join(&mut seen, how.watch) {
@@ -174,8 +178,8 @@ impl Shared {
         }
     }
 
-    /// Waits for a job with another number than `seen`, first watching, then asleep, and joins it. None: there will
-    /// be none.
+    /// Waits for a job with another number than `seen`, first spinning and then asleep, and joins it. Returns `None` once
+    /// the pool ends.
     fn join(&self, seen: &mut u64, watch: Duration) -> Option<(&'static Job, usize)> {
         loop {
             let since = Instant::now();
@@ -190,7 +194,7 @@ impl Shared {
             if work.end {
                 return None;
             }
-            // While `work` is locked no other job can begin, but this one may just have been closed.
+            // No other job can begin while `work` is locked, but this one may just have been closed.
             *seen = self.state.load(Ordering::Acquire) / NUMBER;
             let joined = |state| (state & OPEN != 0).then_some(state + 1);
             if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, joined).is_ok() {
@@ -200,8 +204,8 @@ impl Shared {
     }
 }
 
-/// Looks a few times whether `there` is what is waited for. Then it gives the core away: the thread that is waited for
-/// may need it.
+/// Checks `there` a few times and returns whether it became true. If not, it yields the core, because the thread that
+/// this one waits for may need it.
 fn patiently(mut there: impl FnMut() -> bool) -> bool {
     for _ in 0..64 {
         if there() {
@@ -222,7 +226,7 @@ mod tests {
         Helpers { name: "test", watch: Duration::from_micros(100), around: |part| part() };
 
     #[test]
-    fn each_number_once_whatever_the_threads() {
+    fn every_index_is_called_once_with_any_number_of_threads() {
         for threads in [1, 2, 5] {
             let pool = Pool::new(threads, HELPERS);
             assert_eq!(pool.threads(), threads);
@@ -232,7 +236,7 @@ mod tests {
                     calls[i].fetch_add(1, Ordering::Relaxed);
                 });
                 assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1), "{threads} {count}");
-                // Now and then they fall asleep.
+                // Let the helpers fall asleep now and then.
                 if count % 50 == 0 {
                     std::thread::sleep(HELPERS.watch * 10);
                 }
@@ -240,9 +244,9 @@ mod tests {
         }
     }
 
-    /// Each number waits for the others: without a thread for each of them this would never end.
+    /// Each call waits for the other three, so this ends only if every call has its own thread.
     #[test]
-    fn every_thread_works_every_time() {
+    fn every_thread_takes_part_in_every_job() {
         let pool = Pool::new(4, HELPERS);
         for round in 0..500 {
             let all = Barrier::new(4);
@@ -255,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Two callers at once take turns.
+    /// Two threads that use the pool at the same time take turns.
     #[test]
     fn one_job_at_a_time() {
         let (pool, sum) = (Pool::new(2, HELPERS), AtomicUsize::new(0));
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_and_the_pool_lives() {
+    fn a_panic_reaches_the_caller_and_the_pool_stays_usable() {
         for threads in [1, 3] {
             let pool = Pool::new(threads, HELPERS);
             for _ in 0..20 {
@@ -295,7 +299,7 @@ mod tests {
         }
     }
 
-    /// A helper's panic, which the caller's own thread has no part in.
+    /// The panic happens only on a helper's thread.
     #[test]
     fn a_helpers_panic_reaches_the_caller() {
         let pool = Pool::new(2, HELPERS);
@@ -313,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn helpers_work_inside_of_what_is_around_them() {
+    fn helpers_run_their_share_through_the_wrapper() {
         static PARTS: AtomicUsize = AtomicUsize::new(0);
         fn counted(part: &dyn Fn()) {
             PARTS.fetch_add(1, Ordering::Relaxed);

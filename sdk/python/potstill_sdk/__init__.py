@@ -1,4 +1,4 @@
-"""What the author of a Potstill plugin writes against, in Python. Plain Python: no package is needed to test with it."""
+"""The Python SDK for authors of Potstill plugins. It needs no other package, so you can test a plugin in plain Python."""
 
 from . import loss
 from .environment import Environment, Picture, Spec, Step, Vectorised

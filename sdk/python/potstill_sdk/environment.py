@@ -1,13 +1,13 @@
-"""The environment role. An author writes *one* environment: how it starts, what a step does. The SDK makes N copies of
-it, gives each its own random stream, resets those whose episode ended in the same step (keeping the final observation),
-enforces the time limit and speaks the contract. It behaves as the Rust SDK does.
+"""The environment role. An author writes *one* environment: how an episode starts and what a step does. The SDK makes N
+copies of it, gives each its own random stream, resets a copy in the same step in which its episode ends (keeping the
+final observation), enforces the time limit and implements the plugin contract. It behaves like the Rust SDK.
 
 Rules:
-- Draw random numbers from the `Rng` you are handed and from nowhere else: equal seeds must give equal episodes, and the
-  state of Python's `random` is frozen into the component when it is built.
-- Observations and rewards are finite; the host ends a plugin that gives a NaN.
-- An exception ends the plugin, and its message reaches the user. What a user can cause is an `InvalidOptions`.
-- Sizes and kinds are checked here, in the words of the author's own code.
+- Draw random numbers only from the `Rng` that you are given: equal seeds must give equal episodes, and the state of
+  Python's `random` is frozen into the component when it is built.
+- Observations and rewards must be finite; the host stops a plugin that returns a NaN.
+- An exception stops the plugin, and its message reaches the user. Raise `InvalidOptions` for what a user can cause.
+- The SDK checks the sizes of observations and the numbers of seeds and actions.
 """
 
 import struct
@@ -22,32 +22,32 @@ from .spaces import Box, Discrete, Image, MultiDiscrete
 
 @dataclass(frozen=True)
 class Spec:
-    """What one copy is, once its options are set."""
+    """The specification of one copy, once its options are set."""
 
     observation: Union[Box, Image]
     action: Union[Discrete, MultiDiscrete, Box]
     max_episode_steps: Optional[int] = None
-    """Steps after which the SDK truncates an episode, when there is a limit."""
+    """Number of steps after which the SDK truncates an episode, or None for no limit."""
     reward_threshold: Optional[float] = None
-    """The return that counts as solved, when the field has agreed on one."""
+    """The return at which the environment counts as solved, if there is an agreed one."""
     max_return: Optional[float] = None
-    """The return no episode exceeds, when there is one: a run whose validations all reach it is done."""
+    """The highest possible return of an episode, if there is one. A run stops early once all its validations reach it."""
 
 
 class Step(NamedTuple):
-    """What one step gave. `observation` is the one after the step, also where the episode ends."""
+    """The result of one step. `observation` is the one after the step, even if the step ends the episode."""
 
     observation: Union[Sequence[float], bytes]
     reward: float
     terminated: bool = False
-    """The episode reached a terminal state."""
+    """Whether the episode reached a terminal state."""
     truncated: bool = False
-    """The episode was cut short without reaching one. Leave `max_episode_steps` to the SDK."""
+    """Whether the episode was cut short without reaching a terminal state. The SDK itself enforces `max_episode_steps`."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Three bytes a pixel, row by row from the top left."""
+    """An image with three bytes (RGB) per pixel, in row-major order from the top left."""
 
     width: int
     height: int
@@ -58,53 +58,56 @@ class Environment:
     """One environment, as its author writes it: override `__init__`, `spec`, `reset` and `step`."""
 
     ID: str
-    """`name-vN` or `namespace/name-vN`; a change of dynamics, rewards or defaults is a new `N`."""
+    """The id: `name-vN` or `namespace/name-vN`. Increase `N` when dynamics, rewards or defaults change."""
     VERSION: str
-    """As in plugin.toml."""
+    """The release of the plugin, as in plugin.toml."""
     SUMMARY: str
-    """One sentence."""
+    """A description of the environment in one sentence."""
     OPTIONS: Sequence[Option] = ()
 
     def __init__(self, **options):
-        """Makes one copy from the options, which waits for its first `reset`."""
+        """Makes one copy from the options. `reset` is called before its first step."""
 
     def spec(self) -> Spec:
-        """What the copy is."""
+        """Returns the specification of the copy."""
         raise NotImplementedError
 
     def reset(self, rng: Rng) -> Union[Sequence[float], bytes]:
-        """Starts an episode and gives its first observation: numbers of a `Box`, row by row, or bytes of an `Image`."""
+        """Starts an episode and returns its first observation in row-major order: numbers for a `Box`, bytes for an
+        `Image`."""
         raise NotImplementedError
 
     def step(self, action, rng: Rng) -> Step:
-        """Takes one step. `action` is an int of a `Discrete` space, else a sequence; the host has checked it."""
+        """Takes one step. `action` is an int for a `Discrete` space, else a sequence; the host has checked it."""
         raise NotImplementedError
 
     def render(self, mode: str) -> Union[Picture, str, None]:
-        """Draws the copy as it is now: a `Picture` for `"rgb"`, lines for `"text"`, None where it cannot."""
+        """Renders the current state of the copy: a `Picture` for `"rgb"`, lines of text for `"text"`, or None if the mode
+        is not supported."""
         return None
 
     def snapshot(self) -> Optional[bytes]:
-        """The copy's state, without its random stream and step count, which the SDK adds; None for no snapshots."""
+        """Returns the state of the copy, or None if snapshots are not supported. The SDK itself saves the random stream and
+        the step count."""
         return None
 
     def restore(self, state: bytes) -> None:
-        """Goes back to a state of `snapshot`; raises ValueError where `state` is not one."""
+        """Restores a state that `snapshot` returned. Raises ValueError if `state` is not such a state."""
         raise ValueError("this environment has no snapshots")
 
 
-# ---- N copies: what the component is made of, and what tests step ------------------------------------------------
+# ---- N copies, which the component and tests step -----------------------------------------------------------------
 
 
 class Transition(NamedTuple):
-    """What a step of all copies gave, row by row."""
+    """The result of one step of all copies, in row-major order."""
 
     observations: Union[list, bytes]
     rewards: list
     terminated: bytes
     truncated: bytes
     final_observations: Union[list, bytes]
-    """Of the episodes that ended in this step, and only those."""
+    """The last observations of the episodes that ended in this step, in the order of their copies."""
 
 
 _MAGIC = b"PSTILL\0\x01"
@@ -112,7 +115,7 @@ _COPY = struct.Struct("<QII")
 
 
 class Vectorised:
-    """N copies of an environment, with `settings` and otherwise the default options."""
+    """N copies of an environment. Options that are not in `settings` have their defaults."""
 
     def __init__(self, environment, num_envs, settings=None):
         keywords = as_keywords(environment, settings or {})
@@ -136,14 +139,14 @@ class Vectorised:
         return self._row(self.copies[i].reset(self.rngs[i]), "reset")
 
     def reset(self, seeds):
-        """Starts an episode in every copy with its own seed; gives the first observations."""
+        """Starts an episode in every copy, each with its own seed, and returns the first observations."""
         if len(seeds) != len(self.copies):
             raise ValueError(f"{len(seeds)} seeds for {len(self.copies)} environments")
         self.rngs = [Rng(seed) for seed in seeds]
         return self._join([self._start(i) for i in range(len(self.copies))])
 
     def step(self, actions):
-        """Takes a step in every copy: `actions` holds one value, or one per component, for each of them."""
+        """Takes one step in every copy. `actions` holds one value per copy, or one per component of each copy's action."""
         n, space = len(self.copies), self.spec.action
         if not isinstance(space, Discrete):
             size = len(space.nvec) if isinstance(space, MultiDiscrete) else prod(space.shape)
@@ -167,8 +170,9 @@ class Vectorised:
         return Transition(self._join(rows), rewards, bytes(terminated), bytes(truncated), self._join(finals))
 
     def snapshot(self):
-        """The whole state, laid out as by the Rust SDK: magic, u64 copies; then for each copy u64 random state, u32
-        steps, u32 length, and as many bytes of its own. None where the environment has no snapshots."""
+        """Returns the whole state in the format of the Rust SDK, or None if the environment does not support snapshots.
+        The format is the magic and a u64 with the number of copies; then for each copy its random state as u64, its step
+        count as u32, and its own state as a u32 length and bytes."""
         out = [_MAGIC, struct.pack("<Q", len(self.copies))]
         for copy, rng, steps in zip(self.copies, self.rngs, self.steps):
             own = copy.snapshot()
@@ -178,7 +182,7 @@ class Vectorised:
         return b"".join(out)
 
     def restore(self, state):
-        """Goes back to a state of `snapshot`; raises ValueError where `state` is not one."""
+        """Restores a state that `snapshot` returned. Raises ValueError if `state` is not such a state."""
         n = len(self.copies)
         if state[:16] != _MAGIC + struct.pack("<Q", n):
             raise ValueError(f"this is not a snapshot of {n} environments")

@@ -1,7 +1,7 @@
-"""The differentiable graph, as learners and objectives describe it. Nothing is computed while it is described: the host
-checks every shape at the statement, and differentiates, compiles and runs the graph for every batch.
+"""The differentiable graph that learners and objectives build. Building it computes nothing: the host checks the shape of
+every operation at once, and later differentiates, compiles and runs the graph for every batch.
 
-The methods have the names of the Rust SDK's. Numbers of operations are those of POTSTILL_OP_... in `potstill.h`.
+The methods have the same names as in the Rust SDK. The numbers of operations are POTSTILL_OP_... in `potstill.h`.
 """
 
 import os
@@ -10,7 +10,8 @@ from typing import List, Optional, Protocol, Sequence
 
 
 class Graph(Protocol):
-    """Who keeps the graph: Potstill in a component, `potstill_sdk.testing.Tracer` in tests. Tensors are numbers."""
+    """The keeper of the graph, for which tensors are numbers. It is the host in a component, and
+    `potstill_sdk.testing.Tracer` in tests."""
 
     def at(self, file: str, line: int) -> None: ...
     def operation(self, op: int, inputs: List[int], integers: List[int], numbers: List[float]) -> int: ...
@@ -19,7 +20,7 @@ class Graph(Protocol):
 
 
 class Learners(Protocol):
-    """Who knows the learner that an objective teaches: likewise."""
+    """The keeper of the learner that an objective trains. It is the host in a component, and `Tracer` in tests."""
 
     def apply(self, parameters: List[int], observations: int) -> int: ...
     def log_probability(self, outputs: int, actions: int) -> int: ...
@@ -32,13 +33,13 @@ _graph = _learners = None
 
 
 def use(graph: Optional[Graph], learners: Optional[Learners] = None):
-    """Traces into `graph` from here on."""
+    """Makes `graph` and `learners` the current ones."""
     global _graph, _learners
     _graph, _learners = graph, learners
 
 
 def graph() -> Graph:
-    """The graph, which is told at which line of the author's the plugin is."""
+    """Returns the current graph, after telling it the line of the author's code that is running."""
     if _graph is None:
         raise RuntimeError(
             "tensors exist only while the host traces a learner or an objective; in tests, inside `with Tracer():`"
@@ -51,7 +52,7 @@ def graph() -> Graph:
 
 
 def learners() -> Learners:
-    """Likewise."""
+    """Returns the current learners, after telling the graph the line of the author's code that is running."""
     graph()
     return _learners
 
@@ -70,11 +71,11 @@ def _tensor(x):
 
 
 class Tensor:
-    """A value of the graph: it has a shape, and no numbers until the host runs the graph.
+    """A node of the graph. It has a shape, but no values until the host runs the graph.
 
-    It means something only during the call in which it was made or given. Arithmetic broadcasts as NumPy's does and
-    takes Python's numbers too; axes may be negative, counting from the last. A mistake (shapes that do not fit, an axis
-    out of range) ends the call with an error that names the operation, what it expected, what it got, and the line.
+    A tensor is valid only during the call that created or received it. Arithmetic broadcasts as in NumPy and accepts
+    Python numbers, and negative axes count from the last. A mistake, such as shapes that do not match or an axis out of
+    range, makes the call fail with an error that names the operation, what it expected, what it got, and the line.
     """
 
     __slots__ = ("number",)
@@ -86,100 +87,100 @@ class Tensor:
 
     @staticmethod
     def constant(value: float) -> "Tensor":
-        """A scalar."""
+        """Makes a scalar, `[]`."""
         return _operation(0, [], [], [value])
 
     @staticmethod
     def full(value: float, shape: Sequence[int]) -> "Tensor":
-        """`value` everywhere."""
+        """Makes a tensor of `shape` whose elements are all `value`."""
         return Tensor.constant(value).broadcast_to(shape)
 
     @staticmethod
     def values(values: Sequence[float], shape: Sequence[int]) -> "Tensor":
-        """An array of numbers, row by row."""
+        """Makes a tensor of `shape` from its elements in row-major order."""
         return _operation(1, [], shape, values)
 
     @staticmethod
     def indices(indices: Sequence[int], shape: Sequence[int]) -> "Tensor":
-        """An array of indices, row by row, for `gather` and its like."""
+        """Makes a tensor of indices from its elements in row-major order, for `gather` and similar operations."""
         return _operation(2, [], shape, indices)
 
     @property
     def shape(self) -> List[int]:
-        """Dimensions; the batch's too: a graph is traced for each size."""
+        """The dimensions, including that of the batch, because a graph is traced for each batch size."""
         return list(graph().shape(self.number))
 
-    # One tensor, elementwise.
+    # Elementwise operations on one tensor.
 
     def __neg__(self) -> "Tensor":
         return _operation(10, [self])
 
     def abs(self) -> "Tensor":
-        """`|x|`."""
+        """Computes `|x|` elementwise."""
         return _operation(11, [self])
 
     __abs__ = abs
 
     def square(self) -> "Tensor":
-        """`x²`."""
+        """Computes `x²` elementwise."""
         return _operation(12, [self])
 
     def sqrt(self) -> "Tensor":
-        """`√x`."""
+        """Computes `√x` elementwise."""
         return _operation(13, [self])
 
     def recip(self) -> "Tensor":
-        """`1/x`."""
+        """Computes `1/x` elementwise."""
         return _operation(14, [self])
 
     def exp(self) -> "Tensor":
-        """`eˣ`."""
+        """Computes `eˣ` elementwise."""
         return _operation(15, [self])
 
     def log(self) -> "Tensor":
-        """Natural logarithm."""
+        """Computes the natural logarithm elementwise."""
         return _operation(16, [self])
 
     def tanh(self) -> "Tensor":
-        """Hyperbolic tangent."""
+        """Computes the hyperbolic tangent elementwise."""
         return _operation(17, [self])
 
     def sigmoid(self) -> "Tensor":
-        """`1/(1 + e⁻ˣ)`."""
+        """Computes `1/(1 + e⁻ˣ)` elementwise."""
         return _operation(18, [self])
 
     def relu(self) -> "Tensor":
-        """`max(x, 0)`."""
+        """Computes `max(x, 0)` elementwise."""
         return _operation(19, [self])
 
     def gelu(self) -> "Tensor":
-        """`x·Φ(x)`."""
+        """Computes `x·Φ(x)` elementwise, with the normal distribution function Φ."""
         return _operation(20, [self])
 
     def erf(self) -> "Tensor":
-        """Error function."""
+        """Computes the error function elementwise."""
         return _operation(21, [self])
 
     def sign(self) -> "Tensor":
-        """−1, 0 or 1; no gradient."""
+        """Computes the sign elementwise: −1, 0 or 1. No gradient flows through it."""
         return _operation(22, [self])
 
     def powf(self, p: float) -> "Tensor":
-        """`xᵖ`, also written `x**p`."""
+        """Computes `xᵖ` elementwise. Also written `x**p`."""
         return _operation(23, [self], [], [p])
 
     __pow__ = powf
 
     def stop_gradient(self) -> "Tensor":
-        """The same value, through which no gradient flows."""
+        """Returns the same value, through which no gradient flows."""
         return _operation(126, [self])
 
     def variable(self) -> "Tensor":
-        """The same value, as something that gradients can be taken with respect to: what was computed needs it, because
-        the graph simplifies across what nobody names."""
+        """Returns the same value as a tensor that gradients can be taken with respect to. `grad` needs this for a computed
+        tensor, because the graph may simplify intermediate results away."""
         return _operation(127, [self])
 
-    # Two tensors, elementwise.
+    # Elementwise operations on two tensors.
 
     def __add__(self, other) -> "Tensor":
         return _operation(40, [self, other])
@@ -206,19 +207,19 @@ class Tensor:
         return _operation(43, [other, self])
 
     def min(self, other) -> "Tensor":
-        """The smaller, elementwise."""
+        """Computes the elementwise minimum."""
         return _operation(44, [self, other])
 
     def max(self, other) -> "Tensor":
-        """The larger, elementwise."""
+        """Computes the elementwise maximum."""
         return _operation(45, [self, other])
 
     def less(self, other) -> "Tensor":
-        """1 where `self < other`, else 0; no gradient. Also written `self < other`."""
+        """Is 1 where `self < other`, else 0. No gradient flows through it. Also written `self < other`."""
         return _operation(46, [self, other])
 
     def less_equal(self, other) -> "Tensor":
-        """1 where `self ≤ other`, else 0; no gradient. Also written `self <= other`."""
+        """Is 1 where `self ≤ other`, else 0. No gradient flows through it. Also written `self <= other`."""
         return _operation(47, [self, other])
 
     __lt__, __le__ = less, less_equal
@@ -230,100 +231,102 @@ class Tensor:
         return _tensor(other).less_equal(self)
 
     def equal(self, other) -> "Tensor":
-        """1 where they are equal, else 0; no gradient. `==` asks whether two names mean one tensor."""
+        """Is 1 where the elements are equal, else 0. No gradient flows through it. `==`, in contrast, compares identity."""
         return _operation(48, [self, other])
 
     def __bool__(self):
-        raise TypeError("a tensor is neither true nor false while the graph is described; use `select`")
+        raise TypeError("a tensor has no truth value while the graph is being built; use `select`")
 
     def clamp(self, low: float, high: float) -> "Tensor":
-        """Limited to `low..=high`."""
+        """Limits every element to `low..=high`."""
         return self.max(low).min(high)
 
     def select(self, a, b) -> "Tensor":
-        """`a` where `self` is not 0, else `b`."""
+        """Takes the elements of `a` where `self` is not 0, else those of `b`."""
         return _operation(49, [self, a, b])
 
     # Reductions.
 
     def sum(self) -> "Tensor":
-        """The sum of all elements, a scalar."""
+        """Computes the sum of all elements, a scalar."""
         return _operation(60, [self], [], [0])
 
     def mean(self) -> "Tensor":
-        """The mean of all elements, a scalar."""
+        """Computes the mean of all elements, a scalar."""
         return _operation(61, [self], [], [0])
 
     def sum_axes(self, axes: Sequence[int]) -> "Tensor":
-        """The sum over `axes`, which go."""
+        """Computes the sum over `axes` and removes them."""
         return _operation(60, [self], axes, [0])
 
     def sum_keep(self, axes: Sequence[int]) -> "Tensor":
-        """The sum over `axes`, which stay with length 1."""
+        """Computes the sum over `axes`, which stay with length 1."""
         return _operation(60, [self], axes, [1])
 
     def mean_keep(self, axes: Sequence[int]) -> "Tensor":
-        """The mean over `axes`, which stay with length 1."""
+        """Computes the mean over `axes`, which stay with length 1."""
         return _operation(61, [self], axes, [1])
 
     def max_keep(self, axes: Sequence[int]) -> "Tensor":
-        """The maximum over `axes`, which stay with length 1."""
+        """Computes the maximum over `axes`, which stay with length 1."""
         return _operation(62, [self], axes, [1])
 
     def log_softmax(self, axis: int) -> "Tensor":
-        """Over `axis`, without overflow."""
+        """Computes the logarithm of the softmax over `axis`, without overflow."""
         return _operation(63, [self], [axis])
 
     def softmax(self, axis: int) -> "Tensor":
-        """Over `axis`, without overflow."""
+        """Computes the softmax over `axis`, without overflow."""
         return _operation(64, [self], [axis])
 
     def layer_norm(self, eps: float) -> "Tensor":
-        """Mean 0 and deviation 1 over the last axis, without scale and shift."""
+        """Normalizes the last axis to mean 0 and standard deviation 1, without a learned scale and shift."""
         return _operation(65, [self], [], [eps])
 
-    # Linear algebra and windows.
+    # Linear algebra, convolutions and pooling.
 
     def matmul(self, other: "Tensor") -> "Tensor":
-        """`[…, m, k] × […, k, n] → […, m, n]`; leading axes broadcast. Also written `self @ other`."""
+        """Computes the matrix product `[…, m, k] × […, k, n] → […, m, n]`. Leading axes broadcast. Also written
+        `self @ other`."""
         return _operation(80, [self, other])
 
     __matmul__ = matmul
 
     def conv2d(self, weight: "Tensor", stride: int, padding: int) -> "Tensor":
-        """Cross-correlation of `[N, C, H, W]` with `weight` `[O, C, h, w]`."""
+        """Computes the cross-correlation of `[N, C, H, W]` with `weight` `[O, C, h, w]`, as `torch.nn.functional.conv2d`."""
         return _operation(81, [self, weight], [stride, padding])
 
     def avg_pool2d(self, kernel: int, stride: int, padding: int) -> "Tensor":
-        """Mean of square windows of `[N, C, H, W]`, padding counted."""
+        """Computes the mean of square windows of `[N, C, H, W]`. The zeros of the padding count."""
         return _operation(82, [self], [kernel, stride, padding])
 
     def max_pool2d(self, kernel: int, stride: int, padding: int) -> "Tensor":
-        """Maximum of square windows of `[N, C, H, W]`."""
+        """Computes the maximum of square windows of `[N, C, H, W]`."""
         return _operation(83, [self], [kernel, stride, padding])
 
-    # Indices.
+    # Operations with indices.
 
     def gather(self, axis: int, index: "Tensor") -> "Tensor":
-        """Elements at `index` along `axis`; the other axes are equal."""
+        """Gathers the elements at `index` along `axis`. All other axes of `self` and `index` must have equal lengths."""
         return _operation(100, [self, index], [axis])
 
     def scatter(self, axis: int, index: "Tensor", length: int) -> "Tensor":
-        """Adds the elements at `index` along `axis` into zeros of `length` there: the transpose of `gather`."""
+        """Adds each element at its position `index` along `axis` of a zero tensor, whose `axis` has `length`. This is the
+        transpose of `gather`."""
         return _operation(101, [self, index], [axis, length])
 
     def one_hot(self, classes: int) -> "Tensor":
-        """Indices `[…]` to `[…, classes]`: 1 at the index, else 0."""
+        """Turns indices `[…]` into one-hot rows `[…, classes]`: 1 at the index, else 0."""
         return _operation(102, [self], [classes])
 
-    # Shapes.
+    # Operations on shapes.
 
     def reshape(self, shape: Sequence[int]) -> "Tensor":
-        """The same elements in another shape."""
+        """Returns the same elements in another shape."""
         return _operation(120, [self], shape)
 
     def flatten_rows(self) -> "Tensor":
-        """`[batch, …]` to `[batch, everything else]`."""
+        """Flattens all axes but the first: `[batch, …]` becomes `[batch, size]`."""
         rows, *rest = self.shape or [1]
         size = 1
         for length in rest:
@@ -331,35 +334,35 @@ class Tensor:
         return self.reshape([rows, size])
 
     def permute(self, order: Sequence[int]) -> "Tensor":
-        """Axis `i` of the result is axis `order[i]`."""
+        """Permutes the axes: axis `i` of the result is axis `order[i]` of `self`."""
         return _operation(121, [self], order)
 
     def transpose(self) -> "Tensor":
-        """The last two axes exchanged."""
+        """Swaps the last two axes."""
         order = list(range(len(self.shape)))
         order[-2:] = reversed(order[-2:])
         return self.permute(order)
 
     def broadcast_to(self, shape: Sequence[int]) -> "Tensor":
-        """Repeated to `shape`."""
+        """Broadcasts to `shape`."""
         return _operation(122, [self], shape)
 
     def slice(self, axis: int, start: int, length: int) -> "Tensor":
-        """`start..start + length` of `axis`."""
+        """Takes `start..start + length` along `axis`."""
         return _operation(123, [self], [axis, start, length])
 
     def pad(self, axis: int, before: int, after: int) -> "Tensor":
-        """Zeros before and after along `axis`."""
+        """Pads `axis` with `before` zeros in front and `after` zeros behind."""
         return _operation(124, [self], [axis, before, after])
 
     @staticmethod
     def concat(tensors: Sequence["Tensor"], axis: int) -> "Tensor":
-        """One after the other along `axis`."""
+        """Concatenates tensors along `axis`."""
         return _operation(125, tensors, [axis])
 
 
 def grad(loss: Tensor, wrt: Sequence[Tensor]) -> List[Tensor]:
-    """Gradients of the scalar `loss` with respect to each of `wrt` (tensors that the host gave, or a `variable()`),
-    shaped like them; zeros where it does not depend on one. They are nodes like any other: gradients of gradients are
-    written the same way."""
+    """Returns the gradients of the scalar `loss` with respect to each tensor of `wrt`, in the same shapes. Each tensor of
+    `wrt` must come from the host or be a `variable()`. The gradient is zero for a tensor that `loss` does not depend on.
+    Gradients are ordinary nodes, so they can be differentiated again."""
     return [Tensor(number) for number in graph().gradients(loss.number, [x.number for x in wrt])]

@@ -1,9 +1,10 @@
-"""The learner role: a distribution Λ of networks that are described, not computed.
+"""The learner role: a distribution Λ of networks. A learner describes a network as a graph; the host computes it.
 
 Rules:
-- Draw an architecture from the `Rng` you are handed and from nothing else; the host draws the values of parameters.
-- `forward` asks for the same parameters in the same order each time, and keeps no tensor.
-- An exception ends the plugin, and its message reaches the user. What a user can cause is an `InvalidOptions`.
+- Draw an architecture with random numbers only from the `Rng` that you are given; the host draws the values of
+  parameters.
+- `forward` must request the same parameters in the same order in every call, and must keep no tensor.
+- An exception stops the plugin, and its message reaches the user. Raise `InvalidOptions` for what a user can cause.
 """
 
 from dataclasses import dataclass
@@ -18,55 +19,55 @@ from .spaces import Box, Image
 
 @dataclass(frozen=True)
 class Init:
-    """How a parameter starts in a fresh learner. The host draws it."""
+    """How the host initializes a parameter of a fresh learner."""
 
     kind: str
     value: float
 
     @staticmethod
     def constant(value: float) -> "Init":
-        """All this value."""
+        """Every element has this value."""
         return Init("constant", value)
 
     @staticmethod
     def uniform(bound: float) -> "Init":
-        """Within ± the bound."""
+        """Elements are uniform within ± this bound."""
         return Init("uniform", bound)
 
     @staticmethod
     def normal(deviation: float) -> "Init":
-        """Mean 0 and this standard deviation."""
+        """Elements are normal with mean 0 and this standard deviation."""
         return Init("normal", deviation)
 
     @staticmethod
     def orthogonal(gain: float) -> "Init":
-        """Orthonormal rows or columns times the gain (Saxe et al. 2014), as `torch.nn.init.orthogonal_`."""
+        """The matrix is orthogonal times this gain (Saxe et al. 2014), as `torch.nn.init.orthogonal_` makes it."""
         return Init("orthogonal", gain)
 
     @staticmethod
     def xavier_normal(gain: float, inputs: int, outputs: int) -> "Init":
-        """Normal with standard deviation `gain·√(2/(inputs + outputs))` (Glorot & Bengio 2010)."""
+        """A normal initialization with standard deviation `gain·√(2/(inputs + outputs))` (Glorot & Bengio 2010)."""
         return Init.normal(gain * sqrt(2 / (inputs + outputs)))
 
     @staticmethod
     def xavier_uniform(gain: float, inputs: int, outputs: int) -> "Init":
-        """Uniform with the same standard deviation."""
+        """A uniform initialization with the same standard deviation as `xavier_normal`."""
         return Init.uniform(gain * sqrt(6 / (inputs + outputs)))
 
 
 @dataclass(frozen=True)
 class LearnerShape:
-    """What a learner has to read and to give."""
+    """The inputs and outputs that a learner must have."""
 
     observation: Union[Box, Image]
-    """Space of one observation. Pixels arrive as numbers from 0 to 1."""
+    """The space of one observation. Pixels arrive as numbers from 0 to 1."""
     outputs: int
-    """Numbers for each observation: logits, means, or a critic's value."""
+    """The number of outputs per observation: logits, means, or a critic's value."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter that a learner declared by asking for it."""
+    """A parameter that a learner declared by requesting it."""
 
     name: str
     shape: Sequence[int]
@@ -75,7 +76,7 @@ class Parameter:
 
 
 class Parameters:
-    """Where `forward` gets its parameters from: asking for one declares it."""
+    """The parameters of a learner. `forward` declares a parameter by requesting it."""
 
     def __init__(self, declared=None, values=None):
         self.declared = declared or []
@@ -83,19 +84,20 @@ class Parameters:
         self.next = 0
 
     def get(self, name: str, shape: Sequence[int], init: Init, layer: int) -> Tensor:
-        """The parameter `name` of `shape`, in a layer counted from the input: encoder rollback meta-learns the layers
-        before l and lets the inner step teach the others."""
+        """Returns the parameter `name` of `shape`. Layers are counted from the input, from 0. With encoder rollback at
+        layer l, the layers before l are meta-learned and the inner step trains the others."""
         asked = Parameter(name, list(shape), init, layer)
         if self.values is None:
             self.declared.append(asked)
             return Tensor.full(0, shape)
         position, self.next = self.next, self.next + 1
         if self.declared[position : position + 1] != [asked]:
-            raise ValueError(f"parameter {position} is `{name}` {list(shape)}, which was not declared so")
+            raise ValueError(f"parameter {position} is `{name}` {list(shape)}, but it was declared differently")
         return self.values[position]
 
     def linear(self, name: str, x: Tensor, outputs: int, init: Init, layer: int) -> Tensor:
-        """A linear layer: weight `{name}.weight` `[inputs, outputs]`, drawn by `init`, and bias `{name}.bias`, 0."""
+        """Applies a linear layer to `x` `[…, inputs]`. Its weight `{name}.weight` `[inputs, outputs]` is drawn by `init`, and
+        its bias `{name}.bias` `[outputs]` starts at 0."""
         inputs = (x.shape or [1])[-1]
         weight = self.get(f"{name}.weight", [inputs, outputs], init, layer)
         bias = self.get(f"{name}.bias", [outputs], Init.constant(0), layer)
@@ -104,8 +106,8 @@ class Parameters:
     def conv2d(
         self, name: str, x: Tensor, channels: int, kernel: int, stride: int, padding: int, init: Init, layer: int
     ) -> Tensor:
-        """A convolution of square kernels: weight `{name}.weight` `[channels, inputs, kernel, kernel]`, drawn by `init`,
-        and bias `{name}.bias`, 0."""
+        """Applies a convolution with square kernels to `x` `[batch, inputs, height, width]`. Its weight `{name}.weight`
+        `[channels, inputs, kernel, kernel]` is drawn by `init`, and its bias `{name}.bias` `[channels]` starts at 0."""
         inputs = (x.shape + [1, 1])[1]
         weight = self.get(f"{name}.weight", [channels, inputs, kernel, kernel], init, layer)
         bias = self.get(f"{name}.bias", [channels], Init.constant(0), layer)
@@ -113,31 +115,33 @@ class Parameters:
 
 
 class Learner:
-    """A network, drawn from the distribution that the plugin is: override `__init__`, `name` and `forward`."""
+    """One network architecture, drawn from the distribution of learners that the plugin defines: override `__init__`,
+    `name` and `forward`."""
 
     ID: str
-    """`name-vN` or `namespace/name-vN`; a change of what is computed is a new `N`."""
+    """The id: `name-vN` or `namespace/name-vN`. Increase `N` when the results change."""
     VERSION: str
-    """As in plugin.toml."""
+    """The release of the plugin, as in plugin.toml."""
     SUMMARY: str
-    """One sentence."""
+    """A description of the learner in one sentence."""
     OPTIONS: Sequence[Option] = ()
 
     def __init__(self, shape: LearnerShape, rng: Rng, **options):
-        """Draws an architecture for `shape`. Values of parameters are not drawn here: `Init` says how the host does."""
+        """Draws an architecture for `shape`. It does not draw the values of parameters: the host draws them as their `Init`
+        says."""
 
     def name(self) -> str:
-        """What tells it from the distribution's other architectures: equal names trace equal graphs."""
+        """Returns the name of this architecture. Architectures with equal names must trace equal graphs."""
         raise NotImplementedError
 
     def forward(self, parameters: Parameters, observations: Tensor) -> Tensor:
-        """Traces the network on `observations` `[batch, …]`, giving `[batch, outputs]`. Asks for the same parameters in
-        the same order each time."""
+        """Traces the network on `observations` `[batch, …]` and returns its outputs `[batch, outputs]`. Every call must
+        request the same parameters in the same order."""
         raise NotImplementedError
 
 
 def declare(learner: Learner, shape: LearnerShape) -> Sequence[Parameter]:
-    """The parameters that `forward` asks for, found out on one observation."""
+    """Returns the parameters that `forward` requests, found by tracing it on a batch of one observation."""
     parameters = Parameters()
     learner.forward(parameters, Tensor.full(0, [1, *shape.observation.shape]))
     return parameters.declared

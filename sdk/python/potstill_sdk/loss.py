@@ -1,15 +1,15 @@
-"""Losses and inner rules that several objectives share."""
+"""Losses and inner update rules that several objectives share."""
 
 from __future__ import annotations
 
 from typing import List, Sequence
 
-from . import objective  # Not its names: it imports this module.
+from . import objective  # The module and not its names, because it imports this one.
 from .graph import Tensor, grad
 
 
 def normalized(advantages: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 over the batch."""
+    """Normalizes advantages to mean 0 and standard deviation 1 over the batch."""
     centred = advantages - advantages.mean()
     return centred / (centred.square().mean().sqrt() + 1e-8)
 
@@ -17,8 +17,9 @@ def normalized(advantages: Tensor) -> Tensor:
 def clipped_surrogate(
     outer: objective.Outer, advantages: Tensor, clip: float, entropy_weight: float
 ) -> objective.Outcome:
-    """PPO's clipped surrogate loss (Schulman et al. 2017, equation 7) of the taught learner, with an entropy bonus.
-    `advantages` as they are to be used. Reads `observations`, `actions` and `log_probs`."""
+    """Computes PPO's clipped surrogate loss (Schulman et al. 2017, equation 7) of the taught learner, with an entropy
+    bonus. It uses `advantages` `[b, 1]` as they are, without normalizing them, and reads the columns `observations`,
+    `actions` and `log_probs`."""
     outputs = outer.outputs()
     log_ratio = outer.network.log_prob(outputs, outer.batch["actions"]) - outer.batch["log_probs"]
     ratio = log_ratio.exp()
@@ -41,12 +42,12 @@ def clipped_surrogate(
 def inner_step(
     theta: objective.Theta, network: objective.Network, fresh: Sequence[Tensor]
 ) -> List[Tensor]:
-    """One step of gradient descent on the mean squared error between raw outputs and labels:
+    """Takes one step of gradient descent on the mean squared error between the learner's raw outputs and the labels:
     `φ′ = φ − η ∇φ mse(f(φ, X), Y)`."""
     loss = (network.apply(fresh, theta.x) - theta.y).square().mean()
     return [p - theta.inner_lr * g for p, g in zip(fresh, grad(loss, fresh))]
 
 
 def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of raw outputs `[b, n]` with labels that sum to 1, for each row, `[b, 1]`."""
+    """Computes the cross-entropy `[b, 1]` of each row of logits `[b, n]` with labels `[b, n]` that sum to 1."""
     return -(outputs.log_softmax(-1) * labels).sum_keep([-1])

@@ -1,6 +1,6 @@
-"""The objective role: the rule that teaches a learner from θ, and the loss that judges the taught one.
+"""The objective role: the inner rule that trains a learner on θ, and the outer loss that evaluates the trained learner.
 
-An exception ends the plugin, and its message reaches the user. What a user can cause is an `InvalidOptions`.
+An exception stops the plugin, and its message reaches the user. Raise `InvalidOptions` for what a user can cause.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,68 +15,68 @@ from .spaces import Box, Discrete, Image, MultiDiscrete
 
 @dataclass(frozen=True)
 class Task:
-    """What an objective is told about the task."""
+    """The task that an objective is made for."""
 
     observation: Union[Box, Image]
-    """Space of one observation."""
+    """The space of one observation."""
     action: Union[Discrete, MultiDiscrete, Box]
-    """Space of one action."""
+    """The space of one action."""
     instances: int
-    """k: synthetic instances to learn."""
+    """The number k of synthetic instances to learn."""
     outputs: int
-    """Outputs of the policy for each observation."""
+    """The number of outputs of the policy per observation."""
 
 
 @dataclass(frozen=True)
 class MetaInit:
-    """How a part of θ starts."""
+    """How a part of θ is initialized."""
 
     kind: str
     value: float = 0.0
 
     @staticmethod
     def constant(value: float) -> "MetaInit":
-        """All this value."""
+        """Every element has this value."""
         return MetaInit("constant", value)
 
     @staticmethod
     def normal(deviation: float) -> "MetaInit":
-        """Mean 0 and this standard deviation."""
+        """Elements are normal with mean 0 and this standard deviation."""
         return MetaInit("normal", deviation)
 
     @staticmethod
     def labels() -> "MetaInit":
-        """`[k, classes]`: row i is 1 at class i modulo the number of classes, else 0."""
+        """One-hot rows `[k, classes]`: row i is 1 at class i modulo the number of classes, else 0."""
         return MetaInit("labels")
 
 
 @dataclass(frozen=True)
 class MetaParameter:
-    """A part of θ, the dataset that is learned."""
+    """A part of the meta-parameters θ, which are the learned dataset."""
 
     name: str
-    """Its key in the dataset."""
+    """The name, which is its key in the dataset."""
     shape: Sequence[int]
     init: MetaInit
     is_learned: bool = True
     is_positive: bool = False
 
     def fixed(self) -> "MetaParameter":
-        """One that stays as it starts."""
+        """Makes the part keep its initial value."""
         return replace(self, is_learned=False)
 
     def positive(self) -> "MetaParameter":
-        """One that is above 0, and learned as its logarithm."""
+        """Keeps the part positive, by learning its logarithm."""
         return replace(self, is_positive=True)
 
 
 class Data(Enum):
-    """Where the transitions that a loss is computed on come from."""
+    """The source of the transitions that an outer loss is computed on."""
 
     ROLLOUTS = 0
-    """The taught learner's own rollouts, with the advantages that the host estimates."""
+    """Rollouts of the taught learner, with advantages that the host estimates."""
     OFFLINE = 1
-    """A fixed set of transitions."""
+    """A fixed dataset of transitions."""
 
 
 class _Named:
@@ -93,125 +93,130 @@ class _Named:
 
 
 class Theta(_Named):
-    """θ: its parts by name, `theta["momentum"]`."""
+    """The meta-parameters θ, which are the learned dataset: tensors by name, `theta["momentum"]`."""
 
     def __init__(self, names: Sequence[str], tensors: Sequence[Tensor]):
         super().__init__("theta, which it does not declare", names, tensors)
 
     @property
     def x(self) -> Tensor:
-        """X, `[k, …observation]`."""
+        """The synthetic observations X, `[k, …observation]`."""
         return self["x"]
 
     @property
     def y(self) -> Tensor:
-        """Y, `[k, outputs]`."""
+        """The synthetic labels Y, `[k, outputs]`."""
         return self["y"]
 
     @property
     def inner_lr(self) -> Tensor:
-        """η, the inner learning rate, a scalar."""
+        """The inner learning rate η, a scalar."""
         return self["inner_lr"]
 
 
 class Batch(_Named):
-    """The columns that the objective asked for, by name: `batch["advantages"]`. One row for each of b transitions."""
+    """The columns that the objective requested, by name: `batch["advantages"]`. Except for `progress`, each has one row
+    for each of b transitions."""
 
     def __init__(self, names: Sequence[str], tensors: Sequence[Tensor]):
-        super().__init__("the batch, which it does not ask for in `columns`", names, tensors)
+        super().__init__("the batch, which it does not request in `columns`", names, tensors)
 
 
 class Network:
-    """The learner as a function of its parameters, and its policy as a distribution of actions. It cannot be looked
-    into, so that every objective works with every learner."""
+    """The learner as a function of its parameters, and its policy as a distribution over actions. Its architecture is
+    hidden, so that every objective works with every learner."""
 
     def apply(self, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
-        """`[batch, outputs]` on `x` with `parameters`."""
+        """Computes the learner's outputs `[batch, outputs]` for observations `x` `[batch, …]` and `parameters`."""
         return Tensor(learners().apply([p.number for p in parameters], x.number))
 
     def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
-        """`[batch, 1]`: the log-probability of `actions` under the policy that `outputs` describes."""
+        """Computes the log-probability `[batch, 1]` of `actions` under the policy with these `outputs` `[batch, outputs]`."""
         return Tensor(learners().log_probability(outputs.number, actions.number))
 
     def entropy(self, outputs: Tensor) -> Tensor:
-        """`[batch, 1]`: the entropy of the policy that `outputs` describes."""
+        """Computes the entropy `[batch, 1]` of the policy with these `outputs` `[batch, outputs]`."""
         return Tensor(learners().entropy(outputs.number))
 
     def divergence(self, p: Tensor, q: Tensor) -> Tensor:
-        """`[batch, 1]`: the Kullback-Leibler divergence of policy `q` from policy `p`, `E_p[log p − log q]`."""
+        """Computes the Kullback-Leibler divergence `E_p[log p − log q]`, `[batch, 1]`, between the policies with outputs
+        `p` and `q`, both `[batch, outputs]`."""
         return Tensor(learners().divergence(p.number, q.number))
 
 
 @dataclass(frozen=True)
 class Outer:
-    """What `outer` judges."""
+    """The inputs of `outer`."""
 
     theta: Theta
     network: Network
-    """The learner as a function."""
+    """The learner as a function of its parameters."""
     fresh: Sequence[Tensor]
-    """Its parameters before the inner rule."""
+    """The learner's parameters before the inner rule, φ."""
     taught: Sequence[Tensor]
-    """And after it."""
+    """The learner's parameters after the inner rule, φ′."""
     batch: Batch
 
     def outputs(self) -> Tensor:
-        """The taught learner's outputs for the batch's observations, `[b, outputs]`."""
+        """Computes the outputs `[b, outputs]` of the taught learner for the observations of the batch."""
         return self.network.apply(self.taught, self.batch["observations"])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A loss with what to log."""
+    """A loss, with metrics to log."""
 
     loss: Tensor
-    """A scalar, to be made small."""
+    """The loss, a scalar to minimize."""
     metrics: Dict[str, Tensor] = field(default_factory=dict)
-    """Scalars by name."""
+    """The metrics: scalars by name."""
 
 
 class Objective:
-    """A meta-objective: override `__init__`, `columns` and `outer`, and what else is to be other than the default."""
+    """A meta-objective: override `__init__`, `columns` and `outer`, and any other method whose default does not fit."""
 
     ID: str
-    """`name-vN` or `namespace/name-vN`; a change of what is computed is a new `N`."""
+    """The id: `name-vN` or `namespace/name-vN`. Increase `N` when the results change."""
     VERSION: str
-    """As in plugin.toml."""
+    """The release of the plugin, as in plugin.toml."""
     SUMMARY: str
-    """One sentence."""
+    """A description of the objective in one sentence."""
     OPTIONS: Sequence[Option] = ()
 
     def __init__(self, task: Task, **options):
         """Makes the objective for one task."""
 
     def data(self) -> Data:
-        """What it learns from."""
+        """Returns the source of the transitions that the outer loss is computed on."""
         return Data.ROLLOUTS
 
     def theta(self, task: Task) -> List[MetaParameter]:
-        """θ. It has `x` `[k, …observation]`, `y` `[k, outputs]` and `inner_lr` `[]`; what else there is, the objective
-        decides. The default is the published one: X, Y ~ N(0, 1), a learned rate that starts at 1 unless the user sets
-        another."""
+        """Returns the parts of θ. They must include `x` `[k, …observation]`, `y` `[k, outputs]` and `inner_lr` `[]`; an
+        objective may add others. The default follows the paper: X, Y ~ N(0, 1), and a learned inner learning rate that
+        starts at 1 unless the user sets another value."""
         return default_theta(task)
 
     def columns(self) -> List[str]:
-        """What of the batch `outer` reads; the host computes no more. `observations` `[b, …]`, `actions` `[b, 1]`
-        (indices) or `[b, size]`; of rollouts also `log_probs` `[b, 1]` and `outputs` `[b, outputs]` of the policy that
-        acted, `advantages` `[b, 1]`, not normalised, `returns` `[b, 1]`, `values` `[b, 1]`. Besides, `progress` `[1, 1]`: the
-        share of the run that is done, in `[0, 1)`."""
+        """Returns the names of the columns of the batch that `outer` reads. The host computes only these.
+
+        There are `observations` `[b, …]` and `actions`, which are indices `[b, 1]` or values `[b, size]`. Rollouts also
+        have `log_probs` `[b, 1]` and `outputs` `[b, outputs]` of the policy that acted, `advantages` `[b, 1]` (not
+        normalized), `returns` `[b, 1]` and `values` `[b, 1]`. `progress` `[1, 1]` is the fraction of the run that is
+        done, in `[0, 1)`."""
         raise NotImplementedError
 
     def inner(self, theta: Theta, network: Network, fresh: Sequence[Tensor]) -> List[Tensor]:
-        """φ → φ′: the parameters after learning from θ, as many as `fresh` and shaped alike."""
+        """The inner rule φ → φ′: returns the learner's parameters after training on θ, with the same number and shapes as
+        `fresh`."""
         return loss.inner_step(theta, network, fresh)
 
     def outer(self, outer: Outer) -> Outcome:
-        """The loss of the taught learner on a batch."""
+        """Returns the outer loss of the taught learner on a batch."""
         raise NotImplementedError
 
 
 def default_theta(task: Task) -> List[MetaParameter]:
-    """X, Y ~ N(0, 1) and a learned inner learning rate."""
+    """The default parts of θ: X, Y ~ N(0, 1) and a learned inner learning rate that starts at 1."""
     return [
         MetaParameter("x", [task.instances, *task.observation.shape], MetaInit.normal(1)),
         MetaParameter("y", [task.instances, task.outputs], MetaInit.normal(1)),

@@ -1,4 +1,4 @@
-"""What the user may set."""
+"""The options of a plugin, which the user may set."""
 
 from dataclasses import dataclass
 from typing import Sequence, Union
@@ -6,7 +6,7 @@ from typing import Sequence, Union
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number, limits inclusive."""
+    """A whole number with inclusive limits."""
 
     min: int
     max: int
@@ -14,7 +14,7 @@ class Integer:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number, limits inclusive."""
+    """A finite number with inclusive limits."""
 
     min: float
     max: float
@@ -22,12 +22,12 @@ class Number:
 
 @dataclass(frozen=True)
 class Boolean:
-    """`true` or `false`."""
+    """Either `true` or `false`."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """One of `choices`, or any text when there are none."""
+    """One of `choices`, or any text if there are none."""
 
     choices: Sequence[str] = ()
 
@@ -37,19 +37,19 @@ class Option:
     """One option that the plugin accepts: `--set NAME=VALUE`. The host checks the value against `kind`."""
 
     name: str
-    """Lower case, digits and dashes. Reaches `__init__` as a keyword, with `_` for `-`."""
+    """The name, in lower-case letters, digits and dashes. `__init__` receives it as a keyword, with `_` for `-`."""
     help: str
-    """One sentence."""
+    """A description in one sentence."""
     kind: Union[Integer, Number, Boolean, Text]
     default: Union[int, float, bool, str]
 
 
 class InvalidOptions(Exception):
-    """Raised by `__init__`: the options do not go together (each by itself has been checked), or a learner or an objective
-    is not for this task; in words for the user."""
+    """The exception that `__init__` raises if the options contradict each other, or if a learner or an objective does not
+    support the task. Each option by itself has already been checked. The message is shown to the user."""
 
 
 def as_keywords(plugin, settings):
-    """What `__init__` of `plugin` gets: its options, from `settings` and otherwise the defaults."""
+    """Returns the keyword arguments for `__init__` of `plugin`: its options from `settings`, or else their defaults."""
     values = {option.name: option.default for option in plugin.OPTIONS} | settings
     return {name.replace("-", "_"): value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""The random stream of one copy."""
+"""The random number generator that environments and learners draw from."""
 
 _MASK = (1 << 64) - 1
 
@@ -10,8 +10,8 @@ def _mix(z):
 
 
 class Rng:
-    """SplitMix64 (Steele, Lea and Flood, 2014), whose seed is mixed first, so that neighbouring seeds start streams far
-    apart. Gives the same numbers as `potstill_sdk::Rng` in Rust."""
+    """SplitMix64 (Steele, Lea and Flood, 2014). The seed is mixed first, so that the streams of neighboring seeds start far
+    apart. It gives the same numbers as `potstill_sdk::Rng` in Rust."""
 
     __slots__ = ("state",)
 
@@ -19,16 +19,16 @@ class Rng:
         self.state = _mix((seed ^ 0x5851F42D4C957F2D) & _MASK)
 
     def next(self):
-        """The next 64 random bits."""
+        """Draws 64 random bits."""
         self.state = (self.state + 0x9E3779B97F4A7C15) & _MASK
         return _mix(self.state)
 
     def uniform(self, low=0.0, high=1.0):
-        """Uniform in `[low, high)`, with 53 random bits."""
+        """Draws uniformly from `[low, high)`, with 53 random bits."""
         return low + (high - low) * ((self.next() >> 11) * 2.0**-53)
 
     def below(self, n):
-        """Uniform in `0..n`, without the bias of a remainder; 0 when `n` is 0."""
+        """Draws uniformly from `0..n`, without modulo bias. Returns 0 if `n` is 0."""
         rest = (1 << 64) % n if n else 0
         while True:
             wide = self.next() * n

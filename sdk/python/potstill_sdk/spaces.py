@@ -1,4 +1,4 @@
-"""What is seen and what is done: Gymnasium's spaces."""
+"""The spaces of observations and actions, as in Gymnasium."""
 
 from dataclasses import dataclass
 from typing import Sequence, Union
@@ -6,7 +6,7 @@ from typing import Sequence, Union
 
 @dataclass(frozen=True)
 class Box:
-    """Real numbers. Bounds: one for all elements, or one per element; infinite where there is none."""
+    """An array of real numbers. A bound is one number for all elements or one per element, and may be infinite."""
 
     shape: Sequence[int]
     low: Union[float, Sequence[float]]
@@ -22,14 +22,14 @@ class Discrete:
 
 @dataclass(frozen=True)
 class MultiDiscrete:
-    """One integer in `0..n` for every entry."""
+    """One integer in `0..n` for every entry `n` of `nvec`."""
 
     nvec: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Image:
-    """Bytes, e.g. of shape `(4, 84, 84)`."""
+    """An array of bytes, such as pixels of shape `(4, 84, 84)`."""
 
     shape: Sequence[int]
 

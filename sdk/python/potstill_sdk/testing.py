@@ -1,5 +1,5 @@
-"""Traces a learner or an objective in plain Python, for its author's tests: every shape is checked where it arises, as the
-host does it. What numbers come out, only the host knows: `potstill distill`.
+"""Traces a learner or an objective in plain Python, for its author's tests. As in the host, the shape of every operation
+is checked at once. Values are not computed: only the host does that, in `potstill distill`.
 
     from potstill_sdk.testing import trace_learner, trace_objective
 """
@@ -16,14 +16,14 @@ from .spaces import Discrete, MultiDiscrete
 
 
 class ShapeError(ValueError):
-    """An operation on tensors that do not fit."""
+    """The error for an operation on tensors whose shapes do not fit."""
 
 
 class Tracer:
-    """A graph that knows shapes and nothing else: `with Tracer() as tracer:`."""
+    """A graph that tracks only shapes. Use it as `with Tracer() as tracer:`."""
 
     def __init__(self, parameters: int = 0, outputs: int = 0):
-        """For objectives: how many parameters the learner has, and how many outputs."""
+        """For objectives, `parameters` and `outputs` are the numbers of parameters and outputs of the learner."""
         self.shapes: List[List[int]] = []
         self.learner = parameters, outputs
 
@@ -35,14 +35,14 @@ class Tracer:
         use(None)
 
     def tensor(self, shape: Sequence[int]) -> Tensor:
-        """A tensor as the host gives them."""
+        """Makes a tensor of `shape`, like one that the host passes to the plugin."""
         return Tensor(self._add(list(shape)))
 
     def _add(self, shape):
         self.shapes.append(shape)
         return len(self.shapes)
 
-    # What a graph does.
+    # The functions of the graph.
 
     def at(self, file, line):
         pass
@@ -57,7 +57,7 @@ class Tracer:
         _check(self.shape(loss) == [], "grad", "a scalar", self.shape(loss))
         return [self._add(self.shape(x)) for x in wrt]
 
-    # What it knows of a learner.
+    # The functions of the learner.
 
     def apply(self, parameters, observations):
         count, outputs = self.learner
@@ -66,7 +66,7 @@ class Tracer:
 
     def _of_rows(self, function, tensors):
         rows = {self.shape(tensor)[0] for tensor in tensors}
-        _check(len(rows) == 1, function, "as many rows", [self.shape(tensor) for tensor in tensors])
+        _check(len(rows) == 1, function, "tensors with the same number of rows", [self.shape(tensor) for tensor in tensors])
         return self._add([rows.pop(), 1])
 
     def log_probability(self, outputs, actions):
@@ -80,17 +80,17 @@ class Tracer:
 
 
 class TracedLearner(NamedTuple):
-    """What a learner described."""
+    """The result of tracing a learner."""
 
     name: str
     parameters: Sequence[Parameter]
     output: List[int]
-    """Shape of its output."""
+    """The shape of the output."""
 
 
 def trace_learner(learner, shape: LearnerShape, batch=5, seed=0, **options) -> TracedLearner:
-    """Draws from the distribution `learner`, with `options` (`_` for `-`) and otherwise the defaults, and traces what was
-    drawn on `batch` observations."""
+    """Draws an architecture from the distribution `learner` and traces it on `batch` observations. The names of `options`
+    have `_` for `-`; other options have their defaults."""
     drawn = learner(shape, Rng(seed), **as_keywords(learner, options))
     with Tracer() as tracer:
         declared = declare(drawn, shape)
@@ -102,16 +102,16 @@ def trace_learner(learner, shape: LearnerShape, batch=5, seed=0, **options) -> T
 
 
 class TracedObjective(NamedTuple):
-    """What an objective described."""
+    """The result of tracing an objective."""
 
     theta: Dict[str, List[int]]
-    """Shapes of the parts of θ."""
+    """The shapes of the parts of θ."""
     metrics: List[str]
 
 
 def trace_objective(objective, task: Task, parameters=((4, 8), (8, 2)), batch=16, **options) -> TracedObjective:
-    """Makes `objective` for `task`, with `options` (`_` for `-`) and otherwise the defaults, and traces inner rule and
-    outer loss for a learner with parameters of these shapes."""
+    """Makes `objective` for `task` and traces its inner rule, and its outer loss on `batch` transitions, for a learner whose
+    parameters have the shapes `parameters`. The names of `options` have `_` for `-`; other options have their defaults."""
     made = objective(task, **as_keywords(objective, options))
     parts, names = made.theta(task), made.columns()
     actions = 1 if isinstance(task.action, Discrete) else prod(_space_shape(task.action))
@@ -169,7 +169,7 @@ def _window(shape, kernel, stride, padding):
 
 
 def _infer(op, shapes, integers, numbers):
-    """The shape of the result. The numbers of operations are those of POTSTILL_OP_... in `potstill.h`."""
+    """Infers the shape of the result. The numbers of operations are POTSTILL_OP_... in `potstill.h`."""
     x = shapes[0] if shapes else []
     if op == 0:
         return []

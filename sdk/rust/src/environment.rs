@@ -1,46 +1,48 @@
+//! The environment role: one environment as its author writes it, its options and its specification.
 use potstill_plugin_api::{Frame, OptionSchema, OptionValue, Space};
 
 use crate::Rng;
 
-/// What one copy is, once its options are set.
+/// The specification of one copy, once its options are set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
-    /// Observation space: a `Box` where [`Environment::Scalar`] is `f32`, an `Image` where it is `u8`.
+    /// Observation space: a `Box` if [`Environment::Scalar`] is `f32`, an `Image` if it is `u8`.
     pub observation: Space,
     /// Action space: `Discrete`, `MultiDiscrete` or `Box`.
     pub action: Space,
-    /// Steps after which the SDK truncates an episode, when there is a limit.
+    /// Number of steps after which the SDK truncates an episode, or `None` for no limit.
     pub max_episode_steps: Option<u32>,
-    /// The return that counts as solved, when the field has agreed on one.
+    /// The return at which the environment counts as solved, if there is an agreed one.
     pub reward_threshold: Option<f32>,
-    /// The return no episode exceeds, when there is one: a run whose validations all reach it is done.
+    /// The highest possible return of an episode, if there is one. A run stops early once all its validations reach it.
     pub max_return: Option<f32>,
 }
 
-/// What one step gave, beside the observation.
+/// The result of one step, apart from the observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Step {
-    /// Finite; of this step, also where the episode ended.
+    /// The reward of this step, including a step that ends the episode. Must be finite.
     pub reward: f32,
-    /// The episode reached a terminal state.
+    /// Whether the episode reached a terminal state.
     pub terminated: bool,
-    /// The episode was cut short without reaching one. Leave the limit of [`Spec::max_episode_steps`] to the SDK.
+    /// Whether the episode was cut short without reaching a terminal state. The SDK itself enforces
+    /// [`Spec::max_episode_steps`].
     pub truncated: bool,
 }
 
-/// The action of one copy, of the kind that the specification's action space says. The host has checked it.
+/// The action of one copy, which the host has checked. Its kind follows from the action space of the [`Spec`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Action<'a> {
-    /// In a `Discrete` space: below its `n`.
+    /// The choice in a `Discrete` space, less than its `n`.
     Discrete(u32),
-    /// In a `MultiDiscrete` space: one choice per component.
+    /// One choice per component of a `MultiDiscrete` space.
     MultiDiscrete(&'a [u32]),
-    /// In a `Box` space: finite, and not clamped to the bounds.
+    /// The values in a `Box` space, which are finite but not clamped to its bounds.
     Continuous(&'a [f32]),
 }
 
 impl Action<'_> {
-    /// The choice in a `Discrete` space (0 in any other).
+    /// The choice in a `Discrete` space, or 0 in any other space.
     #[inline]
     pub fn choice(self) -> u32 {
         match self {
@@ -50,16 +52,16 @@ impl Action<'_> {
     }
 }
 
-/// What to draw.
+/// The form in which to render a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenderMode {
-    /// Pixels.
+    /// An image of RGB pixels.
     Rgb,
-    /// Lines for a terminal.
+    /// Lines of text for a terminal.
     Text,
 }
 
-/// The options of a copy: every one of [`Environment::options`], within its limits.
+/// The values of a plugin's options. Every declared option has a value within its limits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options(Vec<(String, OptionValue)>);
 
@@ -67,7 +69,7 @@ impl Options {
     /// The value of an integer option.
     ///
     /// # Errors
-    /// No integer option of this name was declared.
+    /// Fails if the plugin declares no integer option of this name.
     pub fn integer(&self, name: &str) -> Result<i64, String> {
         self.get(name, "integer", |value| match value {
             OptionValue::Integer(v) => Some(*v),
@@ -78,7 +80,7 @@ impl Options {
     /// The value of a number option.
     ///
     /// # Errors
-    /// No number option of this name was declared.
+    /// Fails if the plugin declares no number option of this name.
     pub fn number(&self, name: &str) -> Result<f64, String> {
         self.get(name, "number", |value| match value {
             OptionValue::Number(v) => Some(*v),
@@ -89,7 +91,7 @@ impl Options {
     /// The value of a boolean option.
     ///
     /// # Errors
-    /// No boolean option of this name was declared.
+    /// Fails if the plugin declares no boolean option of this name.
     pub fn boolean(&self, name: &str) -> Result<bool, String> {
         self.get(name, "boolean", |value| match value {
             OptionValue::Boolean(v) => Some(*v),
@@ -100,7 +102,7 @@ impl Options {
     /// The value of a text option.
     ///
     /// # Errors
-    /// No text option of this name was declared.
+    /// Fails if the plugin declares no text option of this name.
     pub fn text(&self, name: &str) -> Result<&str, String> {
         self.get(name, "text", |value| match value {
             OptionValue::Text(v) => Some(v.as_str()),
@@ -128,17 +130,17 @@ impl FromIterator<(String, OptionValue)> for Options {
     }
 }
 
-/// One environment, as its author writes it. The SDK makes N copies of it, seeds them, resets those that end,
-/// counts steps and speaks the contract.
+/// One environment, as its author writes it. The SDK makes N copies of it, seeds them, resets those whose episode
+/// ended, counts their steps and implements the plugin contract.
 pub trait Environment: Sized + Send + 'static {
-    /// `name-vN` or `namespace/name-vN`; a change of dynamics, rewards or defaults is a new `N`.
+    /// The id: `name-vN` or `namespace/name-vN`. Increase `N` when dynamics, rewards or defaults change.
     const ID: &'static str;
-    /// Release of the plugin; usually `env!("CARGO_PKG_VERSION")`.
+    /// The version of this release of the plugin, usually `env!("CARGO_PKG_VERSION")`.
     const VERSION: &'static str;
-    /// One sentence.
+    /// A description of the environment in one sentence.
     const SUMMARY: &'static str;
 
-    /// `f32` for a `Box` of observations, `u8` for an `Image`.
+    /// The type of an observation's elements: `f32` for a `Box` space, `u8` for an `Image` space.
     type Scalar: Scalar;
 
     /// The options that [`Environment::new`] reads.
@@ -146,76 +148,78 @@ pub trait Environment: Sized + Send + 'static {
         vec![]
     }
 
-    /// Threads that may step the copies at once, 0 for as many as there are cores; worth it where a step takes some 10 µs
-    /// or more. Results do not depend on it: a copy has its own random stream. Components have one thread.
+    /// The number of threads that step the copies in parallel, 0 for one per core. This pays off if a step takes about
+    /// 10 µs or more. Results do not depend on it, because each copy has its own random stream. A component always has
+    /// one thread.
     fn threads(options: &Options) -> usize {
         let _ = options;
         1
     }
 
-    /// Makes one copy, which waits for its first [`Environment::reset`].
+    /// Makes one copy. [`Environment::reset`] is called before its first step.
     ///
     /// # Errors
-    /// The options do not go together, in words for the user. Each by itself has been checked.
+    /// Fails if the options contradict each other; the message is shown to the user. Each option by itself has already
+    /// been checked.
     fn new(options: &Options) -> Result<Self, String>;
 
-    /// What the copy is.
+    /// Returns the specification of the copy.
     fn spec(&self) -> Spec;
 
-    /// Starts an episode and writes its first observation. Draws only from `rng`, so that equal seeds give
-    /// equal episodes.
+    /// Starts an episode and writes its first observation. It must draw random numbers only from `rng`, so that equal
+    /// seeds give equal episodes.
     fn reset(&mut self, rng: &mut Rng, observation: &mut [Self::Scalar]);
 
-    /// Takes one step and writes the observation after it, also where the episode ends.
+    /// Takes one step and writes the observation after it, even if the step ends the episode.
     fn step(&mut self, action: Action<'_>, rng: &mut Rng, observation: &mut [Self::Scalar]) -> Step;
 
-    /// Why the step that was just taken had to cut the episode short (it says [`Step::truncated`], and its observation
-    /// and reward are finite all the same): the simulation failed, it became unstable, say. None where the episode was
-    /// cut for another reason. The words go into the host's log, the same ones once a process; the host counts the
-    /// episodes that end so, unless this is a component.
+    /// Says why the simulation failed (it became unstable, for example) if that is why the last step truncated the
+    /// episode. Returns `None` if the episode was truncated for another reason. Such a step must still set
+    /// [`Step::truncated`] and give a finite observation and reward. The host logs each distinct message once per
+    /// process. It also counts the episodes that end this way, unless the plugin is a component.
     fn fault(&mut self) -> Option<String> {
         None
     }
 
-    /// Draws the copy as it is now.
+    /// Renders the current state of the copy.
     ///
     /// # Errors
-    /// This mode is not supported; say which is.
+    /// Fails if this mode is not supported; the message should say which mode is.
     fn render(&self, mode: RenderMode) -> Result<Frame, String> {
         let _ = mode;
         Err("this environment does not draw".into())
     }
 
-    /// Appends the copy's state, without its random stream and step count, which the SDK adds. `false` where
-    /// snapshots are not supported.
+    /// Appends the state of the copy to `state`. The SDK itself saves the random stream and the step count. Returns
+    /// `false` if snapshots are not supported.
     fn snapshot(&self, state: &mut Vec<u8>) -> bool {
         let _ = state;
         false
     }
 
-    /// Goes back to a state of [`Environment::snapshot`].
+    /// Restores a state that [`Environment::snapshot`] wrote.
     ///
     /// # Errors
-    /// `state` is not one.
+    /// Fails if `state` is not such a state.
     fn restore(&mut self, state: &[u8]) -> Result<(), String> {
         let _ = state;
         Err("this environment has no snapshots".into())
     }
 }
 
-/// Observations of N copies, row by row.
+/// The observations of N copies, in row-major order.
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observations {
-    /// Of a `Box` space.
+    /// Observations of a `Box` space.
     Float(Vec<f32>),
-    /// Of an `Image` space.
+    /// Observations of an `Image` space.
     Byte(Vec<u8>),
 }
 
-/// An element of an observation: `f32` or `u8`.
+/// The type of an observation's elements: `f32` or `u8`.
 pub trait Scalar: Copy + Default + Send + sealed::Sealed + 'static {
-    /// Wraps observations of this element.
+    /// Wraps observations whose elements have this type.
     fn wrap(values: Vec<Self>) -> Observations;
 }
 

@@ -1,4 +1,4 @@
-//! The differentiable graph, as learners and objectives describe it.
+//! The differentiable graph that learners and objectives build, through tensors that stand for its nodes.
 use std::borrow::Borrow;
 use std::ops;
 use std::panic::Location;
@@ -10,15 +10,15 @@ use crate::guest::tracing as host;
 #[cfg(any(not(target_family = "wasm"), feature = "linked"))]
 use crate::native::tracing as host;
 
-/// A value of the graph: it has a shape, and no numbers until the host runs the graph.
+/// A node of the graph. It has a shape, but no values until the host runs the graph.
 ///
-/// It means something only during the call in which it was made or given. Arithmetic broadcasts as NumPy's does; axes
-/// may be negative, counting from the last. A mistake (shapes that do not fit, an axis out of range) ends the call
+/// A tensor is valid only during the call that created or received it. Arithmetic broadcasts as in NumPy, and negative
+/// axes count from the last. A mistake, such as shapes that do not match or an axis out of range, makes the call fail
 /// with an error that names the operation, what it expected and what it got.
 #[derive(Clone, Debug)]
 pub struct Tensor(pub(crate) host::Handle);
 
-/// Adds an operation. `integers` and `numbers` are what `potstill.h` says of each operation.
+/// Adds an operation to the graph. `potstill.h` documents the `integers` and `numbers` of each operation.
 #[track_caller]
 fn operation(op: GraphOp, inputs: &[&Tensor], integers: &[i64], numbers: &[f64]) -> Tensor {
     Tensor(host::operation(op, inputs, integers, numbers, Location::caller()))
@@ -32,8 +32,9 @@ fn axes(axes: &[isize]) -> Vec<i64> {
     axes.iter().map(|&a| a as i64).collect()
 }
 
-/// Gradients of the scalar `loss` with respect to each of `wrt` (tensors that the host gave, or a
-/// [`Tensor::variable`]), shaped like them; zeros where it does not depend on one. They are nodes like any other: gradients of gradients are written the same way.
+/// Returns the gradients of the scalar `loss` with respect to each tensor of `wrt`, in the same shapes. Each tensor of
+/// `wrt` must come from the host or be a [`Tensor::variable`]. The gradient is zero for a tensor that `loss` does not
+/// depend on. Gradients are ordinary nodes, so they can be differentiated again.
 #[track_caller]
 pub fn grad(loss: &Tensor, wrt: &[Tensor]) -> Vec<Tensor> {
     host::gradients(loss, wrt, Location::caller()).into_iter().map(Tensor).collect()
@@ -67,114 +68,114 @@ impl From<f64> for Tensor {
 }
 
 impl Tensor {
-    /// A scalar.
+    /// Makes a scalar, `[]`.
     #[track_caller]
     pub fn constant(value: f64) -> Tensor {
         operation(GraphOp::Constant, &[], &[], &[value])
     }
 
-    /// `value` everywhere.
+    /// Makes a tensor of `shape` whose elements are all `value`.
     #[track_caller]
     pub fn full(value: f64, shape: &[usize]) -> Tensor {
         Tensor::constant(value).broadcast_to(shape)
     }
 
-    /// An array of numbers, row by row.
+    /// Makes a tensor of `shape` from its elements in row-major order.
     #[track_caller]
     pub fn values(values: &[f64], shape: &[usize]) -> Tensor {
         operation(GraphOp::Values, &[], &dimensions(shape), values)
     }
 
-    /// An array of indices, row by row, for [`Tensor::gather`] and its like.
+    /// Makes a tensor of indices from its elements in row-major order, for [`Tensor::gather`] and similar operations.
     #[track_caller]
     pub fn indices(indices: &[u32], shape: &[usize]) -> Tensor {
         let numbers: Vec<f64> = indices.iter().map(|&i| f64::from(i)).collect();
         operation(GraphOp::Indices, &[], &dimensions(shape), &numbers)
     }
 
-    /// Dimensions.
+    /// Returns the dimensions.
     pub fn shape(&self) -> Vec<usize> {
         host::shape(self)
     }
 
     elementwise! {
-        /// `eˣ`.
+        /// Computes `eˣ` elementwise.
         exp Exponential,
-        /// Natural logarithm.
+        /// Computes the natural logarithm elementwise.
         log Logarithm,
-        /// `√x`.
+        /// Computes `√x` elementwise.
         sqrt SquareRoot,
-        /// `x²`.
+        /// Computes `x²` elementwise.
         square Square,
-        /// `|x|`.
+        /// Computes `|x|` elementwise.
         abs Absolute,
-        /// −1, 0 or 1; no gradient.
+        /// Computes the sign elementwise: −1, 0 or 1. No gradient flows through it.
         sign Sign,
-        /// `1/x`.
+        /// Computes `1/x` elementwise.
         recip Reciprocal,
-        /// Hyperbolic tangent.
+        /// Computes the hyperbolic tangent elementwise.
         tanh Tanh,
-        /// `1/(1 + e⁻ˣ)`.
+        /// Computes `1/(1 + e⁻ˣ)` elementwise.
         sigmoid Sigmoid,
-        /// `max(x, 0)`.
+        /// Computes `max(x, 0)` elementwise.
         relu Relu,
-        /// `x·Φ(x)`.
+        /// Computes `x·Φ(x)` elementwise, with the normal distribution function Φ.
         gelu Gelu,
-        /// Error function.
+        /// Computes the error function elementwise.
         erf ErrorFunction,
-        /// The same value, through which no gradient flows.
+        /// Returns the same value, through which no gradient flows.
         stop_gradient StopGradient,
-        /// The same value, as something that gradients can be taken with respect to: what was computed needs it,
-        /// because the graph simplifies across what nobody names.
+        /// Returns the same value as a tensor that gradients can be taken with respect to. [`grad`] needs this for a
+        /// computed tensor, because the graph may simplify intermediate results away.
         variable Variable,
     }
 
-    /// `xᵖ`.
+    /// Computes `xᵖ` elementwise.
     #[track_caller]
     pub fn powf(&self, p: f64) -> Tensor {
         operation(GraphOp::Power, &[self], &[], &[p])
     }
 
     of_two! {
-        /// The larger, elementwise.
+        /// Computes the elementwise maximum.
         max Maximum,
-        /// The smaller, elementwise.
+        /// Computes the elementwise minimum.
         min Minimum,
-        /// 1 where `self < other`, else 0; no gradient.
+        /// Is 1 where `self < other`, else 0. No gradient flows through it.
         less Less,
-        /// 1 where `self ≤ other`, else 0; no gradient.
+        /// Is 1 where `self ≤ other`, else 0. No gradient flows through it.
         less_equal LessEqual,
-        /// 1 where they are equal, else 0; no gradient.
+        /// Is 1 where the elements are equal, else 0. No gradient flows through it.
         equal Equal,
-        /// `[…, m, k] × […, k, n] → […, m, n]`; leading axes broadcast.
+        /// Computes the matrix product `[…, m, k] × […, k, n] → […, m, n]`. Leading axes broadcast.
         matmul Matmul,
     }
 
-    /// Limited to `low..=high`.
+    /// Limits every element to `low..=high`.
     #[track_caller]
     pub fn clamp(&self, low: f64, high: f64) -> Tensor {
         self.max(&Tensor::constant(low)).min(&Tensor::constant(high))
     }
 
-    /// `a` where `self` is not 0, else `b`.
+    /// Takes the elements of `a` where `self` is not 0, else those of `b`.
     #[track_caller]
     pub fn select(&self, a: &Tensor, b: &Tensor) -> Tensor {
         operation(GraphOp::Select, &[self, a, b], &[], &[])
     }
 
-    /// Repeated to `shape`.
+    /// Broadcasts to `shape`.
     #[track_caller]
     pub fn broadcast_to(&self, shape: &[usize]) -> Tensor {
         operation(GraphOp::Broadcast, &[self], &dimensions(shape), &[])
     }
 
-    /// The same elements in another shape.
+    /// Returns the same elements in another shape.
     #[track_caller]
     pub fn reshape(&self, shape: &[usize]) -> Tensor {
         operation(GraphOp::Reshape, &[self], &dimensions(shape), &[])
     }
 
-    /// `[batch, …]` to `[batch, everything else]`.
+    /// Flattens all axes but the first: `[batch, …]` becomes `[batch, size]`.
     #[track_caller]
     pub fn flatten_rows(&self) -> Tensor {
         let shape = self.shape();
@@ -182,13 +183,13 @@ impl Tensor {
         self.reshape(&[rows, shape.iter().skip(1).product()])
     }
 
-    /// Axis `i` of the result is axis `order[i]`.
+    /// Permutes the axes: axis `i` of the result is axis `order[i]` of `self`.
     #[track_caller]
     pub fn permute(&self, order: &[usize]) -> Tensor {
         operation(GraphOp::Permute, &[self], &dimensions(order), &[])
     }
 
-    /// The last two axes exchanged.
+    /// Swaps the last two axes.
     #[track_caller]
     pub fn transpose(&self) -> Tensor {
         let rank = self.shape().len();
@@ -199,109 +200,110 @@ impl Tensor {
         self.permute(&order)
     }
 
-    /// `start..start + length` of `axis`.
+    /// Takes `start..start + length` along `axis`.
     #[track_caller]
     pub fn slice(&self, axis: isize, start: usize, length: usize) -> Tensor {
         operation(GraphOp::Slice, &[self], &[axis as i64, start as i64, length as i64], &[])
     }
 
-    /// Zeros before and after along `axis`.
+    /// Pads `axis` with `before` zeros in front and `after` zeros behind.
     #[track_caller]
     pub fn pad(&self, axis: isize, before: usize, after: usize) -> Tensor {
         operation(GraphOp::Pad, &[self], &[axis as i64, before as i64, after as i64], &[])
     }
 
-    /// One after the other along `axis`.
+    /// Concatenates tensors along `axis`.
     #[track_caller]
     pub fn concat(tensors: &[&Tensor], axis: isize) -> Tensor {
         operation(GraphOp::Concat, tensors, &[axis as i64], &[])
     }
 
-    /// The sum of all elements, a scalar.
+    /// Computes the sum of all elements, a scalar.
     #[track_caller]
     pub fn sum(&self) -> Tensor {
         operation(GraphOp::Sum, &[self], &[], &[0.0])
     }
 
-    /// The mean of all elements, a scalar.
+    /// Computes the mean of all elements, a scalar.
     #[track_caller]
     pub fn mean(&self) -> Tensor {
         operation(GraphOp::Mean, &[self], &[], &[0.0])
     }
 
-    /// The sum over `axes`, which go.
+    /// Computes the sum over `axes` and removes them.
     #[track_caller]
     pub fn sum_axes(&self, axes: &[isize]) -> Tensor {
         operation(GraphOp::Sum, &[self], &self::axes(axes), &[0.0])
     }
 
-    /// The sum over `axes`, which stay with length 1.
+    /// Computes the sum over `axes`, which stay with length 1.
     #[track_caller]
     pub fn sum_keep(&self, axes: &[isize]) -> Tensor {
         operation(GraphOp::Sum, &[self], &self::axes(axes), &[1.0])
     }
 
-    /// The mean over `axes`, which stay with length 1.
+    /// Computes the mean over `axes`, which stay with length 1.
     #[track_caller]
     pub fn mean_keep(&self, axes: &[isize]) -> Tensor {
         operation(GraphOp::Mean, &[self], &self::axes(axes), &[1.0])
     }
 
-    /// The maximum over `axes`, which stay with length 1.
+    /// Computes the maximum over `axes`, which stay with length 1.
     #[track_caller]
     pub fn max_keep(&self, axes: &[isize]) -> Tensor {
         operation(GraphOp::MaximumOver, &[self], &self::axes(axes), &[1.0])
     }
 
-    /// Over `axis`, without overflow.
+    /// Computes the logarithm of the softmax over `axis`, without overflow.
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Tensor {
         operation(GraphOp::LogSoftmax, &[self], &[axis as i64], &[])
     }
 
-    /// Over `axis`, without overflow.
+    /// Computes the softmax over `axis`, without overflow.
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Tensor {
         operation(GraphOp::Softmax, &[self], &[axis as i64], &[])
     }
 
-    /// Mean 0 and deviation 1 over the last axis, without scale and shift.
+    /// Normalizes the last axis to mean 0 and standard deviation 1, without a learned scale and shift.
     #[track_caller]
     pub fn layer_norm(&self, eps: f64) -> Tensor {
         operation(GraphOp::LayerNorm, &[self], &[], &[eps])
     }
 
-    /// Cross-correlation of `[N, C, H, W]` with `weight` `[O, C, h, w]`.
+    /// Computes the cross-correlation of `[N, C, H, W]` with `weight` `[O, C, h, w]`, as `torch.nn.functional.conv2d`.
     #[track_caller]
     pub fn conv2d(&self, weight: &Tensor, stride: usize, padding: usize) -> Tensor {
         operation(GraphOp::Conv2d, &[self, weight], &[stride as i64, padding as i64], &[])
     }
 
-    /// Mean of square windows of `[N, C, H, W]`, padding counted.
+    /// Computes the mean of square windows of `[N, C, H, W]`. The zeros of the padding count.
     #[track_caller]
     pub fn avg_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
         operation(GraphOp::AveragePool, &[self], &[kernel as i64, stride as i64, padding as i64], &[])
     }
 
-    /// Maximum of square windows of `[N, C, H, W]`.
+    /// Computes the maximum of square windows of `[N, C, H, W]`.
     #[track_caller]
     pub fn max_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
         operation(GraphOp::MaximumPool, &[self], &[kernel as i64, stride as i64, padding as i64], &[])
     }
 
-    /// Elements at `index` along `axis`; the other axes are equal.
+    /// Gathers the elements at `index` along `axis`. All other axes of `self` and `index` must have equal lengths.
     #[track_caller]
     pub fn gather(&self, axis: isize, index: &Tensor) -> Tensor {
         operation(GraphOp::Gather, &[self, index], &[axis as i64], &[])
     }
 
-    /// Adds the elements at `index` along `axis` into zeros of `length` there: the transpose of [`Tensor::gather`].
+    /// Adds each element at its position `index` along `axis` of a zero tensor, whose `axis` has `length`. This is the
+    /// transpose of [`Tensor::gather`].
     #[track_caller]
     pub fn scatter(&self, axis: isize, index: &Tensor, length: usize) -> Tensor {
         operation(GraphOp::ScatterAdd, &[self, index], &[axis as i64, length as i64], &[])
     }
 
-    /// Indices `[…]` to `[…, classes]`: 1 at the index, else 0.
+    /// Turns indices `[…]` into one-hot rows `[…, classes]`: 1 at the index, else 0.
     #[track_caller]
     pub fn one_hot(&self, classes: usize) -> Tensor {
         operation(GraphOp::OneHot, &[self], &[classes as i64], &[])

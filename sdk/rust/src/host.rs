@@ -1,38 +1,40 @@
-//! What a plugin may ask of the program that runs it, at any time and from any thread.
+//! Services that the host offers a plugin: logging and the folder of installed packages. A plugin may use them at any
+//! time and from any thread.
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// How much a message matters.
+/// The severity of a log message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For the plugin's author.
+    /// Details for the author of the plugin.
     Debug,
-    /// Worth knowing.
+    /// Information for the user.
     Info,
-    /// Something is off.
+    /// Something is wrong, but the plugin can go on.
     Warn,
     /// The plugin is about to fail.
     Error,
 }
 
-/// Writes `text` into the host's log, which shows warnings and errors to the user. Nothing happens where there is no
-/// host, in a test.
+/// Writes `text` to the host's log, which shows warnings and errors to the user. It does nothing if there is no host, as
+/// in a unit test.
 pub fn log(level: Level, text: &str) {
     program::log(level, text);
 }
 
-/// The folder into which `potstill plugin setup` puts what plugins need, `NAME/PACKAGE-VERSION` in it; it need not exist.
-/// None in a component, in a test, where the user has no data folder, and under a host that is older than it.
+/// The folder in which `potstill plugin setup` installs packages for plugins, each in `NAME/PACKAGE-VERSION`. It may not
+/// exist yet. Returns `None` in a component, in a unit test, if the user has no data folder, and if the host predates
+/// this function.
 pub fn setup_folder() -> Option<PathBuf> {
     program::setup_folder()
 }
 
-/// Different messages that [`log_once`] remembers.
+/// How many distinct messages [`log_once`] writes at most.
 const MOST_MESSAGES: usize = 64;
 
-/// As [`log`], for what may happen again and again: the same words are written once a process, and no more than a few
-/// different ones.
+/// Writes `text` to the log as [`log`] does, but each distinct text only once per process, and 64 distinct texts at
+/// most. Use it for events that may repeat often.
 pub fn log_once(level: Level, text: &str) {
     static WRITTEN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
     let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,26 +59,26 @@ mod program {
 
     static HOST: AtomicPtr<Host> = AtomicPtr::new(ptr::null_mut());
 
-    /// Keeps what the entry point was given.
+    /// Keeps the host that the entry point was given.
     pub(crate) fn remember(host: *const Host) {
         HOST.store(host.cast_mut(), Ordering::Release);
     }
 
     fn host() -> Option<Host> {
         let host = HOST.load(Ordering::Acquire).cast_const();
-        // SAFETY: what a host hands over is valid for ever, by the contract.
+        // SAFETY: the contract says that the host structure stays valid as long as the process runs.
         if host.is_null() { None } else { unsafe { Host::read(host) }.ok() }
     }
 
     pub(super) fn log(level: Level, text: &str) {
         if let Some(write) = host().and_then(|host| host.log) {
-            // SAFETY: a text that lives through the call.
+            // SAFETY: the text is NUL-terminated and outlives the call.
             unsafe { write(level as u32, abi::c_text(text).as_ptr()) };
         }
     }
 
     pub(super) fn setup_folder() -> Option<PathBuf> {
-        // SAFETY: null, or a text that is valid for ever.
+        // SAFETY: the contract says that this is null or a text that stays valid as long as the process runs.
         let folder = unsafe { abi::text(host()?.setup) }.ok().flatten()?;
         (!folder.is_empty()).then(|| PathBuf::from(folder))
     }
@@ -99,7 +101,7 @@ mod program {
         contract::write(level, text);
     }
 
-    /// The sandbox has no files.
+    /// Returns `None`, because the sandbox has no file system.
     pub(super) fn setup_folder() -> Option<PathBuf> {
         None
     }

@@ -1,15 +1,15 @@
-//! The learner role: a distribution Λ of networks that are described, not computed.
+//! The learner role: a distribution Λ of networks. A learner describes a network as a graph; the host computes it.
 use potstill_plugin_api::{Init, LearnerShape, OptionSchema};
 
 use crate::{Options, Rng, Tensor};
 
-/// A network, drawn from the distribution that the plugin is.
+/// One network architecture, drawn from the distribution of learners that the plugin defines.
 pub trait Learner: Sized + Send + 'static {
-    /// `name-vN` or `namespace/name-vN`; a change of what is computed is a new `N`.
+    /// The id: `name-vN` or `namespace/name-vN`. Increase `N` when the results change.
     const ID: &'static str;
-    /// Release of the plugin; usually `env!("CARGO_PKG_VERSION")`.
+    /// The version of this release of the plugin, usually `env!("CARGO_PKG_VERSION")`.
     const VERSION: &'static str;
-    /// One sentence.
+    /// A description of the learner in one sentence.
     const SUMMARY: &'static str;
 
     /// The options that [`Learner::draw`] reads.
@@ -17,18 +17,18 @@ pub trait Learner: Sized + Send + 'static {
         vec![]
     }
 
-    /// Draws an architecture for `shape`, from `rng` and nothing else. Values of parameters are not drawn here:
-    /// [`Init`] says how the host draws them.
+    /// Draws an architecture for `shape`, with random numbers only from `rng`. It does not draw the values of parameters:
+    /// the host draws them as their [`Init`] says.
     ///
     /// # Errors
-    /// This shape or these options are not supported, in words for the user.
+    /// Fails if the shape or the options are not supported; the message is shown to the user.
     fn draw(shape: &LearnerShape, options: &Options, rng: &mut Rng) -> Result<Self, String>;
 
-    /// What tells it from the distribution's other architectures: equal names trace equal graphs.
+    /// The name of this architecture within the distribution. Architectures with equal names must trace equal graphs.
     fn name(&self) -> String;
 
-    /// Traces the network on `observations` `[batch, …]`, giving `[batch, outputs]`. Asks for the same parameters in
-    /// the same order each time.
+    /// Traces the network on `observations` `[batch, …]` and returns its outputs `[batch, outputs]`. Every call must
+    /// request the same parameters in the same order.
     fn forward(&self, parameters: &mut Parameters, observations: &Tensor) -> Tensor;
 }
 
@@ -41,29 +41,29 @@ pub(crate) struct Declared {
     pub(crate) layer: u32,
 }
 
-/// Where [`Learner::forward`] gets its parameters from: asking for one declares it.
+/// The parameters of a learner. [`Learner::forward`] declares a parameter by requesting it.
 #[derive(Debug)]
 pub struct Parameters {
     pub(crate) declared: Vec<Declared>,
-    /// None while they are declared.
+    /// The values, or `None` in the pass that declares the parameters.
     given: Option<Vec<Tensor>>,
     next: usize,
     pub(crate) error: Option<String>,
 }
 
 impl Parameters {
-    /// A pass that finds out which parameters there are.
+    /// Starts the pass that records which parameters the learner requests.
     pub(crate) fn declare() -> Self {
         Parameters { declared: vec![], given: None, next: 0, error: None }
     }
 
-    /// A pass with values for the parameters that were `declared`.
+    /// Starts a pass with values for the `declared` parameters.
     pub(crate) fn give(declared: Vec<Declared>, values: Vec<Tensor>) -> Self {
         Parameters { declared, given: Some(values), next: 0, error: None }
     }
 
-    /// The parameter `name` of `shape`, in a layer counted from the input: encoder rollback meta-learns the layers
-    /// before l and lets the inner step teach the others.
+    /// Returns the parameter `name` of `shape`. Layers are counted from the input, from 0. With encoder rollback at layer
+    /// l, the layers before l are meta-learned and the inner step trains the others.
     #[track_caller]
     pub fn get(&mut self, name: &str, shape: &[usize], init: Init, layer: usize) -> Tensor {
         let position = self.next;
@@ -83,14 +83,15 @@ impl Parameters {
                     return value.clone();
                 }
                 self.error.get_or_insert(format!(
-                    "parameter {position} is `{name}` {shape:?}, which was not declared so"
+                    "parameter {position} is `{name}` {shape:?}, but it was declared differently"
                 ));
             }
         }
         Tensor::full(0.0, shape)
     }
 
-    /// A linear layer: weight `{name}.weight` `[inputs, outputs]`, drawn by `init`, and bias `{name}.bias`, 0.
+    /// Applies a linear layer to `x` `[…, inputs]`. Its weight `{name}.weight` `[inputs, outputs]` is drawn by `init`, and
+    /// its bias `{name}.bias` `[outputs]` starts at 0.
     #[track_caller]
     pub fn linear(&mut self, name: &str, x: &Tensor, outputs: usize, init: Init, layer: usize) -> Tensor {
         let inputs = x.shape().last().copied().unwrap_or(1);
@@ -99,8 +100,8 @@ impl Parameters {
         x.matmul(&weight) + bias
     }
 
-    /// A convolution of square kernels: weight `{name}.weight` `[channels, inputs, kernel, kernel]`, drawn by `init`, and
-    /// bias `{name}.bias`, 0.
+    /// Applies a convolution with square kernels to `x` `[batch, inputs, height, width]`. Its weight `{name}.weight`
+    /// `[channels, inputs, kernel, kernel]` is drawn by `init`, and its bias `{name}.bias` `[channels]` starts at 0.
     #[track_caller]
     #[allow(clippy::too_many_arguments)]
     pub fn conv2d(

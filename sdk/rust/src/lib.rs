@@ -1,16 +1,16 @@
-//! What the author of a Potstill plugin writes against, in Rust.
+//! The Rust SDK for authors of Potstill plugins: environments, learners and objectives.
 //!
-//! An author writes *one* environment: how it starts, what a step does. The SDK makes N copies of it, gives each
-//! its own random stream, resets those whose episode ended in the same step (keeping the final observation),
-//! enforces the time limit and speaks the contract. The same source compiles to a sandboxed component
-//! (`potstill plugin build`) and to native code.
+//! An author writes *one* environment: how an episode starts and what a step does. The SDK makes N copies of it, gives
+//! each its own random stream, resets a copy in the same step in which its episode ends (keeping the final
+//! observation), enforces the time limit and implements the plugin contract. The same source compiles to a sandboxed
+//! component (`potstill plugin build`) and to native code.
 //!
 //! # A whole plugin
 //! `Cargo.toml` needs `crate-type = ["cdylib", "rlib"]` and this crate; `src/lib.rs` is:
 //! ```
 //! use potstill_sdk::{Action, Environment, OptionKind, OptionSchema, Options, Rng, Space, Spec, Step, export_environment};
 //!
-//! /// A walk on a line: left or right until either end; the right one pays.
+//! /// A walk on a line: left or right until either end is reached; the right end pays a reward.
 //! pub struct Walk {
 //!     length: i64,
 //!     position: i64,
@@ -62,16 +62,15 @@
 //! # assert!(!walk.step(Action::Discrete(1), &mut rng, &mut observation).truncated);
 //! # }
 //! ```
-//! Beside the component lies `plugin.toml`, which says who the plugin is before any of its code runs; see
-//! `plugins/nd-cartpole` for one.
+//! The component's folder also holds `plugin.toml`, which tells the host what the plugin is before any of its code
+//! runs; see `plugins/nd-cartpole` for an example.
 //!
 //! # Rules
-//! - Draw random numbers from the [`Rng`] you are handed and from nowhere else: equal seeds must give equal
-//!   episodes.
-//! - Observations and rewards are finite; the host ends a plugin that gives a NaN.
-//! - A panic ends the plugin, and its message reaches the user. What a user can cause is an `Err`.
-//! - For results that are the same natively and in the sandbox, take `sin` and friends from the `libm` crate: those
-//!   of `std` differ from platform to platform.
+//! - Draw random numbers only from the [`Rng`] that you are given: equal seeds must give equal episodes.
+//! - Observations and rewards must be finite; the host stops a plugin that returns a NaN.
+//! - A panic stops the plugin, and its message reaches the user. Return an `Err` for anything that a user can cause.
+//! - For results that are the same natively and in the sandbox, take `sin` and the like from the `libm` crate: those
+//!   of `std` differ between platforms.
 
 mod environment;
 mod graph;
@@ -147,8 +146,8 @@ pub use vectorised::{Actions, Transition};
 #[doc(hidden)]
 pub use potstill_plugin_api::abi;
 
-/// Makes this crate a plugin that provides an [`Environment`]: a component of the contract's functions for
-/// WebAssembly, the symbol of the C contract for any other target. Once per library.
+/// Makes this crate a plugin that provides an [`Environment`]. On WebAssembly the macro exports the functions of the
+/// component contract; on any other target it exports the entry point of the C contract. Use it once per library.
 #[macro_export]
 macro_rules! export_environment {
     ($environment:ty) => {
@@ -160,19 +159,20 @@ macro_rules! export_environment {
     };
 }
 
-/// As [`export_environment!`], for several in one shared library: `export_environments!(HopperV4, HopperV5)`. Of those
-/// with one name and several versions, the first is meant by the name without version. A component is one environment.
+/// Exports several environments from one shared library: `export_environments!(HopperV4, HopperV5)`. If a name has
+/// several versions, the name without a version refers to the first of them. A component provides only one
+/// environment; see [`export_environment!`].
 #[macro_export]
 macro_rules! export_environments {
     ($($environment:ty),+ $(,)?) => {
         $crate::component! {
-            compile_error!("a component is one environment: export_environment!; several need a shared library");
+            compile_error!("a component provides one environment: use export_environment!, or build a shared library for several");
         }
         $crate::native_symbol!(environment $($environment),+);
     };
 }
 
-/// As [`export_environment!`], for a [`Learner`].
+/// Makes this crate a plugin that provides a [`Learner`]. Otherwise it works like [`export_environment!`].
 #[macro_export]
 macro_rules! export_learner {
     ($learner:ty) => {
@@ -184,7 +184,7 @@ macro_rules! export_learner {
     };
 }
 
-/// As [`export_environment!`], for an [`Objective`].
+/// Makes this crate a plugin that provides an [`Objective`]. Otherwise it works like [`export_environment!`].
 #[macro_export]
 macro_rules! export_objective {
     ($objective:ty) => {
@@ -196,7 +196,7 @@ macro_rules! export_objective {
     };
 }
 
-/// Expands to its items in a component, and to nothing elsewhere.
+/// Expands to the given items in a component, and to nothing elsewhere.
 #[cfg(all(target_family = "wasm", not(feature = "linked")))]
 #[doc(hidden)]
 #[macro_export]
@@ -221,7 +221,7 @@ macro_rules! native_symbol {
     ($role:ident $($plugin:ty),+) => {
         #[cfg(not(target_family = "wasm"))]
         const _: () = {
-            /// The symbol of the C contract, see `potstill.h`.
+            /// The entry point of the C contract; see `potstill.h`.
             #[unsafe(no_mangle)]
             pub extern "C" fn potstill_plugin(host: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
                 static PLUGINS: ::std::sync::OnceLock<$crate::native::Chain> = ::std::sync::OnceLock::new();
@@ -233,8 +233,9 @@ macro_rules! native_symbol {
     };
 }
 
-/// Defines `pub extern "C" fn builtin`, the entry point under a name that a program may link many of:
-/// `builtin!(environment Walk);`, `builtin!(learner Net);`, `builtin!(objective Loss);`.
+/// Defines `pub extern "C" fn builtin`, the entry point for a program that links the plugin. Unlike the exported symbol,
+/// it belongs to its module, so a program can link many plugins: `builtin!(environment Walk);`,
+/// `builtin!(learner Net);`, `builtin!(objective Loss);`.
 #[macro_export]
 macro_rules! builtin {
     ($role:ident $plugin:ty) => {
@@ -249,7 +250,7 @@ macro_rules! builtin {
     };
 }
 
-/// Expands to its items where plugins are linked or loaded as libraries, and to nothing in a component.
+/// Expands to the given items where plugins are linked or loaded as shared libraries, and to nothing in a component.
 #[cfg(any(not(target_family = "wasm"), feature = "linked"))]
 #[doc(hidden)]
 #[macro_export]

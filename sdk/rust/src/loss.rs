@@ -1,16 +1,16 @@
-//! Losses and inner rules that several objectives share.
+//! Losses and inner update rules that several objectives share.
 use crate::{Column, Network, Outcome, Outer, Tensor, Theta, grad};
 
-/// Mean 0 and deviation 1 over the batch.
+/// Normalizes advantages to mean 0 and standard deviation 1 over the batch.
 pub fn normalized(advantages: &Tensor) -> Tensor {
     let centred = advantages - advantages.mean();
     let deviation = centred.square().mean().sqrt();
     centred / (deviation + 1e-8)
 }
 
-/// PPO's clipped surrogate loss (Schulman et al. 2017, equation 7) of the taught learner, with an entropy bonus.
-/// `advantages` as they are to be used. Reads [`Column::Observations`], [`Column::Actions`] and [`Column::LogProbs`].
-/// `entropy_weight` is a number or a scalar tensor.
+/// Computes PPO's clipped surrogate loss (Schulman et al. 2017, equation 7) of the taught learner, with an entropy bonus.
+/// It uses `advantages` `[b, 1]` as they are, without normalizing them, and reads [`Column::Observations`],
+/// [`Column::Actions`] and [`Column::LogProbs`]. `entropy_weight` is a number or a scalar tensor.
 pub fn clipped_surrogate(
     outer: &Outer<'_>,
     advantages: &Tensor,
@@ -37,7 +37,7 @@ pub fn clipped_surrogate(
     }
 }
 
-/// One step of gradient descent on the mean squared error between raw outputs and labels:
+/// Takes one step of gradient descent on the mean squared error between the learner's raw outputs and the labels:
 /// `φ′ = φ − η ∇φ mse(f(φ, X), Y)`.
 pub fn inner_step(theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
     let loss = (network.apply(fresh, theta.x()) - theta.y()).square().mean();
@@ -45,9 +45,10 @@ pub fn inner_step(theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Ten
     fresh.iter().zip(&gradients).map(|(p, g)| p - theta.inner_lr() * g).collect()
 }
 
-/// [`inner_step`] with a rate of its own for each tensor of parameters: η times the part `inner_rates` `[n]` of θ, whose
-/// first entry is for the last tensor, the second for the one before it, and so on; the n-th is for all the rest. Counted
-/// from the end, a rate means the same in networks of other depths.
+/// Takes an [`inner_step`] with a separate learning rate for each parameter tensor: η times an entry of the part
+/// `inner_rates` `[n]` of θ. The first entry belongs to the last tensor, the second to the one before it, and so on; the
+/// n-th applies to all remaining tensors. Rates are counted from the end so that they mean the same in networks of
+/// different depths.
 pub fn inner_step_by_tensor(theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
     let rates = theta.get("inner_rates");
     let last = rates.shape()[0] - 1;
@@ -57,7 +58,7 @@ pub fn inner_step_by_tensor(theta: &Theta, network: &Network, fresh: &[Tensor]) 
     taught.map(|((p, moved), i)| p + rates.slice(0, i.min(last), 1) * (moved - p)).collect()
 }
 
-/// Cross-entropy of raw outputs `[b, n]` with labels that sum to 1, for each row, `[b, 1]`.
+/// Computes the cross-entropy `[b, 1]` of each row of logits `[b, n]` with labels `[b, n]` that sum to 1.
 pub fn cross_entropy(outputs: &Tensor, labels: &Tensor) -> Tensor {
     -(outputs.log_softmax(-1) * labels).sum_keep(&[-1])
 }

@@ -1,33 +1,34 @@
+//! The random number generator that environments and learners draw from.
 /// The random stream of one copy: SplitMix64 (Steele, Lea and Flood, 2014).
 ///
-/// Small, fast, the same on every platform, and its whole state is one number, which makes snapshots easy. The
-/// seed is mixed first, so that neighbouring seeds start streams far apart.
+/// It is small, fast and the same on every platform, and its whole state is one number, which makes snapshots easy. The
+/// seed is mixed first, so that the streams of neighboring seeds start far apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The stream that belongs to `seed`.
+    /// Starts the stream of `seed`.
     pub fn seeded(seed: u64) -> Self {
         Rng(mix(seed ^ 0x5851_f42d_4c95_7f2d))
     }
 
-    /// The next 64 random bits.
+    /// Draws 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
-    /// Uniform in `[0, 1)`, with 53 random bits.
+    /// Draws uniformly from `[0, 1)`, with 53 random bits.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
-    /// Uniform in `[low, high)`.
+    /// Draws uniformly from `[low, high)`.
     pub fn uniform_in(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
-    /// Uniform in `0..n`, without the bias of a remainder; 0 when `n` is 0.
+    /// Draws uniformly from `0..n`, without modulo bias. Returns 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         let rest = n.wrapping_neg().checked_rem(n).unwrap_or(0);
         loop {

@@ -1,3 +1,4 @@
+//! Steps N copies of an environment: seeds, automatic resets, time limits, threads and snapshots.
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, Space};
 #[cfg(not(target_family = "wasm"))]
 use potstill_pool::{Helpers, Pool};
@@ -5,51 +6,51 @@ use potstill_pool::{Helpers, Pool};
 use crate::host::{Level, log_once};
 use crate::{Action, Environment, Options, RenderMode, Rng};
 
-/// One action for each copy, row by row.
+/// One action per copy, in row-major order.
 #[derive(Clone, Copy, Debug)]
 pub enum Actions<'a> {
-    /// `Discrete`: `[N]`; `MultiDiscrete`: `[N, components]`.
+    /// Choices: `[N]` for a `Discrete` space, `[N, components]` for a `MultiDiscrete` space.
     Discrete(&'a [u32]),
-    /// `Box`: `[N, size]`.
+    /// Values for a `Box` space, `[N, size]`.
     Continuous(&'a [f32]),
 }
 
-/// What a step of all copies gave, with observations in an `O`.
+/// The result of one step of all copies. `O` is the container of the observations.
 #[derive(Clone, Debug, Default)]
 pub struct Transition<O> {
-    /// `[N, size]`.
+    /// Observations `[N, size]`. If an episode ended, this is the first observation of the next one.
     pub observations: O,
-    /// `[N]`.
+    /// Rewards `[N]`.
     pub rewards: Vec<f32>,
-    /// `[N]`, 0 or 1.
+    /// `[N]`: 1 if the episode reached a terminal state, else 0.
     pub terminated: Vec<u8>,
-    /// `[N]`, 0 or 1.
+    /// `[N]`: 1 if the episode was cut short, else 0.
     pub truncated: Vec<u8>,
-    /// `[ended episodes, size]`.
+    /// The last observations of the episodes that ended, `[ended episodes, size]`, in the order of their copies.
     pub final_observations: O,
-    /// `[N]`, 0 or 1: truncated because the simulation failed ([`Environment::fault`]).
+    /// `[N]`: 1 if the episode was truncated because the simulation failed ([`Environment::fault`]), else 0.
     pub faults: Vec<u8>,
 }
 
-/// They watch for as long as waking a thread takes, and leave the core to others then.
+/// Helpers spin for about as long as it takes to wake a thread, and then sleep to free the core.
 #[cfg(not(target_family = "wasm"))]
 const HELPERS: Helpers =
     Helpers { name: "copies", watch: std::time::Duration::from_micros(30), around: crate::native::quietly };
 
-/// N copies of an environment.
+/// N copies of an environment, with their buffers and threads.
 pub(crate) struct Vectorised<E: Environment> {
     spec: EnvironmentSpec,
     size: usize,
     components: usize,
     copies: Vec<Copy<E>>,
-    /// `[N, size]`: what the last observation of an episode is kept in while its copy starts the next.
+    /// `[N, size]`: the last observation of an episode that ended, kept while its copy starts the next episode.
     ended: Vec<E::Scalar>,
-    /// Threads that step the copies, where more than this one do.
+    /// The threads that step the copies, if there is more than one.
     #[cfg(not(target_family = "wasm"))]
     pool: Option<Pool>,
 }
 
-/// The arrays of a step of all copies, of which each thread has its own rows.
+/// The arrays of one step of all copies. Each thread works on its own rows.
 struct Rows<'a, E: Environment> {
     copies: *mut Copy<E>,
     observations: *mut E::Scalar,
@@ -65,16 +66,17 @@ struct Rows<'a, E: Environment> {
     limit: u32,
 }
 
-// SAFETY: no two threads step the same rows, and copies may go to other threads.
+// SAFETY: no two threads use the same rows, and the environments are `Send`.
 unsafe impl<E: Environment> Sync for Rows<'_, E> {}
 
+/// One copy, with its random stream and the number of steps of its current episode.
 struct Copy<E> {
     environment: E,
     rng: Rng,
     steps: u32,
 }
 
-/// Begins every snapshot: tells ours from others', and which layout follows.
+/// The first bytes of every snapshot, which identify the format and its version.
 const MAGIC: &[u8; 8] = b"PSTILL\0\x01";
 
 impl<E: Environment> Vectorised<E> {
@@ -92,7 +94,10 @@ impl<E: Environment> Vectorised<E> {
             threads => {
                 let pool = Pool::new(threads, HELPERS);
                 if pool.threads() < threads {
-                    return Err(format!("the system refuses {threads} threads; it gave {}", pool.threads()));
+                    return Err(format!(
+                        "cannot start {threads} threads, only {}; ask for fewer",
+                        pool.threads()
+                    ));
                 }
                 Some(pool)
             }
@@ -117,13 +122,13 @@ impl<E: Environment> Vectorised<E> {
         })
     }
 
-    /// N.
+    /// The number of copies.
     #[cfg(any(not(target_family = "wasm"), feature = "linked"))]
     pub(crate) fn len(&self) -> usize {
         self.copies.len()
     }
 
-    /// Values of one action.
+    /// The number of values in one action.
     #[cfg(any(not(target_family = "wasm"), feature = "linked"))]
     pub(crate) fn components(&self) -> usize {
         self.components
@@ -159,13 +164,20 @@ impl<E: Environment> Vectorised<E> {
         };
         let (n, size, components) = (self.copies.len(), self.size, self.components);
         if given != n * components {
-            return Err(format!("{given} action values for {n} environments of {components}"));
+            return Err(format!(
+                "{given} action values for {n} environments, expected {components} for each"
+            ));
         }
         let single = match (actions, &self.spec.action) {
             (Actions::Discrete(_), Space::Discrete { .. }) => true,
             (Actions::Discrete(_), Space::MultiDiscrete { .. })
             | (Actions::Continuous(_), Space::Box { .. }) => false,
-            _ => return Err(format!("actions of another kind than {}", self.spec.action)),
+            _ => {
+                return Err(format!(
+                    "the actions are of the wrong kind for the action space {}",
+                    self.spec.action
+                ));
+            }
         };
         let limit = self.spec.max_episode_steps.unwrap_or(u32::MAX);
         out.observations.resize(n * size, E::Scalar::default());
@@ -189,7 +201,7 @@ impl<E: Environment> Vectorised<E> {
             components,
             limit,
         };
-        // SAFETY: all arrays have N rows, and each row is stepped once below.
+        // SAFETY: all arrays have N rows, and the calls below step each row once.
         let step = |first: usize, count: usize| unsafe { rows.step(first, count) };
         #[cfg(not(target_family = "wasm"))]
         match &self.pool {
@@ -211,8 +223,9 @@ impl<E: Environment> Vectorised<E> {
         copy.environment.render(mode)
     }
 
-    /// Little-endian: magic, `u64` copies; then for each copy `u64` random state, `u32` steps taken, `u32` length,
-    /// and as many bytes of the environment's own.
+    /// Serializes all copies, in little-endian order: the magic and a `u64` with the number of copies; then for each copy
+    /// its random state as `u64`, its step count as `u32`, and the environment's own state as a `u32` length and bytes.
+    /// Returns `None` if the environment does not support snapshots.
     pub(crate) fn snapshot(&self) -> Option<Vec<u8>> {
         let mut out = MAGIC.to_vec();
         out.extend((self.copies.len() as u64).to_le_bytes());
@@ -233,7 +246,7 @@ impl<E: Environment> Vectorised<E> {
     pub(crate) fn restore(&mut self, state: &[u8]) -> Result<(), String> {
         let mut rest = state;
         if take(&mut rest, MAGIC.len())? != MAGIC {
-            return Err("this is not a snapshot, or one of a newer SDK".into());
+            return Err("this is not a snapshot, or it was written by a newer SDK".into());
         }
         let copies = u64::from_le_bytes(array(&mut rest)?);
         if copies != self.copies.len() as u64 {
@@ -250,17 +263,17 @@ impl<E: Environment> Vectorised<E> {
 }
 
 impl<E: Environment> Rows<'_, E> {
-    /// Steps `count` copies from `first` on.
+    /// Steps `count` copies, starting with copy `first`.
     ///
     /// # Safety
-    /// The arrays have these rows, and nobody else uses them now.
-    // Never inlined, so that the only call of the environment's `step` is inlined here: one loop for all kinds of
-    // actions, for one copy and for all.
+    /// The arrays must have these rows, and no other thread may use them during the call.
+    // This is never inlined, so that the environment's `step` has a single caller and is inlined here: one loop serves all
+    // kinds of actions, one copy or many.
     #[inline(never)]
     unsafe fn step(&self, first: usize, count: usize) {
         use std::slice::from_raw_parts_mut as rows;
         let (size, components) = (self.size, self.components);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees that these rows exist and that nobody else uses them.
         let (copies, observations, ended, rewards, terminated, truncated, faults) = unsafe {
             (
                 rows(self.copies.add(first), count),
@@ -298,14 +311,14 @@ impl<E: Environment> Rows<'_, E> {
 }
 
 impl<E: Environment> Copy<E> {
-    // Rare beside a step: keep it out of the loop's code.
+    // Resets are rare compared with steps, so keep them out of the hot loop.
     #[inline(never)]
     fn start(&mut self, row: &mut [E::Scalar]) {
         self.steps = 0;
         self.environment.reset(&mut self.rng, row);
     }
 
-    /// Whether the simulation failed; says why.
+    /// Returns whether the simulation failed, and logs why.
     #[inline(never)]
     fn failed(&mut self) -> bool {
         let fault = self.environment.fault();
@@ -318,7 +331,7 @@ impl<E: Environment> Copy<E> {
     }
 }
 
-/// As many as asked for, 0 for as many as there are.
+/// The number of threads to use: `asked`, or one per core if that is 0.
 #[cfg(not(target_family = "wasm"))]
 fn threads(asked: usize) -> usize {
     match asked {
@@ -344,7 +357,7 @@ mod tests {
     use super::*;
     use crate::{Rng, Spec, Step};
 
-    /// Counts its steps and random draws in pixels; ends itself after `length` steps.
+    /// An environment whose observation is its step count and a random number. It terminates after `length` steps.
     struct Counter {
         length: u8,
         count: u8,
@@ -404,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_episodes_in_the_step_that_ends_them_and_keeps_the_last_observation() {
+    fn resets_in_the_step_that_ends_an_episode_and_keeps_the_last_observation() {
         let mut copies = counters(3, 2);
         let mut observations = vec![];
         copies.reset(&[1, 2], &mut observations).unwrap();
@@ -418,7 +431,7 @@ mod tests {
         assert_eq!((&out.observations[..2], out.observations[2]), (&[1, 255][..], 0));
         copies.step(Actions::Discrete(&[0; 4]), &mut out).unwrap();
         assert!(out.final_observations.is_empty());
-        // Ends by itself and is cut in the same step: terminated alone.
+        // If an episode terminates and is truncated in the same step, only `terminated` is set.
         copies.step(Actions::Discrete(&[1, 0, 0, 0]), &mut out).unwrap();
         assert_eq!((&out.terminated[..], &out.truncated[..]), (&[1, 0][..], &[0, 0][..]));
         assert_eq!(out.final_observations, [3, 255]);
@@ -461,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_the_wrong_number_and_kind() {
+    fn rejects_a_wrong_number_or_kind_of_actions_and_missing_options() {
         let mut copies = counters(9, 2);
         assert!(copies.reset(&[1], &mut vec![]).is_err());
         let mut out = Transition::default();
@@ -475,7 +488,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_break_a_restore(at in 0usize..200, value: u8, cut in 0usize..200) {
+        fn restoring_corrupt_bytes_never_panics(at in 0usize..200, value: u8, cut in 0usize..200) {
             let mut copies = counters(9, 3);
             copies.reset(&[1, 2, 3], &mut vec![]).unwrap();
             let mut state = copies.snapshot().unwrap();

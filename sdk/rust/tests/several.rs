@@ -1,4 +1,5 @@
-//! What `export_environments!` makes, seen as a host sees it: today's, and one of before `next`, `faults` and `setup`.
+//! Checks the library that `export_environments!` makes from the side of a host: the current one, and an older one that
+//! does not know `next`, `faults` and `setup`.
 use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 use std::ptr;
@@ -7,7 +8,7 @@ use std::sync::Mutex;
 use potstill_sdk::abi::{EnvironmentFunctions, Grows, Host, Plugin, RawTransition};
 use potstill_sdk::{Action, Environment, Options, Rng, Space, Spec, Step, export_environments, host};
 
-/// Fails in its second step where `V` is 2.
+/// An environment whose simulation fails in its second step if `V` is 2.
 struct Walk<const V: u32>(u32);
 
 impl<const V: u32> Environment for Walk<V> {
@@ -55,17 +56,18 @@ unsafe extern "C" {
 static LOG: Mutex<Vec<(u32, String)>> = Mutex::new(vec![]);
 
 unsafe extern "C" fn log(level: u32, text: *const c_char) {
-    // SAFETY: the contract's: a text.
+    // SAFETY: the contract guarantees a NUL-terminated text.
     let text = unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned();
     LOG.lock().unwrap().push((level, text));
 }
 
-/// Steps two copies of `functions` four times; the flags of each step.
+/// Steps two copies four times with `functions` and a transition of `size` bytes. Returns `truncated` and `faults` of
+/// each step.
 fn flags(functions: &EnvironmentFunctions, size: u32) -> Vec<([u8; 2], [u8; 2])> {
     let mut copies: *mut c_void = ptr::null_mut();
     let (mut observations, mut finals, mut rewards) = ([0.0f32; 2], [0.0f32; 2], [0.0f32; 2]);
     let (mut terminated, mut truncated, mut faults) = ([9u8; 2], [9u8; 2], [9u8; 2]);
-    // SAFETY: the contract is kept: arrays for two copies of one number each.
+    // SAFETY: the calls keep the contract: every array has room for two copies, with observations of one number.
     unsafe {
         assert_eq!(functions.make.unwrap()(2, ptr::null(), 0, &mut copies), 0);
         assert_eq!(functions.reset.unwrap()(copies, [1, 2].as_ptr(), observations.as_mut_ptr().cast()), 0);
@@ -91,23 +93,23 @@ fn flags(functions: &EnvironmentFunctions, size: u32) -> Vec<([u8; 2], [u8; 2])>
 }
 
 #[test]
-fn a_chain_of_plugins_their_faults_and_their_host() {
+fn a_host_reads_every_plugin_of_the_library_and_their_faults() {
     assert_eq!(host::setup_folder(), None);
-    host::log(host::Level::Warn, "nobody hears it");
+    host::log(host::Level::Warn, "dropped, because there is no host yet");
     let today: &'static Host = Box::leak(Box::new(Host {
         struct_size: Host::SIZE,
         log: Some(log),
         setup: c"/data/setup".as_ptr(),
         ..Host::zeroed()
     }));
-    // SAFETY: a host that is never gone; what it is given is never gone either.
+    // SAFETY: the host is leaked, and the library's plugins are static.
     let all: Vec<Plugin> = unsafe {
         let first = Plugin::read(potstill_plugin(today)).unwrap();
         let second = Plugin::read(first.next).unwrap();
         assert!(second.next.is_null());
         vec![first, second]
     };
-    // SAFETY: texts and tables of the plugins.
+    // SAFETY: the ids and function tables are static data of the library.
     let functions = all.iter().zip([c"test/walk-v2", c"test/walk-v1"]).map(|(plugin, id)| unsafe {
         assert_eq!(CStr::from_ptr(plugin.id), id);
         EnvironmentFunctions::read(plugin.functions.cast()).unwrap()
@@ -118,19 +120,19 @@ fn a_chain_of_plugins_their_faults_and_their_host() {
     let (none, both) = ([0; 2], [1; 2]);
     let faulty = [(none, none), (both, both), (none, none), (both, both)];
     assert_eq!(flags(&functions[0], RawTransition::SIZE), faulty);
-    // The limit of steps is no fault, though it cuts short.
+    // The time limit truncates an episode too, but it is not a fault.
     let limited = [(none, none), (none, none), (both, none), (none, none)];
     assert_eq!(flags(&functions[1], RawTransition::SIZE), limited);
-    // One line for eight faults.
+    // The same message is logged only once.
     let log = || std::mem::take(&mut *LOG.lock().unwrap());
     let told = "`test/walk-v2`: an episode was ended early, because its simulation failed: it fell over";
     assert_eq!(log(), [(2, told.to_owned())]);
 
-    // An older host's transition ends before `faults`: what lies behind it is not touched.
+    // The transition of an older host ends before `faults`, so the plugin must not write beyond it.
     let untouched: Vec<_> = faulty.iter().map(|(cut, _)| (*cut, [9; 2])).collect();
     assert_eq!(flags(&functions[0], RawTransition::FIRST), untouched);
     let older: &'static Host = Box::leak(Box::new(Host { struct_size: Host::FIRST, ..*today }));
-    // SAFETY: as above.
+    // SAFETY: this host is leaked, too.
     unsafe { potstill_plugin(older) };
     assert_eq!(host::setup_folder(), None);
     host::log(host::Level::Info, "hello");

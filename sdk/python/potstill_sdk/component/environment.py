@@ -1,4 +1,4 @@
-"""The component's resource: N copies of the exported environment."""
+"""The resource of the environment contract: N copies of the exported environment."""
 
 from componentize_py_types import Err
 from potstill_contract import guarded, to_contract
@@ -49,7 +49,7 @@ class Environments(role.Environments):
     def render(self, index, mode):
         frame = self.copies.copies[index].render(mode.name.lower())
         if frame is None:
-            raise Err(f"this environment draws no {mode.name.lower()}")
+            raise Err(f"this environment does not render {mode.name.lower()}")
         if isinstance(frame, str):
             return role.Frame_Text(frame)
         return role.Frame_Rgb(role.Picture(frame.width, frame.height, bytes(frame.pixels)))

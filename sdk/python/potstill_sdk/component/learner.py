@@ -1,4 +1,4 @@
-"""The component's resource: one draw of the exported learner."""
+"""The resource of the learner contract: one architecture, drawn from the exported learner."""
 
 from potstill_contract import from_contract, guarded, made
 from potstill_sdk import LearnerShape, Parameters, Rng, Tensor

@@ -1,4 +1,4 @@
-"""The component's resource: the exported objective, for one task."""
+"""The resource of the objective contract: the exported objective, made for one task."""
 
 from potstill_contract import from_contract, guarded, made
 from potstill_sdk import Batch, Network, Outer, Task, Tensor, Theta

@@ -1,7 +1,8 @@
-"""The component's entry: who the plugin is. `potstill plugin build` hands this file to componentize-py, which looks for
-a class named like the exported interface here, and for the interface's resource in the module of that name."""
+"""The main module of the component, which describes the plugin. `potstill plugin build` passes this file to
+componentize-py, which expects a class named after the exported interface here, and the resource of the interface in the
+module of that name."""
 
-import plugin  # noqa: F401  The author's; it exports a class.
+import plugin  # noqa: F401  The author's module, which exports a class.
 from potstill_contract import guarded, kind_of, value_of
 from potstill_sdk.export import exported
 from wit_world import exports

@@ -1,4 +1,4 @@
-"""The contract's types from and to the SDK's, and what becomes of an exception."""
+"""Converts between the types of the contract and of the SDK, and reports exceptions to the host."""
 
 import functools
 
@@ -12,7 +12,8 @@ _COMPONENT, _SDK = (file.rpartition("/")[0] for file in (__file__, potstill_sdk.
 
 
 def _place(traceback):
-    """The innermost line of the author's. By hand: the module `traceback` reads the source, and there are no files."""
+    """Returns the innermost line of the author's code. The module `traceback` cannot be used, because it reads source
+    files and the sandbox has none."""
     place = ""
     while traceback:
         folder, _, file = traceback.tb_frame.f_code.co_filename.rpartition("/")
@@ -23,7 +24,7 @@ def _place(traceback):
 
 
 def guarded(function):
-    """An exception that is no answer ends the plugin, which carries no message: send it ahead."""
+    """Wraps `function` so that it logs an unexpected exception, because the trap that follows carries no message."""
 
     @functools.wraps(function)
     def call(*arguments):
@@ -39,7 +40,7 @@ def guarded(function):
 
 
 def made(plugin, settings, *arguments):
-    """The author's object with these options."""
+    """Makes an instance of the author's class with these options. `InvalidOptions` becomes the error of the contract."""
     try:
         return plugin(*arguments, **as_keywords(plugin, {s.name: s.value.value for s in settings}))
     except InvalidOptions as error:
@@ -47,7 +48,7 @@ def made(plugin, settings, *arguments):
 
 
 def to_contract(space):
-    """A space, for the contract."""
+    """Converts a space to the contract's type."""
     if isinstance(space, Box):
         low, high = ([b] if isinstance(b, (int, float)) else list(b) for b in (space.low, space.high))
         return types.Space_Box(types.BoxSpace(list(space.shape), low, high))
@@ -61,7 +62,7 @@ def to_contract(space):
 
 
 def from_contract(space):
-    """A space, as the contract has it."""
+    """Converts a space of the contract to the SDK's type."""
     if isinstance(space, types.Space_Box):
         return Box(space.value.shape, space.value.low, space.value.high)
     if isinstance(space, types.Space_Discrete):
@@ -72,7 +73,7 @@ def from_contract(space):
 
 
 def value_of(kind, value):
-    """An option's value, for the contract."""
+    """Converts the value of an option to the contract's type."""
     if isinstance(kind, Integer):
         return types.OptionValue_Integer(value)
     if isinstance(kind, Number):
@@ -83,7 +84,7 @@ def value_of(kind, value):
 
 
 def kind_of(kind):
-    """An option's type and limits, for the contract."""
+    """Converts the type and limits of an option to the contract's type."""
     if isinstance(kind, Integer):
         return types.OptionKind_Integer(types.IntegerRange(kind.min, kind.max))
     if isinstance(kind, Number):

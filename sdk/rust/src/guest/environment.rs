@@ -1,4 +1,4 @@
-//! The component of an [`Environment`].
+//! Implements the environment role of the component contract for any [`Environment`].
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
@@ -11,10 +11,10 @@ use crate::environment::Observations;
 use crate::vectorised::Vectorised;
 use crate::{Actions, Environment, RenderMode, Scalar, Transition};
 
-/// What [`crate::export_environment!`] exports.
+/// The component that [`crate::export_environment!`] exports.
 pub struct Component<E>(PhantomData<E>);
 
-/// N copies behind the resource's handle.
+/// The resource of the contract: N copies of an environment.
 pub struct Copies<E: Environment>(RefCell<Vectorised<E>>);
 
 impl<E: Environment> contract::Guest for Component<E> {

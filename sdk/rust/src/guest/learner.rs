@@ -1,4 +1,4 @@
-//! The component of a [`Learner`].
+//! Implements the learner role of the component contract for any [`Learner`].
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
@@ -8,10 +8,10 @@ use crate::bindings::potstill::plugin::types;
 use crate::learner::{Declared, Parameters};
 use crate::{Init, Learner, LearnerShape, Rng, Tensor};
 
-/// What [`crate::export_learner!`] exports.
+/// The component that [`crate::export_learner!`] exports.
 pub struct Component<L>(PhantomData<L>);
 
-/// An architecture behind the resource's handle.
+/// The resource of the contract: one architecture.
 pub struct Architecture<L> {
     learner: L,
     shape: LearnerShape,

@@ -1,4 +1,4 @@
-//! Components: the contract's exports, for any plugin.
+//! Implements the component contract on WebAssembly. This module holds the conversions that all roles share.
 use std::sync::Once;
 
 use potstill_plugin_api::{API_VERSION, OptionKind, OptionSchema, OptionValue, Space};
@@ -11,7 +11,7 @@ pub mod learner;
 pub mod objective;
 pub(crate) mod tracing;
 
-/// Who the plugin is.
+/// The plugin's own description, from its id, version and summary.
 fn description([id, version, summary]: [&str; 3]) -> types::Description {
     report_panics();
     types::Description {
@@ -78,12 +78,13 @@ fn from_contract(space: types::Space) -> Space {
     }
 }
 
-/// A panic becomes a trap, which carries no message: send it ahead.
+/// Logs the message of a panic, because the trap that follows carries none.
 fn report_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            let mut message = panic.payload_as_str().unwrap_or("with a value that is no text").to_owned();
+            let mut message =
+                panic.payload_as_str().unwrap_or("panicked with a value that is not text").to_owned();
             if let Some(location) = panic.location() {
                 message += &format!(" ({location})");
             }

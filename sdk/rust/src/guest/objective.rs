@@ -1,4 +1,4 @@
-//! The component of an [`Objective`].
+//! Implements the objective role of the component contract for any [`Objective`].
 use std::marker::PhantomData;
 
 use super::tracing::Network;
@@ -8,10 +8,10 @@ use crate::bindings::potstill::plugin::types;
 use crate::objective::{Objective, Outer, Theta};
 use crate::{Column, Data, MetaInit, MetaParameter, Task, Tensor};
 
-/// What [`crate::export_objective!`] exports.
+/// The component that [`crate::export_objective!`] exports.
 pub struct Component<O>(PhantomData<O>);
 
-/// An objective behind the resource's handle.
+/// The resource of the contract: an objective for one task.
 pub struct Instance<O> {
     objective: O,
     theta: Vec<MetaParameter>,

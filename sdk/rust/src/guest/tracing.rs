@@ -1,4 +1,4 @@
-//! The host's graph behind imports. Tensors are numbers that the host gave out.
+//! The host's graph, reached through imported functions. A tensor is a number that the host assigned.
 use std::panic::Location;
 
 use potstill_plugin_api::abi::GraphOp;
@@ -13,7 +13,7 @@ fn numbers(tensors: &[Tensor]) -> Vec<u32> {
     tensors.iter().map(|t| t.0).collect()
 }
 
-/// The host names it where what follows is a mistake.
+/// Tells the host the source location of the next call, which it names if the call is a mistake.
 fn at(location: &Location<'_>) {
     graph::at(location.file(), location.line());
 }
@@ -39,33 +39,34 @@ pub(crate) fn gradients(loss: &Tensor, wrt: &[Tensor], location: &Location<'_>) 
     graph::gradients(loss.0, &numbers(wrt))
 }
 
-/// The learner as a function of its parameters, and its policy as a distribution of actions.
+/// The learner as a function of its parameters, and its policy as a distribution over actions.
 #[derive(Debug)]
 pub struct Network(pub(super) ());
 
 impl Network {
-    /// `[batch, outputs]` on `x` with `parameters`.
+    /// Computes the learner's outputs `[batch, outputs]` for observations `x` `[batch, …]` and `parameters`.
     #[track_caller]
     pub fn apply(&self, parameters: &[Tensor], x: &Tensor) -> Tensor {
         at(Location::caller());
         Tensor(network::apply(&numbers(parameters), x.0))
     }
 
-    /// `[batch, 1]`: the log-probability of `actions` under the policy that `outputs` describes.
+    /// Computes the log-probability `[batch, 1]` of `actions` under the policy with these `outputs` `[batch, outputs]`.
     #[track_caller]
     pub fn log_prob(&self, outputs: &Tensor, actions: &Tensor) -> Tensor {
         at(Location::caller());
         Tensor(network::log_probability(outputs.0, actions.0))
     }
 
-    /// `[batch, 1]`: the entropy of the policy that `outputs` describes.
+    /// Computes the entropy `[batch, 1]` of the policy with these `outputs` `[batch, outputs]`.
     #[track_caller]
     pub fn entropy(&self, outputs: &Tensor) -> Tensor {
         at(Location::caller());
         Tensor(network::entropy(outputs.0))
     }
 
-    /// `[batch, 1]`: the Kullback-Leibler divergence of policy `q` from policy `p`, `E_p[log p − log q]`.
+    /// Computes the Kullback-Leibler divergence `E_p[log p − log q]`, `[batch, 1]`, between the policies with outputs `p`
+    /// and `q`, both `[batch, outputs]`.
     #[track_caller]
     pub fn divergence(&self, p: &Tensor, q: &Tensor) -> Tensor {
         at(Location::caller());

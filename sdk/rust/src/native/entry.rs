@@ -1,4 +1,4 @@
-//! The entry point of a native plugin, and what all roles share.
+//! The entry point of a native plugin, and the handles, errors and options that all roles share.
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_void};
@@ -10,7 +10,7 @@ use potstill_plugin_api::abi::{self, OptionsData, Plugin, RoleKind, Setting};
 
 use crate::Options;
 
-/// A plugin's description with what its pointers point to.
+/// A plugin's description, which owns the data that its pointers point to.
 #[doc(hidden)]
 pub struct Described {
     plugin: Plugin,
@@ -18,34 +18,34 @@ pub struct Described {
     _options: OptionsData,
 }
 
-// SAFETY: the pointers of `plugin` point into the other fields, to a static table and to another plugin that lives as
-// long, which nothing changes.
+// SAFETY: the pointers in `plugin` point into the other fields, to a static table and to the next plugin of the same
+// chain. All of these live as long as `plugin` and never change.
 unsafe impl Send for Described {}
-// SAFETY: as above.
+// SAFETY: as for `Send`: the data is only read.
 unsafe impl Sync for Described {}
 
-/// The plugins of a library, each of which points to the next.
+/// The plugins of a library, as a linked list in a boxed slice.
 #[doc(hidden)]
 pub struct Chain(Box<[Described]>);
 
 impl Chain {
-    /// Links them in this order.
+    /// Links the plugins in the given order.
     pub fn new<const N: usize>(plugins: [Described; N]) -> Self {
         let mut chain: Box<[Described]> = Box::new(plugins);
-        // From here on they stay where they are.
+        // The box keeps the plugins in place from here on, so their addresses are stable.
         for i in 1..chain.len() {
             chain[i - 1].plugin.next = chain[i].plugin();
         }
         Chain(chain)
     }
 
-    /// What the entry point returns.
+    /// The first plugin, which the entry point returns.
     pub fn first(&self) -> *const Plugin {
         self.0.first().map_or(std::ptr::null(), Described::plugin)
     }
 }
 
-/// What the entry point is given, for [`crate::host`].
+/// Keeps the host that the entry point was given, for [`crate::host`].
 #[doc(hidden)]
 pub fn remember(host: *const abi::Host) {
     crate::host::remember(host);
@@ -79,7 +79,7 @@ impl Described {
         Described { plugin, _texts: texts, _options: options }
     }
 
-    /// The structure.
+    /// A pointer to the C structure.
     fn plugin(&self) -> *const Plugin {
         &self.plugin
     }
@@ -87,8 +87,9 @@ impl Described {
 
 thread_local! {
     static LAST_ERROR: RefCell<CString> = RefCell::default();
-    /// Whether this thread runs a call of the host, and where that call panicked.
+    /// Whether this thread is running a call from the host.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
+    /// The source location at which that call panicked.
     static PANICKED_AT: RefCell<String> = RefCell::default();
 }
 
@@ -96,7 +97,7 @@ extern "C" fn last_error() -> *const c_char {
     LAST_ERROR.with_borrow(|text| text.as_ptr())
 }
 
-/// Runs a call of the host: its error and its panic become words for [`last_error`].
+/// Runs a call from the host and returns its result code. The message of an error or a panic goes to [`last_error`].
 pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
     report_panics();
     let around = GUARDED.replace(true);
@@ -112,14 +113,15 @@ pub(super) fn guarded(call: impl FnOnce() -> Result<(), String>) -> i32 {
 }
 
 #[cfg(not(target_family = "wasm"))]
-/// Runs a part of a call of the host on another thread: a panic there is heard of in the answer alone.
+/// Runs a part of a call from the host on another thread. A panic there is reported only as the call's error, not on
+/// standard error.
 pub(crate) fn quietly(part: &dyn Fn()) {
     let around = GUARDED.replace(true);
     part();
     GUARDED.set(around);
 }
 
-/// A panic in a call of the host is that call's answer, and no message on standard error.
+/// Installs a panic hook that prints nothing for a panic in a call from the host: that panic becomes the call's error.
 fn report_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -138,38 +140,41 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     format!("it panicked: {}{}", message.unwrap_or("no message"), PANICKED_AT.take())
 }
 
+/// Reads the options that the host passes.
+///
 /// # Safety
-/// `settings` points to `count` settings.
+/// `settings` must point to `count` valid settings.
 pub(super) unsafe fn options(settings: *const Setting, count: u32) -> Result<Options, String> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees `count` valid settings.
     unsafe { abi::array(settings, count)?.iter().map(|setting| setting.read()).collect() }
 }
 
-/// Hands `value` out as a handle.
+/// Moves `value` to the heap and writes its handle to `place`.
 ///
 /// # Safety
-/// `place` is valid for a write.
+/// `place` must be valid for a write.
 pub(super) unsafe fn hand_out<T>(value: T, place: *mut *mut c_void) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that `place` can be written.
     unsafe { *place = Box::into_raw(Box::new(value)).cast() };
 }
 
-/// The value behind a handle.
+/// Returns the value behind a handle.
 ///
 /// # Safety
-/// `handle` is one that [`hand_out`] gave for this `T`, not destroyed, and nobody else uses it now.
+/// `handle` must come from [`hand_out`] for this `T`, must not be destroyed yet, and must not be in use elsewhere.
 pub(super) unsafe fn handle<'a, T>(handle: *mut c_void) -> &'a mut T {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees a live `T` that nobody else uses.
     unsafe { &mut *handle.cast() }
 }
 
-/// Ends the value behind a handle.
+/// Drops the value behind a handle.
 ///
 /// # Safety
-/// As [`handle`], for the last time.
+/// As for [`handle`], and the handle must not be used afterwards.
 pub(super) unsafe extern "C" fn destroy<T>(handle: *mut c_void) {
     if !handle.is_null() {
-        // SAFETY: the caller's promise. A panic in a destructor must not cross.
+        // SAFETY: the caller guarantees a live `T` that came from `Box::into_raw`. A panic in its destructor must not
+        // unwind into the host.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(handle.cast::<T>()) })));
     }
 }
@@ -181,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_becomes_words_and_nothing_else() {
+    fn a_panic_in_a_call_becomes_its_error_and_prints_nothing() {
         static HEARD: AtomicU32 = AtomicU32::new(0);
         std::panic::set_hook(Box::new(|_| {
             HEARD.fetch_add(1, Ordering::SeqCst);
@@ -193,7 +198,7 @@ mod tests {
             words.starts_with("it panicked: a wheel came off (") && words.contains("entry.rs:"),
             "{words}"
         );
-        // One that is nobody's error is heard.
+        // A panic outside any call from the host still reaches the hook that was there before.
         let _ = catch_unwind(|| panic!("elsewhere"));
         let _ = std::panic::take_hook();
         assert_eq!(HEARD.load(Ordering::SeqCst), 1);

@@ -1,4 +1,4 @@
-//! The environment role for any [`Environment`].
+//! Implements the environment role of the C contract for any [`Environment`].
 use std::ffi::{CString, c_void};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 
@@ -12,7 +12,7 @@ use super::entry::{Described, destroy, guarded, hand_out, handle, options};
 use crate::vectorised::Vectorised;
 use crate::{Actions, Environment, RenderMode, Transition};
 
-/// N copies behind their handle, with what their answers point into.
+/// N copies behind one handle, with the data that the results point to.
 struct Copies<E: Environment> {
     copies: Vectorised<E>,
     observation: SpaceData,
@@ -23,7 +23,7 @@ struct Copies<E: Environment> {
     snapshot: Vec<u8>,
 }
 
-/// The description of a plugin that is `E`.
+/// The description of the plugin that provides `E`.
 #[doc(hidden)]
 pub fn environment<E: Environment>() -> Described {
     let functions: &'static EnvironmentFunctions = const {
@@ -56,7 +56,7 @@ unsafe extern "C" fn make<E: Environment>(
     place: *mut *mut c_void,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: `count` settings.
+        // SAFETY: the contract guarantees `count` valid settings.
         let options = unsafe { options(settings, count)? };
         let copies = Vectorised::<E>::new(num_envs as usize, &options)?;
         let (observation, action) =
@@ -70,7 +70,7 @@ unsafe extern "C" fn make<E: Environment>(
             text: CString::default(),
             snapshot: vec![],
         };
-        // SAFETY: a place for the handle.
+        // SAFETY: the contract guarantees that the handle can be written to `place`.
         unsafe { hand_out(copies, place) };
         Ok(())
     })
@@ -78,7 +78,7 @@ unsafe extern "C" fn make<E: Environment>(
 
 unsafe extern "C" fn spec<E: Environment>(copies: *mut c_void, out: *mut RawSpec) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin.
+        // SAFETY: the contract guarantees a live handle from `make` that no other call uses.
         let copies = unsafe { handle::<Copies<E>>(copies) };
         let spec = copies.copies.spec();
         let raw = RawSpec {
@@ -89,7 +89,7 @@ unsafe extern "C" fn spec<E: Environment>(copies: *mut c_void, out: *mut RawSpec
             reward_threshold: spec.reward_threshold.unwrap_or(f32::NAN),
             max_return: spec.max_return.unwrap_or(f32::NAN),
         };
-        // SAFETY: a place for the answer.
+        // SAFETY: the contract guarantees that the result can be written to `out`.
         unsafe { *out = raw };
         Ok(())
     })
@@ -101,24 +101,26 @@ unsafe extern "C" fn reset<E: Environment>(
     observations: *mut c_void,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin, a seed for each copy.
+        // SAFETY: the contract guarantees a live handle that no other call uses, and one seed per copy.
         let (copies, seeds) = unsafe {
             let copies = handle::<Copies<E>>(copies);
             let seeds = from_raw_parts(seeds, copies.copies.len());
             (copies, seeds)
         };
         copies.copies.reset(seeds, &mut copies.out.observations)?;
-        // SAFETY: room for all observations.
+        // SAFETY: the contract guarantees room for the observations of all copies.
         unsafe { write(&copies.out.observations, observations.cast()) };
         Ok(())
     })
 }
 
+/// Copies `values` to `place`.
+///
 /// # Safety
-/// `place` has room for all `values`.
+/// `place` must have room for all `values`.
 unsafe fn write<T: Copy>(values: &[T], place: *mut T) {
     if !values.is_empty() {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees room for all values.
         unsafe { from_raw_parts_mut(place, values.len()) }.copy_from_slice(values);
     }
 }
@@ -129,23 +131,24 @@ unsafe extern "C" fn step<E: Environment>(
     out: *mut RawTransition,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin.
+        // SAFETY: the contract guarantees a live handle from `make` that no other call uses.
         let copies = unsafe { handle::<Copies<E>>(copies) };
         let count = copies.copies.len() * copies.copies.components();
         let actions = match &copies.copies.spec().action {
             Space::Box { .. } | Space::Image { .. } => {
-                // SAFETY: by the contract the host hands over `count` numbers of 32 bits.
+                // SAFETY: the contract guarantees `count` 32-bit floats for a `Box` of actions.
                 Actions::Continuous(unsafe { from_raw_parts(actions.cast(), count) })
             }
-            // SAFETY: as above; these are unsigned integers.
+            // SAFETY: the contract guarantees `count` 32-bit unsigned integers for discrete actions.
             _ => Actions::Discrete(unsafe { from_raw_parts(actions.cast(), count) }),
         };
         copies.copies.step(actions, &mut copies.out)?;
         let own = &copies.out;
-        // SAFETY: the contract's: as long as it says.
+        // SAFETY: the contract guarantees as many bytes as `struct_size` says.
         let out = unsafe { RawTransition::read(out) };
-        let out = out.map_err(|size| format!("the host's transition has {size} bytes"))?;
-        // SAFETY: the contract's: arrays with room for N of each.
+        let out =
+            out.map_err(|size| format!("the host's transition has only {size} bytes: upgrade Potstill"))?;
+        // SAFETY: the contract guarantees arrays with room for the rows of N copies.
         unsafe {
             write(&own.observations, out.observations.cast());
             write(&own.rewards, out.rewards);
@@ -167,7 +170,7 @@ unsafe extern "C" fn render<E: Environment>(
     out: *mut RawFrame,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin.
+        // SAFETY: the contract guarantees a live handle from `make` that no other call uses.
         let copies = unsafe { handle::<Copies<E>>(copies) };
         let mode = match RenderKind::from_number(mode) {
             Some(RenderKind::Rgb) => RenderMode::Rgb,
@@ -185,7 +188,7 @@ unsafe extern "C" fn render<E: Environment>(
                 raw.text = copies.text.as_ptr();
             }
         }
-        // SAFETY: a place for the answer.
+        // SAFETY: the contract guarantees that the result can be written to `out`.
         unsafe { *out = raw };
         Ok(())
     })
@@ -197,7 +200,7 @@ unsafe extern "C" fn snapshot<E: Environment>(
     length: *mut usize,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin and two places.
+        // SAFETY: the contract guarantees a live handle that no other call uses, and two pointers that can be written.
         unsafe {
             let copies = handle::<Copies<E>>(copies);
             let state = copies.copies.snapshot();
@@ -212,8 +215,8 @@ unsafe extern "C" fn snapshot<E: Environment>(
 
 unsafe extern "C" fn restore<E: Environment>(copies: *mut c_void, bytes: *const u8, length: usize) -> i32 {
     guarded(|| {
-        let length = u32::try_from(length).map_err(|_| "a state of more than 4 GiB")?;
-        // SAFETY: the contract's: a handle of this plugin, `length` bytes.
+        let length = u32::try_from(length).map_err(|_| "the snapshot is larger than 4 GiB")?;
+        // SAFETY: the contract guarantees a live handle that no other call uses, and `length` bytes.
         unsafe { handle::<Copies<E>>(copies).copies.restore(array(bytes, length)?) }
     })
 }

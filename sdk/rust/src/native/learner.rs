@@ -1,4 +1,4 @@
-//! The learner role for any [`Learner`].
+//! Implements the learner role of the C contract for any [`Learner`].
 use std::ffi::{CString, c_char, c_void};
 
 use potstill_plugin_api::abi::{
@@ -10,18 +10,18 @@ use super::tracing::Tracing;
 use crate::learner::{Declared, Parameters};
 use crate::{Init, Learner, LearnerShape, Rng, Tensor};
 
-/// An architecture behind its handle.
+/// An architecture behind its handle, with the data that the results point to.
 struct Architecture<L> {
     learner: L,
     shape: LearnerShape,
     name: CString,
     declared: Option<Vec<Declared>>,
-    /// What `parameters` gave out points into these.
+    /// The array that `parameters` returned. It points into `declared` and `_names`.
     raw: Vec<RawParameter>,
     _names: Vec<CString>,
 }
 
-/// The description of a plugin that is `L`.
+/// The description of the plugin that provides `L`.
 #[doc(hidden)]
 pub fn learner<L: Learner>() -> Described {
     let functions: &'static LearnerFunctions = const {
@@ -48,7 +48,7 @@ unsafe extern "C" fn make<L: Learner>(
     place: *mut *mut c_void,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a space, `count` settings, a place for the handle.
+        // SAFETY: the contract guarantees a valid space, `count` valid settings, and that the handle can be written.
         unsafe {
             let shape = LearnerShape { observation: (*observation).read()?, outputs: outputs as usize };
             let learner = L::draw(&shape, &options(settings, count)?, &mut Rng::seeded(seed))?;
@@ -63,7 +63,7 @@ unsafe extern "C" fn make<L: Learner>(
 }
 
 unsafe extern "C" fn name<L: Learner>(architecture: *mut c_void) -> *const c_char {
-    // SAFETY: the contract's: a handle of this plugin.
+    // SAFETY: the contract guarantees a live handle from `make` that no other call uses.
     unsafe { handle::<Architecture<L>>(architecture) }.name.as_ptr()
 }
 
@@ -86,7 +86,7 @@ unsafe extern "C" fn parameters<L: Learner>(
     count: *mut u32,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin, a graph, two places.
+        // SAFETY: the contract guarantees a live handle that no other call uses, and a graph that outlives this call.
         let (architecture, _tracing) =
             unsafe { (handle::<Architecture<L>>(architecture), Tracing::into(graph)) };
         let declared = architecture.declare()?.to_vec();
@@ -115,7 +115,7 @@ unsafe extern "C" fn parameters<L: Learner>(
             })
             .collect();
         architecture._names = names;
-        // SAFETY: two places for the answer.
+        // SAFETY: the contract guarantees that both results can be written.
         unsafe { (*out, *count) = (architecture.raw.as_ptr(), architecture.raw.len() as u32) };
         Ok(())
     })
@@ -130,7 +130,8 @@ unsafe extern "C" fn forward<L: Learner>(
     output: *mut u32,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin, a graph, `count` tensors, a place.
+        // SAFETY: the contract guarantees a live handle that no other call uses, a graph that outlives this call, and
+        // `count` tensors.
         let (architecture, _tracing, values) = unsafe {
             (handle::<Architecture<L>>(architecture), Tracing::into(graph), array(parameters, count)?)
         };
@@ -138,7 +139,7 @@ unsafe extern "C" fn forward<L: Learner>(
         let values = values.iter().map(|&t| Tensor(t)).collect();
         let mut parameters = Parameters::give(declared, values);
         let result = architecture.learner.forward(&mut parameters, &Tensor(x));
-        // SAFETY: a place for the answer.
+        // SAFETY: the contract guarantees that the result can be written to `output`.
         unsafe { *output = result.0 };
         parameters.error.map_or(Ok(()), Err)
     })

@@ -1,4 +1,4 @@
-//! The same source without a sandbox: the C contract, for a shared library or for a host that links the crate.
+//! Implements the C contract, for a plugin that is a shared library or that is linked into the host.
 mod entry;
 mod environment;
 mod learner;

@@ -1,4 +1,4 @@
-//! The objective role for any [`Objective`].
+//! Implements the objective role of the C contract for any [`Objective`].
 use std::ffi::{CString, c_char, c_void};
 
 use potstill_plugin_api::abi::{
@@ -11,7 +11,7 @@ use super::tracing::{Network, Tracing};
 use crate::objective::{Objective, Outer, Theta};
 use crate::{Column, Data, MetaInit, MetaParameter, Task, Tensor};
 
-/// An objective behind its handle, with what its answers point into.
+/// An objective behind its handle, with the data that the results point to.
 struct Instance<O> {
     objective: O,
     theta: Vec<MetaParameter>,
@@ -25,7 +25,7 @@ struct Instance<O> {
     metrics: Vec<RawMetric>,
 }
 
-/// The description of a plugin that is `O`.
+/// The description of the plugin that provides `O`.
 #[doc(hidden)]
 pub fn objective<O: Objective>() -> Described {
     let functions: &'static ObjectiveFunctions = const {
@@ -52,7 +52,7 @@ unsafe extern "C" fn make<O: Objective>(
     place: *mut *mut c_void,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a task and `count` settings.
+        // SAFETY: the contract guarantees a valid task and `count` valid settings.
         let (task, options) = unsafe {
             let raw = &*task;
             let task = Task {
@@ -100,14 +100,14 @@ unsafe extern "C" fn make<O: Objective>(
             metric_names: vec![],
             metrics: vec![],
         };
-        // SAFETY: a place for the handle.
+        // SAFETY: the contract guarantees that the handle can be written to `place`.
         unsafe { hand_out(instance, place) };
         Ok(())
     })
 }
 
 unsafe extern "C" fn data<O: Objective>(instance: *mut c_void) -> u32 {
-    // SAFETY: the contract's: a handle of this plugin.
+    // SAFETY: the contract guarantees a live handle from `make` that no other call uses.
     let kind = match unsafe { handle::<Instance<O>>(instance) }.objective.data() {
         Data::Rollouts => DataKind::Rollouts,
         Data::Offline => DataKind::Offline,
@@ -120,7 +120,7 @@ unsafe extern "C" fn meta_parameters<O: Objective>(
     out: *mut *const RawMetaParameter,
     count: *mut u32,
 ) -> i32 {
-    // SAFETY: the contract's: a handle of this plugin and two places.
+    // SAFETY: the contract guarantees a live handle that no other call uses, and two pointers that can be written.
     unsafe {
         let raw = &handle::<Instance<O>>(instance).raw_theta;
         (*out, *count) = (raw.as_ptr(), raw.len() as u32);
@@ -133,7 +133,7 @@ unsafe extern "C" fn columns<O: Objective>(
     out: *mut *const *const c_char,
     count: *mut u32,
 ) -> i32 {
-    // SAFETY: the contract's: a handle of this plugin and two places.
+    // SAFETY: the contract guarantees a live handle that no other call uses, and two pointers that can be written.
     unsafe {
         let raw = &handle::<Instance<O>>(instance).raw_columns;
         (*out, *count) = (raw.as_ptr(), raw.len() as u32);
@@ -161,7 +161,8 @@ unsafe extern "C" fn inner<O: Objective>(
     out: *mut u32,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin, a network with its graph, arrays as long as they say.
+        // SAFETY: the contract guarantees a live handle that no other call uses, a network and a graph that outlive this
+        // call, and arrays of the given lengths.
         let (instance, _tracing, network, theta, fresh) = unsafe {
             (
                 handle::<Instance<O>>(instance),
@@ -173,10 +174,10 @@ unsafe extern "C" fn inner<O: Objective>(
         };
         let taught = instance.objective.inner(&instance.theta(theta), &network, &tensors(fresh));
         if taught.len() != fresh.len() {
-            return Err(format!("the inner rule gave {} parameters for {}", taught.len(), fresh.len()));
+            return Err(format!("`inner` returned {} parameters, expected {}", taught.len(), fresh.len()));
         }
         for (i, tensor) in taught.iter().enumerate() {
-            // SAFETY: room for as many tensors as there are parameters.
+            // SAFETY: the contract guarantees room for `parameter_count` tensors, and `i` is below it.
             unsafe { *out.add(i) = tensor.0 };
         }
         Ok(())
@@ -189,7 +190,8 @@ unsafe extern "C" fn outer<O: Objective>(
     outer: *mut RawOuter,
 ) -> i32 {
     guarded(|| {
-        // SAFETY: the contract's: a handle of this plugin, a network with its graph, arrays as long as they say.
+        // SAFETY: the contract guarantees a live handle that no other call uses, a network and a graph that outlive this
+        // call, and arrays of the given lengths.
         let (instance, _tracing, network, outer) = unsafe {
             (
                 handle::<Instance<O>>(instance),
@@ -198,7 +200,7 @@ unsafe extern "C" fn outer<O: Objective>(
                 &mut *outer,
             )
         };
-        // SAFETY: as above.
+        // SAFETY: the contract guarantees that the arrays are as long as their counts say.
         let (theta, fresh, taught, columns) = unsafe {
             (
                 array(outer.theta, outer.theta_count)?,

@@ -1,5 +1,5 @@
-//! The host's graph behind function pointers. The macro's glue sets the graph of the current call; tensors are
-//! numbers in it.
+//! The host's graph, reached through function pointers. [`Tracing`] sets the graph of the current call, and a tensor is a
+//! number in that graph.
 use std::cell::Cell;
 use std::ffi::{CString, c_void};
 use std::panic::Location;
@@ -15,12 +15,14 @@ thread_local! {
     static CURRENT: Cell<*const RawGraph> = const { Cell::new(ptr::null()) };
 }
 
-/// Traces into `graph` as long as it lives.
+/// A guard that makes a graph the current one of this thread until it is dropped.
 pub(crate) struct Tracing(*const RawGraph);
 
 impl Tracing {
+    /// Makes `graph` the current one.
+    ///
     /// # Safety
-    /// `graph` is null or valid as long as the value lives.
+    /// `graph` must be null or valid until the guard is dropped.
     pub(crate) unsafe fn into(graph: *const RawGraph) -> Self {
         Tracing(CURRENT.replace(graph))
     }
@@ -32,11 +34,11 @@ impl Drop for Tracing {
     }
 }
 
-/// The graph of the current call.
+/// Returns the graph of the current call.
 fn graph() -> &'static RawGraph {
     let graph = CURRENT.get();
     assert!(!graph.is_null(), "tensors exist only while the host traces a learner or an objective");
-    // SAFETY: not null, so `Tracing` holds it valid; the reference is not kept beyond the call that asked for it.
+    // SAFETY: it is not null, so a `Tracing` guard exists and its graph is valid. Callers do not keep the reference.
     unsafe { &*graph }
 }
 
@@ -62,7 +64,7 @@ pub(crate) fn operation(
         line: location.line(),
         file: file.as_ptr(),
     };
-    // SAFETY: the arrays are as long as the counts say, and outlive the call.
+    // SAFETY: the arrays are as long as their counts say and outlive the call.
     graph.operation.map_or(0, |f| unsafe { f(graph.context, &operation) })
 }
 
@@ -70,7 +72,7 @@ pub(crate) fn shape(tensor: &Tensor) -> Vec<usize> {
     let graph = graph();
     let Some(shape) = graph.shape else { return vec![] };
     let mut dimensions = [0u32; 16];
-    // SAFETY: there is room for as many dimensions as are said.
+    // SAFETY: `dimensions` has room for the 16 numbers that the call names as its capacity.
     let rank = unsafe { shape(graph.context, tensor.0, dimensions.as_mut_ptr(), 16) } as usize;
     dimensions.iter().take(rank).map(|&d| d as usize).collect()
 }
@@ -80,25 +82,27 @@ pub(crate) fn gradients(loss: &Tensor, wrt: &[Tensor], _: &Location<'_>) -> Vec<
     let wrt: Vec<u32> = wrt.iter().map(|t| t.0).collect();
     let mut out = vec![0; wrt.len()];
     if let Some(f) = graph.gradients {
-        // SAFETY: both arrays have `wrt.len()` elements.
+        // SAFETY: `wrt` and `out` both have `wrt.len()` elements.
         unsafe { f(graph.context, loss.0, wrt.as_ptr(), wrt.len() as u32, out.as_mut_ptr()) };
     }
     out
 }
 
-/// The learner as a function of its parameters, and its policy as a distribution of actions.
+/// The learner as a function of its parameters, and its policy as a distribution over actions.
 #[derive(Debug)]
 pub struct Network(*const RawNetwork);
 
 impl Network {
+    /// Wraps the host's structure.
+    ///
     /// # Safety
-    /// `network` is valid as long as the value lives.
+    /// `network` must be valid as long as the returned value lives.
     pub(crate) unsafe fn of(network: *const RawNetwork) -> Self {
         Network(network)
     }
 
     fn raw(&self) -> &RawNetwork {
-        // SAFETY: see `Network::of`.
+        // SAFETY: `Network::of` requires that the pointer is valid as long as `self` lives.
         unsafe { &*self.0 }
     }
 
@@ -106,29 +110,30 @@ impl Network {
         self.raw().context
     }
 
-    /// `[batch, outputs]` on `x` with `parameters`.
+    /// Computes the learner's outputs `[batch, outputs]` for observations `x` `[batch, …]` and `parameters`.
     pub fn apply(&self, parameters: &[Tensor], x: &Tensor) -> Tensor {
         let parameters: Vec<u32> = parameters.iter().map(|t| t.0).collect();
-        // SAFETY: as many parameters as are said.
+        // SAFETY: `parameters` is as long as the count says, and the context is the host's own.
         let call = |f: Apply| unsafe { f(self.context(), parameters.as_ptr(), parameters.len() as u32, x.0) };
         Tensor(self.raw().apply.map_or(0, call))
     }
 
-    /// `[batch, 1]`: the log-probability of `actions` under the policy that `outputs` describes.
+    /// Computes the log-probability `[batch, 1]` of `actions` under the policy with these `outputs` `[batch, outputs]`.
     pub fn log_prob(&self, outputs: &Tensor, actions: &Tensor) -> Tensor {
-        // SAFETY: two tensors are wanted.
+        // SAFETY: the function takes two tensors by value, and the context is the host's own.
         Tensor(self.raw().log_probability.map_or(0, |f| unsafe { f(self.context(), outputs.0, actions.0) }))
     }
 
-    /// `[batch, 1]`: the entropy of the policy that `outputs` describes.
+    /// Computes the entropy `[batch, 1]` of the policy with these `outputs` `[batch, outputs]`.
     pub fn entropy(&self, outputs: &Tensor) -> Tensor {
-        // SAFETY: one tensor is wanted.
+        // SAFETY: the function takes one tensor by value, and the context is the host's own.
         Tensor(self.raw().entropy.map_or(0, |f| unsafe { f(self.context(), outputs.0) }))
     }
 
-    /// `[batch, 1]`: the Kullback-Leibler divergence of policy `q` from policy `p`, `E_p[log p − log q]`.
+    /// Computes the Kullback-Leibler divergence `E_p[log p − log q]`, `[batch, 1]`, between the policies with outputs `p`
+    /// and `q`, both `[batch, outputs]`.
     pub fn divergence(&self, p: &Tensor, q: &Tensor) -> Tensor {
-        // SAFETY: two tensors are wanted.
+        // SAFETY: the function takes two tensors by value, and the context is the host's own.
         Tensor(self.raw().divergence.map_or(0, |f| unsafe { f(self.context(), p.0, q.0) }))
     }
 }

@@ -1,58 +1,59 @@
-//! Native copies of an environment.
+//! Copies of an environment for tests, stepped as the host would step them.
 use crate::vectorised::Vectorised;
 use crate::{Actions, Environment, Frame, Options, RenderMode, Transition};
 
-/// N copies of an environment.
+/// N native copies of an environment.
 pub struct Copies<E: Environment> {
     copies: Vectorised<E>,
     transition: Transition<Vec<E::Scalar>>,
 }
 
 impl<E: Environment> Copies<E> {
-    /// Makes them.
+    /// Makes `count` copies with these options.
     ///
     /// # Errors
-    /// [`Environment::new`]'s.
+    /// Fails if [`Environment::new`] does, if `count` is 0, or if a space is not valid.
     pub fn new(count: usize, options: &Options) -> Result<Self, String> {
         Ok(Copies { copies: Vectorised::new(count, options)?, transition: Transition::default() })
     }
 
-    /// Starts an episode in every copy, each with its own seed, and gives the first observations, row by row.
+    /// Starts an episode in every copy, each with its own seed, and returns the first observations `[N, size]` in
+    /// row-major order.
     ///
     /// # Errors
-    /// Not one seed for each copy.
+    /// Fails unless there is one seed per copy.
     pub fn reset(&mut self, seeds: &[u64]) -> Result<Vec<E::Scalar>, String> {
         let mut observations = vec![];
         self.copies.reset(seeds, &mut observations)?;
         Ok(observations)
     }
 
-    /// Takes a step in every copy.
+    /// Takes one step in every copy.
     ///
     /// # Errors
-    /// Not one action for each copy, or of another kind.
+    /// Fails unless there is one action per copy, of the kind of the action space.
     pub fn step(&mut self, actions: Actions<'_>) -> Result<&Transition<Vec<E::Scalar>>, String> {
         self.copies.step(actions, &mut self.transition)?;
         Ok(&self.transition)
     }
 
-    /// Draws copy `index`.
+    /// Renders copy `index`.
     ///
     /// # Errors
-    /// The mode is not supported.
+    /// Fails if there is no such copy or the mode is not supported.
     pub fn render(&self, index: usize, mode: RenderMode) -> Result<Frame, String> {
         self.copies.render(index, mode)
     }
 
-    /// The whole state, where the environment has snapshots.
+    /// Returns the whole state, or `None` if the environment does not support snapshots.
     pub fn snapshot(&self) -> Option<Vec<u8>> {
         self.copies.snapshot()
     }
 
-    /// Goes back to a state of [`Copies::snapshot`].
+    /// Restores a state that [`Copies::snapshot`] returned.
     ///
     /// # Errors
-    /// `state` is not one.
+    /// Fails if `state` is not such a state.
     pub fn restore(&mut self, state: &[u8]) -> Result<(), String> {
         self.copies.restore(state)
     }

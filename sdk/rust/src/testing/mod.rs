@@ -1,7 +1,7 @@
-//! What the host does with a plugin, without the host: for its author's tests.
+//! Test helpers for plugin authors, which drive a plugin as the host would.
 //!
-//! [`Copies`] plays an environment. [`trace_learner`] and [`trace_objective`] trace what a learner or an objective
-//! describes and check every shape where it arises; what numbers come out, only the host knows.
+//! [`Copies`] runs copies of an environment. [`trace_learner`] and [`trace_objective`] trace the graph of a learner or an
+//! objective and check the shape of every operation. They do not compute values: only the host does.
 mod copies;
 mod shapes;
 mod tracer;

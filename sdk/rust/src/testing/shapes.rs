@@ -1,4 +1,4 @@
-//! The shape of each operation's result.
+//! Shape inference for every operation of the graph.
 use potstill_plugin_api::abi::GraphOp;
 
 type Shape = Vec<usize>;
@@ -55,10 +55,10 @@ fn with(shape: &[usize], axis: usize, length: usize) -> Shape {
     shape.iter().enumerate().map(|(i, &d)| if i == axis { length } else { d }).collect()
 }
 
-/// What `op` gives for inputs of `shapes`. `keep`: reduced axes stay.
+/// Infers the shape of the result of `op` for inputs of `shapes`. With `keep`, reduced axes stay with length 1.
 ///
 /// # Errors
-/// What it expected, and what it got.
+/// Fails if the shapes do not fit; the message says what was expected and what was given.
 pub(super) fn infer(op: GraphOp, shapes: &[&[usize]], integers: &[i64], keep: bool) -> Result<Shape, String> {
     use GraphOp as G;
     let x = shapes.first().copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A graph that knows shapes and nothing else, behind the C contract that shared libraries have.
+//! A graph for tests that tracks only shapes, behind the same C contract as the host's graph.
 use std::cell::RefCell;
 use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,30 +14,32 @@ use crate::{
     Column, Learner, LearnerShape, Objective, OptionValue, Options, Outer, Rng, Task, Tensor, Theta,
 };
 
-/// What a learner described.
+/// The result of tracing a learner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TracedLearner {
-    /// What tells it from others of the distribution.
+    /// The name of the architecture within the distribution.
     pub name: String,
-    /// Names and shapes of its parameters, in their order.
+    /// Names and shapes of the parameters, in the order of their declaration.
     pub parameters: Vec<(String, Vec<usize>)>,
-    /// Shape of its output for a batch of 5.
+    /// Shape of the output for a batch of 5.
     pub output: Vec<usize>,
 }
 
-/// What an objective described.
+/// The result of tracing an objective.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TracedObjective {
     /// Names and shapes of the parts of θ.
     pub theta: Vec<(String, Vec<usize>)>,
-    /// Names of what is logged.
+    /// Names of the metrics.
     pub metrics: Vec<&'static str>,
 }
 
-/// Draws a learner for `shape` with `seed`, with `options` and otherwise the defaults, and traces it on a batch of 5.
+/// Draws a learner for `shape` with `seed` and traces it on a batch of 5. Options that are not in `options` have their
+/// defaults.
 ///
 /// # Errors
-/// The learner refuses; a mistake of tracing, with its place; an output that is not `[5, outputs]`.
+/// Fails if the learner rejects the shape or the options, if an operation is used wrongly (the message names its source
+/// location), or if the output is not `[5, outputs]`.
 pub fn trace_learner<L: Learner>(
     shape: &LearnerShape,
     options: &[(&str, OptionValue)],
@@ -62,12 +64,13 @@ pub fn trace_learner<L: Learner>(
     Ok(TracedLearner { name: learner.name(), parameters, output })
 }
 
-/// Makes an objective for `task`, with `options` and otherwise the defaults, and traces inner rule and outer loss, on a
-/// batch of 16, for a learner with `parameters` of these shapes.
+/// Makes an objective for `task` and traces its inner rule, and its outer loss on a batch of 16, for a learner whose
+/// parameters have the shapes `parameters`. Options that are not in `options` have their defaults.
 ///
 /// # Errors
-/// The objective refuses; a mistake of tracing, with its place; parts of θ, taught parameters or a loss of other shapes
-/// than the contract's.
+/// Fails if the objective rejects the task or the options, if an operation is used wrongly (the message names its source
+/// location), or if a part of θ, a taught parameter, the loss or a metric does not have the shape that the contract
+/// requires.
 pub fn trace_objective<O: Objective>(
     task: &Task,
     options: &[(&str, OptionValue)],
@@ -111,8 +114,10 @@ pub fn trace_objective<O: Objective>(
     Ok(TracedObjective { theta: parts, metrics: outcome.metrics.into_iter().map(|(name, _)| name).collect() })
 }
 
+/// Completes `options` with the defaults of `schemas`.
+///
 /// # Errors
-/// One of `options` is not declared.
+/// Fails if an option is not declared.
 fn filled(schemas: Vec<OptionSchema>, options: &[(&str, OptionValue)]) -> Result<Options, String> {
     if let Some((name, _)) = options.iter().find(|(name, _)| schemas.iter().all(|known| known.name != *name))
     {
@@ -125,7 +130,7 @@ fn filled(schemas: Vec<OptionSchema>, options: &[(&str, OptionValue)]) -> Result
     Ok(schemas.into_iter().map(value).collect())
 }
 
-/// Numbers in one action.
+/// The number of values in one action.
 fn actions(space: &Space) -> usize {
     match space {
         Space::Discrete { .. } => 1,
@@ -138,12 +143,12 @@ fn check(what: &str, got: &[usize], expected: &[usize]) -> Result<(), String> {
     if got == expected { Ok(()) } else { Err(format!("{what}: expected {expected:?}, got {got:?}")) }
 }
 
-/// Shapes of tensors, whose numbers count from 1, and the first mistake.
+/// The shapes of all tensors, which are numbered from 1, and the first mistake.
 #[derive(Default)]
 struct Tracer {
     shapes: RefCell<Vec<Vec<usize>>>,
     mistake: RefCell<Option<String>>,
-    /// How many parameters the learner has, and how many outputs.
+    /// The learner's number of parameters and number of outputs.
     learner: (usize, usize),
 }
 
@@ -158,7 +163,7 @@ impl Tracer {
         shapes.len() as u32
     }
 
-    /// Empty after a mistake, as with the host.
+    /// The shape of `tensor`, which is empty after a mistake, as in the host's graph.
     fn shape(&self, tensor: u32) -> Vec<usize> {
         let shapes = self.shapes.borrow();
         (tensor as usize).checked_sub(1).and_then(|i| shapes.get(i).cloned()).unwrap_or_default()
@@ -175,7 +180,7 @@ impl Tracer {
         }
     }
 
-    /// Runs what traces into this.
+    /// Runs `trace` with this tracer as its graph and its network.
     fn run<T>(&self, trace: impl FnOnce(&Network) -> T) -> Result<T, String> {
         let context = ptr::from_ref(self).cast_mut().cast();
         let graph = RawGraph {
@@ -196,12 +201,12 @@ impl Tracer {
             entropy: Some(of_one),
             divergence: Some(of_two),
         };
-        // SAFETY: both live to the end of this function, where what traces has ended.
+        // SAFETY: `graph` and `network` live until the end of this function, and `trace` has returned by then.
         let traced = catch_unwind(AssertUnwindSafe(|| unsafe {
             let _tracing = Tracing::into(&graph);
             trace(&Network::of(&network))
         }));
-        // A mistake explains a panic that follows it.
+        // If a mistake led to a panic, report the mistake.
         match (self.mistake.borrow().clone(), traced) {
             (Some(mistake), _) => Err(mistake),
             (None, Ok(traced)) => Ok(traced),
@@ -210,15 +215,18 @@ impl Tracer {
     }
 }
 
+/// Returns the tracer behind `context`.
+///
 /// # Safety
-/// `context` is that of [`Tracer::run`].
+/// `context` must come from [`Tracer::run`], which must not have returned.
 unsafe fn tracer<'a>(context: *mut c_void) -> &'a Tracer {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees that `context` points to a live tracer.
     unsafe { &*context.cast::<Tracer>() }
 }
 
 unsafe extern "C" fn operation(context: *mut c_void, operation: *const Operation) -> u32 {
-    // SAFETY: the SDK's own calls, see `native/tracing.rs`: arrays as long as the counts say, a text that ends.
+    // SAFETY: only `native/tracing.rs` calls this, with `run`'s context, arrays as long as their counts say and a
+    // NUL-terminated file name.
     let (tracer, o, inputs, integers, numbers, file) = unsafe {
         let o = &*operation;
         let (inputs, integers) = (array(o.inputs, o.input_count), array(o.integers, o.integer_count));
@@ -229,34 +237,34 @@ unsafe extern "C" fn operation(context: *mut c_void, operation: *const Operation
     let keep = numbers.unwrap_or_default().first().is_some_and(|&n| n != 0.0);
     let Some(op) = GraphOp::from_number(o.op) else { return 0 };
     let what = format!("{}:{}: {op:?}", file.to_string_lossy(), o.line);
-    // After a mistake there are tensors without a shape.
+    // After a mistake some tensors have no shape, so inference would report consequential errors.
     let no_mistake = tracer.mistake.borrow().is_none();
     if no_mistake { tracer.made(&what, infer(op, &shapes, integers.unwrap_or_default(), keep)) } else { 0 }
 }
 
 unsafe extern "C" fn shape(context: *mut c_void, tensor: u32, out: *mut u32, capacity: u32) -> u32 {
-    // SAFETY: a tracer.
+    // SAFETY: `context` comes from `Tracer::run`.
     let shape = unsafe { self::tracer(context) }.shape(tensor);
     for (i, &d) in shape.iter().take(capacity as usize).enumerate() {
-        // SAFETY: there is room for `capacity` dimensions.
+        // SAFETY: `out` has room for `capacity` dimensions, and `i` is below that.
         unsafe { *out.add(i) = d as u32 };
     }
     shape.len() as u32
 }
 
 unsafe extern "C" fn gradients(context: *mut c_void, loss: u32, wrt: *const u32, count: u32, out: *mut u32) {
-    // SAFETY: a tracer, two arrays of `count` tensors.
+    // SAFETY: `context` comes from `Tracer::run`, and `wrt` has `count` tensors.
     let (tracer, wrt) = unsafe { (tracer(context), array(wrt, count).unwrap_or_default()) };
     let loss = check("loss", &tracer.shape(loss), &[]);
     for (i, &t) in wrt.iter().enumerate() {
         let made = tracer.made("grad", loss.clone().map(|()| tracer.shape(t)));
-        // SAFETY: room for `count` tensors.
+        // SAFETY: `out` has room for `count` tensors, and `i` is below that.
         unsafe { *out.add(i) = made };
     }
 }
 
 unsafe extern "C" fn apply(context: *mut c_void, _: *const u32, count: u32, x: u32) -> u32 {
-    // SAFETY: a tracer.
+    // SAFETY: `context` comes from `Tracer::run`.
     let tracer = unsafe { tracer(context) };
     let (parameters, outputs) = tracer.learner;
     let rows = tracer.shape(x).first().copied().unwrap_or(1);
@@ -268,17 +276,17 @@ unsafe extern "C" fn apply(context: *mut c_void, _: *const u32, count: u32, x: u
 }
 
 unsafe extern "C" fn of_one(context: *mut c_void, outputs: u32) -> u32 {
-    // SAFETY: a tracer.
+    // SAFETY: `context` comes from `Tracer::run`.
     unsafe { of_two(context, outputs, outputs) }
 }
 
 unsafe extern "C" fn of_two(context: *mut c_void, a: u32, b: u32) -> u32 {
-    // SAFETY: a tracer.
+    // SAFETY: `context` comes from `Tracer::run`.
     let tracer = unsafe { tracer(context) };
     let (a, b) = (tracer.shape(a), tracer.shape(b));
     let shape = match (a.first(), b.first()) {
         (Some(rows), Some(others)) if rows == others => Ok(vec![*rows, 1]),
-        _ => Err(format!("expected as many rows, got {a:?} and {b:?}")),
+        _ => Err(format!("expected tensors with the same number of rows, got {a:?} and {b:?}")),
     };
     tracer.made("policy", shape)
 }
