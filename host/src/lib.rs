@@ -1,5 +1,5 @@
 //! Potstill distils a reinforcement-learning environment into a one-batch supervised dataset: any freshly
-//! initialised agent that takes one gradient step on it plays the environment well.
+//! initialized agent that takes one gradient step on it plays the environment well.
 //!
 //! - [`engine`]: PPMO and k-shot evaluation, with its [`graph`] and what runs it ([`execute`]): a crate of its own.
 //! - [`plugin`]: environments, learners and objectives: how they are found, loaded and checked.

@@ -175,15 +175,15 @@ fn convolutions_and_attention_on_split_rows() {
 }
 
 #[test]
-fn optimisers_as_published() {
+fn optimizers_as_published() {
     use potstill::engine::optimizer::{Adam, Optimizer};
     let adam = Optimizer::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 });
-    for optimiser in [adam, Optimizer::Sgd { momentum: 0.7 }] {
+    for optimizer in [adam, Optimizer::Sgd { momentum: 0.7 }] {
         let graph = Graph::new();
         let [value, gradient, first, second] =
             ["value", "gradient", "first", "second"].map(|n| graph.input(n, &[4]));
         let [lr, c1, c2] = ["lr", "c1", "c2"].map(|n| graph.input(n, &[]));
-        let new = optimiser.step(&value, &gradient, [&first, &second], &lr, [&c1, &c2]);
+        let new = optimizer.step(&value, &gradient, [&first, &second], &lr, [&c1, &c2]);
         let plan = Plan::compile(&graph, &new).unwrap();
         let rng = &mut random(3);
         let (mut theta, mut m, mut v) = (uniform(rng, 4, -1.0, 1.0), vec![0.0; 4], vec![0.0; 4]);
@@ -193,7 +193,7 @@ fn optimisers_as_published() {
             let g = uniform(rng, 4, -1.0, 1.0);
             let lr = 0.01 / step as f64;
             for i in 0..4 {
-                if optimiser == adam {
+                if optimizer == adam {
                     // Algorithm 1 of Kingma & Ba.
                     m[i] = 0.9 * m[i] + (1.0 - 0.9) * g[i];
                     v[i] = 0.999 * v[i] + (1.0 - 0.999) * g[i] * g[i];
@@ -206,7 +206,7 @@ fn optimisers_as_published() {
                     theta[i] -= lr * m[i];
                 }
             }
-            let [c1, c2] = optimiser.corrections(step as u64);
+            let [c1, c2] = optimizer.corrections(step as u64);
             let x = |v: &[f64]| device.tensor_f64(v, &[4]);
             let s = |v: f64| device.tensor_f64(&[v], &[]);
             let inputs =

@@ -63,7 +63,7 @@ pub struct Manifest {
     /// The authors, as the contacts for questions.
     pub authors: Vec<String>,
     /// The license as an SPDX expression, such as `MIT OR Apache-2.0`.
-    pub licence: String,
+    pub license: String,
     /// The file name of the component, in the folder of the manifest.
     pub wasm: Option<String>,
     /// The name of the shared library in the folder of the manifest, for a native plugin: `walk` stands for `libwalk.so` on
@@ -88,7 +88,9 @@ struct Written {
     summary: Option<String>,
     #[serde(default)]
     authors: Vec<String>,
-    licence: String,
+    // Manifests from before 0.1 was published spell it the British way.
+    #[serde(alias = "licence")]
+    license: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wasm: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,7 +134,7 @@ impl Manifest {
         }
         let summaries = manifest.provides.iter().map(|provided| ("summary", &provided.summary));
         let authors = manifest.authors.iter().map(|author| ("authors", author));
-        for (field, text) in summaries.chain([("licence", &manifest.licence)]).chain(authors) {
+        for (field, text) in summaries.chain([("license", &manifest.license)]).chain(authors) {
             if text.trim().is_empty() || text.chars().any(char::is_control) {
                 return fail(field, "expected one line of text".into());
             }
@@ -176,7 +178,7 @@ impl Manifest {
             api,
             summary,
             authors,
-            licence,
+            license,
             wasm,
             library,
             provides,
@@ -195,7 +197,7 @@ impl Manifest {
                 return Err(ManifestError(what.into()));
             }
         };
-        Ok(Manifest { provides, role, version, api, authors, licence, wasm, library, limits, setup })
+        Ok(Manifest { provides, role, version, api, authors, license, wasm, library, limits, setup })
     }
 
     /// Returns the text of `plugin.toml`.
@@ -216,7 +218,7 @@ impl Manifest {
             api: manifest.api,
             summary,
             authors: manifest.authors,
-            licence: manifest.licence,
+            license: manifest.license,
             wasm: manifest.wasm,
             library: manifest.library,
             provides,
@@ -268,7 +270,7 @@ version = "1.0.3-rc.1"
 api = "0.1"
 summary = "A hill."
 authors = ["A. Author"]
-licence = "MIT"
+license = "MIT"
 wasm = "hill.wasm"
 
 [limits]
@@ -286,6 +288,7 @@ step-seconds = 0.5
         assert_eq!(manifest.limits.start_seconds, None);
         manifest.check_api().unwrap();
         assert_eq!(Manifest::parse(&manifest.to_text().unwrap()).unwrap(), manifest);
+        assert_eq!(Manifest::parse(&GOOD.replace("license", "licence")).unwrap(), manifest);
     }
 
     #[test]
@@ -377,8 +380,8 @@ step-seconds = 0.5
             ("memory-mib = 512", "memory-mib = 0", "`limits.memory-mib`: expected at least 1"),
             ("memory-mib = 512", "memory = 512", "unknown field `memory`"),
             ("step-seconds = 0.5", "step-seconds = -1", "`limits.step-seconds`"),
-            ("licence = \"MIT\"", "license = \"MIT\"", "unknown field `license`"),
-            ("licence = \"MIT\"", "", "missing field `licence`"),
+            ("license = \"MIT\"", "licensed = \"MIT\"", "unknown field `licensed`"),
+            ("license = \"MIT\"", "", "missing field `license`"),
         ] {
             let error = Manifest::parse(&GOOD.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(expected), "{to}: {error}");

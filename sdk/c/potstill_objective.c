@@ -40,9 +40,9 @@ void potstill_metric(potstill_outer *outer, const char *name, potstill_tensor va
 }
 
 potstill_tensor potstill_normalized(potstill_tensor advantages) {
-    potstill_tensor centred = potstill_sub(advantages, potstill_mean(advantages));
-    potstill_tensor deviation = potstill_sqrt(potstill_mean(potstill_square(centred)));
-    return potstill_div(centred, potstill_add_number(deviation, 1e-8));
+    potstill_tensor centered = potstill_sub(advantages, potstill_mean(advantages));
+    potstill_tensor deviation = potstill_sqrt(potstill_mean(potstill_square(centered)));
+    return potstill_div(centered, potstill_add_number(deviation, 1e-8));
 }
 
 potstill_tensor potstill_clipped_surrogate(potstill_outer *outer, potstill_tensor advantages, double clip,

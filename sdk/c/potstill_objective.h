@@ -121,7 +121,7 @@ typedef struct {
     potstill_data data;
     /* What of the batch `outer` reads, ended by NULL; the host computes no more. "observations" [b, ...], "actions" [b, 1]
      * (indices) or [b, size]; of rollouts also "log_probs" [b, 1] and "outputs" [b, outputs] of the policy that acted,
-     * "advantages" [b, 1], not normalised, "returns" [b, 1], "values" [b, 1]. Besides, "progress" [1, 1]: the share
+     * "advantages" [b, 1], not normalized, "returns" [b, 1], "values" [b, 1]. Besides, "progress" [1, 1]: the share
      * of the run that is done, in [0, 1). */
     const char *columns[POTSTILL_MOST_COLUMNS + 1];
     /* sizeof the objective's struct. */

@@ -78,11 +78,11 @@ class AsPublished:
         self.theta.inner_lr.data.clamp_(min=1e-6).item()
         self.actor.load_state_dict(self.initial)
         inner = torch.optim.SGD(self.actor.parameters(), lr=self.theta.inner_lr.item())
-        with higher.innerloop_ctx(self.actor, inner) as (learner, optimiser):
-            for group in optimiser.param_groups:
+        with higher.innerloop_ctx(self.actor, inner) as (learner, optimizer):
+            for group in optimizer.param_groups:
                 group["lr"] = self.theta.inner_lr
             loss = F.mse_loss(learner(self.theta.x), self.theta.y)
-            optimiser.step(loss)
+            optimizer.step(loss)
             loss.item()
         return learner
 

@@ -60,8 +60,8 @@ class Ppo:
         observations, actions = (int(np.prod(space.shape)) for space in (
             self.envs.single_observation_space, self.envs.single_action_space))
         self.agent = Agent(observations, actions)
-        self.optimiser = torch.optim.Adam(self.agent.parameters(), lr=LR, eps=1e-5)
-        self.annealed = torch.optim.lr_scheduler.LambdaLR(self.optimiser, lambda done: 1 - done / iterations)
+        self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=LR, eps=1e-5)
+        self.annealed = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda done: 1 - done / iterations)
         widths = {"state": (observations,), "action": (actions,)}
         columns = ["state", "action", "log_prob", "reward", "done", "value", "advantage"]
         self.rows = {name: torch.zeros(STEPS, 1, *widths.get(name, ())) for name in columns}
@@ -120,10 +120,10 @@ class Ppo:
         clipped = old + (value - old).clamp(-CLIP, CLIP)
         value_loss = 0.5 * torch.max((value - target) ** 2, (clipped - target) ** 2).mean()
         entropy = policy.entropy().sum(1).mean()
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         (policy_loss - ENTROPY_WEIGHT * entropy + VALUE_WEIGHT * value_loss).backward()
         nn.utils.clip_grad_norm_(self.agent.parameters(), MAX_NORM)
-        self.optimiser.step()
+        self.optimizer.step()
 
 
 def main(task, iterations=6, threads=2, seed=0):

@@ -33,9 +33,9 @@ mujoco = Distiller(
     y_logstd=torch.tensor([[-0.5, 0.5]]),
     inner_lr=torch.tensor(0.25),
 )
-optimiser = torch.optim.Adam(mujoco.parameters(), lr=2.5e-4)
+optimizer = torch.optim.Adam(mujoco.parameters(), lr=2.5e-4)
 sum(p.sum() for p in mujoco.parameters()).backward()
-state = {"distiller": mujoco.state_dict(), "optimizer": optimiser.state_dict(), "epoch": 3, "return": 12.5}
+state = {"distiller": mujoco.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3, "return": 12.5}
 
 base = torch.arange(6.0).reshape(2, 3)
 views = OrderedDict(

@@ -143,8 +143,8 @@ fn split_rows_change_nothing() {
         let x = graph.rows("x", &[rows, 5]);
         let advantages = graph.rows("advantages", &[rows, 1]);
         let actions = graph.int_rows("actions", &[rows, 1]);
-        let centred = &advantages - advantages.mean();
-        let normal = &centred / (centred.square().mean().sqrt() + 1e-8);
+        let centered = &advantages - advantages.mean();
+        let normal = &centered / (centered.square().mean().sqrt() + 1e-8);
         let output = (x.matmul(&w[0]) + &w[1]).tanh().matmul(&w[2]);
         let picked = output.log_softmax(-1).gather(-1, &actions);
         let loss = -(picked.exp() * &normal).mean();

@@ -208,7 +208,7 @@ proptest! {
     }
 
     #[test]
-    fn softmax_and_normalisation(shape in dims(1..=3), seed: u64) {
+    fn softmax_and_normalization(shape in dims(1..=3), seed: u64) {
         for axis in 0..shape.len() as isize {
             let one = |f: &dyn Fn(&Tensor) -> Tensor| {
                 check_derivatives(std::slice::from_ref(&shape), &[], Domain::Real, seed, |x, _| f(&x[0]));

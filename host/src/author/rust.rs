@@ -66,7 +66,7 @@ pub(super) fn module(folder: &Path) -> Result<PathBuf> {
         .arg(about.target_directory.join("plugins").join(toolchain.name))
         .args(PROFILE.iter().flat_map(|line| ["--config", line]))
         .args(toolchain.arguments);
-    artefact(&run(&mut command, folder)?, folder, "wasm")
+    artifact(&run(&mut command, folder)?, folder, "wasm")
 }
 
 /// Compiles the crate's shared library for this machine, with its feature `dylib` if it has one.
@@ -87,19 +87,19 @@ pub(super) fn library(folder: &Path) -> Result<PathBuf> {
     if package.is_some_and(|package| package.features.contains_key("dylib")) {
         command.args(["--features", "dylib"]);
     }
-    artefact(&run(&mut command, folder)?, folder, std::env::consts::DLL_EXTENSION)
+    artifact(&run(&mut command, folder)?, folder, std::env::consts::DLL_EXTENSION)
 }
 
 /// The file with this ending that cargo made from the crate itself, according to its output, `said`.
-fn artefact(said: &str, folder: &Path, ending: &str) -> Result<PathBuf> {
+fn artifact(said: &str, folder: &Path, ending: &str) -> Result<PathBuf> {
     let manifest = folder.join("Cargo.toml");
-    let artefact = said
+    let artifact = said
         .lines()
-        .filter_map(|line| serde_json::from_str::<Artefact>(line).ok())
-        .filter(|artefact| artefact.manifest_path == manifest)
-        .flat_map(|artefact| artefact.filenames)
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok())
+        .filter(|artifact| artifact.manifest_path == manifest)
+        .flat_map(|artifact| artifact.filenames)
         .rfind(|path| path.extension().is_some_and(|e| e == ending));
-    artefact.ok_or_else(|| {
+    artifact.ok_or_else(|| {
         let what =
             format!("the crate makes no .{ending}; add `crate-type = [\"cdylib\", \"rlib\"]` to `[lib]`");
         Error::file(manifest, what)
@@ -127,7 +127,7 @@ impl Metadata {
 }
 
 #[derive(Deserialize)]
-struct Artefact {
+struct Artifact {
     manifest_path: PathBuf,
     filenames: Vec<PathBuf>,
 }

@@ -144,8 +144,8 @@ impl Common {
         put(&mut config.ppo.learners, &self.learners);
         put(&mut config.environment.envs, &self.envs);
         put(&mut config.environment.steps, &self.steps);
-        put(&mut config.optimiser.lr, &self.lr);
-        put(&mut config.optimiser.critic_lr, &self.lr);
+        put(&mut config.optimizer.lr, &self.lr);
+        put(&mut config.optimizer.critic_lr, &self.lr);
         put(&mut config.seed, &self.seed);
         put(&mut config.device, &self.device);
         put(&mut config.threads, &self.threads);

@@ -21,7 +21,7 @@ use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::{Description, Environments, Registry};
 use crate::run::{
     DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
-    OptimiserKind, Options, PluginConfig, PluginRecord, PluginVersion, Transitions,
+    OptimizerKind, Options, PluginConfig, PluginRecord, PluginVersion, Transitions,
 };
 
 /// A resolved configuration with its plugins.
@@ -90,9 +90,9 @@ impl<'a> Setup<'a> {
         check_encoder(&*learner, &dimensions, config.seed)?;
         if continuous {
             // At the full learning rate, standard deviations would shrink before the means are any good.
-            config.optimiser.scale.entry(LOG_STD.into()).or_insert(0.1);
+            config.optimizer.scale.entry(LOG_STD.into()).or_insert(0.1);
         }
-        check_scale(&config.optimiser.scale, &*objective, &dimensions)?;
+        check_scale(&config.optimizer.scale, &*objective, &dimensions)?;
         Ok(Setup {
             config,
             environment,
@@ -134,27 +134,27 @@ impl<'a> Setup<'a> {
 
     /// The hyperparameters of the updates.
     pub fn rates(&self) -> Rates {
-        let optimiser = &self.config.optimiser;
+        let optimizer = &self.config.optimizer;
         Rates {
-            lr: optimiser.lr as f32,
-            critic_lr: optimiser.critic_lr as f32,
-            schedule: optimiser.schedule,
+            lr: optimizer.lr as f32,
+            critic_lr: optimizer.critic_lr as f32,
+            schedule: optimizer.schedule,
             meta_epochs: self.config.meta_epochs,
             inner_lr: self.config.dataset.inner_lr.map(|rate| rate as f32),
             normalize_observations: self.config.normalize.observations == Some(true),
             normalize_rewards: self.config.normalize.rewards == Some(true),
             rule: UpdateRule {
-                optimizer: match optimiser.kind {
-                    OptimiserKind::Adam => {
-                        let [beta1, beta2] = optimiser.betas;
-                        Optimizer::Adam(Adam { beta1, beta2, eps: optimiser.eps })
+                optimizer: match optimizer.kind {
+                    OptimizerKind::Adam => {
+                        let [beta1, beta2] = optimizer.betas;
+                        Optimizer::Adam(Adam { beta1, beta2, eps: optimizer.eps })
                     }
-                    OptimiserKind::Sgd => Optimizer::Sgd { momentum: optimiser.momentum },
+                    OptimizerKind::Sgd => Optimizer::Sgd { momentum: optimizer.momentum },
                 },
-                max_grad_norm: optimiser.max_grad_norm,
-                joint_norm: optimiser.joint_norm,
-                value_coefficient: optimiser.value_coefficient,
-                scale: optimiser.scale.clone(),
+                max_grad_norm: optimizer.max_grad_norm,
+                joint_norm: optimizer.joint_norm,
+                value_coefficient: optimizer.value_coefficient,
+                scale: optimizer.scale.clone(),
             },
         }
     }
@@ -236,7 +236,7 @@ fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dim
         None => Ok(()),
         Some(unknown) => {
             let hint = did_you_mean(unknown, parts);
-            Err(Error::usage(format!("`optimiser.scale.{unknown}`: θ has no such part.{hint}")))
+            Err(Error::usage(format!("`optimizer.scale.{unknown}`: θ has no such part.{hint}")))
         }
     }
 }

@@ -202,7 +202,7 @@ fn written_for(entries: &[&Entry], file: &Path) -> Option<Manifest> {
         version: first.version.clone(),
         api: API_VERSION.into(),
         authors: vec![],
-        licence: "NOASSERTION".into(),
+        license: "NOASSERTION".into(),
         wasm: (!native).then(|| "plugin.wasm".into()),
         library: native.then_some(library),
         limits: LimitWishes::default(),

@@ -48,7 +48,8 @@ pub struct DistillConfig {
     /// The critic of the outer loop.
     pub critic: PluginConfig,
     /// The outer optimizer.
-    pub optimiser: OptimiserConfig,
+    #[serde(alias = "optimiser")]
+    pub optimizer: OptimizerConfig,
     /// Rollouts, advantages and policy epochs of the outer loop.
     pub ppo: PpoConfig,
     /// Normalization by running moments, which the dataset file carries.
@@ -107,7 +108,7 @@ pub struct PluginConfig {
 /// The kind of the outer optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum OptimiserKind {
+pub enum OptimizerKind {
     /// Adam.
     Adam,
     /// Gradient descent with momentum.
@@ -117,9 +118,9 @@ pub enum OptimiserKind {
 /// The outer optimizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct OptimiserConfig {
+pub struct OptimizerConfig {
     /// Adam, or gradient descent with momentum.
-    pub kind: OptimiserKind,
+    pub kind: OptimizerKind,
     /// The learning rate of θ and the encoder.
     pub lr: f64,
     /// The learning rate of the critic.
@@ -241,7 +242,7 @@ impl Default for DistillConfig {
                 options: [("output-gain".to_owned(), OptionValue::Number(1.0))].into(),
                 ..PluginConfig::default()
             },
-            optimiser: OptimiserConfig::default(),
+            optimizer: OptimizerConfig::default(),
             ppo: PpoConfig::default(),
             normalize: NormalizeConfig::default(),
             offline: OfflineConfig::default(),
@@ -269,10 +270,10 @@ impl Default for PluginConfig {
     }
 }
 
-impl Default for OptimiserConfig {
+impl Default for OptimizerConfig {
     fn default() -> Self {
-        OptimiserConfig {
-            kind: OptimiserKind::Adam,
+        OptimizerConfig {
+            kind: OptimizerKind::Adam,
             lr: 3.5e-3,
             critic_lr: 3.5e-3,
             schedule: Schedule::Linear,
@@ -327,7 +328,7 @@ const FREE: [&str; 6] = [
     "learner.options",
     "objective.options",
     "critic.options",
-    "optimiser.scale",
+    "optimizer.scale",
 ];
 
 impl DistillConfig {
@@ -347,7 +348,11 @@ impl DistillConfig {
     /// # Errors
     /// Names the key or the value, and says what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
+        let mut table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
+        // Older configurations spell the table `optimiser`.
+        if let Some(older) = table.remove("optimiser") {
+            table.entry("optimizer").or_insert(older);
+        }
         // Keys that are not serialized at their defaults are known too.
         let dataset = DatasetConfig { k: Some(1), inner_lr: Some(1.0) };
         let normalize = NormalizeConfig { observations: Some(true), rewards: Some(true) };
@@ -357,7 +362,7 @@ impl DistillConfig {
             ..OfflineConfig::default()
         };
         let scale = [("x".to_owned(), 1.0)].into();
-        let optimiser = OptimiserConfig { scale, ..OptimiserConfig::default() };
+        let optimizer = OptimizerConfig { scale, ..OptimizerConfig::default() };
         let ppo = PpoConfig { advantages: Some(Estimator::Gae), ..PpoConfig::default() };
         let training = [("steps".to_owned(), OptionValue::Integer(1))].into();
         let observe = Entries::try_from("0".to_owned()).ok();
@@ -367,7 +372,7 @@ impl DistillConfig {
             dataset,
             normalize,
             offline,
-            optimiser,
+            optimizer,
             ppo,
             ..DistillConfig::default()
         };
@@ -416,7 +421,7 @@ impl DistillConfig {
     /// # Errors
     /// Names the key, the value and what was expected.
     pub fn validate(&self) -> Result<(), String> {
-        let Self { environment, dataset, optimiser, ppo, offline, evaluation, .. } = self;
+        let Self { environment, dataset, optimizer, ppo, offline, evaluation, .. } = self;
         at_least_one("meta_epochs", self.meta_epochs)?;
         size("environment.envs", environment.envs as u64)?;
         size("environment.steps", environment.steps as u64)?;
@@ -453,25 +458,25 @@ impl DistillConfig {
         let not_negative =
             |key: &str, value: f64| check(key, value, value.is_finite() && value >= 0.0, "0 or more");
         positive("dataset.inner_lr", dataset.inner_lr.unwrap_or(1.0))?;
-        positive("optimiser.lr", optimiser.lr)?;
-        positive("optimiser.critic_lr", optimiser.critic_lr)?;
-        positive("optimiser.eps", optimiser.eps)?;
-        for beta in optimiser.betas {
-            check("optimiser.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1")?;
+        positive("optimizer.lr", optimizer.lr)?;
+        positive("optimizer.critic_lr", optimizer.critic_lr)?;
+        positive("optimizer.eps", optimizer.eps)?;
+        for beta in optimizer.betas {
+            check("optimizer.betas", beta, (0.0..1.0).contains(&beta), "numbers from 0 to below 1")?;
         }
-        let momentum = optimiser.momentum;
-        check("optimiser.momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1")?;
+        let momentum = optimizer.momentum;
+        check("optimizer.momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1")?;
         check(
             "offline.top",
             offline.top,
             offline.top > 0.0 && offline.top <= 1.0,
             "a number above 0 and at most 1",
         )?;
-        positive("optimiser.max_grad_norm", optimiser.max_grad_norm)?;
-        for (part, &scale) in &optimiser.scale {
-            not_negative(&format!("optimiser.scale.{part}"), scale)?;
+        positive("optimizer.max_grad_norm", optimizer.max_grad_norm)?;
+        for (part, &scale) in &optimizer.scale {
+            not_negative(&format!("optimizer.scale.{part}"), scale)?;
         }
-        not_negative("optimiser.value_coefficient", optimiser.value_coefficient)?;
+        not_negative("optimizer.value_coefficient", optimizer.value_coefficient)?;
         check("ppo.gamma", ppo.gamma, ppo.gamma > 0.0 && ppo.gamma <= 1.0, "a number above 0 and at most 1")?;
         check("ppo.lambda", ppo.lambda, (0.0..=1.0).contains(&ppo.lambda), "a number from 0 to 1")?;
         positive("ppo.reward_scale", ppo.reward_scale)
@@ -521,6 +526,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_older_spelling_of_a_table_is_read() {
+        let now = DistillConfig::parse("[optimizer]\nlr = 0.5\n").unwrap();
+        assert_eq!(DistillConfig::parse("[optimiser]\nlr = 0.5\n").unwrap(), now);
+        assert!(now.to_toml().unwrap().contains("[optimizer]"));
+        let both = DistillConfig::parse("[optimiser]\nlr = 0.5\n[optimizer]\nlr = 0.5\n").unwrap_err();
+        assert!(both.contains("duplicate field"), "{both}");
+    }
+
+    #[test]
     fn round_trip() {
         let mut config = DistillConfig::default();
         config.environment.settings.insert("n".into(), OptionValue::Integer(2));
@@ -562,12 +576,12 @@ mod tests {
                 "unknown variant `as-publishd`, expected `gae` or `as-published`",
             ),
             ("[ppo]\nlearners = 3", "a multiple of the 3 learners"),
-            ("[optimiser]\nlr = 0.0", "`optimiser.lr` is 0"),
-            ("[optimiser]\nkind = \"lion\"", "unknown variant `lion`, expected `adam` or `sgd`"),
+            ("[optimizer]\nlr = 0.0", "`optimizer.lr` is 0"),
+            ("[optimizer]\nkind = \"lion\"", "unknown variant `lion`, expected `adam` or `sgd`"),
             ("[offline]\ntop = 0.0", "`offline.top` is 0"),
             ("[offline]\ndta = 'x'", "unknown key `offline.dta`. Did you mean `data`?"),
-            ("[optimiser.scale]\ny = -1.0", "`optimiser.scale.y` is -1; expected 0 or more"),
-            ("[optimiser]\nbetas = [0.9, 1.0]", "`optimiser.betas` is 1"),
+            ("[optimizer.scale]\ny = -1.0", "`optimizer.scale.y` is -1; expected 0 or more"),
+            ("[optimizer]\nbetas = [0.9, 1.0]", "`optimizer.betas` is 1"),
             ("[dataset]\ninner_lr = 0.0", "`dataset.inner_lr`"),
             ("seed =", "TOML parse error at line 1"),
         ] {

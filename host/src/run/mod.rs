@@ -23,7 +23,7 @@ pub use agent::AgentFile;
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
     DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, NormalizeConfig, OfflineConfig,
-    OptimiserConfig, OptimiserKind, Options, PluginConfig, PpoConfig,
+    OptimizerConfig, OptimizerKind, Options, PluginConfig, PpoConfig,
 };
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, PluginRecord};
 pub use directory::{PluginVersion, RunDirectory, Versions};

@@ -29,13 +29,13 @@ fn the_pendulum_is_learned_and_distilled() {
     pendulum(&["train", "run", "--seed", "2", "--out", "agent"]);
     let agent = AgentFile::load(author.path("agent")).unwrap();
     assert!(agent.parameters.iter().any(|p| p.name == "log_std" && p.shape == [1, 1]));
-    // What observations are normalised by travels with both: cosine and sine stay within 1, the speed does not.
+    // What observations are normalized by travels with both: cosine and sine stay within 1, the speed does not.
     let variance = &dataset.extra("normalizer.variance").unwrap().data;
     assert!(variance[..2].iter().all(|v| *v < 1.0) && variance[2] > 1.0, "{variance:?}");
     assert!(agent.parameters.iter().any(|p| p.name == "normalizer.variance" && p.data == *variance));
     let config = std::fs::read_to_string(author.path("run/config.toml")).unwrap();
     assert!(config.contains("[normalize]\nobservations = true\nrewards = true"), "{config}");
-    assert!(config.contains("[optimiser.scale]\nlog_std = 0.1"), "{config}");
+    assert!(config.contains("[optimizer.scale]\nlog_std = 0.1"), "{config}");
     let score = |arguments: &[&str]| {
         pendulum(&[&["eval", "run", "--learners", "2", "--episodes", "2"], arguments].concat())
     };

@@ -13,7 +13,7 @@ fn folders_that_hold_no_plugin() {
     fs::create_dir(author.path("walk")).unwrap();
     author.refused(&build, "plugin.toml: No such file");
     let manifest = fs::read_to_string(repository("examples/grid-world/plugin.toml")).unwrap();
-    author.write("walk/plugin.toml", &manifest.replace("licence", "license"));
+    author.write("walk/plugin.toml", &manifest.replace("license", "licensed"));
     author.refused(&build, "plugin.toml: TOML parse error");
     author.write("walk/plugin.toml", &manifest);
     author.refused(

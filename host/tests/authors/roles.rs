@@ -13,7 +13,7 @@ use crate::{Author, missing, repository};
 #[derive(Debug, PartialEq)]
 pub(crate) struct Traced {
     pub(crate) name: String,
-    /// Shape, initialisation, layer.
+    /// Shape, initialization, layer.
     pub(crate) parameters: Vec<(Vec<usize>, Init, usize)>,
     pub(crate) graph: String,
 }

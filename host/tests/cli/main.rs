@@ -49,7 +49,7 @@ fn endless(config: &str) -> String {
     let endless = config
         .replace("meta_epochs = 8\n", "meta_epochs = 1000000000\n")
         .replace("[evaluation]\n", "[evaluation]\nsaturated = 0\n");
-    endless + "[optimiser]\nschedule = \"constant\"\n"
+    endless + "[optimizer]\nschedule = \"constant\"\n"
 }
 
 /// Changes the configuration of a run.

@@ -11,7 +11,7 @@ fn pictures_are_distilled_by_every_way() {
     let run = |arguments: &[&str]| place.ok(&[&["--plugin", text(&library)], arguments].concat());
     run(&["plugin", "check", "test/pixels"]);
     let config = "meta_epochs = 60\nthreads = 1\n[environment]\nid = \"test/pixels\"\nenvs = 4\nsteps = 40\n\
-                  [dataset]\nk = 2\ninner_lr = 0.02\n[ppo]\nlearners = 2\nminibatch = 80\n[optimiser]\nlr = 0.02\n\
+                  [dataset]\nk = 2\ninner_lr = 0.02\n[ppo]\nlearners = 2\nminibatch = 80\n[optimizer]\nlr = 0.02\n\
                   [evaluation]\nevery = 20\nvalidation_learners = 4\nlearners = 8\nepisodes = 5\n";
     place.write("pixels.toml", config);
     // Chance brings 10 of 20.

@@ -33,8 +33,8 @@ fn requests_that_cannot_be_met() {
         (&["--envs", "0"], "`environment.envs` is 0; expected at least 1"),
         (&["--steps", "0"], "`environment.steps` is 0; expected at least 1"),
         (&["--meta-epochs", "0"], "`meta_epochs` is 0; expected at least 1"),
-        (&["--lr", "NaN"], "`optimiser.lr` is NaN; expected a number above 0"),
-        (&["--lr", "inf"], "`optimiser.lr` is inf; expected a number above 0"),
+        (&["--lr", "NaN"], "`optimizer.lr` is NaN; expected a number above 0"),
+        (&["--lr", "inf"], "`optimizer.lr` is inf; expected a number above 0"),
         (&["--k", "1000000000000"], "`dataset.k` is 1000000000000; expected at most 1000000"),
         (&["--steps", "100000000000"], "`environment.steps` is 100000000000; expected at most 1000000"),
         (&["--envs", "4000000000"], "`environment.envs` is 4000000000; expected at most 1000000"),
@@ -69,7 +69,7 @@ fn configurations_that_are_not_right() {
     for (content, expected) in [
         ("sede = 1", "wrong.toml: unknown key `sede`. Did you mean `seed`?"),
         ("[ppo]\nlearners = 3", "wrong.toml: `environment.envs` is 8; expected a multiple of the 3 learners"),
-        ("[optimiser]\nlr = nan", "wrong.toml: `optimiser.lr` is NaN"),
+        ("[optimizer]\nlr = nan", "wrong.toml: `optimizer.lr` is NaN"),
         ("[environment\n", "wrong.toml: TOML parse error at line 1"),
         ("seed = 'one'", "wrong.toml: TOML parse error at line 1"),
     ] {
@@ -77,8 +77,8 @@ fn configurations_that_are_not_right() {
         place.refused(&["distill", "--config", "wrong.toml"], 1, expected);
         assert_eq!(place.names(), ["wrong.toml"]);
     }
-    place.write("wrong.toml", "[optimiser.scale]\nlog_std = 0.1");
-    let expected = "`optimiser.scale.log_std`: θ has no such part. Known: x, y, inner_lr.";
+    place.write("wrong.toml", "[optimizer.scale]\nlog_std = 0.1");
+    let expected = "`optimizer.scale.log_std`: θ has no such part. Known: x, y, inner_lr.";
     place.refused(&["distill", "--config", "wrong.toml"], 2, expected);
     for (training, expected) in [
         ("m = 2", "plugin `nd-cartpole-v1` has no option `m`. Did you mean `n`?"),

@@ -79,8 +79,8 @@ fn the_pages_example_is_run_and_its_runs_are_taken_again() {
     assert_eq!(runs(&folder), expected);
     let config = String::from_utf8(read(folder.join("2-slow-s1/config.toml"))).unwrap();
     let table: toml::Table = toml::from_str(&config).unwrap();
-    let optimiser = table["optimiser"].as_table().unwrap();
-    assert_eq!(optimiser["lr"].as_float(), Some(3.5e-3 * 0.3333));
+    let optimizer = table["optimizer"].as_table().unwrap();
+    assert_eq!(optimizer["lr"].as_float(), Some(3.5e-3 * 0.3333));
     assert_eq!((table["seed"].as_integer(), table["dataset"]["k"].as_integer()), (Some(1), Some(2)));
     let picture = String::from_utf8(read(folder.join("sweep.svg"))).unwrap();
     for legend in ["1, default", "1, a third", "2, default", "2, a third"] {

@@ -16,7 +16,7 @@ fn leaves_a_whole_run_directory() {
                     report.html tensorboard versions.json";
     assert_eq!(list(&run).join(" "), expected);
     assert!(list(&run.join("checkpoints")).contains(&"checkpoint-00000008.safetensors".to_owned()));
-    // Moments are kept where they are used: checkpoints of runs that normalise nothing are as they were before.
+    // Moments are kept where they are used: checkpoints of runs that normalize nothing are as they were before.
     let checkpoint = Checkpoint::load(run.join("checkpoints/checkpoint-00000008.safetensors")).unwrap();
     assert!(
         checkpoint.tensors.iter().all(|t| !t.name.starts_with("observed") && !t.name.starts_with("rewarded"))
@@ -115,7 +115,7 @@ fn the_command_line_wins_over_the_file() {
     let config = potstill::run::DistillConfig::load(run.join("config.toml")).unwrap();
     assert_eq!((config.meta_epochs, config.ppo.learners, config.ppo.minibatch), (2, 3, 32));
     assert_eq!((config.environment.envs, config.environment.steps), (6, 16));
-    assert_eq!((config.optimiser.lr, config.optimiser.critic_lr), (0.01, 0.01));
+    assert_eq!((config.optimizer.lr, config.optimizer.critic_lr), (0.01, 0.01));
     let dataset = potstill::run::Dataset::load(run.join("dataset.safetensors")).unwrap();
     assert_eq!(dataset.info.learner.options["activation"], "relu");
     assert_eq!(dataset.info.environment_steps, 2 * 6 * 16);

@@ -56,7 +56,7 @@ fn install(place: &Place, versions: &[(&str, &str)], platform: &str) -> Said {
     std::fs::create_dir_all(place.path("plugin")).unwrap();
     std::fs::copy(library, place.path("plugin/libseveral.so")).unwrap();
     let mut manifest = String::from(
-        "role = \"environment\"\nversion = \"1.0.0\"\napi = \"0.1\"\nlicence = \"MIT\"\nlibrary = \"several\"\n\
+        "role = \"environment\"\nversion = \"1.0.0\"\napi = \"0.1\"\nlicense = \"MIT\"\nlibrary = \"several\"\n\
          provides = [{ id = \"test/counter-v2\", summary = \"s\" }, { id = \"test/counter-v3\", summary = \"s\" }, \
          { id = \"test/shaky-v1\", summary = \"s\" }]\n[setup]\nname = \"tiny\"\n",
     );

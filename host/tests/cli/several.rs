@@ -65,7 +65,7 @@ fn part(place: &Place, name: &str, ids: &[&str]) {
     let provides: Vec<String> =
         ids.iter().map(|id| format!("{{ id = \"{id}\", summary = \"s\" }}")).collect();
     let manifest = format!(
-        "role = \"environment\"\nversion = \"1.0.0\"\napi = \"0.1\"\nlicence = \"MIT\"\nlibrary = \"{name}\"\nprovides = [{}]\n",
+        "role = \"environment\"\nversion = \"1.0.0\"\napi = \"0.1\"\nlicense = \"MIT\"\nlibrary = \"{name}\"\nprovides = [{}]\n",
         provides.join(", ")
     );
     place.write(&format!("{name}/plugin.toml"), manifest);

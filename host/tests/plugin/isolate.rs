@@ -17,7 +17,7 @@ fn with_limits(library: &Path, start: f64, step: f64) -> tempfile::TempDir {
     std::fs::copy(library, folder.path().join(format!("{prefix}it{suffix}"))).unwrap();
     let manifest = format!(
         "id = \"test/native-v1\"\nrole = \"environment\"\nversion = \"0.1.0\"\napi = \"0.1\"\nsummary = \"s\"\n\
-         licence = \"MIT\"\nlibrary = \"it\"\n[limits]\nstep-seconds = {step}\nstart-seconds = {start}\n"
+         license = \"MIT\"\nlibrary = \"it\"\n[limits]\nstep-seconds = {step}\nstart-seconds = {start}\n"
     );
     std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();
     folder

@@ -90,7 +90,7 @@ fn a_manifest_stands_beside_a_library() {
     let manifest = |id: &str| {
         format!(
             "id = \"{id}\"\nrole = \"environment\"\nversion = \"0.1.0\"\napi = \"0.1\"\nsummary = \"s\"\n\
-             licence = \"MIT\"\nlibrary = \"it\"\n"
+             license = \"MIT\"\nlibrary = \"it\"\n"
         )
     };
     std::fs::copy(hostile("OTHER_ID"), folder.path().join(format!("{prefix}it{suffix}"))).unwrap();

@@ -21,7 +21,7 @@ fn with_manifest(ids: &[&str]) -> tempfile::TempDir {
     let provides: Vec<String> =
         ids.iter().map(|id| format!("{{ id = \"{id}\", summary = \"s\" }}")).collect();
     let manifest = format!(
-        "provides = [{}]\nrole = \"environment\"\nversion = \"1.0.0\"\napi = \"0.1\"\nlicence = \"MIT\"\nlibrary = \"several\"\n",
+        "provides = [{}]\nrole = \"environment\"\nversion = \"1.0.0\"\napi = \"0.1\"\nlicense = \"MIT\"\nlibrary = \"several\"\n",
         provides.join(", ")
     );
     std::fs::write(folder.path().join("plugin.toml"), manifest).unwrap();

@@ -16,7 +16,7 @@ use crate::renderer::Camera;
 use crate::simulation::{Model, Simulation};
 
 /// The outcome of a step.
-pub struct Judgement {
+pub struct Judgment {
     pub(crate) reward: f64,
     pub(crate) terminated: bool,
 }
@@ -58,7 +58,7 @@ pub trait Task: Sized + Send + Sync + 'static {
     /// The value that the next step's reward is computed from, such as the position of the body.
     fn mark(&self, simulation: &Simulation) -> f64;
     /// Computes the outcome of the step just taken. `before` is the mark before it, and `seconds` its simulated duration.
-    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgement;
+    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgment;
 }
 
 /// One copy of a task.
@@ -121,15 +121,15 @@ impl<T: Task> Mujoco<T> {
     ///
     /// # Errors
     /// The episode cannot go on; the observation is still the one before.
-    pub(crate) fn advance(&mut self, action: &[f32]) -> Result<Judgement, String> {
+    pub(crate) fn advance(&mut self, action: &[f32]) -> Result<Judgment, String> {
         let frames = self.task.frames();
         self.simulation.step(action, frames)?;
         let seconds = self.simulation.model.timestep() * frames as f64;
-        let judgement = self.task.judge(&self.simulation, action, self.mark, seconds);
+        let judgment = self.task.judge(&self.simulation, action, self.mark, seconds);
         std::mem::swap(&mut self.observation, &mut self.before);
         self.look();
-        if self.is_finite() && (judgement.reward as f32).is_finite() {
-            return Ok(judgement);
+        if self.is_finite() && (judgment.reward as f32).is_finite() {
+            return Ok(judgment);
         }
         std::mem::swap(&mut self.observation, &mut self.before);
         Err("the simulation became unstable (an observation or reward beyond single precision)".into())
@@ -285,7 +285,7 @@ impl<T: Task> Environment for Mujoco<T> {
         let judged = self.advance(action);
         self.write(observation);
         match judged {
-            Ok(Judgement { reward, terminated }) => {
+            Ok(Judgment { reward, terminated }) => {
                 Step { reward: reward as f32, terminated, truncated: false }
             }
             Err(fault) => {

@@ -10,8 +10,8 @@ from .graph import Tensor, grad
 
 def normalized(advantages: Tensor) -> Tensor:
     """Normalizes advantages to mean 0 and standard deviation 1 over the batch."""
-    centred = advantages - advantages.mean()
-    return centred / (centred.square().mean().sqrt() + 1e-8)
+    centered = advantages - advantages.mean()
+    return centered / (centered.square().mean().sqrt() + 1e-8)
 
 
 def clipped_surrogate(

@@ -3,9 +3,9 @@ use crate::{Column, Network, Outcome, Outer, Tensor, Theta, grad};
 
 /// Normalizes advantages to mean 0 and standard deviation 1 over the batch.
 pub fn normalized(advantages: &Tensor) -> Tensor {
-    let centred = advantages - advantages.mean();
-    let deviation = centred.square().mean().sqrt();
-    centred / (deviation + 1e-8)
+    let centered = advantages - advantages.mean();
+    let deviation = centered.square().mean().sqrt();
+    centered / (deviation + 1e-8)
 }
 
 /// Computes PPO's clipped surrogate loss (Schulman et al. 2017, equation 7) of the taught learner, with an entropy bonus.

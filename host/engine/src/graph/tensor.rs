@@ -340,9 +340,9 @@ impl Tensor {
     /// `(x − mean)/√(variance + eps)` along the last axis. The caller applies scale and shift.
     #[track_caller]
     pub fn layer_norm(&self, eps: f64) -> Tensor {
-        let centred = self - self.mean_keep(&[-1]);
-        let variance = centred.square().mean_keep(&[-1]);
-        centred / (variance + eps).sqrt()
+        let centered = self - self.mean_keep(&[-1]);
+        let variance = centered.square().mean_keep(&[-1]);
+        centered / (variance + eps).sqrt()
     }
 
     /// The matrix product over the last two axes. `other` may have rank 2 if `self` has more axes.

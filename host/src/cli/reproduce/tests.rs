@@ -96,7 +96,7 @@ fn changes_of_a_recipe() {
     assert_eq!((twice.environment.steps, twice.ppo.minibatch, twice.meta_epochs), (2000, 2048, 151));
     assert!(!recipe.environment.training.is_empty());
     assert!(config("half-cheetah,whole-episodes", None).environment.training.is_empty());
-    assert_eq!(config("ant,pace-1", None).optimiser.scale, [("log_std".to_owned(), 1.0)].into());
+    assert_eq!(config("ant,pace-1", None).optimizer.scale, [("log_std".to_owned(), 1.0)].into());
     let options = config("hopper,entropy-0.01", None).objective.options;
     assert_eq!(options, [("entropy".to_owned(), 0.01.into())].into());
     assert_eq!(config("humanoid,observe-all", None).environment.observe, None);
@@ -122,7 +122,7 @@ fn direct_ppo_has_the_tasks_environment_discount_and_evaluation() {
         assert_eq!(direct.environment.observe, row.config.environment.observe);
         assert_eq!(direct.evaluation, row.config.evaluation);
         assert_eq!(direct.ppo.gamma, row.config.ppo.gamma);
-        assert!(direct.optimiser.joint_norm && direct.optimiser.scale.is_empty());
+        assert!(direct.optimizer.joint_norm && direct.optimizer.scale.is_empty());
     }
     assert_eq!((hopper.config.ppo.gamma, standup.config.ppo.gamma), (0.995, 0.99));
 }

@@ -111,7 +111,7 @@ impl Turn {
             if started.elapsed() > WATCH {
                 return false;
             }
-            // The other side may be waiting for this very core: whoever wakes another tends to get it as a neighbour.
+            // The other side may be waiting for this very core: whoever wakes another tends to get it as a neighbor.
             std::thread::yield_now();
         }
     }

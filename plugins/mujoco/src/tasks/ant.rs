@@ -5,7 +5,7 @@ use super::options::{
     Health, boolean, exclude_positions, frame_skip, frames, noise, number, range, read_range,
 };
 use super::{add_normal, add_uniform, control_cost};
-use crate::environment::{Judgement, Task};
+use crate::environment::{Judgment, Task};
 use crate::numpy::sum_of_squares;
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
@@ -102,7 +102,7 @@ impl<const V: u8> Task for Ant<V> {
         simulation.xpos()[self.torso][0]
     }
 
-    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgement {
+    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgment {
         let z = simulation.qpos()[2];
         let healthy = self.healthy_z[0] <= z
             && z <= self.healthy_z[1]
@@ -113,6 +113,6 @@ impl<const V: u8> Task for Ant<V> {
         if V >= 5 || self.contact_forces {
             costs += self.contact_cost_weight * sum_of_squares(&self.forces(simulation));
         }
-        Judgement { reward: rewards - costs, terminated: self.health.terminated(healthy) }
+        Judgment { reward: rewards - costs, terminated: self.health.terminated(healthy) }
     }
 }

@@ -3,7 +3,7 @@ use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::options::{exclude_positions, frame_skip, frames, noise, number};
 use super::{add_normal, add_uniform, control_cost};
-use crate::environment::{Judgement, Task};
+use crate::environment::{Judgment, Task};
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
@@ -63,9 +63,9 @@ impl<const V: u8> Task for HalfCheetah<V> {
         simulation.qpos()[0]
     }
 
-    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgement {
+    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgment {
         let velocity = (self.mark(simulation) - before) / seconds;
         let reward = self.forward_reward_weight * velocity - control_cost(self.ctrl_cost_weight, action);
-        Judgement { reward, terminated: false }
+        Judgment { reward, terminated: false }
     }
 }

@@ -5,7 +5,7 @@ use super::options::{
     Health, exclude_positions, frame_skip, frames, noise, number, range, read_range, within,
 };
 use super::{add_uniform, clipped, control_cost};
-use crate::environment::{Judgement, Task};
+use crate::environment::{Judgment, Task};
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
@@ -85,11 +85,11 @@ impl<const V: u8> Task for Hopper<V> {
         simulation.qpos()[0]
     }
 
-    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgement {
+    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgment {
         let healthy = self.healthy(simulation);
         let velocity = (self.mark(simulation) - before) / seconds;
         let rewards = self.forward_reward_weight * velocity + self.health.reward::<V>(healthy);
-        Judgement {
+        Judgment {
             reward: rewards - control_cost(self.ctrl_cost_weight, action),
             terminated: self.health.terminated(healthy),
         }

@@ -5,7 +5,7 @@ use super::add_uniform;
 use super::options::{
     Health, boolean, exclude_positions, frame_skip, frames, noise, number, range, read_range, within,
 };
-use crate::environment::{Judgement, Task};
+use crate::environment::{Judgment, Task};
 use crate::numpy::{sum, sum_of_squares};
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
@@ -149,7 +149,7 @@ impl<const V: u8> Task for Humanoid<V> {
         moments.sum::<f64>() / sum(mass)
     }
 
-    fn judge(&self, simulation: &Simulation, _: &[f32], before: f64, seconds: f64) -> Judgement {
+    fn judge(&self, simulation: &Simulation, _: &[f32], before: f64, seconds: f64) -> Judgment {
         let healthy = within(self.healthy_z, simulation.qpos()[2]);
         let velocity = (self.mark(simulation) - before) / seconds;
         let rewards = self.forward_reward_weight * velocity + self.health.reward::<V>(healthy);
@@ -159,6 +159,6 @@ impl<const V: u8> Task for Humanoid<V> {
             let [low, high] = self.contact_cost;
             costs += (self.contact_cost_weight * sum_of_squares(forces)).max(low).min(high);
         }
-        Judgement { reward: rewards - costs, terminated: self.health.terminated(healthy) }
+        Judgment { reward: rewards - costs, terminated: self.health.terminated(healthy) }
     }
 }

@@ -4,7 +4,7 @@ use potstill_sdk::{OptionSchema, Options, Rng};
 use super::add_uniform;
 use super::humanoid::Senses;
 use super::options::{exclude_positions, frame_skip, frames, noise, number, range, read_range};
-use crate::environment::{Judgement, Task};
+use crate::environment::{Judgment, Task};
 use crate::numpy::sum_of_squares;
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
@@ -81,11 +81,11 @@ impl<const V: u8> Task for HumanoidStandup<V> {
         0.0
     }
 
-    fn judge(&self, simulation: &Simulation, _: &[f32], _: f64, _: f64) -> Judgement {
+    fn judge(&self, simulation: &Simulation, _: &[f32], _: f64, _: f64) -> Judgment {
         let up = simulation.qpos()[2] / simulation.model.timestep();
         let control = self.ctrl_cost_weight * sum_of_squares(simulation.ctrl());
         let [low, high] = self.impact_cost;
         let impact = self.impact_cost_weight * sum_of_squares(simulation.cfrc_ext().as_flattened());
-        Judgement { reward: up - control - impact.max(low).min(high) + 1.0, terminated: false }
+        Judgment { reward: up - control - impact.max(low).min(high) + 1.0, terminated: false }
     }
 }

@@ -3,7 +3,7 @@ use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::options::{frame_skip, frames, noise, number};
 use super::{add_normal, add_uniform, clipped};
-use crate::environment::{Judgement, Task};
+use crate::environment::{Judgment, Task};
 use crate::picture::View;
 use crate::renderer::Camera;
 use crate::simulation::{Model, Simulation};
@@ -73,13 +73,13 @@ impl<const V: u8> Task for InvertedDoublePendulum<V> {
         0.0
     }
 
-    fn judge(&self, simulation: &Simulation, _: &[f32], _: f64, _: f64) -> Judgement {
+    fn judge(&self, simulation: &Simulation, _: &[f32], _: f64, _: f64) -> Judgment {
         let [x, _, y] = simulation.site_xpos()[0];
         let (v1, v2) = (simulation.qvel()[1], simulation.qvel()[2]);
         let distance = 0.01 * (x * x) + (y - 2.0) * (y - 2.0);
         let velocity = 1e-3 * (v1 * v1) + 5e-3 * (v2 * v2);
         let terminated = y <= 1.0;
         let alive = if terminated && V >= 5 { 0.0 } else { self.healthy_reward };
-        Judgement { reward: alive - distance - velocity, terminated }
+        Judgment { reward: alive - distance - velocity, terminated }
     }
 }

@@ -3,7 +3,7 @@ use potstill_sdk::{OptionSchema, Options, Rng};
 
 use super::add_uniform;
 use super::options::{frame_skip, frames, number};
-use crate::environment::{Judgement, Task};
+use crate::environment::{Judgment, Task};
 use crate::numpy::sum_of_squares;
 use crate::picture::View;
 use crate::renderer::Camera;
@@ -93,9 +93,9 @@ impl<const V: u8> Task for Reacher<V> {
         (x * x + y * y + z * z).sqrt()
     }
 
-    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, _: f64) -> Judgement {
+    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, _: f64) -> Judgment {
         let distance = if V == 4 { before } else { self.mark(simulation) };
         let control = -sum_of_squares(action) * self.reward_control_weight as f32;
-        Judgement { reward: -distance * self.reward_dist_weight + f64::from(control), terminated: false }
+        Judgment { reward: -distance * self.reward_dist_weight + f64::from(control), terminated: false }
     }
 }

@@ -5,7 +5,7 @@ use super::options::{
     Health, exclude_positions, frame_skip, frames, noise, number, range, read_range, within,
 };
 use super::{add_uniform, clipped, control_cost};
-use crate::environment::{Judgement, Task};
+use crate::environment::{Judgment, Task};
 use crate::picture::View;
 use crate::simulation::{Model, Simulation};
 
@@ -73,12 +73,12 @@ impl<const V: u8> Task for Walker2d<V> {
         simulation.qpos()[0]
     }
 
-    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgement {
+    fn judge(&self, simulation: &Simulation, action: &[f32], before: f64, seconds: f64) -> Judgment {
         let qpos = simulation.qpos();
         let healthy = within(self.healthy_z, qpos[1]) && within(self.healthy_angle, qpos[2]);
         let velocity = (self.mark(simulation) - before) / seconds;
         let rewards = self.forward_reward_weight * velocity + self.health.reward::<V>(healthy);
-        Judgement {
+        Judgment {
             reward: rewards - control_cost(self.ctrl_cost_weight, action),
             terminated: self.health.terminated(healthy),
         }

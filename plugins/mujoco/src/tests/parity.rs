@@ -60,12 +60,12 @@ fn compare<T: Task>(folder: &Path, stack: &str, gymnasium: &str, tolerance: Tole
             (episodes, steps) = (episodes + 1, 0);
         }
         let action: Vec<f32> = theirs.take(model.nu).iter().map(|v| *v as f32).collect();
-        let judgement = copy.advance(&action).unwrap();
+        let judgment = copy.advance(&action).unwrap();
         steps += 1;
         seen = seen.max(differ(&copy.observation, &theirs.take(copy.observation.len())));
         let [reward, terminated, truncated] = theirs.take(3)[..] else { unreachable!() };
-        judged = judged.max(differ(&[judgement.reward], &[reward]));
-        assert_eq!(judgement.terminated, terminated == 1.0, "{gymnasium} step {step}");
+        judged = judged.max(differ(&[judgment.reward], &[reward]));
+        assert_eq!(judgment.terminated, terminated == 1.0, "{gymnasium} step {step}");
         assert_eq!(steps == T::MAX_EPISODE_STEPS, truncated == 1.0, "{gymnasium} step {step}");
     }
     assert!(theirs.0.is_empty());

@@ -12,8 +12,8 @@ fn play<T: Task>(copy: &mut Mujoco<T>, steps: usize, rng: &mut Rng) -> Vec<u64> 
     for _ in 0..steps {
         let range = copy.simulation.model.control_range().to_vec();
         let action: Vec<f32> = range.iter().map(|[low, high]| rng.uniform_in(*low, *high) as f32).collect();
-        let judgement = copy.advance(&action).unwrap();
-        all.push(judgement.reward.to_bits());
+        let judgment = copy.advance(&action).unwrap();
+        all.push(judgment.reward.to_bits());
         all.extend(copy.observation.iter().map(|value| value.to_bits()));
     }
     all
