@@ -199,7 +199,7 @@ mod tests {
             ("a/b/c", "expected `name` or `namespace/name`"),
             ("../hill", "expected `name` or `namespace/name`"),
             ("", "expected `name` or `namespace/name`"),
-            ("hill-v2", "leave `-v2` away"),
+            ("hill-v2", "leave out `-v2`"),
         ] {
             let error = new_id(bad).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
