@@ -1,7 +1,7 @@
-//! What the sandbox costs: steps of the cart-pole per second, in the sandbox (deadline and checks on, as always) and
-//! as native code (checks on). One thread; the throughput's element is one step of one environment. And of whatever
-//! plugins with discrete actions `POTSTILL_PLUGIN_PATH` names: `cargo bench --bench environment -- plugins`.
-#![allow(missing_docs)] // criterion's macros make functions without.
+//! Benchmarks the cost of the sandbox: steps of the cart-pole per second in the sandbox and as native code, on one thread
+//! and with all checks and deadlines on. Throughput counts the steps of single environments.
+//! `cargo bench --bench environment -- plugins` benchmarks the plugins with discrete actions in `POTSTILL_PLUGIN_PATH`.
+#![allow(missing_docs)] // The functions that criterion's macros make have none.
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use potstill::plugin::{Actions, Loader, Registry};
 use potstill_plugin_api::Space;

@@ -1,5 +1,5 @@
-//! One PPMO update at batch 128 (2D cart-pole, k = 3, 2 × 64 tanh, critic, Adam): the compiled plan against the
-//! same arithmetic written by hand for exactly these sizes, without allocation, graph or generality.
+//! Benchmarks one PPMO update at batch 128 (2D cart-pole, k = 3, 2 × 64 tanh, critic, Adam). It compares the compiled plan
+//! with the same arithmetic written by hand for exactly these sizes, without allocation and without a graph.
 #![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -21,7 +21,7 @@ const ACTIONS: usize = 4;
 const WIDTH: usize = 64;
 const ROWS: usize = 128;
 
-/// Numbers that look random and are the same everywhere.
+/// Makes pseudorandom numbers that are the same on every machine.
 fn numbers(n: usize, scale: f32) -> Vec<f32> {
     let mut state = 1u32;
     let mut next = || {
@@ -72,7 +72,7 @@ fn planned(criterion: &mut Criterion) {
     });
 }
 
-/// Weights and biases of one network of `O` outputs.
+/// The weights and biases of one network with `O` outputs.
 #[derive(Clone)]
 struct Network<const O: usize> {
     w: [Vec<f32>; 3],
@@ -94,7 +94,7 @@ impl<const O: usize> Network<O> {
     }
 }
 
-/// Activations and their gradients for up to `ROWS` rows.
+/// The activations and their gradients for up to `ROWS` rows.
 struct Scratch {
     h: [Vec<f32>; 2],
     d: [Vec<f32>; 2],
@@ -116,7 +116,7 @@ impl Scratch {
     }
 }
 
-/// `c[n, M] = bias + a[n, k]·b[k, M]`; without a bias it adds to `c` when `ADD`.
+/// Computes `c[n, M] = bias + a[n, k]·b[k, M]`. Without a bias it adds to `c` if `ADD`.
 #[inline(always)]
 fn multiply<const M: usize, const ADD: bool>(
     c: &mut [f32],
@@ -144,7 +144,7 @@ fn multiply<const M: usize, const ADD: bool>(
     }
 }
 
-/// `c[k, M] = a[n, k]ᵀ·d[n, M]`.
+/// Computes `c[k, M] = a[n, k]ᵀ·d[n, M]`.
 #[inline(always)]
 fn outer<const M: usize>(c: &mut [f32], a: &[f32], d: &[f32], n: usize) {
     let k = c.len() / M;
@@ -178,7 +178,7 @@ fn column_sums<const M: usize>(sums: &mut [f32], d: &[f32], n: usize) {
     }
 }
 
-/// The rational approximation that the fused kernels use.
+/// Computes tanh by the rational approximation that the fused kernels use.
 #[inline(always)]
 #[allow(clippy::excessive_precision)]
 fn tanh(x: f32) -> f32 {
@@ -204,7 +204,7 @@ fn forward<const O: usize>(net: &Network<O>, x: &[f32], n: usize, s: &mut Scratc
     multiply::<O, false>(&mut s.out, h1, &net.w[2], n, Some(&net.b[2]));
 }
 
-/// Gradients of the parameters from those of the outputs, `s.d_out`.
+/// Computes the gradients of the parameters from those of the outputs, `s.d_out`.
 #[inline(always)]
 fn backward<const O: usize>(net: &Network<O>, x: &[f32], n: usize, s: &mut Scratch, g: &mut Network<O>) {
     outer::<O>(&mut g.w[2], &s.h[1], &s.d_out, n);
@@ -222,7 +222,7 @@ fn backward<const O: usize>(net: &Network<O>, x: &[f32], n: usize, s: &mut Scrat
     column_sums::<WIDTH>(&mut g.b[0], d0, n);
 }
 
-/// The gradients of θ: `v`, the gradient at φ′, pulled back through `φ′ = φ − η·∇φ mse(f(φ, X), Y)`. A tangent
+/// Computes the gradients of θ: `v`, the gradient at φ′, is pulled back through `φ′ = φ − η·∇φ mse(f(φ, X), Y)`. A tangent
 /// along `v` at φ, then a reverse pass over the k rows. `s` holds the forward pass of X at φ.
 #[inline(always)]
 fn pull_back(
@@ -285,7 +285,7 @@ fn pull_back(
     multiply::<OBSERVATION, true>(gradients.0, bar_t0, &t[..OBSERVATION * WIDTH], K, None);
 }
 
-/// The policy loss's gradient with respect to the logits in `s.out`, into `s.d_out`.
+/// Writes the gradient of the policy loss with respect to the logits `s.out` to `s.d_out`.
 #[inline(always)]
 fn policy_gradient(s: &mut Scratch, actions: &[usize], log_probs: &[f32], advantages: &[f32]) {
     let n = ROWS as f32;
@@ -388,7 +388,7 @@ fn by_hand(criterion: &mut Criterion) {
     };
     let (observations, column) = (numbers(ROWS * OBSERVATION, 1.0), numbers(ROWS, 1.0));
     let actions: Vec<usize> = (0..ROWS).map(|i| i % ACTIONS).collect();
-    // The same vector instructions as the plan's kernels have.
+    // Use the same vector instructions as the kernels of the plan.
     let arch = pulp::Arch::new();
     criterion.bench_function("update 128, by hand", |bencher| {
         bencher.iter(|| arch.dispatch(|| state.update(&observations, &actions, &column)));

@@ -1,4 +1,4 @@
-//! The graph's derivatives against burn's own: its autodiff, nested for the second order.
+//! Compares the graph's derivatives with those of burn's autodiff, which is nested for the second order.
 mod common;
 
 use burn_autodiff::Autodiff;
@@ -16,7 +16,7 @@ type Once = Autodiff<Flex>;
 type Twice = Autodiff<Once>;
 type Burn<B, const D: usize> = burn_tensor::Tensor<B, D>;
 
-/// `values` in double precision.
+/// Makes a burn tensor of `values` in double precision.
 fn burn<B: Backend<Device = FlexDevice>, const D: usize>(values: &[f64], shape: [usize; D]) -> Burn<B, D> {
     let data = TensorData::new(values.to_vec(), shape);
     Burn::from_primitive(TensorPrimitive::Float(B::float_from_data(data, &FlexDevice)))
@@ -26,7 +26,7 @@ fn numbers<B: Backend, const D: usize>(tensor: Burn<B, D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-/// Checks value, first and second order of `ours` against `theirs`, both of two inputs.
+/// Compares the value and the first and second derivatives of `ours` and `theirs`, both functions of two inputs.
 fn compare<const A: usize, const B: usize, const C: usize>(
     name: &str,
     shapes: ([usize; A], [usize; B]),
@@ -46,7 +46,7 @@ fn compare<const A: usize, const B: usize, const C: usize>(
     graph.check().unwrap();
     let w = uniform(rng, y.shape().iter().product(), -1.0, 1.0);
     let others = [graph.input("w", &y.shape()), graph.input("u", &shapes.0), graph.input("v", &shapes.1)];
-    // Squared, so that what is linear has a second derivative, too.
+    // Squared, so that linear functions also have a second derivative.
     let loss = (&others[0] * (&y + y.square())).sum();
     let first = grad(&loss, &inputs);
     let projected = (&first[0] * &others[1]).sum() + (&first[1] * &others[2]).sum();

@@ -1,4 +1,4 @@
-//! Meta-gradients of whole learners through the inner step, by central differences.
+//! Compares meta-gradients of whole learners through the inner step with central differences.
 mod common;
 
 use common::meta::Meta;
@@ -7,7 +7,7 @@ use potstill::execute::{Device, Plan};
 use potstill::graph::Graph;
 use potstill_plugin_api::Space;
 
-/// Small enough for differences of the loss in double precision.
+/// Learners so small that central differences of the loss are accurate in double precision.
 const NATURE: (&str, &[(&str, &str)]) =
     ("nature-cnn", &[("channels", "2,3,3"), ("hidden", "6"), ("output-gain", "1")]);
 const IMPALA: (&str, &[(&str, &str)]) =
@@ -15,13 +15,13 @@ const IMPALA: (&str, &[(&str, &str)]) =
 const TRANSFORMER: (&str, &[(&str, &str)]) =
     ("transformer", &[("width", "6"), ("patch", "3"), ("output-gain", "1")]);
 
-/// Whether the loss depends on trained tensor `i`.
+/// Returns whether the loss depends on trained tensor `i`.
 fn matters(meta: &Meta, i: usize) -> bool {
     meta.layout.learned[i]
 }
 
-/// Compares the gradient with differences of the loss along random directions: of each trained tensor by
-/// itself and of all; then single precision with double.
+/// Compares the gradient with differences of the loss along random directions, for each trained tensor by itself and for
+/// all together. Then compares single with double precision.
 fn check(meta: &Meta) {
     let double = Device::cpu_f64();
     let at = meta.run(&double, &meta.values);
@@ -53,14 +53,14 @@ fn check(meta: &Meta) {
             (exact - approximate).abs() < 1e-6 * scale,
             "{what}: {exact} by the graph, {approximate} by differences, scale {scale}"
         );
-        // What is not learned does not move, and what only a student's loss needs does not matter.
+        // Parameters that are not learned have no gradient, and parts that the loss does not use do not matter.
         let idle = moved.is_some_and(|i| !matters(meta, i));
         assert!(idle || scale > 1e-3 + 1e-5, "{what} does not matter");
     }
     for device in single_precision(2) {
         let got = meta.run(&device, &meta.values);
         for (i, name) in meta.layout.names.iter().enumerate() {
-            // Relative to the largest element.
+            // The error is relative to the largest element.
             let largest = at.gradient[i].iter().fold(1e-6f64, |m, g| m.max(g.abs()));
             let scaled = |g: &[f64]| g.iter().map(|g| g / largest).collect::<Vec<_>>();
             let what = format!("{name} on {}", device.name());
@@ -79,7 +79,7 @@ fn perceptrons_with_every_activation() {
 
 const SMALL: (&str, &[(&str, &str)]) = ("mlp", &[("width", "6"), ("output-gain", "1")]);
 
-/// Layers before l are meta-learned with θ, down to direct PPO.
+/// The layers before l are meta-learned with θ, up to direct PPO.
 #[test]
 fn perceptrons_with_an_encoder() {
     for encoder_layers in 1..=3 {
@@ -88,7 +88,7 @@ fn perceptrons_with_an_encoder() {
             check(&meta);
             continue;
         }
-        // Nothing is taught: θ's labels do not matter, the encoder does.
+        // The inner step trains nothing, so the labels do not matter, but the encoder does.
         let outcome = meta.run(&Device::cpu_f64(), &meta.values);
         assert!(outcome.gradient[..3].iter().flatten().all(|&g| g == 0.0));
         assert!(outcome.gradient[3].iter().any(|&g| g != 0.0));
@@ -104,7 +104,8 @@ fn perceptrons_on_split_rows() {
 
 #[test]
 fn every_objective() {
-    // Gradients are matched at places that count as constants, though X moves all but the first of them.
+    // Gradient matching treats the parameters at which it compares gradients as constants, although all but the first of
+    // them depend on X.
     let matching = "gradient-matching places=1";
     let all = [
         "ppmo",
@@ -122,7 +123,7 @@ fn every_objective() {
     }
 }
 
-/// Of a Gaussian policy labels are means, and one deviation for all; hard labels it has none.
+/// The labels of a Gaussian policy are means, and a standard deviation that all instances share. It has no hard labels.
 #[test]
 fn every_objective_of_continuous_actions() {
     let action = || Space::Box { shape: vec![2], low: vec![-1.0], high: vec![1.0] };
@@ -154,7 +155,7 @@ fn impala() {
 
 #[test]
 fn transformer() {
-    // Features, rows and patches as tokens.
+    // Tokens are features, rows or patches.
     for observation in [&[5][..], &[5, 3], &[2, 6, 9]] {
         check(&Meta::new(TRANSFORMER, observation, 0, 7, 50));
         check(&Meta::new(TRANSFORMER, observation, 1, 7, 51));
@@ -175,7 +176,7 @@ fn convolutions_and_attention_on_split_rows() {
 }
 
 #[test]
-fn optimizers_as_published() {
+fn optimizers_match_their_publications() {
     use potstill::engine::optimizer::{Adam, Optimizer};
     let adam = Optimizer::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 });
     for optimizer in [adam, Optimizer::Sgd { momentum: 0.7 }] {
@@ -194,14 +195,14 @@ fn optimizers_as_published() {
             let lr = 0.01 / step as f64;
             for i in 0..4 {
                 if optimizer == adam {
-                    // Algorithm 1 of Kingma & Ba.
+                    // This is algorithm 1 of Kingma & Ba.
                     m[i] = 0.9 * m[i] + (1.0 - 0.9) * g[i];
                     v[i] = 0.999 * v[i] + (1.0 - 0.999) * g[i] * g[i];
                     let m_hat = m[i] / (1.0 - 0.9f64.powi(step));
                     let v_hat = v[i] / (1.0 - 0.999f64.powi(step));
                     theta[i] -= lr * m_hat / (v_hat.sqrt() + 1e-5);
                 } else {
-                    // torch.optim.SGD without dampening.
+                    // This is torch.optim.SGD without dampening.
                     m[i] = 0.7 * m[i] + g[i];
                     theta[i] -= lr * m[i];
                 }
@@ -214,7 +215,7 @@ fn optimizers_as_published() {
             let results = device.run(&plan, &inputs);
             state = [0, 1, 2].map(|i| device.read_f64(&results[i]));
             for (got, expected) in state.iter().zip([&theta, &m, &v]) {
-                // The corrections are in single precision.
+                // The bias corrections are in single precision.
                 assert_close(got, expected, 1e-7, &format!("step {step}"));
             }
         }

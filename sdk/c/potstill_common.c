@@ -1,4 +1,4 @@
-/* Random numbers, spaces and options. The counterpart of the Rust SDK's rng.rs. */
+/* Implements random numbers, spaces and options. The random numbers are those of the Rust SDK's rng.rs. */
 #include "potstill_common.h"
 
 #include <stdlib.h>
@@ -30,7 +30,7 @@ double potstill_uniform_in(potstill_rng *rng, double low, double high) {
     return low + (high - low) * potstill_uniform(rng);
 }
 
-/* The upper half of a 128-bit product, by hand: not every compiler for WebAssembly brings 128-bit arithmetic. */
+/* Computes the upper half of the 128-bit product. Not every compiler for WebAssembly supports 128-bit arithmetic. */
 static uint64_t multiply_high(uint64_t a, uint64_t b) {
     uint64_t a0 = (uint32_t)a, a1 = a >> 32, b0 = (uint32_t)b, b1 = b >> 32;
     uint64_t middle = a1 * b0 + (a0 * b0 >> 32);
@@ -80,7 +80,7 @@ potstill_space potstill_image(uint32_t channels, uint32_t height, uint32_t width
 
 struct potstill_options {
     const potstill_option *declared;
-    /* In the order of `declared`; texts are the options' own. */
+    /* The values in the order of `declared`. Texts are copies that this struct owns. */
     potstill_value *values;
     size_t count;
 };

@@ -1,4 +1,4 @@
-/* What every role of a Potstill plugin in C shares: random numbers, spaces, options. An author includes the header of a
+/* Random numbers, spaces and options, which all roles of Potstill plugins in C share. An author includes the header of a
  * role, which includes this one. */
 #ifndef POTSTILL_COMMON_H
 #define POTSTILL_COMMON_H
@@ -13,51 +13,53 @@ extern "C" {
 
 /* ---- Random numbers -------------------------------------------------------------------------------------------- */
 
-/* A random stream: SplitMix64 (Steele, Lea and Flood, 2014), whose seed is mixed first. The same
- * numbers as `potstill_sdk::Rng` gives in Rust. */
+/* A random stream: SplitMix64 (Steele, Lea and Flood, 2014), whose seed is mixed first. It gives the same numbers as
+ * `potstill_sdk::Rng` in Rust. */
 typedef struct {
     uint64_t state;
 } potstill_rng;
 
-/* The stream that belongs to `seed`. */
+/* Starts the stream of `seed`. */
 potstill_rng potstill_seeded(uint64_t seed);
-/* The next 64 random bits. */
+/* Draws 64 random bits. */
 uint64_t potstill_next(potstill_rng *rng);
-/* Uniform in [0, 1), with 53 random bits. */
+/* Draws uniformly from [0, 1), with 53 random bits. */
 double potstill_uniform(potstill_rng *rng);
-/* Uniform in [low, high). */
+/* Draws uniformly from [low, high). */
 double potstill_uniform_in(potstill_rng *rng, double low, double high);
-/* Uniform in 0..n, without the bias of a remainder; 0 when `n` is 0. */
+/* Draws uniformly from 0, ..., n - 1, without modulo bias. Returns 0 if `n` is 0. */
 uint64_t potstill_below(potstill_rng *rng, uint64_t n);
 
 /* ---- Spaces ---------------------------------------------------------------------------------------------------- */
 
 typedef enum { POTSTILL_BOX, POTSTILL_DISCRETE, POTSTILL_MULTI_DISCRETE, POTSTILL_IMAGE } potstill_space_kind;
 
-/* Arrays that an environment's space points to are read when `spec` has returned, so they must not be locals of `spec`. */
+/* A space of observations or actions. Its arrays are read after `spec` has returned, so they must not be local variables of
+ * `spec`. */
 typedef struct {
     potstill_space_kind kind;
-    /* Box, image: dimensions of one sample. Multi-discrete: one. */
+    /* The number of dimensions of one sample, for a box or an image; 1 for multi-discrete. */
     uint32_t rank;
     uint32_t shape[4];
-    /* Box: bounds, one for all elements (`bounds` is 1) or one per element. */
+    /* The bounds of a box: one for all elements (`bounds` is 1) or one per element. */
     uint32_t bounds;
     const float *low, *high;
     float same_low, same_high;
-    /* Discrete: number of choices. Multi-discrete: choices of each of `shape[0]` components. */
+    /* `n` is the number of choices of a discrete space, `nvec` that of each of the `shape[0]` components of a
+     * multi-discrete space. */
     uint32_t n;
     const uint32_t *nvec;
 } potstill_space;
 
-/* `size` real numbers, all within `low..high`; `-INFINITY` and `INFINITY` where there is no bound. */
+/* Makes a box of `size` real numbers from `low` to `high`. Use `-INFINITY` and `INFINITY` for no bound. */
 potstill_space potstill_box(uint32_t size, float low, float high);
-/* `size` real numbers with bounds of their own. */
+/* Makes a box of `size` real numbers, each with its own bounds. */
 potstill_space potstill_box_of(uint32_t size, const float *low, const float *high);
-/* An integer in 0..n. */
+/* Makes a space of one integer in 0, ..., n - 1. */
 potstill_space potstill_discrete(uint32_t n);
-/* One integer in 0..nvec[i] for each of `size` components. */
+/* Makes a space of `size` integers, the i-th in 0, ..., nvec[i] - 1. */
 potstill_space potstill_multi_discrete(uint32_t size, const uint32_t *nvec);
-/* Bytes: `channels` pictures of `height` rows of `width` pixels. */
+/* Makes a space of bytes: `channels` images of `height` rows of `width` pixels. */
 potstill_space potstill_image(uint32_t channels, uint32_t height, uint32_t width);
 
 /* ---- Options --------------------------------------------------------------------------------------------------- */
@@ -73,13 +75,13 @@ typedef union {
 
 /* One option that the plugin accepts: `--set NAME=VALUE`. Write it with one of the macros below. */
 typedef struct {
-    /* Lower case, digits and dashes. */
+    /* The name, in lower-case letters, digits and dashes. */
     const char *name;
-    /* One sentence. */
+    /* A description in one sentence. */
     const char *help;
     potstill_option_kind kind;
     potstill_value fallback, min, max;
-    /* Texts: the allowed ones, then NULL; or NULL for any. */
+    /* For a text option: the accepted texts, then NULL; or NULL to accept any text. */
     const char *const *choices;
 } potstill_option;
 
@@ -94,14 +96,14 @@ typedef struct {
 #define POTSTILL_TEXT_OPTION(NAME, HELP, CHOICES, DEFAULT)                                                           \
     { .name = NAME, .help = HELP, .kind = POTSTILL_TEXT, .fallback.text = DEFAULT, .choices = CHOICES }
 
-/* The options that the plugin was made with: every declared one, within its limits. */
+/* The values of the options. Every declared option has a value within its limits. */
 typedef struct potstill_options potstill_options;
 
-/* The value of an option. Asking for one that is not declared with this type ends the plugin. */
+/* Returns the value of an option. The plugin stops if it does not declare the option with this type. */
 int64_t potstill_integer(const potstill_options *options, const char *name);
 double potstill_number(const potstill_options *options, const char *name);
 bool potstill_boolean(const potstill_options *options, const char *name);
-/* Valid as long as what was made. */
+/* Returns the value of a text option, which is valid as long as the copy, learner or objective. */
 const char *potstill_text(const potstill_options *options, const char *name);
 
 /* An option and its value. */
@@ -110,15 +112,15 @@ typedef struct {
     potstill_value value;
 } potstill_setting;
 
-/* Ends the plugin; `message` reaches the user. For faults of the plugin: what a user can cause, the function that makes a
- * copy, a learner or an objective returns. */
+/* Stops the plugin with a message for the user. Use it for faults of the plugin only. For errors that a user can cause,
+ * return a message from the function that makes a copy, a learner or an objective. */
 _Noreturn void potstill_fail(const char *message);
 
 /* ---- For the SDK itself ---------------------------------------------------------------------------------------- */
 
-/* Zeroed; never NULL. */
+/* Allocates zeroed memory, and stops the plugin if there is none. */
 void *potstill_allocate(size_t count, size_t size);
-/* The declared options with these values, otherwise the defaults. */
+/* Makes the options from these settings. Options that are not set have their defaults. */
 potstill_options *potstill_options_of(const potstill_option *declared, const potstill_setting *settings, size_t count);
 void potstill_options_drop(potstill_options *options);
 

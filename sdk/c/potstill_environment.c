@@ -1,10 +1,10 @@
-/* N copies of an environment. The counterpart of the Rust SDK's vectorised.rs. */
+/* Implements the N copies of an environment, as vectorised.rs does in the Rust SDK. */
 #include "potstill_environment.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Scalars in one sample. */
+/* Returns the number of scalars in one sample. */
 static size_t size_of(const potstill_space *space) {
     size_t size = 1;
     for (uint32_t i = 0; i < space->rank; i++) size *= space->shape[i];
@@ -76,7 +76,7 @@ static void start(potstill_copies *copies, uint32_t i, potstill_observation row)
 }
 
 const char *potstill_reset(potstill_copies *copies, const uint64_t *seeds, size_t count, void *observations) {
-    if (count != copies->n) return "not one seed for each environment";
+    if (count != copies->n) return "expected one seed for each environment";
     for (uint32_t i = 0; i < copies->n; i++) {
         copies->rngs[i] = potstill_seeded(seeds[i]);
         start(copies, i, row_of(observations, copies->bytes, i));
@@ -86,7 +86,7 @@ const char *potstill_reset(potstill_copies *copies, const uint64_t *seeds, size_
 
 const char *potstill_take_step(potstill_copies *copies, const void *actions, size_t count, potstill_transition *out) {
     size_t components = copies->components;
-    if (count != components * copies->n) return "not one action for each environment";
+    if (count != components * copies->n) return "expected one action for each environment";
     uint32_t limit = copies->spec.max_episode_steps ? copies->spec.max_episode_steps : UINT32_MAX;
     out->ended = 0;
     out->final_observations = copies->finals;
@@ -113,14 +113,14 @@ const char *potstill_take_step(potstill_copies *copies, const void *actions, siz
 }
 
 const char *potstill_render(potstill_copies *copies, uint32_t index, potstill_render_mode mode, potstill_frame *frame) {
-    if (index >= copies->n) return "there is no environment of this number";
+    if (index >= copies->n) return "there is no environment with this index";
     if (!potstill_plugin.render) return "this environment does not draw";
     memset(frame, 0, sizeof *frame);
     return potstill_plugin.render(self_of(copies, index), mode, frame);
 }
 
-/* A snapshot is this, then for each copy its random state, its steps and its bytes, as this machine holds them: it is
- * read by WebAssembly, which is little-endian everywhere. */
+/* A snapshot is this header, then the random states, the step counts and the bytes of all copies in native byte order,
+ * which in WebAssembly is always little-endian. */
 typedef struct {
     char magic[8];
     uint64_t copies, size;
@@ -152,7 +152,7 @@ const char *potstill_restore(potstill_copies *copies, const uint8_t *state, size
     size_t rngs = copies->n * sizeof(potstill_rng), steps = copies->n * sizeof(uint32_t);
     size_t selves = copies->n * potstill_plugin.size;
     if (length != sizeof head + rngs + steps + selves || memcmp(state, &head, sizeof head) != 0)
-        return "this is not a snapshot of this environment with as many copies";
+        return "this is not a snapshot of this environment with this number of copies";
     memcpy(copies->rngs, state += sizeof head, rngs);
     memcpy(copies->steps, state += rngs, steps);
     memcpy(copies->selves, state + steps, selves);

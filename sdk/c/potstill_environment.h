@@ -1,18 +1,18 @@
-/* What the author of a Potstill environment writes against, in C.
+/* The C SDK for authors of Potstill environments.
  *
- * An author writes *one* environment: how it starts, what a step does. The SDK makes N copies of it, gives each its
- * own random stream, resets those whose episode ended in the same step (keeping the final observation), enforces the
- * time limit and speaks the contract. It behaves as the Rust SDK does, to the bit.
+ * An author writes *one* environment: how an episode starts and what a step does. The SDK makes N copies of it, gives
+ * each its own random stream, resets a copy in the same step in which its episode ends (keeping the final observation),
+ * enforces the time limit and implements the plugin contract. It behaves exactly like the Rust SDK.
  *
  * A plugin is one definition of `potstill_plugin`, in any .c file of its folder; `potstill plugin build` compiles all
  * of them, except `test*.c`, with the C files of this SDK.
  *
  * Rules:
- * - Draw random numbers from the `potstill_rng` you are handed and from nowhere else: equal seeds must give equal
- *   episodes. Keep all state in the copy, none in globals.
- * - Observations and rewards are finite; the host ends a plugin that gives a NaN.
- * - There is no operating system: `printf`, `assert`, files and clocks do not build. Use `potstill_fail`.
- * - Texts that a function returns must stay valid until it is called again: literals do.
+ * - Draw random numbers only from the `potstill_rng` that you are given: equal seeds must give equal episodes. Keep all
+ *   state in the copy and none in global variables.
+ * - Observations and rewards must be finite; the host stops a plugin that returns a NaN.
+ * - The sandbox has no operating system: `printf`, `assert`, files and clocks do not build. Use `potstill_fail`.
+ * - A text that a function returns must stay valid until the next call of that function, as literals do.
  */
 #ifndef POTSTILL_ENVIRONMENT_H
 #define POTSTILL_ENVIRONMENT_H
@@ -25,7 +25,7 @@ extern "C" {
 
 /* ---- One environment ------------------------------------------------------------------------------------------- */
 
-/* A figure that there may be: `potstill_some(475)`, or nothing when left out. */
+/* An optional number: `potstill_some(475)`, or none if it is left out. */
 typedef struct {
     bool is_some;
     float value;
@@ -36,120 +36,123 @@ static inline potstill_maybe potstill_some(float value) {
     return some;
 }
 
-/* What one copy is, once its options are set. */
+/* The specification of one copy, once its options are set. */
 typedef struct {
-    /* A box or an image. */
+    /* The observation space: a box or an image. */
     potstill_space observation;
-    /* Discrete, multi-discrete or a box. */
+    /* The action space: discrete, multi-discrete or a box. */
     potstill_space action;
-    /* Steps after which the SDK truncates an episode; 0 for no limit. */
+    /* The number of steps after which the SDK truncates an episode, or 0 for no limit. */
     uint32_t max_episode_steps;
-    /* The return that counts as solved, when the field has agreed on one. */
+    /* The return at which the environment counts as solved, if there is an agreed one. */
     potstill_maybe reward_threshold;
-    /* The return no episode exceeds, when there is one: a run whose validations all reach it is done. */
+    /* The highest possible return of an episode, if there is one. A run stops early once all its validations reach it. */
     potstill_maybe max_return;
 } potstill_spec;
 
-/* The action of one copy; which member holds it, the action space says. The host has checked it. */
+/* The action of one copy, which the host has checked. The action space determines the member. */
 typedef union {
-    /* Discrete. */
+    /* The choice in a discrete space. */
     uint32_t choice;
-    /* Multi-discrete: one per component. */
+    /* One choice per component of a multi-discrete space. */
     const uint32_t *choices;
-    /* Box: finite, and not clamped to the bounds. */
+    /* The values in a box, which are finite but not clamped to its bounds. */
     const float *values;
 } potstill_action;
 
-/* Where to write the observation of one copy, all of it. */
+/* The place to write the observation of one copy to, which must be filled completely. */
 typedef union {
-    /* Box. */
+    /* For a box. */
     float *values;
-    /* Image. */
+    /* For an image. */
     uint8_t *pixels;
 } potstill_observation;
 
-/* What one step gave, beside the observation. */
+/* The result of one step, apart from the observation. */
 typedef struct {
-    /* Finite; of this step, also where the episode ended. */
+    /* The reward of this step, including a step that ends the episode. Must be finite. */
     float reward;
-    /* The episode reached a terminal state. */
+    /* Whether the episode reached a terminal state. */
     bool terminated;
-    /* The episode was cut short without reaching one. Leave `max_episode_steps` to the SDK. */
+    /* Whether the episode was cut short without reaching one. The SDK itself enforces `max_episode_steps`. */
     bool truncated;
 } potstill_step;
 
 typedef enum { POTSTILL_RGB, POTSTILL_LINES } potstill_render_mode;
 
-/* A picture: allocate with `malloc`; the SDK frees it. */
+/* A rendered frame. Allocate `pixels` or `text` with `malloc`; the SDK frees it. */
 typedef struct {
-    /* POTSTILL_RGB: three bytes a pixel, row by row from the top left. */
+    /* For POTSTILL_RGB: three bytes per pixel, in row-major order from the top left. */
     uint32_t width, height;
     uint8_t *pixels;
-    /* POTSTILL_LINES: UTF-8 for a terminal, ended by a zero byte. */
+    /* For POTSTILL_LINES: UTF-8 lines for a terminal, NUL-terminated. */
     char *text;
 } potstill_frame;
 
-/* One environment. `self` is a copy: `size` bytes, all zero before `init`. */
+/* One environment. `self` is a copy of `size` bytes, which are all zero before `init`. */
 typedef struct {
-    /* As in plugin.toml. A change of dynamics, rewards or defaults is a new `N` of `-vN`. */
+    /* The id and the release, as in plugin.toml. Increase the `N` of `-vN` when dynamics, rewards or defaults change. */
     const char *id, *version;
-    /* One sentence. */
+    /* A description in one sentence. */
     const char *summary;
-    /* Ended by an option whose name is NULL; or NULL for none. */
+    /* The options, ended by one whose name is NULL; or NULL for none. */
     const potstill_option *options;
-    /* sizeof the copy's struct. */
+    /* The size of the copy's struct. */
     size_t size;
-    /* Reads the options. NULL, or why they do not go together, in words for the user. */
+    /* Reads the options. Returns NULL, or a message for the user if they contradict each other. */
     const char *(*init)(void *self, const potstill_options *options);
+    /* Returns the specification of the copy. */
     potstill_spec (*spec)(const void *self);
     /* Starts an episode and writes its first observation. */
     void (*reset)(void *self, potstill_rng *rng, potstill_observation observation);
-    /* Takes one step and writes the observation after it, also where the episode ends. */
+    /* Takes one step and writes the observation after it, even if the step ends the episode. */
     potstill_step (*step)(void *self, potstill_action action, potstill_rng *rng, potstill_observation observation);
-    /* Optional: draws the copy as it is now. NULL, or why not, e.g. that only the other mode is supported. */
+    /* Optional: renders the current state of the copy. Returns NULL, or a message if the mode is not supported. */
     const char *(*render)(const void *self, potstill_render_mode mode, potstill_frame *frame);
-    /* Optional: releases what `init` allocated. */
+    /* Optional: frees what `init` allocated. */
     void (*drop)(void *self);
-    /* The copy holds no pointer, so its bytes are its whole state: gives snapshots, with which a killed run resumes
-     * exactly. */
+    /* Whether the copy holds no pointers, so that its bytes are its whole state. The SDK can then take snapshots, from
+     * which a killed run resumes exactly. */
     bool plain;
 } potstill_environment;
 
-/* The plugin. Define it once. */
+/* The plugin, which the author defines once. */
 extern const potstill_environment potstill_plugin;
 
-/* ---- N copies: what the component is made of, and what tests step ---------------------------------------------- */
+/* ---- N copies, which the component and tests step -------------------------------------------------------------- */
 
 typedef struct potstill_copies potstill_copies;
 
-/* What a step of all copies gave; the arrays are the caller's, except `final_observations`. Observations are `float`
- * or `uint8_t`, as the space says, row by row. */
+/* The result of one step of all copies. The arrays belong to the caller, except `final_observations`. Observations are
+ * `float` for a box or `uint8_t` for an image, in row-major order. */
 typedef struct {
     void *observations;
     float *rewards;
     uint8_t *terminated, *truncated;
-    /* Rows of the episodes that ended, `ended` of them; valid until the next step. */
+    /* The last observations of the `ended` episodes that ended, valid until the next step. */
     const void *final_observations;
     uint32_t ended;
 } potstill_transition;
 
-/* N copies of `potstill_plugin`, with `settings` and otherwise the defaults. NULL and `error` when refused. */
+/* Makes N copies of `potstill_plugin`. Options that are not in `settings` have their defaults. Returns NULL and sets
+ * `error` if the plugin rejects the options. */
 potstill_copies *potstill_make(uint32_t num_envs, const potstill_setting *settings, size_t count, const char **error);
 void potstill_drop(potstill_copies *copies);
 const potstill_spec *potstill_spec_of(const potstill_copies *copies);
-/* Elements and bytes of one observation; values of one action. */
+/* Return the number of elements and of bytes in one observation, and the number of values in one action. */
 size_t potstill_observation_size(const potstill_copies *copies);
 size_t potstill_observation_bytes(const potstill_copies *copies);
 size_t potstill_action_size(const potstill_copies *copies);
-/* Starts an episode in every copy with its own seed. NULL, or what was wrong. */
+/* Starts an episode in every copy, each with its own seed. Returns NULL or an error message. */
 const char *potstill_reset(potstill_copies *copies, const uint64_t *seeds, size_t count, void *observations);
-/* Takes a step in every copy: `uint32_t` or `float` actions, row by row. NULL, or what was wrong. */
+/* Takes one step in every copy. `actions` are `uint32_t` or `float` values in row-major order. Returns NULL or an error
+ * message. */
 const char *potstill_take_step(potstill_copies *copies, const void *actions, size_t count, potstill_transition *out);
-/* NULL, or why not. */
+/* Renders copy `index`. Returns NULL or an error message. */
 const char *potstill_render(potstill_copies *copies, uint32_t index, potstill_render_mode mode, potstill_frame *frame);
-/* The whole state in a block from `malloc`; NULL where the plugin is not `plain`. */
+/* Returns the whole state in a block that the caller frees, or NULL if the plugin is not `plain`. */
 uint8_t *potstill_snapshot(const potstill_copies *copies, size_t *length);
-/* NULL, or what was wrong. */
+/* Restores a state that `potstill_snapshot` returned. Returns NULL or an error message. */
 const char *potstill_restore(potstill_copies *copies, const uint8_t *state, size_t length);
 
 #ifdef __cplusplus

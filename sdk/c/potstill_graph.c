@@ -1,4 +1,4 @@
-/* Operations, for whoever keeps the graph. */
+/* Implements the operations of potstill_graph.h on top of the keeper of the graph. */
 #include "potstill_graph.h"
 
 potstill_tensor potstill_operation(const char *file, uint32_t line, uint32_t op, size_t count,

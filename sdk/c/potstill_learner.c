@@ -1,4 +1,4 @@
-/* One draw of a learner, and its parameters. The counterpart of the Rust SDK's learner.rs. */
+/* Implements drawing a learner and its parameters, as learner.rs does in the Rust SDK. */
 #include "potstill_learner.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@ potstill_init potstill_orthogonal_init(double gain) { return init_of(POTSTILL_OR
 struct potstill_parameters {
     potstill_declared *declared;
     size_t count, room;
-    /* NULL while they are declared. */
+    /* The values, or NULL in the pass that declares the parameters. */
     const potstill_tensor *given;
     size_t next;
 };
@@ -46,7 +46,7 @@ static bool same(const potstill_declared *a, const potstill_declared *b) {
 static potstill_tensor ask(const char *file, uint32_t line, potstill_parameters *p, const potstill_declared *asked) {
     if (p->given) {
         if (p->next >= p->count || !same(&p->declared[p->next], asked))
-            potstill_fail("`forward` asks for other parameters than it declared, or in another order");
+            potstill_fail("`forward` must request the parameters that it declared, in the same order");
         return p->given[p->next++];
     }
     if (p->count == p->room) {
@@ -67,7 +67,7 @@ potstill_tensor potstill_get_parameter(const char *file, uint32_t line, potstill
     return ask(file, line, parameters, &asked);
 }
 
-/* `name.weight` and `name.bias`. */
+/* Requests the parameters `name.weight` and `name.bias`. */
 static void weight_and_bias(const char *file, uint32_t line, potstill_parameters *parameters, const char *name,
                             potstill_shape shape, uint32_t outputs, potstill_init init, uint32_t layer,
                             potstill_tensor out[2]) {
@@ -149,9 +149,9 @@ potstill_tensor potstill_forward(potstill_architecture *architecture, const pots
                                  potstill_tensor x) {
     size_t declared;
     potstill_declare(architecture, &declared);
-    if (count != declared) potstill_fail("not as many parameters as were declared");
+    if (count != declared) potstill_fail("the host passes another number of parameters than were declared");
     potstill_parameters given = architecture->parameters;
-    /* A learner without parameters is given none, which is not NULL. */
+    /* `given` must not be NULL, even if there are no parameters. */
     potstill_tensor none = {0};
     given.given = count ? parameters : &none;
     given.next = 0;

@@ -1,92 +1,94 @@
-/* What the author of a Potstill learner writes against, in C: a distribution of networks that are described, not
- * computed. It behaves as the Rust SDK does.
+/* The C SDK for authors of Potstill learners, which are distributions of networks. A learner describes a network as a
+ * graph; the host computes it. The SDK behaves like the Rust SDK.
  *
  * A plugin is one definition of `potstill_plugin`, in any .c file of its folder; `potstill plugin build` compiles all of
  * them, except `test*.c`, with the C files of this SDK.
  *
  * Rules:
- * - Draw an architecture from the `potstill_rng` you are handed and from nothing else; the host draws the values of
+ * - Draw an architecture with random numbers only from the `potstill_rng` that you are given; the host draws the values of
  *   parameters.
- * - `forward` asks for the same parameters in the same order each time, and keeps no tensor.
- * - There is no operating system: `printf`, `assert`, files and clocks do not build. Use `potstill_fail`. `snprintf` does.
- * - Texts that a function returns must stay valid until it is called again: literals do.
+ * - `forward` must request the same parameters in the same order in every call, and must keep no tensor.
+ * - The sandbox has no operating system: `printf`, `assert`, files and clocks do not build, but `snprintf` does. Use
+ *   `potstill_fail`.
+ * - A text that a function returns must stay valid until the next call of that function, as literals do.
  */
 #ifndef POTSTILL_LEARNER_H
 #define POTSTILL_LEARNER_H
 
 #include "potstill_graph.h"
 
-/* What a learner has to read and to give. */
+/* The inputs and outputs that a learner must have. */
 typedef struct {
-    /* Of one observation: a box or an image, whose pixels arrive as numbers from 0 to 1. */
+    /* The space of one observation: a box or an image. Pixels arrive as numbers from 0 to 1. */
     potstill_space observation;
-    /* Numbers for each observation: logits, means, or a critic's value. */
+    /* The number of outputs per observation: logits, means, or a critic's value. */
     uint32_t outputs;
 } potstill_learner_shape;
 
 typedef enum { POTSTILL_CONSTANT, POTSTILL_UNIFORM, POTSTILL_NORMAL, POTSTILL_ORTHOGONAL } potstill_init_kind;
 
-/* How a parameter starts in a fresh learner. The host draws it. */
+/* How the host initializes a parameter of a fresh learner. */
 typedef struct {
     potstill_init_kind kind;
     double value;
 } potstill_init;
 
-/* All this value. */
+/* Every element has this value. */
 potstill_init potstill_constant_init(double value);
-/* Within +- the bound. */
+/* Elements are uniform within +- this bound. */
 potstill_init potstill_uniform_init(double bound);
-/* Mean 0 and this standard deviation. */
+/* Elements are normal with mean 0 and this standard deviation. */
 potstill_init potstill_normal_init(double deviation);
-/* Orthonormal rows or columns times the gain (Saxe et al. 2014), as `torch.nn.init.orthogonal_`. */
+/* The matrix is orthogonal times this gain (Saxe et al. 2014), as `torch.nn.init.orthogonal_` makes it. */
 potstill_init potstill_orthogonal_init(double gain);
 
-/* Where `forward` gets its parameters from: asking for one declares it. */
+/* The parameters of a learner. `forward` declares a parameter by requesting it. */
 typedef struct potstill_parameters potstill_parameters;
 
-/* The parameter `name` of `shape`, in a layer counted from the input: encoder rollback meta-learns the layers before l
- * and lets the inner step teach the others. */
+/* Returns the parameter NAME of SHAPE. Layers are counted from the input, from 0. With encoder rollback at layer l, the
+ * layers before l are meta-learned and the inner step trains the others. */
 #define potstill_parameter(PARAMETERS, NAME, SHAPE, INIT, LAYER)                                                     \
     potstill_get_parameter(POTSTILL_HERE, PARAMETERS, NAME, SHAPE, INIT, LAYER)
-/* A linear layer: weight `NAME.weight` [inputs, OUTPUTS], drawn by INIT, and bias `NAME.bias`, 0. */
+/* Applies a linear layer to X [..., inputs]. Its weight `NAME.weight` [inputs, OUTPUTS] is drawn by INIT, and its bias
+ * `NAME.bias` [OUTPUTS] starts at 0. */
 #define potstill_linear(PARAMETERS, NAME, X, OUTPUTS, INIT, LAYER)                                                   \
     potstill_linear_layer(POTSTILL_HERE, PARAMETERS, NAME, X, OUTPUTS, INIT, LAYER)
-/* A convolution of square kernels: weight `NAME.weight` [CHANNELS, inputs, KERNEL, KERNEL], drawn by INIT, and bias
- * `NAME.bias`, 0. */
+/* Applies a convolution with square kernels to X [batch, inputs, height, width]. Its weight `NAME.weight` [CHANNELS, inputs,
+ * KERNEL, KERNEL] is drawn by INIT, and its bias `NAME.bias` [CHANNELS] starts at 0. */
 #define potstill_convolution(PARAMETERS, NAME, X, CHANNELS, KERNEL, STRIDE, PADDING, INIT, LAYER)                    \
     potstill_convolution_layer(POTSTILL_HERE, PARAMETERS, NAME, X, CHANNELS, KERNEL, STRIDE, PADDING, INIT, LAYER)
 
-/* Bytes of a learner's or a parameter's name, its zero byte included. */
+/* The size of the buffer for the name of a learner or a parameter, including its NUL. */
 enum { POTSTILL_NAME = 128 };
 
-/* A distribution of networks. `self` is one draw: `size` bytes, all zero before `draw`. */
+/* A distribution of networks. `self` is one network of `size` bytes, which are all zero before `draw`. */
 typedef struct {
-    /* As in plugin.toml. A change of what is computed is a new `N` of `-vN`. */
+    /* The id and the release, as in plugin.toml. Increase the `N` of `-vN` when the results change. */
     const char *id, *version;
-    /* One sentence. */
+    /* A description in one sentence. */
     const char *summary;
-    /* Ended by an option whose name is NULL; or NULL for none. */
+    /* The options, ended by one whose name is NULL; or NULL for none. */
     const potstill_option *options;
-    /* sizeof the network's struct. */
+    /* The size of the network's struct. */
     size_t size;
-    /* Draws an architecture for `shape`. NULL, or why this shape or these options are not supported, in words for the
-     * user. */
+    /* Draws an architecture for `shape`. Returns NULL, or a message for the user if the shape or the options are not
+     * supported. */
     const char *(*draw)(void *self, const potstill_learner_shape *shape, const potstill_options *options,
                         potstill_rng *rng);
-    /* Writes what tells it from the distribution's other architectures: equal names trace equal graphs. Optional where there
-     * is one architecture only. */
+    /* Writes the name of this architecture. Architectures with equal names must trace equal graphs. Optional if there is
+     * only one architecture. */
     void (*name)(const void *self, char name[POTSTILL_NAME]);
-    /* Traces the network on `x` [batch, ...observation], giving [batch, outputs]. Asks for the same parameters in the same
-     * order each time. */
+    /* Traces the network on `x` [batch, ...observation] and returns its outputs [batch, outputs]. Every call must request
+     * the same parameters in the same order. */
     potstill_tensor (*forward)(const void *self, potstill_parameters *parameters, potstill_tensor x);
-    /* Optional: releases what `draw` allocated. */
+    /* Optional: frees what `draw` allocated. */
     void (*drop)(void *self);
 } potstill_learner;
 
-/* The plugin. Define it once. */
+/* The plugin, which the author defines once. */
 extern const potstill_learner potstill_plugin;
 
-/* ---- One network: what the component is made of, and what tests trace ------------------------------------------- */
+/* ---- One network, which the component and tests trace ----------------------------------------------------------- */
 
 typedef struct potstill_architecture potstill_architecture;
 
@@ -98,19 +100,19 @@ typedef struct {
     uint32_t layer;
 } potstill_declared;
 
-/* A draw from `potstill_plugin`, with `settings` and otherwise the defaults. NULL and `error` when refused. `shape` must
- * stay. */
+/* Draws an architecture from `potstill_plugin`. Options that are not in `settings` have their defaults. Returns NULL and
+ * sets `error` if the plugin rejects the shape or the options. `shape` must outlive the architecture. */
 potstill_architecture *potstill_draw(const potstill_learner_shape *shape, const potstill_setting *settings, size_t count,
                                      uint64_t seed, const char **error);
 void potstill_architecture_drop(potstill_architecture *architecture);
 void potstill_architecture_name(const potstill_architecture *architecture, char name[POTSTILL_NAME]);
-/* All parameters, in the order in which `forward` asks for them. Valid as long as the architecture. */
+/* Returns all parameters, in the order in which `forward` requests them. They are valid as long as the architecture. */
 const potstill_declared *potstill_declare(potstill_architecture *architecture, size_t *count);
-/* As many parameters as are declared. */
+/* Traces the network on `x`. `count` must be the number of declared parameters. */
 potstill_tensor potstill_forward(potstill_architecture *architecture, const potstill_tensor *parameters, size_t count,
                                  potstill_tensor x);
 
-/* ---- What the macros call --------------------------------------------------------------------------------------- */
+/* ---- Functions behind the macros -------------------------------------------------------------------------------- */
 
 potstill_tensor potstill_get_parameter(const char *file, uint32_t line, potstill_parameters *parameters,
                                        const char *name, potstill_shape shape, potstill_init init, uint32_t layer);

@@ -1,4 +1,4 @@
-/* An objective for one task, and losses. The counterpart of the Rust SDK's objective.rs and loss.rs. */
+/* Implements an objective for one task, and losses, as objective.rs and loss.rs do in the Rust SDK. */
 #include "potstill_objective.h"
 
 #include <stdlib.h>
@@ -26,7 +26,7 @@ potstill_tensor potstill_part(const potstill_theta *theta, const char *name) {
 potstill_tensor potstill_column(const potstill_outer *outer, const char *name) {
     for (size_t i = 0; potstill_plugin.columns[i]; i++)
         if (strcmp(potstill_plugin.columns[i], name) == 0) return outer->columns[i];
-    potstill_fail("the objective reads a column of the batch that it does not ask for in `columns`");
+    potstill_fail("the objective reads a column of the batch that it does not request in `columns`");
 }
 
 potstill_tensor potstill_outputs(const potstill_outer *outer) {

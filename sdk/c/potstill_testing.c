@@ -1,4 +1,4 @@
-/* A graph that knows shapes and nothing else. */
+/* Implements a graph that tracks only shapes, for the native tests of learners and objectives. */
 #include "potstill_testing.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 
 enum { MOST_TENSORS = 20000 };
 
-/* Number n is at n - 1. */
+/* The shapes of all tensors. Tensors are numbered from 1, so the shape of tensor n is at n - 1. */
 static potstill_shape shapes[MOST_TENSORS];
 static uint32_t tensors;
 static const char *place_file = "";
@@ -31,7 +31,7 @@ static void print(const potstill_shape *shape) {
     fputs("]", stderr);
 }
 
-/* Goes on where `holds`. */
+/* Ends the program with an error unless `holds`. */
 static void expect(bool holds, const char *expected, size_t count, const potstill_shape *got) {
     if (holds) return;
     fprintf(stderr, "%s:%u: expected %s, got", place_file, place_line, expected);
@@ -41,7 +41,7 @@ static void expect(bool holds, const char *expected, size_t count, const potstil
 }
 
 potstill_tensor potstill_test_tensor(potstill_shape shape) {
-    if (tensors == MOST_TENSORS) potstill_fail("a graph of more tensors than the host takes");
+    if (tensors == MOST_TENSORS) potstill_fail("the graph has more tensors than the host accepts");
     shapes[tensors] = shape;
     potstill_tensor tensor = {++tensors};
     return tensor;
@@ -58,7 +58,7 @@ void potstill_graph_at(const char *file, uint32_t line) {
 }
 
 potstill_shape potstill_graph_shape(potstill_tensor x) {
-    if (x.number == 0 || x.number > tensors) potstill_fail("a tensor that nobody made");
+    if (x.number == 0 || x.number > tensors) potstill_fail("this tensor does not exist");
     return shapes[x.number - 1];
 }
 
@@ -94,7 +94,7 @@ static potstill_shape broadcast(size_t count, const potstill_shape *inputs) {
 
 static uint32_t axis_of(int64_t axis, const potstill_shape *x) {
     int64_t index = axis < 0 ? axis + x->rank : axis;
-    expect(index >= 0 && index < x->rank, "an axis of it", 1, x);
+    expect(index >= 0 && index < x->rank, "an axis of the tensor", 1, x);
     return (uint32_t)index;
 }
 
@@ -144,7 +144,7 @@ static potstill_shape permuted(const potstill_shape *x, const potstill_shape *or
     return out;
 }
 
-/* The numbers of operations are those of POTSTILL_OP_... in potstill.h. */
+/* Infers the shape of the result. The numbers of operations are POTSTILL_OP_... in potstill.h. */
 static potstill_shape infer(uint32_t op, size_t count, const potstill_shape *in, const potstill_shape *integers,
                             bool keep) {
     const int64_t *n = integers->size;
@@ -171,7 +171,7 @@ static potstill_shape infer(uint32_t op, size_t count, const potstill_shape *in,
         return out;
     case 102: out.size[out.rank++] = n[0]; return out;
     case 120:
-        expect(elements(integers) == elements(&x), "as many elements", 1, &x);
+        expect(elements(integers) == elements(&x), "a shape with the same number of elements", 1, &x);
         return *integers;
     case 121: return permuted(&x, integers);
     case 122: {
@@ -215,13 +215,13 @@ void potstill_graph_gradients(potstill_tensor loss, const potstill_tensor *wrt, 
 
 potstill_tensor potstill_network_apply(const potstill_tensor *parameters, size_t count, potstill_tensor x) {
     (void)parameters;
-    if (count != network_parameters) potstill_fail("the learner is applied with a wrong number of parameters");
+    if (count != network_parameters) potstill_fail("the learner is applied to a wrong number of parameters");
     return potstill_test_tensor(POTSTILL_SHAPE(potstill_graph_shape(x).size[0], network_outputs));
 }
 
 potstill_tensor potstill_network_log_probability(potstill_tensor outputs, potstill_tensor actions) {
     potstill_shape both[] = {potstill_graph_shape(outputs), potstill_graph_shape(actions)};
-    expect(both[0].rank && both[1].rank && both[0].size[0] == both[1].size[0], "as many rows", 2, both);
+    expect(both[0].rank && both[1].rank && both[0].size[0] == both[1].size[0], "tensors with the same number of rows", 2, both);
     return potstill_test_tensor(POTSTILL_SHAPE(both[0].size[0], 1));
 }
 

@@ -1,5 +1,5 @@
-/* The mountain car, which prints to standard output when it starts to move, and crashes in its step -DCRASH (0: never).
- */
+/* The mountain car, changed to print to standard output when it starts to move, and to crash in its step number -DCRASH
+ * (0 for never). */
 #include <stdio.h>
 
 #define potstill_plugin car_as_it_is

@@ -1,5 +1,5 @@
-/* Native plugins that break the contract, one for each -DMODE=n. The tests compile them: host/tests/plugin/native.rs,
- * and isolate.rs for those that take their process with them. */
+/* Native plugins that violate the contract, one for each -DMODE=n. The tests compile them: host/tests/plugin/native.rs, and
+ * isolate.rs for those that crash their process. */
 #define _GNU_SOURCE
 #include <math.h>
 #include <signal.h>
@@ -15,7 +15,7 @@ enum {
     SHORT_TABLE, NULL_STEP, HALF_SNAPSHOT, NULL_DESCRIPTION, NULL_OPTIONS, BAD_OPTION, NO_HANDLE, REFUSES, FAILS,
     UNKNOWN_CODE, NO_WORDS, UNKNOWN_SPACE, NULL_SHAPE, HUGE_SPACE, NAN_REWARD, NAN_OBSERVATION, BAD_FLAG, BOTH_FLAGS,
     STEP_FAILS, NULL_PICTURE, HUGE_PICTURE, OTHER_ID,
-    /* in `step`, or where the name says so */
+    /* These misbehave in `step`, or where the name says so. */
     ABORTS, SEGFAULTS, HANGS, EXITS, OVERFLOWS, KILLED, PRINTS, CLOSES_ALL, WRITES_TO_ALL, LEAVES_CHILD,
     ABORTS_ON_LOAD, HANGS_ON_LOAD, SEGFAULTS_IN_MAKE, SEGFAULTS_IN_RESET, HANGS_IN_DESTROY, EXITS_IN_DESTROY, SHARES, DIES_AT_ONCE
 };
@@ -79,7 +79,7 @@ static int32_t step(potstill_environments *e, const void *a, potstill_transition
     if (IS(LEAVES_CHILD) && fork() == 0) for (;;) pause();
     if (IS(LEAVES_CHILD)) abort();
     ((float *)t->observations)[0] = ((float *)t->observations)[1] = 0;
-    /* What all instances share, they do not keep apart. */
+    /* All instances share this state, which the contract forbids. */
     static float steps;
     t->rewards[0] = IS(NAN_REWARD) ? NAN : IS(SHARES) ? steps++ : 1;
     t->terminated[0] = IS(BAD_FLAG) ? 7 : IS(BOTH_FLAGS);

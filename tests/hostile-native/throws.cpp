@@ -1,4 +1,4 @@
-/* A plugin in C++ that lets an exception out of `step`, which the contract forbids. */
+/* A plugin in C++ whose `step` throws an exception into the host, which the contract forbids. */
 #include <cmath>
 #include <stdexcept>
 

@@ -1,5 +1,5 @@
 /* Three environments in one library: two versions of a counter, and one whose simulation fails in every third step of an
- * episode where the action is 1. Drawn, each shows the host's setup folder. With -DMODE something is wrong. */
+ * episode if the action is 1. Each renders the host's setup folder. -DMODE selects a violation of the contract. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,7 +23,7 @@ static const char *refusal;
 
 static const char *last_error(void) { return refusal; }
 
-/* Whether the data of the package `tiny` is where `plugin setup` puts it. */
+/* Returns whether the data of the package `tiny` is where `plugin setup` installs it. */
 static int is_set_up(void) {
     char path[4096];
     snprintf(path, sizeof path, "%s/tiny/tiny-1.0/tiny/data.txt", the_host->setup);

@@ -22,7 +22,7 @@ def lines(command):
 def main():
     potstill = sys.argv[1]
     published = sys.argv[2] if len(sys.argv) > 2 else sys.executable
-    # Peer, its script, Potstill's own line, the threads both get.
+    # The peer, its script, the line of `potstill bench`, and the number of threads for both.
     pairs = [
         ("JAX, jitted", "jax_ppmo.py", "meta-epoch, 2D k=3, 8 × 512 steps, 16 updates of 1024", 2),
         ("PyTorch, eager, as published", "torch_ppmo.py", "meta-epoch, 1D k=2, 10 × 200 steps, 16 updates of 512 (as published)", 1),

@@ -25,10 +25,10 @@ validation_episodes = 1
 learners = 1
 episodes = 1
 """
-# The work that the peer does: as many updates, of as many rows, of the same networks.
+# The same work as the peer's: the same number of updates of the same number of rows, with the same networks.
 DIRECT = pathlib.Path(__file__).parents[2] / "host/experiments/mujoco/direct.toml"
 AS_PEER = DIRECT.read_text().partition("[evaluation]")[0]
-# What is measured, its command, its configuration, its meta-epochs (of 2048 steps, or of 4096).
+# The name of each measurement, its command, its configuration, and its meta-epochs (of 2048 or 4096 steps).
 OURS = [
     ("`rl`, the peer's hyperparameters", "rl", AS_PEER, 14),
     ("`rl`", "rl", "", 14),
@@ -74,7 +74,7 @@ def main(potstill, plugin, rounds=5, threads=2):
         pairs = {what: [] for what, *_ in OURS}
         for seed in range(rounds):
             for what, command, config, meta_epochs in OURS:
-                # More threads are a loss for minibatches of 64 where something else needs the processor.
+                # With minibatches of 64, more threads are slower if other programs use the processor.
                 peer = max(theirs(name, 5, taken, seed) for taken in range(1, threads + 1))
                 own = ours(potstill, plugin, task, command, config, meta_epochs, threads, seed)
                 pairs[what].append((peer, own))

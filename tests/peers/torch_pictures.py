@@ -27,7 +27,7 @@ def nature(outputs):
 def main():
     device = torch.device(sys.argv[1] if len(sys.argv) > 1 else "cpu")
     repetitions = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    # As precise as the CPU: by default, convolutions on a GPU round to ten bits of mantissa.
+    # Be as precise as the CPU: by default, convolutions on a GPU round to ten bits of mantissa.
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
     learner, critic = nature(ACTIONS).to(device), nature(1).to(device)
@@ -37,7 +37,7 @@ def main():
     rate = torch.tensor(-3.9, device=device, requires_grad=True)
     theta = [x, y, rate]
     adam = torch.optim.Adam([*theta, *critic.parameters()], lr=2.5e-4, eps=1e-5)
-    # As they come from a rollout: in the host's memory.
+    # The batch is in the host's memory, as after a rollout.
     batch = [
         torch.rand(ROWS, 4, 84, 84), torch.randint(ACTIONS, (ROWS, 1)),
         torch.full((ROWS, 1), -2.0), torch.randn(ROWS, 1), torch.randn(ROWS, 1),

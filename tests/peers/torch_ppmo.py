@@ -47,7 +47,7 @@ class Theta(nn.Module):
 
 
 class Transitions(torch.utils.data.Dataset):
-    """One transition at a time, as the published code reads its rollouts."""
+    """A data set that reads one transition at a time, as the published code does."""
 
     def __init__(self, columns):
         self.columns = columns
@@ -74,7 +74,7 @@ class AsPublished:
         self.initial = copy.deepcopy(self.actor.state_dict())
 
     def learn(self):
-        """The inner step; the patched module's parameters are functions of theta."""
+        """Takes the inner step. The parameters of the patched module are functions of theta."""
         self.theta.inner_lr.data.clamp_(min=1e-6).item()
         self.actor.load_state_dict(self.initial)
         inner = torch.optim.SGD(self.actor.parameters(), lr=self.theta.inner_lr.item())
@@ -115,7 +115,7 @@ class AsPublished:
         return torch.utils.data.DataLoader(Transitions(list(self.rows.values())), batch_size=BATCH, shuffle=True)
 
     def scores(self, learner, states, actions):
-        """The published ratio's numerator: the raw logit of the action (a fault of the published code)."""
+        """Returns the numerator of the published ratio: the raw logit of the action, which is a bug in the published code."""
         return learner(states)[F.one_hot(actions.long(), 2).bool()]
 
     def report(self, losses):
@@ -123,7 +123,7 @@ class AsPublished:
 
 
 class Lean(AsPublished):
-    """The same with what `higher`, modules and the loader cost left out."""
+    """The same loop without the overhead of `higher`, modules and the data loader."""
 
     def learn(self):
         parameters = [p.detach().requires_grad_() for p in self.initial.values()]

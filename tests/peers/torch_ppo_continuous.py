@@ -69,7 +69,7 @@ class Ppo:
         self.done = torch.zeros(1)
 
     def iteration(self):
-        """The mean return of the episodes that ended."""
+        """Returns the mean return of the episodes that ended."""
         ended = self.rollout()
         self.advantages()
         self.learn()

@@ -1,5 +1,5 @@
-/* An environment of pictures, for tests: one half of the picture is bright, and the action that names it pays 1. An
- * episode has 20 steps.
+/* An environment with pixel observations, for tests. One half of the image is bright, and the action that names this half
+ * pays 1. An episode has 20 steps.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ struct potstill_environments {
 
 static const char *last_error(void) { return "no memory"; }
 
-/* SplitMix64, one stream for each copy. */
+/* Draws from SplitMix64, with one stream per copy. */
 static void turn(copy *c) {
     uint64_t z = c->random += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;

@@ -1,4 +1,4 @@
-"""Checks that the recorded episodes are still what the installed Gymnasium plays.
+"""Checks that the installed Gymnasium still plays the recorded episodes.
 
     python tests/python/check_cartpole.py
 

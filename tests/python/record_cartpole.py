@@ -43,7 +43,7 @@ def main():
     chance = random.Random(2024)
     episodes = [episode(env, seed, lambda _: chance.randrange(2)) for seed in range(8)]
     episodes += [episode(env, seed, balance) for seed in range(8, 11)]
-    # Weights nothing in the comparison: says which release made the file.
+    # The comparison ignores this: it records which release made the file.
     json.dump({"gymnasium": gymnasium.__version__, "episodes": episodes}, sys.stdout)
     print()
 

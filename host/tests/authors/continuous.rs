@@ -1,4 +1,4 @@
-//! Continuous actions, from the environment of another to a trained agent.
+//! Tests continuous actions, from a third-party environment to a trained agent.
 use crate::{Author, repository};
 use potstill::run::{AgentFile, Dataset};
 
@@ -10,7 +10,7 @@ fn the_pendulum_is_learned_and_distilled() {
     }
     let pendulum = |arguments: &[&str]| author.ok(&[&["--plugin", "built"], arguments].concat());
 
-    // Directly, the policy swings it up: random torques give about -1200, a pendulum at rest below as much.
+    // Direct PPO learns to swing up: random torques give about -1200, and so does a pendulum that hangs at rest.
     author.write(
         "rl.toml",
         "meta_epochs = 60\n[ppo]\ngamma = 0.95\n\
@@ -21,7 +21,7 @@ fn the_pendulum_is_learned_and_distilled() {
     let score = learned.info.scores.iter().map(|score| score.mean_return).fold(f64::INFINITY, f64::min);
     assert!(score > -400.0, "{score}");
 
-    // A dataset of it: means, and one deviation for all.
+    // A distilled dataset has means as labels, and a standard deviation that all instances share.
     pendulum(&["distill", "examples/pendulum", "--config", "small.toml", "--k", "3", "--out", "run"]);
     let dataset = Dataset::load(author.path("run/dataset.safetensors")).unwrap();
     assert_eq!((&dataset.x.shape, &dataset.y.shape), (&vec![3, 3], &vec![3, 1]));
@@ -29,7 +29,7 @@ fn the_pendulum_is_learned_and_distilled() {
     pendulum(&["train", "run", "--seed", "2", "--out", "agent"]);
     let agent = AgentFile::load(author.path("agent")).unwrap();
     assert!(agent.parameters.iter().any(|p| p.name == "log_std" && p.shape == [1, 1]));
-    // What observations are normalized by travels with both: cosine and sine stay within 1, the speed does not.
+    // Both contain the moments that normalize observations: cosine and sine stay within 1, the speed does not.
     let variance = &dataset.extra("normalizer.variance").unwrap().data;
     assert!(variance[..2].iter().all(|v| *v < 1.0) && variance[2] > 1.0, "{variance:?}");
     assert!(agent.parameters.iter().any(|p| p.name == "normalizer.variance" && p.data == *variance));
@@ -42,7 +42,7 @@ fn the_pendulum_is_learned_and_distilled() {
     assert!(score(&["--greedy"]).contains("greedy  return -") && score(&[]).contains("sampled return -"));
     assert!(pendulum(&["play", "agent", "--quiet", "--greedy"]).contains("in 200 steps"));
 
-    // Goes on bit for bit.
+    // A resumed run continues bit for bit.
     let whole = std::fs::read(author.path("run/dataset.safetensors")).unwrap();
     std::fs::remove_file(author.path("run/checkpoints/checkpoint-00000004.safetensors")).unwrap();
     pendulum(&["resume", "run"]);

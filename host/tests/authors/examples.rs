@@ -1,4 +1,4 @@
-//! The plugins of `examples/`, built and played.
+//! Builds the plugins of `examples/` and plays them.
 use potstill::plugin::{Actions, Observations, Registry, RenderMode};
 use potstill_plugin_api::{Frame, Space};
 use serde::Deserialize;
@@ -22,7 +22,7 @@ struct Episode {
 }
 
 #[test]
-fn pendulum_swings_as_gymnasiums() {
+fn the_pendulum_matches_gymnasium() {
     let author = Author::new();
     if !author.build(&repository("examples/pendulum"), "built") {
         return;
@@ -52,7 +52,7 @@ fn pendulum_swings_as_gymnasiums() {
             let last = i + 1 == episode.torques.len();
             let step = pendulum.step(&Actions::Continuous(vec![*torque])).unwrap();
             let seen = floats(if last { &step.final_observations } else { &step.observations });
-            // `sin` of NumPy and of libm may differ in the last bit of a double, which a swing magnifies.
+            // `sin` in NumPy and in libm may differ in the last bit of a double, which the dynamics amplify.
             let near = |a: f32, b: f32| (a - b).abs() <= 1e-5 * (1.0 + b.abs());
             assert!(
                 seen.iter().zip(&episode.observations[i]).all(|(a, b)| near(*a, *b)),
@@ -84,7 +84,7 @@ fn grid_world_has_walls_and_is_distilled() {
     grid.restore(&state).unwrap();
     let Frame::Text(text) = grid.render(0, RenderMode::Text).unwrap() else { panic!("no text") };
     assert_eq!(text, "@#.\n.#.\n..G");
-    // Into the wall, down the left side, through the gap to the goal.
+    // Walk into the wall, then down the left side and through the gap to the goal.
     for (action, expected) in [(1, [-1.0, -1.0]), (2, [-1.0, 0.0]), (2, [-1.0, 1.0]), (1, [0.0, 1.0])] {
         let step = grid.step(&Actions::Discrete(vec![action])).unwrap();
         assert_eq!((floats(&step.observations), step.rewards[0]), (&expected[..], -0.01));
@@ -98,7 +98,7 @@ fn grid_world_has_walls_and_is_distilled() {
 }
 
 #[test]
-fn masked_cartpole_is_the_built_in_one_with_less_to_see() {
+fn masked_cartpole_is_the_built_in_one_with_fewer_observations() {
     let author = Author::new();
     if !author.build(&repository("examples/masked-cartpole"), "built") {
         return;
@@ -120,7 +120,7 @@ fn masked_cartpole_is_the_built_in_one_with_less_to_see() {
     author.distil("built", "examples/masked-cartpole", &[]);
 }
 
-/// What 100 meta-epochs of the smallest cart-pole reach; an untaught agent gets 22.
+/// Distills 100 meta-epochs on the smallest cart-pole and checks the return. An untrained agent gets 22.
 fn learns(author: &Author, flags: &[&str]) {
     let distil = [
         "--plugin",

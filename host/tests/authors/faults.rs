@@ -1,4 +1,4 @@
-//! One clear error for each mistake of an author.
+//! Checks that each mistake of a plugin's author leads to one clear error.
 use std::fs;
 
 use potstill::plugin::Actions;
@@ -25,7 +25,7 @@ fn folders_that_hold_no_plugin() {
     author.refused(&build, "Python cannot make a shared library; write `wasm = ");
 }
 
-/// Neither the compiler nor the Python of this machine is found, so what to install is said.
+/// Hides the compiler and the Python of this machine, so that the errors say what to install.
 #[test]
 fn missing_tools_are_named() {
     let author = Author::new();

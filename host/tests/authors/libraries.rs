@@ -1,10 +1,10 @@
-//! Shared libraries that `plugin build` makes. A crate's is among the tests of the roles.
+//! Tests the shared libraries that `plugin build` makes from C and C++. The tests of the roles cover those from Rust.
 use potstill::plugin::Transition;
 use potstill_plugin_api::Role;
 
 use crate::{Author, play, repository};
 
-/// What the mountain car in `folder` does.
+/// Plays the mountain car in `folder` and returns its transitions.
 fn played(author: &Author, folder: &str) -> Vec<Transition> {
     let registry = author.registry(folder);
     assert_eq!(registry.find(Role::Environment, "acme/mountain-car").unwrap().loader.to_string(), "native");
@@ -12,7 +12,7 @@ fn played(author: &Author, folder: &str) -> Vec<Transition> {
 }
 
 #[test]
-fn in_c_and_in_c_with_cpp() {
+fn c_and_c_with_cpp_play_alike() {
     let author = Author::new();
     let example = repository("examples/mountain-car");
     author.ok(&["plugin", "build", example.to_str().unwrap(), "--out", "built"]);
@@ -33,7 +33,7 @@ fn in_c_and_in_c_with_cpp() {
 }
 
 #[test]
-fn that_do_not_come_about() {
+fn libraries_that_cannot_be_built_are_errors() {
     let author = Author::new();
     std::fs::create_dir(author.path("car")).unwrap();
     let manifest = std::fs::read_to_string(repository("examples/mountain-car/plugin.toml")).unwrap();

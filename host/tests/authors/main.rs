@@ -1,7 +1,7 @@
-//! What the author of a plugin goes through: templates, builds, examples, in every language. A toolchain that is missing
-//! skips its tests, with a word on standard error; continuous integration (`CI`) must have them all.
+//! Tests what the author of a plugin does, in every language: templates, builds and examples. Tests whose toolchain is
+//! missing are skipped with a message on standard error; continuous integration (`CI`) must have all toolchains.
 
-// The Rust template as it stands: its tests are among these, and it is what the other languages are compared with.
+// The Rust template itself: its tests run here too, and the other languages are compared with it.
 #[path = "../common/component.rs"]
 mod component;
 mod continuous;
@@ -24,7 +24,7 @@ use potstill_plugin_api::Space;
 use potstill_sdk::Rng;
 use tempfile::TempDir;
 
-/// Small enough that a whole run takes seconds, in Python too.
+/// A configuration so small that a whole run takes seconds, even in Python.
 const SMALL: &str = "\
     meta_epochs = 4\n\
     threads = 1\n\
@@ -32,10 +32,10 @@ const SMALL: &str = "\
     [ppo]\nlearners = 2\npolicy_epochs = 2\nminibatch = 32\n\
     [evaluation]\nevery = 3\nvalidation_learners = 2\nvalidation_episodes = 3\nlearners = 2\nepisodes = 3\n";
 
-/// An empty folder to run programs in.
+/// An empty folder in which the tests run programs.
 struct Author(TempDir);
 
-/// What a program said, and whether it succeeded.
+/// The output of a program, and whether it succeeded.
 struct Said {
     ok: bool,
     out: String,
@@ -76,7 +76,7 @@ impl Author {
         command
             .current_dir(self.0.path())
             .env("PATH", path_with_python())
-            // Shared by the tests: the dependencies of a Rust plugin, compiled Python.
+            // The tests share the dependencies of Rust plugins and the compiled Python interpreter.
             .env("CARGO_TARGET_DIR", temporary.with_file_name("authors"))
             .env("POTSTILL_CACHE", temporary.join("authors-cache"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -105,7 +105,7 @@ impl Author {
         assert!(!said.err.contains("internal fault"), "{}", said.err);
     }
 
-    /// Builds the plugin in `folder` into `out`; `false` where this machine has no toolchain for it.
+    /// Builds the plugin in `folder` into `out`. Returns `false` if this machine has no toolchain for it.
     #[track_caller]
     fn build(&self, folder: &Path, out: &str) -> bool {
         let said = self.potstill(&["plugin", "build", folder.to_str().unwrap(), "--out", out]);
@@ -122,7 +122,7 @@ impl Author {
         Registry::of(&[self.path(plugin)], &[]).unwrap()
     }
 
-    /// Distils `environment` for a few meta-epochs and scores the dataset.
+    /// Distills `environment` for a few meta-epochs and scores the dataset.
     #[track_caller]
     fn distil(&self, plugin: &str, environment: &str, more: &[&str]) {
         let distil = ["--plugin", plugin, "distill", environment, "--config", "small.toml", "--out", "run"];
@@ -134,7 +134,7 @@ impl Author {
     }
 }
 
-/// The PATH, with what lies beside `POTSTILL_PYTHON` before it.
+/// Returns the PATH, preceded by the folder of `POTSTILL_PYTHON`.
 fn path_with_python() -> std::ffi::OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let python = std::env::var_os("POTSTILL_PYTHON").map(PathBuf::from);
@@ -142,7 +142,7 @@ fn path_with_python() -> std::ffi::OsString {
     std::env::join_paths(folder.into_iter().chain(std::env::split_paths(&path))).unwrap()
 }
 
-/// Says why a test does nothing here.
+/// Reports that a test is skipped because `what` is missing, which is an error in continuous integration.
 #[track_caller]
 fn missing(what: &str) {
     assert!(
@@ -156,7 +156,7 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// What `steps` random actions give in copies that start from seeds 0, 1, …
+/// Takes `steps` random actions in copies that start from seeds 0, 1, …, and returns the transitions.
 fn play(environments: &mut dyn Environments, steps: usize) -> Vec<Transition> {
     let Space::Discrete { n } = environments.spec().action else { panic!("not discrete") };
     environments.reset(&(0..environments.len() as u64).collect::<Vec<_>>()).unwrap();

@@ -1,4 +1,4 @@
-//! The random streams of the SDKs are one: equal seeds give equal numbers in every language.
+//! Checks that equal seeds give equal random numbers in the SDKs of all languages.
 use potstill_sdk::Rng;
 
 use crate::{Author, missing, repository};
@@ -6,7 +6,7 @@ use crate::{Author, missing, repository};
 const SEEDS: [u64; 4] = [0, 1, 12345, u64::MAX];
 const BOUNDS: [u64; 5] = [1, 6, 1 << 32, (1 << 63) + 1, u64::MAX];
 
-/// For each seed two raw numbers, the bits of two uniform ones, and one below each bound, thrice.
+/// Prints for each seed two raw numbers, the bits of two uniform numbers, and one number below each bound, three times.
 fn expected() -> String {
     let mut lines = String::new();
     for seed in SEEDS {

@@ -1,4 +1,4 @@
-//! Learners and objectives in every language: what they trace is what Rust's trace.
+//! Checks that learners and objectives trace the same graphs in every language as in Rust.
 use potstill::engine::objective::Objective;
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{UpdateRule, update};
@@ -9,16 +9,16 @@ use potstill_plugin_api::{Init, Space, Task};
 
 use crate::{Author, missing, repository};
 
-/// What a learner is, on 9 rows. Names of parameters are left out.
+/// The graph of a learner on 9 rows, without the names of parameters.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Traced {
     pub(crate) name: String,
-    /// Shape, initialization, layer.
+    /// The shape, initialization and layer of each parameter.
     pub(crate) parameters: Vec<(Vec<usize>, Init, usize)>,
     pub(crate) graph: String,
 }
 
-/// A learner of `registry`, drawn for `observation` with `seed`.
+/// Draws a learner from `registry` for `observation` with `seed`.
 pub(crate) fn traced(
     registry: &Registry,
     id: &str,
@@ -41,7 +41,7 @@ pub(crate) fn traced(
     }
 }
 
-/// What a whole update with an objective is; equal plans give equal meta-gradients, at equal speed.
+/// Compiles a whole update with an objective. Equal plans give equal meta-gradients at equal speed.
 pub(crate) fn planned(registry: &Registry, id: &str, settings: &[(&str, &str)]) -> String {
     let space = Space::unbounded([4]);
     let d =
@@ -67,9 +67,9 @@ fn objective(registry: &Registry, id: &str, settings: &[(&str, &str)]) -> Box<dy
     registry.objective(id, &settings, &task).unwrap()
 }
 
-/// The published objective, written with each SDK, is the built-in one.
+/// The published objective, written with each SDK, gives the same plan as the built-in one.
 #[test]
-fn ppmo_is_one_in_every_language() {
+fn ppmo_is_the_same_in_every_language() {
     for language in ["python", "c"] {
         let author = Author::new();
         if !author.build(&repository(&format!("tests/objectives/ppmo-{language}")), "built") {
@@ -83,9 +83,9 @@ fn ppmo_is_one_in_every_language() {
     }
 }
 
-/// The numbers of all operations, and what they take.
+/// All operations have the same numbers and arguments in every language.
 #[test]
-fn every_operation_is_one_in_every_language() {
+fn every_operation_is_the_same_in_every_language() {
     let author = Author::new();
     let folder = |language: &str| repository(&format!("tests/learners/every-operation/{language}"));
     let image = Space::Image { shape: vec![2, 6, 6] };
@@ -95,7 +95,7 @@ fn every_operation_is_one_in_every_language() {
             .then(|| traced(&author.registry(language), "test/every-operation", &[], &image, 0))
     };
     let expected = traced("rust").expect("Rust is here");
-    // More than one operation a line.
+    // Some lines have more than one operation.
     assert!(expected.graph.lines().count() > 100, "{}", expected.graph);
     for language in ["c", "python"] {
         if let Some(seen) = traced(language) {
@@ -104,7 +104,7 @@ fn every_operation_is_one_in_every_language() {
     }
 }
 
-/// The SDKs' own tracers, which the tests of authors use, find no fault with it.
+/// The tracers of the SDKs, which authors use in tests, accept every operation.
 #[test]
 fn every_operation_passes_the_sdks_tracers() {
     let author = Author::new();
@@ -141,7 +141,7 @@ fn every_operation_passes_the_sdks_tracers() {
     }
 }
 
-/// Where in the author's source a mistake was made.
+/// An error names the place in the author's source.
 #[test]
 fn a_mistake_names_file_and_line() {
     for (role, language, file, from, to, place) in [

@@ -1,4 +1,4 @@
-//! Every template as `plugin new` leaves it: its own tests, the component, what that plays, a distillation.
+//! Tests every template as `plugin new` writes it: its own tests, its component, and a distillation with it.
 use potstill::plugin::{Observations, RenderMode};
 use potstill_plugin_api::{Frame, Space};
 use potstill_sdk::Rng;
@@ -11,7 +11,7 @@ use crate::{Author, corridor, go_on, missing, play, repository};
 const COPIES: usize = 16;
 const STEPS: usize = 300;
 
-/// From an empty folder to a dataset, through the template's own tests; `is_right` looks at what was built.
+/// Goes from an empty folder through the template's own tests to a dataset. `is_right` checks the built plugin.
 #[track_caller]
 fn walk_through(role: &str, language: &str, is_right: fn(&Author)) {
     let author = Author::new();
@@ -41,7 +41,7 @@ fn walk_through(role: &str, language: &str, is_right: fn(&Author)) {
     }
 }
 
-/// The widths are those that Rust's random stream draws, and the network is the built-in one of that width.
+/// Checks that the widths are those that the Rust SDK draws, and that the network is the built-in one of that width.
 fn draws_perceptrons(author: &Author) {
     let registry = author.registry("built");
     let pixels = Space::Image { shape: vec![2, 3, 4] };
@@ -92,7 +92,7 @@ fn plays_as_the_rust_template_does(author: &Author) {
     assert!(registry.make_environments("acme/walk", &[("length".into(), "1".into())], 1).is_err());
 }
 
-/// The Rust template's steps as native code, in the host's types.
+/// Steps the Rust template as native code, with the result in the host's types.
 fn native(length: i64) -> Vec<potstill::plugin::Transition> {
     let options = [("length".to_owned(), length.into())].into_iter().collect();
     let mut copies = Copies::<corridor::Corridor>::new(COPIES, &options).unwrap();
@@ -160,7 +160,7 @@ fn objective_in_python() {
 }
 
 #[test]
-fn names_and_places_that_will_not_do() {
+fn rejects_bad_names_and_folders() {
     let author = Author::new();
     let new = |arguments: &[&str], expected: &str| {
         author.refused(&[&["plugin", "new"], arguments].concat(), expected);
@@ -175,7 +175,7 @@ fn names_and_places_that_will_not_do() {
     new(&["walk", "--lang", "rust", "--sdk", "."], "--sdk .: is not the crate potstill-sdk");
 }
 
-/// A Rust plugin depends on its own copy of the SDK unless another one is named.
+/// A Rust plugin depends on its own copy of the SDK unless the author names another one.
 #[test]
 fn a_rust_plugin_finds_its_sdk() {
     let author = Author::new();

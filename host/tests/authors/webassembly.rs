@@ -1,4 +1,4 @@
-//! The engine with linked plugins in WebAssembly: a whole distillation without threads, files or an operating system.
+//! Runs the engine with linked plugins on WebAssembly: a whole distillation without threads, files or an operating system.
 use std::path::Path;
 
 use potstill::author::webassembly;
@@ -6,7 +6,7 @@ use wasmtime::{Engine, Linker, Module, Store};
 
 use super::missing;
 
-/// Enough for every learner to balance to the end in native code.
+/// In native code, this many meta-epochs let every learner balance the pole to the end.
 const META_EPOCHS: u64 = 60;
 
 #[test]
@@ -20,7 +20,7 @@ fn a_whole_distillation_of_cart_pole() {
     let engine = Engine::default();
     let module = Module::from_file(&engine, module).unwrap();
     let mut linker: Linker<()> = Linker::new(&engine);
-    // burn's dependencies can ask a browser for the time and for random numbers. The engine asks for neither.
+    // burn's dependencies can import the time and random numbers from a browser. The engine uses neither.
     linker.define_unknown_imports_as_traps(&module).unwrap();
     let mut store = Store::new(&engine, ());
     let instance = linker.instantiate(&mut store, &module).unwrap();

@@ -1,4 +1,4 @@
-//! `[ppo] advantages`, and the runs of `ppmo-as-published` from before the setting existed.
+//! Tests `[ppo] advantages`, and runs of `ppmo-as-published` from before this setting existed.
 use crate::{Outcome, Place, repository};
 
 const SETTING: &str = "advantages = \"as-published\"\n";
@@ -23,13 +23,13 @@ fn the_published_objective_implies_the_published_advantages() {
     let set = distil(&place, "set", &example());
     let text = |run: &str| std::fs::read_to_string(place.path(run).join("config.toml")).unwrap();
     assert!(text("set").contains(SETTING), "{}", text("set"));
-    // A configuration, or a run directory, from before the setting.
+    // A configuration or a run directory from before this setting still works.
     for (name, config) in [("before", example()), ("run-before", text("set"))] {
         assert_eq!(config.matches(SETTING).count(), 1);
         set.assert_same(&distil(&place, name, &config.replace(SETTING, "")));
         assert!(text(name).contains(SETTING), "{}", text(name));
     }
-    // The setting holds for every objective, and can be undone.
+    // The setting applies to every objective, and can be overridden.
     let correct = SETTING.replace("as-published", "gae");
     let gae = distil(&place, "gae", &example().replace(SETTING, &correct));
     assert!(text("gae").contains(&correct));

@@ -1,4 +1,4 @@
-//! The book and the other pages: complete, and without dead links.
+//! Checks that the book lists every page, and that no page has a dead link.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every page below `folder`.
+/// Returns every page below `folder`.
 fn pages_in(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -20,12 +20,12 @@ fn pages_in(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Every page of the project, by its path in the repository.
+/// Returns every page of the project, by its path in the repository.
 fn pages() -> Vec<PathBuf> {
     pages_in(&repository())
 }
 
-/// `text` without blocks and spans of code, whose brackets are no links.
+/// Returns `text` without code blocks and code spans, whose brackets are not links.
 fn prose(text: &str) -> String {
     let mut prose = String::new();
     let mut in_block = false;
@@ -41,14 +41,14 @@ fn prose(text: &str) -> String {
     prose
 }
 
-/// The targets of the links in `text`.
+/// Returns the targets of the links in `text`.
 fn links(text: &str) -> Vec<String> {
     let text = prose(text);
     let ends = text.match_indices("](").map(|(at, _)| &text[at + 2..]);
     ends.filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())).collect()
 }
 
-/// The anchors of the headings in `text`, as GitHub and mdBook name them.
+/// Returns the anchors of the headings in `text`, as GitHub and mdBook name them.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |line: &str| {
@@ -97,7 +97,7 @@ fn the_book_has_every_page_once() {
         .collect();
     there.sort();
     assert_eq!(listed, there);
-    // What a page includes is there.
+    // The files that pages include exist.
     for page in &there {
         let text = std::fs::read_to_string(docs.join(page)).unwrap();
         for (at, start) in text.match_indices("{{#include ") {

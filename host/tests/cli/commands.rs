@@ -1,4 +1,4 @@
-//! Every other command, on what a run left.
+//! Tests the other commands on a finished run.
 use std::fs::File;
 use std::process::Stdio;
 
@@ -98,7 +98,7 @@ fn rl_trains_one_network_outright() {
     assert_eq!(dataset.extra.iter().filter(|t| t.name.starts_with("encoder.")).count(), 6);
     let value = place.json(&[&["eval", "rl", "--json"], &FEW[..]].concat());
     assert!(value["mean_return"].as_f64().unwrap() > 0.0);
-    // Nothing is left that a fresh learner could differ in.
+    // All layers are in the dataset, so fresh learners cannot differ.
     place.ok(&["train", "rl", "--seed", "1", "--out", "a.safetensors"]);
     place.ok(&["train", "rl", "--seed", "2", "--out", "b.safetensors"]);
     let parameters = |name: &str| AgentFile::load(place.path(name)).unwrap().parameters;
@@ -130,7 +130,7 @@ fn plugins_are_listed_and_described() {
 }
 
 #[test]
-fn a_broken_plugin_is_listed_with_the_reason_and_stops_nothing() {
+fn a_broken_plugin_is_listed_with_the_reason_and_the_others_work() {
     let place = Place::new();
     std::fs::create_dir_all(place.path("plugins/bad")).unwrap();
     place.write("plugins/bad/plugin.toml", "id = 3");
@@ -184,7 +184,7 @@ fn every_command_has_help_with_examples_that_parse() {
         let mut own = 0;
         for line in after.lines().filter_map(|line| line.trim().strip_prefix("potstill ")) {
             let line = line.replace("<the run it names>", "run");
-            // The shell's part of an example is not the program's.
+            // Only the program's own part of an example is parsed, not the shell's.
             let words = line.split_whitespace().take_while(|word| !["|", ">"].contains(word));
             place.ok(&words.chain(["--help"]).collect::<Vec<_>>());
             own += 1;
@@ -193,7 +193,7 @@ fn every_command_has_help_with_examples_that_parse() {
         examples += own;
         let subcommands = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
         for line in subcommands.lines().take_while(|line| line.starts_with("  ")) {
-            // A summary goes on in lines that are indented further.
+            // Continuation lines of a summary are indented further.
             let name = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' '));
             let name = name.and_then(|rest| rest.split_whitespace().next());
             commands.extend(name.filter(|name| *name != "help").map(|name| format!("{command} {name}")));
@@ -213,7 +213,7 @@ fn a_closed_pipe_ends_it_quietly() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
     }
-    // Where nobody listens a run is finished all the same.
+    // A run finishes even if nobody reads its output.
     let mut child = place
         .command(&["distill", "--config", "small.toml", "--out", "run"])
         .stdout(Stdio::piped())

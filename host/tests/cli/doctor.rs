@@ -1,4 +1,4 @@
-//! `doctor`: what is there, and for what is not, the command that adds it.
+//! Tests `doctor`, which lists the installed tools and the commands that install the missing ones.
 use crate::Place;
 use serde_json::Value;
 
@@ -27,10 +27,10 @@ fn says_what_is_there_and_how_to_get_the_rest() {
         assert!(finding["found"] == true || what.contains(install), "{name}: {what}");
         assert!(!what.is_empty());
     }
-    // Nothing is asked for that no plugin uses.
+    // It asks for nothing that no plugin uses.
     assert_eq!(findings.as_array().unwrap().len(), 8, "{findings}");
 
-    // Where nothing is on the path, nothing is found, and everything has its command.
+    // With an empty PATH it finds nothing and names the command for everything.
     let bare =
         place.command(&["doctor"]).env("PATH", "").env("POTSTILL_WEB_RUSTC", "/nowhere").output().unwrap();
     let said = String::from_utf8(bare.stdout).unwrap();
@@ -38,7 +38,7 @@ fn says_what_is_there_and_how_to_get_the_rest() {
     assert_eq!(said.lines().filter(|line| line.starts_with('–')).count(), 5, "{said}");
     assert!(said.contains("✓ sandbox") && said.contains("rustup target add"), "{said}");
 
-    // A rejected plugin is told.
+    // It reports a rejected plugin.
     std::fs::create_dir_all(place.path("data/potstill/plugins")).unwrap();
     place.write("data/potstill/plugins/broken.wasm", "junk");
     assert!(place.ok(&["doctor"]).contains("1 found; 1 cannot be used (`potstill plugin list` says why)"));

@@ -1,4 +1,4 @@
-//! `plugin install` and `remove`, and the options of plugins in `--help`.
+//! Tests `plugin install` and `plugin remove`, and the options of plugins in `--help`.
 use std::path::{Path, PathBuf};
 
 use crate::{Place, list, read, text};
@@ -17,7 +17,7 @@ fn an_installed_plugin_is_found_until_it_is_changed_or_removed() {
     assert_eq!(list(installed.parent().unwrap()), ["hostile.wasm", "installed.json", "plugin.toml"]);
     assert!(place.ok(&["plugin", "info", "test/hostile"]).contains(text(&installed)));
 
-    // Again replaces; nothing else is left.
+    // Installing again replaces the plugin and leaves nothing else.
     place.ok(&["plugin", "install", text(&repository("tests/hostile/hostile.wasm"))]);
     let folder = installed.parent().unwrap().parent().unwrap();
     assert_eq!(list(folder), ["environment-test-hostile-v1"]);
@@ -57,7 +57,7 @@ fn a_bare_file_gets_a_manifest() {
 }
 
 #[test]
-fn what_is_no_plugin_is_not_installed() {
+fn files_that_are_not_plugins_are_rejected() {
     let place = Place::new();
     place.write("junk.wasm", "junk");
     place.refused(&["plugin", "install", "junk.wasm"], 1, "junk.wasm");

@@ -1,4 +1,5 @@
-//! A run that is killed, stopped, starved or contended for: it goes on as if nothing had happened.
+//! Tests runs that are killed, interrupted, out of disk space or started twice. A resumed run ends as if nothing had
+//! happened.
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,15 +9,15 @@ use crate::{
     repository, text, wait_for,
 };
 
-/// Long enough to be hit in the middle.
+/// Returns a configuration that runs long enough to be killed in the middle.
 fn longer(checkpoint_every: u64) -> String {
     format!("checkpoint_every = {checkpoint_every}\n{}", SMALL.replace("meta_epochs = 8", "meta_epochs = 60"))
 }
 
-/// The learners to score in [`SMALL`], and more than any machine gets through.
+/// The number of learners to score in [`SMALL`], and one that no machine finishes.
 const SCORED: (&str, &str) = ("\nlearners = 4\nepisodes", "\nlearners = 1000000000\nepisodes");
 
-/// Scored without end.
+/// Returns a configuration whose scoring never ends.
 fn much_scored() -> String {
     assert!(SMALL.contains(SCORED.0));
     SMALL.replace(SCORED.0, SCORED.1)
@@ -27,7 +28,7 @@ fn start(place: &Place, arguments: &[&str]) -> Child {
 }
 
 fn kill(mut child: Child) {
-    // It may be done already.
+    // The process may have ended already.
     let _ = child.kill();
     child.wait().unwrap();
 }
@@ -52,7 +53,7 @@ fn assert_no_litter(run: &Path) {
 }
 
 #[test]
-fn killed_at_any_moment_it_ends_the_same() {
+fn a_run_killed_at_any_moment_ends_the_same() {
     let place = Place::new();
     for every in [1, 7] {
         place.write("small.toml", longer(every));
@@ -63,7 +64,7 @@ fn killed_at_any_moment_it_ends_the_same() {
         let name = format!("killed-{every}");
         let run = place.path(&name);
         let begin = ["distill", "--config", "small.toml", "--out", &name];
-        // Two at the very start, then anywhere: a process that goes on begins where the last one was killed.
+        // Kill two at the very start, then at any time: each process resumes where the last one was killed.
         let mut kills = 0;
         for share in [0.0, 0.05, 0.4, 0.15, 0.3, 0.1, 0.35, 0.25] {
             let begun = run.join("config.toml").exists();
@@ -81,7 +82,7 @@ fn killed_at_any_moment_it_ends_the_same() {
 }
 
 #[test]
-fn killed_while_scoring_it_only_scores() {
+fn a_run_killed_while_scoring_only_repeats_the_scoring() {
     let place = Place::new();
     let whole = Outcome::of(&place.distil("whole", &[]));
     place.write("small.toml", much_scored());
@@ -93,7 +94,7 @@ fn killed_while_scoring_it_only_scores() {
     let unscored = potstill::run::Dataset::load(run.join("dataset.safetensors")).unwrap();
     assert_eq!(unscored.info.scores.len(), 1, "killed before the final scores");
     reconfigure(&run, SCORED.1, SCORED.0);
-    // With the times of day: a meta-epoch that was gone through again would have another.
+    // This includes the times, which would differ if a meta-epoch had been repeated.
     let metrics = read(run.join("metrics.jsonl"));
     place.ok(&["resume", "killed"]);
     assert_eq!(read(run.join("metrics.jsonl")), metrics);
@@ -103,7 +104,7 @@ fn killed_while_scoring_it_only_scores() {
 }
 
 #[test]
-fn a_torn_checkpoint_is_passed_over() {
+fn a_truncated_checkpoint_is_skipped() {
     let place = Place::new();
     let run = place.distil("run", &[]);
     let whole = Outcome::of(&run);
@@ -131,7 +132,7 @@ fn a_torn_checkpoint_is_passed_over() {
 
 #[cfg(unix)]
 #[test]
-fn stopped_by_ctrl_c_it_says_how_to_go_on() {
+fn ctrl_c_stops_the_run_and_says_how_to_resume() {
     let place = Place::new();
     let config = |small: &str| format!("checkpoint_every = 0\n{}", endless(small));
     place.write("small.toml", config(SMALL));
@@ -152,7 +153,7 @@ fn stopped_by_ctrl_c_it_says_how_to_go_on() {
 
 #[cfg(unix)]
 #[test]
-fn stopped_while_scoring_it_stops() {
+fn ctrl_c_stops_the_scoring() {
     let place = Place::new();
     place.write("small.toml", much_scored());
     let child = start(&place, &["distill", "--config", "small.toml", "--out", "run"]);
@@ -179,7 +180,7 @@ fn two_processes_do_not_share_a_run() {
     kill(child);
 }
 
-/// A limit on file sizes is a full disk that needs no rights to set up.
+/// A limit on file sizes simulates a full disk without special permissions.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_is_one_clear_error() {
@@ -193,7 +194,7 @@ fn a_full_disk_is_one_clear_error() {
         command.output().unwrap().into()
     };
     let place = Place::new();
-    // A checkpoint that is larger than the limit, which in turn leaves room for the sandbox.
+    // The checkpoint is larger than the limit, and the limit still leaves room for the sandbox.
     let large = SMALL.replace("[env", "[critic.options]\nwidth = 256\n[env");
     place.write("small.toml", &large);
     let whole = Outcome::of(&place.distil("whole", &[]));
@@ -224,7 +225,7 @@ fn a_full_disk_is_one_clear_error() {
 }
 
 #[test]
-fn takes_no_directory_that_is_not_its_own() {
+fn rejects_a_directory_that_is_not_a_run() {
     let place = Place::new();
     std::fs::create_dir(place.path("thesis")).unwrap();
     place.write("thesis/chapter.tex", "words");
@@ -237,14 +238,14 @@ fn takes_no_directory_that_is_not_its_own() {
     to("thesis/chapter.tex", "thesis/chapter.tex: ");
     to("thesis/chapter.tex/run", "thesis/chapter.tex/run: ");
     if cfg!(target_os = "linux") {
-        // Not even the superuser makes folders there.
+        // Not even the superuser can make folders there.
         to("/proc/run", "/proc/run: ");
     }
     place.refused(&["resume", "thesis"], 1, "thesis: not a run directory: it has no config.toml");
     place.refused(&["resume", "nowhere"], 1, "nowhere: No such file or directory");
 }
 
-/// A plugin that goes bad in the middle takes the run with it, and nothing of what was done.
+/// A plugin that fails in the middle ends the run, but the run keeps its last checkpoint.
 #[test]
 fn a_plugin_that_fails_leaves_the_last_checkpoint() {
     let place = Place::new();
@@ -267,21 +268,21 @@ fn a_plugin_that_fails_leaves_the_last_checkpoint() {
     };
     let said = begin("number=1000000", "whole");
     assert_eq!(said.code, Some(0), "{}", said.err);
-    // Each of 8 meta-epochs takes 32 steps, and the final scores at most 160 in an instance of their own.
+    // Each of 8 meta-epochs takes 32 steps. Final scoring takes at most 160 steps in a separate instance.
     let said = begin("number=170", "failing");
     let cause = "plugin `test/hostile-v1`, in `step`: panicked: the floor gives way after 170 steps";
     said.refused(1, cause);
     let (whole, run) = (place.path("whole"), place.path("failing"));
     assert_eq!(newest_checkpoint(&run), run.join("checkpoints/checkpoint-00000005.safetensors"));
     assert_no_litter(&run);
-    // Another 170 steps reach the end.
+    // Another 170 steps are enough to reach the end.
     place.ok(&["resume", "failing"]);
     let (whole, resumed) = (Outcome::of(&whole), Outcome::of(&run));
     assert_eq!(whole.metrics, resumed.metrics);
     assert!(whole.checkpoint == resumed.checkpoint, "the checkpoints differ");
 }
 
-/// A learner that is fine in the first meta-epoch and another under the same name later.
+/// The learner changes its graph after the first meta-epoch without changing its name.
 #[test]
 fn a_learner_that_changes_leaves_the_last_checkpoint() {
     let place = Place::new();

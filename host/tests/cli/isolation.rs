@@ -1,4 +1,4 @@
-//! `--isolate`: a native plugin crashes, and the run is as good as if it had not.
+//! Tests `--isolate`: after a crash of a native plugin the run can be resumed with the same result.
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -9,14 +9,14 @@ use crate::{Outcome, Place, SMALL, endless, epoch, newest_checkpoint, read, text
 const SOURCE: &str = "tests/hostile-native/crashing_car.c";
 const ISOLATED: [&str; 4] = ["--plugin", "plugin/libcar.so", "acme/mountain-car", "--isolate"];
 
-/// Puts the plugin that crashes in its step `crash`, 0 for never, where all runs of this place find it.
+/// Installs a plugin that crashes in its step number `crash` (0 for never) where the runs in `place` find it.
 fn put(place: &Place, crash: u32) {
     let library = compile(SOURCE, &format!("car_{crash}"), &[&format!("-DCRASH={crash}")]);
     std::fs::create_dir_all(place.path("plugin")).unwrap();
     std::fs::copy(library, place.path("plugin/libcar.so")).unwrap();
 }
 
-/// The library's path as the processes that host it have it in their command lines.
+/// The path of the library as it appears in the command lines of the processes that host it.
 fn library(place: &Place) -> std::path::PathBuf {
     place.path("plugin/libcar.so").canonicalize().unwrap()
 }
@@ -35,13 +35,13 @@ fn a_crash_in_the_middle_costs_one_meta_epoch() {
     said.refused(1, crashed);
     let goes_on = "once the plugin is fixed, `potstill resume run` continues from the last checkpoint";
     assert!(said.err.contains(goes_on), "{}", said.err);
-    // 32 steps are a meta-epoch.
+    // A meta-epoch takes 32 steps.
     let run = place.path("run");
     assert!(newest_checkpoint(&run).ends_with("checkpoint-00000002.safetensors"));
     assert!(String::from_utf8(read(run.join("config.toml"))).unwrap().contains("isolate = true"));
     assert_eq!(processes_with(&library(&place)), 0);
 
-    // Again, without a word of isolation: the run remembers it.
+    // Resume without `--isolate`: the run remembers the setting.
     place.refused(&["resume", "run"], 1, crashed);
     put(&place, 0);
     place.refused(&["resume", "run"], 2, "plugin `acme/mountain-car-v1` is not the file this run began with");
@@ -57,7 +57,7 @@ fn a_crash_in_the_middle_costs_one_meta_epoch() {
 }
 
 #[test]
-fn what_a_plugin_prints_is_no_result() {
+fn output_of_a_plugin_does_not_mix_with_the_results() {
     let place = Place::new();
     put(&place, 0);
     place.write("isolated.toml", format!("isolate = true\n{SMALL}"));
@@ -78,7 +78,7 @@ fn the_plugin_dies_with_the_host() {
     let mut child = place.command(&begin).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let library = library(&place);
     wait_for("a checkpoint", || epoch(&place.path("run")) > 0);
-    // The host's own command line names the library as it was typed.
+    // The host's own command line has the path as it was typed, so it does not count.
     assert!(processes_with(&library) >= 2, "{}", text(&library));
     child.kill().unwrap();
     child.wait().unwrap();

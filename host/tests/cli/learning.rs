@@ -1,8 +1,8 @@
-//! That it works at all: a short distillation teaches strangers to balance the pole.
+//! Checks that distillation works: a short one teaches unseen learners to balance the pole.
 use crate::Place;
 
 #[test]
-fn a_short_distillation_teaches_and_no_teaching_does_not() {
+fn a_short_distillation_teaches_and_a_zero_inner_step_does_not() {
     let place = Place::new();
     place.write(
         "short.toml",
@@ -12,7 +12,7 @@ fn a_short_distillation_teaches_and_no_teaching_does_not() {
     let value = place.json(&[&command[..], &["--out", "run"]].concat());
     let taught = value["scores"][0]["mean_return"].as_f64().unwrap();
     assert!(taught > 300.0, "{taught}");
-    // The same file with a step of no length.
+    // The same dataset with inner learning rate 0.
     let mut dataset = potstill::run::Dataset::load(place.path("run/dataset.safetensors")).unwrap();
     dataset.inner_lr = f32::MIN_POSITIVE;
     dataset.save(place.path("untaught.safetensors")).unwrap();

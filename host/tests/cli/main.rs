@@ -1,4 +1,4 @@
-//! The program as a user runs it: whole commands, what they print, what they leave on disk.
+//! Tests the program as a user runs it: whole commands, what they print and what they write to disk.
 mod advantages;
 mod book;
 mod commands;
@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Small enough that a whole run takes a fraction of a second.
+/// A configuration so small that a whole run takes a fraction of a second.
 const SMALL: &str = "\
     meta_epochs = 8\n\
     threads = 1\n\
@@ -42,8 +42,8 @@ const SMALL: &str = "\
     [ppo]\nlearners = 2\npolicy_epochs = 2\nminibatch = 32\n\
     [evaluation]\nevery = 3\nvalidation_learners = 2\nvalidation_episodes = 3\nlearners = 4\nepisodes = 3\n";
 
-/// `config` with more meta-epochs than any machine gets through. What is learned does not depend on how many there are
-/// to come.
+/// Returns `config` with more meta-epochs than any machine finishes. What a run learns does not depend on the number of
+/// meta-epochs to come.
 fn endless(config: &str) -> String {
     assert!(config.contains("meta_epochs = 8\n"));
     let endless = config
@@ -60,12 +60,12 @@ fn reconfigure(run: &Path, from: &str, to: &str) {
     std::fs::write(path, config.replace(from, to)).unwrap();
 }
 
-/// Lets a run with an [`endless`] configuration end.
+/// Reconfigures a run with an [`endless`] configuration to end after `meta_epochs`.
 fn end_after(run: &Path, meta_epochs: u64) {
     reconfigure(run, "meta_epochs = 1000000000\n", &format!("meta_epochs = {meta_epochs}\n"));
 }
 
-/// Waits until it `holds`. That takes milliseconds; the limit is there to end a test that would hang.
+/// Waits until the condition `holds`. This takes milliseconds; the limit ends a test that would hang otherwise.
 #[track_caller]
 fn wait_for(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
@@ -75,7 +75,7 @@ fn wait_for(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// The newest checkpoint's meta-epoch, 0 while there is none.
+/// Returns the meta-epoch of the newest checkpoint, or 0 if there is none.
 fn epoch(run: &Path) -> u64 {
     let checkpoints = run.join("checkpoints");
     let names = if checkpoints.is_dir() { list(&checkpoints) } else { vec![] };
@@ -83,10 +83,10 @@ fn epoch(run: &Path) -> u64 {
     names.iter().filter_map(number).max().unwrap_or(0)
 }
 
-/// An empty folder to run the program in, with nothing of the user's in reach.
+/// An empty folder to run the program in, isolated from the user's files and settings.
 struct Place(TempDir);
 
-/// What a command said and how it ended.
+/// The output and exit code of a command.
 struct Said {
     code: Option<i32>,
     out: String,
@@ -115,7 +115,7 @@ impl Place {
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    /// Names of what lies here, the configuration that every place has left out.
+    /// Returns the names of the files here, except for the configuration that every place has.
     fn names(&self) -> Vec<String> {
         let mut names = list(self.0.path());
         names.retain(|name| name != "small.toml");
@@ -130,7 +130,7 @@ impl Place {
     }
 
     fn settle(&self, command: &mut Command) {
-        // Compiled plugins are shared by the tests: a compilation takes longer than most of them.
+        // The tests share compiled plugins, because compiling one takes longer than most tests.
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-cache");
         command
             .current_dir(self.0.path())
@@ -145,7 +145,7 @@ impl Place {
         self.command(arguments).output().unwrap().into()
     }
 
-    /// Runs a command that must work; gives what it printed.
+    /// Runs a command that must succeed, and returns its standard output.
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments);
@@ -159,7 +159,7 @@ impl Place {
         serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {out}"))
     }
 
-    /// Runs a command that must fail: with this exit code, and one error that says `expected`.
+    /// Runs a command that must fail with this exit code and a single error that contains `expected`.
     #[track_caller]
     fn refused(&self, arguments: &[&str], code: i32, expected: &str) -> Said {
         let said = self.run(arguments);
@@ -167,7 +167,7 @@ impl Place {
         said
     }
 
-    /// Distils `small.toml` with more `arguments` into the folder `out`.
+    /// Distills `small.toml` into the folder `out`, with additional `arguments`.
     #[track_caller]
     fn distil(&self, out: &str, arguments: &[&str]) -> PathBuf {
         self.ok(&[&["distill", "--config", "small.toml", "--out", out], arguments].concat());
@@ -210,7 +210,7 @@ fn read(path: impl AsRef<Path>) -> Vec<u8> {
     std::fs::read(path.as_ref()).unwrap_or_else(|e| panic!("{}: {e}", path.as_ref().display()))
 }
 
-/// The newest checkpoint of a run.
+/// Returns the newest checkpoint of a run.
 fn newest_checkpoint(run: &Path) -> PathBuf {
     let folder = run.join("checkpoints");
     folder.join(list(&folder).iter().rfind(|name| !name.starts_with('.')).unwrap())
@@ -221,7 +221,7 @@ fn metrics(run: &Path) -> Vec<BTreeMap<String, Value>> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What two runs that are the same run have in common to the bit.
+/// The results that two runs must share bit for bit if they are equal.
 #[derive(PartialEq)]
 struct Outcome {
     dataset: Vec<u8>,
@@ -249,7 +249,7 @@ impl Outcome {
     }
 }
 
-/// A finished run that the tests share, to look at and never to change.
+/// A finished run that the tests share and must never change.
 fn finished_run() -> &'static Path {
     static RUN: OnceLock<PathBuf> = OnceLock::new();
     RUN.get_or_init(|| {

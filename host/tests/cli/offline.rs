@@ -1,8 +1,8 @@
-//! `collect`, and objectives that learn from what it wrote; mixtures of learners.
+//! Tests `collect`, objectives that learn from the data it writes, and mixtures of learners.
 use crate::{Outcome, Place, SMALL, metrics, read};
 use potstill::run::{AgentFile, Dataset, DistillConfig, Transitions};
 
-/// As `SMALL`, offline.
+/// The configuration [`SMALL`] for offline data.
 const OFFLINE: &str = "\
     meta_epochs = 6\n\
     threads = 1\n\
@@ -19,7 +19,7 @@ fn collects_what_random_actions_and_agents_do() {
     let random = Transitions::load(place.path("random")).unwrap();
     let episodes = random.episodes();
     assert_eq!(episodes.len(), 70);
-    // Cart-pole pays 1 a step; random pushes are uniform.
+    // Cart-pole pays 1 per step, and random actions are uniform.
     assert!(episodes.iter().all(|(rows, total)| *total == rows.len() as f32 && rows.len() < 200));
     for action in 0..4 {
         let share = random.actions.iter().filter(|&&a| a == action).count() as f64 / random.len() as f64;
@@ -60,7 +60,7 @@ fn collects_what_random_actions_and_agents_do() {
 }
 
 #[test]
-fn learns_from_offline_data_and_goes_on() {
+fn learns_from_offline_data_and_resumes() {
     let place = Place::new();
     place.write("offline.toml", OFFLINE);
     place.ok(&["collect", "nd-cartpole", "--episodes", "20", "--out", "data"]);
@@ -77,10 +77,10 @@ fn learns_from_offline_data_and_goes_on() {
     );
     let dataset = Dataset::load(run.join("dataset.safetensors")).unwrap();
     assert_eq!((dataset.info.environment_steps, dataset.info.meta_epochs), (0, 6));
-    // Labels are fixed: one of each action.
+    // The labels are fixed, one for each action.
     assert_eq!(dataset.y.data, [1.0, 0.0, 0.0, 1.0]);
 
-    // From half-way the same end is reached; with other data it is refused.
+    // A run resumed half-way reaches the same end. With other data it is rejected.
     let whole = Outcome::of(&run);
     std::fs::remove_file(run.join("checkpoints/checkpoint-00000006.safetensors")).unwrap();
     place.ok(&["resume", "run"]);
@@ -130,7 +130,7 @@ fn a_mixture_of_learners() {
     let versions = std::fs::read_to_string(place.path("run/versions.json")).unwrap();
     assert!(versions.contains("mlp-v1") && versions.contains("transformer-v1"), "{versions}");
 
-    // The dataset says what it teaches: agents of both, in proportion.
+    // The dataset names both learners, and agents are drawn from them in proportion.
     let mut seen = [0, 0];
     for seed in 0..20 {
         place.ok(&["train", "run", "--seed", &seed.to_string(), "--out", "agent"]);

@@ -1,4 +1,4 @@
-//! Pictures, from an environment's bytes to a taught convolutional network.
+//! Tests pixel observations, from an environment's bytes to a taught convolutional network.
 use crate::c::compile;
 use crate::{Place, text};
 use potstill::plugin::Observations;
@@ -14,7 +14,7 @@ fn pictures_are_distilled_by_every_way() {
                   [dataset]\nk = 2\ninner_lr = 0.02\n[ppo]\nlearners = 2\nminibatch = 80\n[optimizer]\nlr = 0.02\n\
                   [evaluation]\nevery = 20\nvalidation_learners = 4\nlearners = 8\nepisodes = 5\n";
     place.write("pixels.toml", config);
-    // Chance brings 10 of 20.
+    // Random actions reach 10 of 20.
     for (learner, options) in
         [("mlp", &[][..]), ("transformer", &["--learner-set", "patch=4", "--encoder-layers", "3"])]
     {

@@ -1,4 +1,5 @@
-//! What a run leaves, as the programs of others read it. `POTSTILL_PYTHON` names an interpreter that has them.
+//! Checks that third-party Python packages can read the files of a run. `POTSTILL_PYTHON` names an interpreter that has
+//! these packages.
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::process::Command;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use crate::{finished_run, metrics, repository};
 
-/// What a script of `tests/python` prints; nothing where there is no Python.
+/// Runs a script of `tests/python` and returns its output, or `None` if `POTSTILL_PYTHON` is not set.
 fn python(script: &str, argument: Option<&OsStr>) -> Option<String> {
     let interpreter = std::env::var_os("POTSTILL_PYTHON")?;
     let script = repository("tests/python").join(script);
@@ -38,7 +39,7 @@ fn tensorboard_reads_the_events() {
         for (name, value) in
             record.into_iter().filter(|(name, _)| name != "meta_epoch" && name != "wall_time")
         {
-            // TensorBoard keeps single precision.
+            // TensorBoard stores single precision.
             let value = f64::from(value.as_f64().unwrap() as f32);
             expected.entry(name).or_default().push((epoch, value));
         }

@@ -1,5 +1,5 @@
-//! The pages in `docs/reference` say what the program does: `configuration.md` is made from the code, and the others are
-//! compared with it.
+//! Checks that the pages in `docs/reference` agree with the code: `configuration.md` is generated from it, and the other
+//! pages are compared with it.
 //!
 //! `POTSTILL_WRITE_DOCS=1 cargo test --release -p potstill --test cli reference` writes `configuration.md`.
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ fn page(name: &str) -> String {
     std::fs::read_to_string(repository("docs/reference").join(name)).unwrap()
 }
 
-/// The rows of a page's tables, below their headings; cells without surrounding spaces.
+/// Returns the rows of a page's tables without their headings, with trimmed cells.
 fn rows(page: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
     let lines: Vec<&str> = page.lines().collect();
@@ -25,18 +25,18 @@ fn rows(page: &str) -> Vec<Vec<String>> {
     below.filter(|&i| lines[i - 1].starts_with('|')).map(|i| cells(lines[i])).collect()
 }
 
-/// The words of `text` in backquotes.
+/// Returns the parts of `text` in backquotes.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// A file of Rust, parsed.
+/// Parses a Rust file.
 fn source(path: &Path) -> syn::File {
     let text = std::fs::read_to_string(path).unwrap();
     syn::parse_file(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Every file of Rust in the programs and libraries of this repository, without tests.
+/// Returns every Rust file of the programs and libraries in this repository, without tests.
 fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -87,7 +87,7 @@ Options of plugins (`environment.settings`, `learner.options` and so on) are lis
 of – means that the key is not set; its description says what then holds.
 ";
 
-    /// The documentation comment among `attributes`, in one line.
+    /// Returns the documentation comment among `attributes` as one line.
     fn comment(attributes: &[syn::Attribute]) -> String {
         let mut lines = vec![];
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("doc")) {
@@ -100,7 +100,7 @@ of – means that the key is not set; its description says what then holds.
         lines.join(" ")
     }
 
-    /// The structs of the configuration by name: each field's name, type and comment.
+    /// Returns the structs of the configuration by name, with the name, type and comment of each field.
     fn structs() -> BTreeMap<String, Vec<(String, syn::Type, String)>> {
         let mut structs = BTreeMap::new();
         for file in ["host/src/run/config.rs", "host/src/run/learners.rs"] {
@@ -114,7 +114,7 @@ of – means that the key is not set; its description says what then holds.
         structs
     }
 
-    /// The last word of a type's path, and what it is a type of.
+    /// Returns the last segment of a type's path, and its generic argument.
     fn name_of(ty: &syn::Type) -> (String, Option<&syn::Type>) {
         match ty {
             syn::Type::Path(path) => {
@@ -135,7 +135,7 @@ of – means that the key is not set; its description says what then holds.
         }
     }
 
-    /// `key = value` in its table, as the text of a configuration.
+    /// Writes a configuration with `key = value` in its table.
     fn set(section: &str, key: &str, value: &str) -> String {
         match section {
             "" => format!("{key} = {value}"),
@@ -144,7 +144,7 @@ of – means that the key is not set; its description says what then holds.
         }
     }
 
-    /// The type in words: for a choice, the values there are, as the program says them.
+    /// Describes a type in words. For a choice, it lists the values that the program names in its error.
     fn kind(section: &str, key: &str, ty: &syn::Type) -> String {
         match name_of(ty) {
             (name, Some(inner)) if name == "Option" => kind(section, key, inner),
@@ -171,7 +171,7 @@ of – means that the key is not set; its description says what then holds.
         }
     }
 
-    /// The values that the program takes, in its own words: what it says of values beyond them.
+    /// Returns the range of accepted values, as the program's error for a value outside of it says.
     fn range(section: &str, key: &str, kind: &str) -> String {
         let probes: &[&str] = match kind {
             "integer" => &["0", "1000000000000"],
@@ -188,7 +188,7 @@ of – means that the key is not set; its description says what then holds.
             let Err(error) = DistillConfig::parse(&set(section, key, &value)) else { continue };
             let (what, expected) =
                 error.split_once("; expected ").unwrap_or_else(|| panic!("{key}: {error}"));
-            // Of another key: both can no longer be.
+            // Skip an error about another key that conflicts with this value.
             if what.contains(key) && !said.contains(&expected.to_owned()) {
                 said.push(expected.to_owned());
             }
@@ -196,7 +196,7 @@ of – means that the key is not set; its description says what then holds.
         said.join(", ")
     }
 
-    /// Every table with its keys, and the page that lists them.
+    /// Returns every table with its keys, and the page that lists them.
     fn made() -> (BTreeMap<String, BTreeSet<String>>, String) {
         let structs = structs();
         let defaults: Table = toml::from_str(&DistillConfig::default().to_toml().unwrap()).unwrap();
@@ -243,7 +243,7 @@ of – means that the key is not set; its description says what then holds.
     }
 
     #[test]
-    fn the_page_is_that_of_the_code() {
+    fn the_page_matches_the_code() {
         let (_, made) = made();
         if std::env::var_os("POTSTILL_WRITE_DOCS").is_some() {
             std::fs::write(repository("docs/reference/configuration.md"), &made).unwrap();
@@ -256,7 +256,7 @@ of – means that the key is not set; its description says what then holds.
         assert!(page("configuration.md") == made, "docs/reference/configuration.md is cut short: {again}");
     }
 
-    /// The keys that serde knows, from its errors and from the configuration that a run writes, are those of the page.
+    /// The page has the keys that serde knows, as its errors and the configuration that a run writes show.
     #[test]
     fn the_page_has_every_key() {
         let (keys, _) = made();
@@ -308,7 +308,7 @@ fn every_metric_is_documented_and_logged() {
     for (name, objectives) in &logged {
         let row = &documented[name];
         assert!(row.len() == 4 && !row[2].is_empty() && !row[3].is_empty(), "{row:?}");
-        // A metric of single objectives names them; one of every objective is in the first table.
+        // A metric that only some objectives have names them; one that all have is in the first table.
         let named: BTreeSet<String> = quoted(&row[3]).into_iter().map(str::to_owned).collect();
         if named.iter().any(|name| every.contains(name)) {
             assert_eq!(named, *objectives, "`{name}`");
@@ -323,7 +323,7 @@ fn every_metric_is_documented_and_logged() {
 mod limits {
     use super::*;
 
-    /// The constants of a file by name, as expressions. Of tests none are taken.
+    /// The constants of a file by name, as expressions, without those of tests.
     #[derive(Default)]
     struct Constants(BTreeMap<String, syn::Expr>);
 
@@ -402,7 +402,7 @@ mod limits {
     }
 
     #[test]
-    fn every_limit_is_that_of_the_code() {
+    fn every_limit_matches_the_code() {
         let files: BTreeMap<PathBuf, Constants> =
             sources().into_iter().map(|path| (path.clone(), Constants::of(&path))).collect();
         // A constant of another file is looked up where there is one of that name only.
@@ -424,23 +424,23 @@ mod limits {
             let found = value(&files, &path, name).unwrap_or_else(|| {
                 panic!("{file} has no constant `{name}`; it is in {:?}", there().collect::<Vec<_>>())
             });
-            // A constant says its unit in its name.
+            // The name of a constant contains its unit.
             let found = if name.ends_with("_KIB") { found << 10 } else { found };
             assert_eq!(read(&row[1]), found, "`{name}` in {file}");
             listed.insert((path, name.to_owned()));
         }
         assert!(listed.len() > 30, "{}", listed.len());
 
-        // Every constant that is called a limit is on the page, or is none of these limits.
+        // Every constant that is named like a limit is on the page, or in this list of exceptions.
         let others = [
-            // How a heat map is drawn.
+            // These affect how a heat map is drawn.
             ("host/src/run/plot.rs", "MAX_RECTANGLES"),
-            // Which pauses `reproduce` does not count as time of a run.
+            // This is the length of pauses that `reproduce` does not count as time of a run.
             ("host/src/cli/reproduce/table.rs", "LONGEST_PAUSE"),
-            // How much `plugin check` tries.
+            // These affect how much `plugin check` tries.
             ("host/src/author/conformance/environment.rs", "MOST"),
             ("host/src/author/conformance/environment.rs", "MOST_NUMBERS"),
-            // Of the SDK: which messages of a plugin are written once.
+            // This one of the SDK limits which messages of a plugin are written once.
             ("sdk/rust/src/host.rs", "MOST_MESSAGES"),
         ];
         let others = others.map(|(file, name)| (repository(file), name.to_owned()));
@@ -475,7 +475,7 @@ mod limits {
 mod command_line {
     use super::*;
 
-    /// The variables of the environment that a file reads.
+    /// The environment variables that a file reads.
     #[derive(Default)]
     struct Variables(BTreeSet<String>);
 
@@ -528,7 +528,7 @@ mod command_line {
             assert!(page("command-line.md").contains(&format!("potstill completions {shell}")), "{shell}");
         }
         place.refused(&["completions", "tcsh"], 2, "invalid value 'tcsh' for '<SHELL>'");
-        // What bash offers for what was typed.
+        // These are what bash offers for the given command line.
         let script = place.ok(&["completions", "bash"]);
         place.write("potstill.bash", script);
         let ask = "source potstill.bash; COMP_WORDS=(potstill plugin ch); COMP_CWORD=2; \

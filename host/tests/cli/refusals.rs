@@ -1,4 +1,4 @@
-//! What cannot be done is refused in one clear line, and leaves nothing behind.
+//! Checks that invalid requests fail with one clear error and leave no files behind.
 use std::collections::HashMap;
 
 use potstill::run::Dataset;
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[test]
-fn requests_that_cannot_be_met() {
+fn invalid_requests_are_rejected() {
     let place = Place::new();
     let cases: &[(&[&str], &str)] = &[
         (&["nd-cartpol"], "there is no environment `nd-cartpol`. Did you mean `nd-cartpole`?"),
@@ -63,7 +63,7 @@ fn requests_that_cannot_be_met() {
 }
 
 #[test]
-fn configurations_that_are_not_right() {
+fn invalid_configurations_are_rejected() {
     let place = Place::new();
     place.refused(&["distill", "--config", "nowhere.toml"], 1, "nowhere.toml: No such file");
     for (content, expected) in [
@@ -89,7 +89,7 @@ fn configurations_that_are_not_right() {
     }
 }
 
-/// The finished run's dataset with other metadata, and no checksum that would give it away.
+/// Returns the finished run's dataset with changed metadata, and without the checksum that would reveal the change.
 fn rewritten(change: impl Fn(&str) -> String) -> Vec<u8> {
     let bytes = read(finished_run().join("dataset.safetensors"));
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -102,7 +102,7 @@ fn rewritten(change: impl Fn(&str) -> String) -> Vec<u8> {
 }
 
 #[test]
-fn files_that_are_no_datasets() {
+fn files_that_are_not_datasets_are_rejected() {
     let place = Place::new();
     let whole = read(finished_run().join("dataset.safetensors"));
     let flipped = |at: usize| {
@@ -140,7 +140,7 @@ fn files_that_are_no_datasets() {
         }
         assert_eq!(place.names(), ["agent", "untouched", "wrong"]);
     }
-    // As a copy that is cut anywhere at all.
+    // A copy may be cut off anywhere.
     for at in (0..whole.len()).step_by(whole.len() / 12) {
         place.write("wrong", &whole[..at]);
         place.refused(&["eval", "wrong"], 1, "wrong: ");
@@ -151,7 +151,7 @@ fn files_that_are_no_datasets() {
 }
 
 #[test]
-fn datasets_of_something_else() {
+fn datasets_for_something_else_are_rejected() {
     let place = Place::new();
     let save = |change: &dyn Fn(&mut Dataset)| {
         let mut dataset = Dataset::load(finished_run().join("dataset.safetensors")).unwrap();
@@ -200,13 +200,13 @@ fn copy_plugin(place: &Place) {
 }
 
 #[test]
-fn a_plugin_that_changed_since_the_run_began() {
+fn a_plugin_that_changed_since_the_run_began_is_rejected() {
     let place = Place::new();
     copy_plugin(&place);
     let run = place.distil("run", &["--plugin", "plugin"]);
     let whole = Outcome::of(&run);
     std::fs::remove_file(newest_checkpoint(&run)).unwrap();
-    // A section that any reader of WebAssembly passes over.
+    // Add a custom section, which every WebAssembly reader ignores.
     let mut wasm = read(place.path("plugin/nd-cartpole.wasm"));
     wasm.extend([0, 3, 1, b'x', 0]);
     place.write("plugin/nd-cartpole.wasm", wasm);
@@ -215,9 +215,9 @@ fn a_plugin_that_changed_since_the_run_began() {
     place.ok(&["resume", "run", "--plugin", "plugin", "--changed-plugin"]);
     let after = Outcome::of(&run);
     assert_eq!(after.metrics, whole.metrics, "this change changes nothing");
-    // It is the run's plugin now.
+    // The changed plugin is accepted as the run's plugin from now on.
     place.ok(&resume);
-    // It knows where that lies; when it is gone, the built-in one is another file.
+    // The run knows the plugin's path. If the plugin is gone, the built-in one counts as a different file.
     place.ok(&["resume", "run"]);
     std::fs::remove_dir_all(place.path("plugin")).unwrap();
     place.refused(&["resume", "run"], 2, "is not the file this run began with");
@@ -250,7 +250,7 @@ fn a_hostile_environment_is_named() {
         place.refused(&["resume", mode, "--plugin", plugin(mode)], 1, &error);
         place.refused(&["eval", mode], 1, "this run has no dataset yet; `potstill resume` goes on with it");
     }
-    // What cannot even begin leaves nothing.
+    // A run that cannot start leaves no files.
     let names = place.names();
     for (mode, cause) in [
         ("make-trap", "in `make`: crashed"),
@@ -265,7 +265,7 @@ fn a_hostile_environment_is_named() {
             &format!("error: plugin `test/hostile-v1`, {cause}"),
         );
     }
-    // What it refuses, the user mends.
+    // An error that the plugin returns is one that the user can fix.
     let with = ["distill", "test/hostile-v1", "--set", "mode=make-error"];
     let error = "error: plugin `test/hostile-v1`: the moon is in the wrong phase";
     place.refused(&[&with[..], &from("make-error")].concat(), 2, error);
@@ -277,7 +277,7 @@ fn an_environment_that_turns_hostile_costs_one_meta_epoch() {
     let place = Place::new();
     let hostile = repository("tests/hostile");
     let with_plugin = ["--plugin", text(&hostile)];
-    // Its episodes never end, so it is not validated before the last meta-epoch.
+    // Its episodes never end, so do not validate before the last meta-epoch.
     place.write("small.toml", endless(SMALL).replace("every = 3", "every = 0"));
     let begin = ["distill", "test/hostile-v1", "--config", "small.toml", "--out", "run"];
     let mut child = place.command(&[&begin[..], &with_plugin].concat()).spawn().unwrap();

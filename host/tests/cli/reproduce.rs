@@ -1,18 +1,18 @@
-//! Experiments: the page's example, a sweep that is killed, runs of something else, and what is refused.
+//! Tests experiments: the example of the page, a sweep that is killed, runs of another experiment, and errors.
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::{Outcome, Place, list, read, repository};
 
-/// The experiment that docs/experiments.md shows.
+/// Returns the experiment that docs/experiments.md shows.
 fn example() -> String {
     let page = String::from_utf8(read(repository("docs/experiments.md"))).unwrap();
     let (_, rest) = page.split_once("```toml\n").unwrap();
     rest.split_once("```").unwrap().0.to_owned()
 }
 
-/// Two runs that take a moment each.
+/// Writes an experiment of two runs, which each take a moment.
 fn sweep(place: &Place, meta_epochs: u64) {
     place.write(
         "sweep.toml",
@@ -25,13 +25,13 @@ fn sweep(place: &Place, meta_epochs: u64) {
 
 const RUNS: [&str; 4] = ["1-s0", "1-s1", "2-s0", "2-s1"];
 
-/// The run directories in `folder`.
+/// Returns the run directories in `folder`.
 fn runs(folder: &Path) -> Vec<String> {
     list(folder).into_iter().filter(|name| folder.join(name).is_dir()).collect()
 }
 
 #[test]
-fn the_pages_example_is_run_and_its_runs_are_taken_again() {
+fn the_pages_example_runs_and_its_runs_are_reused() {
     let place = Place::new();
     place.write("sweep.toml", example());
     let first = place.run(&["reproduce", "sweep.toml"]);
@@ -62,7 +62,7 @@ fn the_pages_example_is_run_and_its_runs_are_taken_again() {
         let (mean, deviation) = cells[4].split_once(" ± ").unwrap();
         assert!(number(median) >= number(worst) && number(worst) > 5.0, "{line}");
         assert!(number(mean) > 5.0 && number(deviation) >= 0.0, "{line}");
-        // Random actions drop the pole after some twenty steps.
+        // With random actions the pole falls after about twenty steps.
         assert!((15.0..35.0).contains(&number(cells[2])), "{line}");
         rows.push(cells);
     }
@@ -86,7 +86,7 @@ fn the_pages_example_is_run_and_its_runs_are_taken_again() {
     for legend in ["1, default", "1, a third", "2, default", "2, a third"] {
         assert!(picture.contains(legend), "no {legend}");
     }
-    // Two seeds: a name's line begins twice.
+    // The path of each name has one line per seed, and there are two seeds.
     let drawn = picture.split("<path d=\"M").filter(|path| path.contains("stroke-linejoin"));
     assert_eq!(
         drawn.map(|path| 1 + path.split('"').next().unwrap().matches('M').count()).collect::<Vec<_>>(),
@@ -104,7 +104,7 @@ fn the_pages_example_is_run_and_its_runs_are_taken_again() {
 }
 
 #[test]
-fn killed_it_goes_on_to_the_same_end() {
+fn a_killed_experiment_resumes_to_the_same_end() {
     let place = Place::new();
     sweep(&place, 60);
     let whole = place.ok(&["reproduce", "sweep.toml", "--dir", "whole"]);
@@ -140,7 +140,7 @@ fn killed_it_goes_on_to_the_same_end() {
 }
 
 #[test]
-fn a_run_of_something_else_is_refused() {
+fn a_run_of_another_experiment_is_rejected() {
     let place = Place::new();
     sweep(&place, 4);
     let first = place.ok(&["reproduce", "sweep.toml", "--seeds", "1", "--only", "2"]);

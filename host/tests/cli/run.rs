@@ -1,4 +1,4 @@
-//! `distill`: what a run leaves, and what it depends on.
+//! Tests `distill`: the files of a run, and what its results depend on.
 use crate::{Outcome, Place, list, metrics, read};
 use potstill::run::Checkpoint;
 use serde_json::Value;
@@ -16,11 +16,13 @@ fn leaves_a_whole_run_directory() {
                     report.html tensorboard versions.json";
     assert_eq!(list(&run).join(" "), expected);
     assert!(list(&run.join("checkpoints")).contains(&"checkpoint-00000008.safetensors".to_owned()));
-    // Moments are kept where they are used: checkpoints of runs that normalize nothing are as they were before.
+    // Moments are stored only if they are used: checkpoints of runs without normalization have none.
     let checkpoint = Checkpoint::load(run.join("checkpoints/checkpoint-00000008.safetensors")).unwrap();
-    assert!(
-        checkpoint.tensors.iter().all(|t| !t.name.starts_with("observed") && !t.name.starts_with("rewarded"))
-    );
+    assert!(!checkpoint.tensors.iter().any(|t| {
+        ["normalizer", "reward_normalizer", "observed", "rewarded"]
+            .iter()
+            .any(|name| t.name.starts_with(name))
+    }));
     let events = list(&run.join("tensorboard"));
     assert!(events.len() == 1 && events[0].starts_with("events.out.tfevents."), "{events:?}");
     let epochs: Vec<_> = metrics(&run).iter().map(|record| record["meta_epoch"].as_u64().unwrap()).collect();
@@ -39,15 +41,15 @@ fn leaves_a_whole_run_directory() {
     let dataset = potstill::run::Dataset::load(run.join("dataset.safetensors")).unwrap();
     assert_eq!((dataset.k(), dataset.info.scores.len()), (2, 2));
 
-    // The configuration it leaves is the run.
+    // The configuration that it writes reproduces the run.
     place.ok(&["distill", "--config", "run/config.toml", "--out", "again"]);
     Outcome::of(&run).assert_same(&Outcome::of(&place.path("again")));
 }
 
 #[test]
-fn ends_when_more_would_not_help() {
+fn stops_early_at_the_maximum_return() {
     let place = Place::new();
-    // One cart-pole is balanced after some forty meta-epochs of this.
+    // With this configuration, the one-dimensional cart-pole is solved after about forty meta-epochs.
     let config = "meta_epochs = 400\n[environment]\nenvs = 4\nsteps = 500\n[ppo]\nlearners = 1\n\
                   [evaluation]\nevery = 20\nsaturated = 2\nvalidation_learners = 2\nvalidation_episodes = 2\n\
                   learners = 2\nepisodes = 2\n";
@@ -64,7 +66,7 @@ fn ends_when_more_would_not_help() {
         .collect();
     let (&(last, at_last), before) = validations.split_last().unwrap();
     assert!(last < 400 && at_last == 500.0 && before.last().unwrap().1 == 500.0, "{validations:?}");
-    // There is nothing left to do, and an earlier checkpoint leads to the same end.
+    // Resuming has nothing left to do, and resuming an earlier checkpoint leads to the same end.
     let whole = Outcome::of(&run);
     place.ok(&["resume", "run"]);
     whole.assert_same(&Outcome::of(&run));
@@ -74,7 +76,7 @@ fn ends_when_more_would_not_help() {
 }
 
 #[test]
-fn says_it_all_as_json() {
+fn reports_everything_as_json() {
     let place = Place::new();
     let command = ["distill", "--config", "small.toml", "--set", "n=2", "--k", "6", "--seed", "3", "--json"];
     let said = place.run(&command);
@@ -95,7 +97,7 @@ fn says_it_all_as_json() {
 }
 
 #[test]
-fn takes_the_least_number_of_instances_unless_told() {
+fn the_default_number_of_instances_is_the_minimum() {
     let place = Place::new();
     for n in 1..=3 {
         let set = format!("n={n}");
@@ -132,7 +134,7 @@ fn depends_on_the_seed_alone() {
 }
 
 #[test]
-fn distils_with_an_encoder() {
+fn distills_with_an_encoder() {
     let place = Place::new();
     let run = place.distil("run", &["--encoder-layers", "1"]);
     let dataset = potstill::run::Dataset::load(run.join("dataset.safetensors")).unwrap();

@@ -1,4 +1,5 @@
-//! `plugin setup`: what a plugin needs beside itself, by the user's own pip, from a folder instead of the network.
+//! Tests `plugin setup`, which installs a plugin's external dependencies with the user's own pip. The tests use a folder of
+//! wheels instead of the network.
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use zip::write::SimpleFileOptions;
 use crate::c::compile;
 use crate::{Place, Said, list, read, text};
 
-/// A Python with pip; none, loudly, where there is none, which no continuous integration may be.
+/// Returns a Python with pip. If there is none, it says so, which is an error in continuous integration.
 fn python() -> Option<PathBuf> {
     let named = std::env::var_os("POTSTILL_PYTHON").map(PathBuf::from);
     let candidates = named.into_iter().chain(["python3".into(), "python".into()]);
@@ -26,7 +27,7 @@ fn python() -> Option<PathBuf> {
     found
 }
 
-/// A wheel of `tiny` with one more file.
+/// Makes a wheel of the package `tiny` with one more file.
 fn wheel(place: &Path, version: &str, more: &str) -> PathBuf {
     let path = place.join("wheels").join(format!("tiny-{version}-py3-none-any.whl"));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -69,7 +70,7 @@ fn install(place: &Place, versions: &[(&str, &str)], platform: &str) -> Said {
     place.run(&["plugin", "install", "plugin"])
 }
 
-/// `plugin setup` with `arguments`, packages only from the folder of wheels.
+/// Runs `plugin setup` with `arguments`, with packages only from the folder of wheels.
 fn setup(place: &Place, python: &Path, arguments: &[&str]) -> Said {
     let mut command = place.command(&["plugin", "setup"]);
     command.args(arguments).arg("--python").arg(python);
@@ -82,7 +83,7 @@ fn works(said: &Said) {
     assert_eq!(said.code, Some(0), "{}", said.err);
 }
 
-/// The names in the folder of setups, without its lock.
+/// Returns the names in the folder of setups, except for its lock.
 fn set_up(place: &Place) -> Vec<String> {
     let folder = place.path("data/potstill/setup");
     let mut all = if folder.is_dir() { list(&folder) } else { vec![] };
@@ -91,7 +92,7 @@ fn set_up(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn fetched_once_and_there_without_a_network() {
+fn packages_are_downloaded_once_and_work_without_a_network() {
     let Some(python) = python() else { return };
     let place = Place::new();
     let hash = hash(&wheel(place.0.path(), "1.0", "tiny/more/deep.txt"));
@@ -119,7 +120,7 @@ fn fetched_once_and_there_without_a_network() {
     assert_eq!(asked.code, Some(2), "{}", asked.err);
     assert!(asked.err.contains("nobody can be asked here; say --yes"), "{}", asked.err);
     assert!(asked.out.contains("tiny 1.0") && asked.out.contains("will be fetched by pip"), "{}", asked.out);
-    // By its name, its namespace and the id of a plugin.
+    // The setup can be named by its own name, its namespace or the id of a plugin.
     let said = setup(&place, &python, &["test/shaky", "--yes"]);
     works(&said);
     assert!(said.out.contains("is there now"), "{}", said.out);
@@ -129,7 +130,7 @@ fn fetched_once_and_there_without_a_network() {
     assert_eq!(read(wheel.join("tiny/data.txt")), b"data of 1.0\n".repeat(1000));
 
     for name in ["tiny", "test", "test/counter-v3"] {
-        // Neither pip nor a network, and nobody to ask.
+        // Nothing needs pip, a network or a question to the user.
         let out = place.ok(&["plugin", "setup", name, "--python", "/nowhere"]);
         assert!(out.contains(&format!("is there: {}", wheel.display())), "{out}");
     }
@@ -150,7 +151,7 @@ fn fetched_once_and_there_without_a_network() {
     std::fs::remove_file(wheel.join("tiny/data.txt")).unwrap();
     place.refused(&["plugin", "setup", "tiny", "--check"], 1, "2 files are not as they were");
 
-    // A plugin that goes leaves it, and it can go after the plugin.
+    // Removing a plugin keeps the setup, which can still be removed afterwards.
     place.ok(&["plugin", "remove", "counter"]);
     assert!(wheel.is_dir());
     place.refused(&["plugin", "setup", "tiny"], 2, "there is no plugin `tiny`");
@@ -160,7 +161,7 @@ fn fetched_once_and_there_without_a_network() {
 }
 
 #[test]
-fn another_file_than_the_manifest_means_is_refused() {
+fn a_file_with_another_hash_is_rejected() {
     let Some(python) = python() else { return };
     let place = Place::new();
     let hash = hash(&wheel(place.0.path(), "1.0", "tiny/more.txt"));
@@ -171,7 +172,7 @@ fn another_file_than_the_manifest_means_is_refused() {
     let said = setup(&place, &python, &["tiny", "--yes"]);
     assert!(said.code == Some(1) && said.err.contains(&expected), "{}", said.err);
     assert!(set_up(&place).is_empty());
-    // pip's own words stand before ours.
+    // The messages of pip come before ours.
     std::fs::remove_dir_all(place.path("wheels")).unwrap();
     std::fs::create_dir(place.path("wheels")).unwrap();
     let said = setup(&place, &python, &["tiny", "--yes"]);
@@ -179,7 +180,7 @@ fn another_file_than_the_manifest_means_is_refused() {
     assert!(said.err[..ours].contains("tiny==1.0"), "{}", said.err);
     assert!(set_up(&place).is_empty());
 
-    // One that is there and that a newer manifest does not mean any more is fetched anew.
+    // A package that no longer matches a newer manifest is downloaded again.
     let first = wheel(place.0.path(), "1.0", "tiny/first.txt");
     works(&install(&place, &[("1.0", &self::hash(&first))], ""));
     works(&setup(&place, &python, &["tiny", "--yes"]));
@@ -190,7 +191,7 @@ fn another_file_than_the_manifest_means_is_refused() {
 }
 
 #[test]
-fn what_would_leave_its_folder_is_refused() {
+fn a_wheel_that_would_write_outside_its_folder_is_rejected() {
     let Some(python) = python() else { return };
     for bad in ["../../../evil.txt", "/tmp/potstill-evil.txt", "tiny\\..\\evil.txt", "tiny/../../evil.txt"] {
         let place = Place::new();
@@ -205,12 +206,12 @@ fn what_would_leave_its_folder_is_refused() {
 }
 
 #[test]
-fn a_kill_in_the_middle_leaves_nothing_that_looks_whole() {
+fn a_kill_in_the_middle_leaves_nothing_that_looks_complete() {
     let Some(python) = python() else { return };
     let place = Place::new();
     let hash = hash(&wheel(place.0.path(), "1.0", "tiny/more.txt"));
     works(&install(&place, &[("1.0", &hash)], ""));
-    // A pip that leaves half a file, and potstill without a moment to clean up.
+    // This pip writes half a file, and potstill is killed before it can clean up.
     place.write("kills", "#!/bin/sh\ncase \"$*\" in *--version*) exit 0;; esac\n\
                           while [ $# -gt 0 ]; do [ \"$1\" = --dest ] && echo half > \"$2/half.whl\"; shift; done\n\
                           kill -9 $PPID\n");
@@ -225,7 +226,7 @@ fn a_kill_in_the_middle_leaves_nothing_that_looks_whole() {
 }
 
 #[test]
-fn versions_lie_side_by_side() {
+fn versions_are_installed_side_by_side() {
     let Some(python) = python() else { return };
     let place = Place::new();
     let hashes = ["1.0", "2.0"].map(|version| hash(&wheel(place.0.path(), version, "tiny/more.txt")));

@@ -1,4 +1,4 @@
-//! A shared library with several plugins, one of which has a simulation that fails.
+//! Tests a shared library with several plugins, one of which has a simulation that fails.
 use serde_json::Value;
 
 use crate::c::compile;
@@ -6,7 +6,7 @@ use crate::{Place, list, metrics, text};
 
 const IDS: [&str; 3] = ["test/counter-v2", "test/counter-v3", "test/shaky-v1"];
 
-/// The library, at a place where every command finds it.
+/// Installs the library where every command finds it.
 fn put(place: &Place, mode: &str) {
     let library = compile("tests/native/several.c", "several", &[&format!("-DMODE={mode}")]);
     std::fs::copy(library, place.path("libseveral.so")).unwrap();
@@ -19,7 +19,7 @@ fn installed_listed_checked_and_removed_as_one() {
     let value = place.json(&["plugin", "install", "libseveral.so", "--json"]);
     assert_eq!((&value["ids"], &value["id"]), (&IDS.to_vec().into(), &IDS[0].into()));
     assert_eq!(list(&place.path("data/potstill/plugins")), ["environment-several"]);
-    // Again replaces.
+    // Installing again replaces it.
     let said = place.run(&["plugin", "install", "libseveral.so"]);
     let native = "these 3 plugins are native code: they may do whatever you may";
     assert!(
@@ -49,7 +49,7 @@ fn installed_listed_checked_and_removed_as_one() {
     assert!(IDS.iter().all(|id| removed.contains(id)), "{removed}");
     assert!(list(&place.path("data/potstill/plugins")).is_empty());
 
-    // By the name of its folder, and by nothing that leads out of there.
+    // It can be removed by the name of its folder, but not by a path that leads out of there.
     put(&place, "GOOD");
     place.ok(&["plugin", "install", "libseveral.so"]);
     place.refused(&["plugin", "remove", "../plugins/environment-several"], 2, "there is no plugin");
@@ -57,7 +57,7 @@ fn installed_listed_checked_and_removed_as_one() {
     assert!(list(&place.path("data/potstill/plugins")).is_empty());
 }
 
-/// A folder with the library and a manifest that lists only these plugins, under another library's name.
+/// Makes a folder with the library, under another name, and a manifest that lists only these plugins.
 fn part(place: &Place, name: &str, ids: &[&str]) {
     let library = compile("tests/native/several.c", "several", &["-DMODE=GOOD"]);
     std::fs::create_dir_all(place.path(name)).unwrap();
@@ -128,10 +128,10 @@ fn faults_are_counted_and_end_nothing_else() {
 
     let collect = ["collect", "test/shaky", "--plugin", "libseveral.so", "--episodes", "50", "--json"];
     let faults = place.json(&collect)["faults"].as_u64().unwrap();
-    // Half of all random actions.
+    // The fault happens for half of all random actions.
     assert!((10..=40).contains(&faults), "{faults}");
 
-    // Where nothing fails there is no such column.
+    // Without faults there is no such column.
     let run = place.distil("well", &["--plugin", "libseveral.so", "test/counter"]);
     assert!(metrics(&run).iter().all(|record| !record.contains_key("rollout/faults")));
     let well = ["eval", "well", "--plugin", "libseveral.so", "--learners", "2", "--episodes", "2", "--json"];

@@ -1,20 +1,20 @@
-//! Native plugins compiled by the tests, with the system's compiler.
+//! Compiles native plugins for tests with the system's compiler.
 #![allow(dead_code, reason = "each test crate uses its part")]
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Compiles C against today's header into a library in a folder of this process.
+/// Compiles C against the current header into a library in a folder of this process.
 pub(crate) fn compile(source: &str, name: &str, flags: &[&str]) -> PathBuf {
     compile_against("plugin-api/include", source, name, flags)
 }
 
-/// Compiles C, or C++ by its ending, against the headers of a folder. Paths begin at the repository.
+/// Compiles C, or C++ if the extension says so, against the headers of a folder. Paths are relative to the repository.
 pub(crate) fn compile_against(headers: &str, source: &str, name: &str, flags: &[&str]) -> PathBuf {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| tempfile::tempdir().unwrap()).path();
-    // Tests run at once, and may compile the same.
+    // Tests run in parallel and may compile the same file.
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let folder = folder.join(NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
     std::fs::create_dir(&folder).unwrap();
@@ -40,8 +40,7 @@ pub(crate) fn compile_against(headers: &str, source: &str, name: &str, flags: &[
     output
 }
 
-/// How many processes there are whose command line, or state, names this path. Those that are dead and not waited for
-/// count.
+/// Counts the processes whose command line or state names this path. Dead ones that nobody has waited for count too.
 pub(crate) fn processes_with(path: &Path) -> usize {
     let listed = Command::new("ps").args(["-eo", "stat=,args="]).output().expect("ps");
     let name = path.to_string_lossy();

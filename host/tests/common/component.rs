@@ -1,4 +1,4 @@
-//! What tools other than Potstill read in a component.
+//! Checks a component with third-party tools.
 use std::path::Path;
 
 use wit_component::DecodedWasm;
@@ -8,7 +8,7 @@ use wit_component::DecodedWasm;
 #[track_caller]
 pub(crate) fn assert_component(path: &Path, role: &str) {
     let bytes = std::fs::read(path).unwrap();
-    // The magic number, then version 13 of layer 1; a core module has version 1 of layer 0.
+    // A component begins with the magic number, version 13 and layer 1. A core module has version 1 and layer 0.
     assert_eq!(bytes[..8], *b"\0asm\x0d\0\x01\0", "{}", path.display());
     wasmparser::Validator::new().validate_all(&bytes).unwrap();
     let DecodedWasm::Component(resolve, world) = wit_component::decode(&bytes).unwrap() else {
@@ -17,7 +17,7 @@ pub(crate) fn assert_component(path: &Path, role: &str) {
     let world = &resolve.worlds[world];
     let interface = |name: &str| format!("potstill:plugin/{name}@{}.0", potstill_plugin_api::API_VERSION);
     let exports = world.exports.keys().map(|key| resolve.name_world_key(key));
-    // componentize-py exports an interface of its own, `exports`, which is of no package.
+    // componentize-py exports another interface, `exports`, which belongs to no package.
     let exports: Vec<String> = exports.filter(|name| name.contains(':')).collect();
     assert_eq!(exports, [interface(role)]);
     let allowed = ["types", "log", "graph", "network"].map(interface);

@@ -1,10 +1,10 @@
-//! Plugins with less time than their manifests ask for.
+//! Copies of plugins with shorter time limits than their manifests request.
 //!
-//! Only a test of an endless loop may shorten a limit of time. Everything else keeps the generous limits of the
-//! manifest, so that no test depends on which of two limits a machine reaches first.
+//! Only a test of an endless loop may shorten a time limit. All other tests keep the generous limits of the manifest, so
+//! that no test depends on which of two limits a slow machine reaches first.
 use std::path::Path;
 
-/// Copies a plugin's folder, with `start` and `step` as its manifest's limits in seconds.
+/// Copies a plugin's folder and sets the time limits of its manifest to `start` and `step` seconds.
 pub(crate) fn hurried(plugin: &Path, start: f64, step: f64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(plugin).unwrap().map(Result::unwrap) {

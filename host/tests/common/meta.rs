@@ -1,4 +1,4 @@
-//! One PPMO update, run with chosen numbers: its loss and its meta-gradient.
+//! Runs one update with chosen numbers, for its loss and its meta-gradient.
 use potstill::engine::objective::Objective;
 use potstill::engine::optimizer::{Adam, Optimizer};
 use potstill::engine::policy::Policy;
@@ -12,16 +12,16 @@ use rand::Rng;
 
 use super::{options, random, registry, uniform};
 
-/// What an objective that reads it gets as the run's progress.
+/// The progress of the run that an objective reads.
 const PROGRESS: f64 = 0.25;
 
-/// A learner, a compiled update and values for all its inputs.
+/// A learner, a compiled update, and values for all inputs of the update.
 pub struct Meta {
     pub update: Update,
     pub layout: Layout,
     pub student: Student,
     pub rows: usize,
-    /// θ, ξ, critic.
+    /// The values of θ, ξ and the critic.
     pub values: Vec<Vec<f64>>,
     /// All parameters of the learner before the inner step.
     pub fresh: Vec<Vec<f64>>,
@@ -30,14 +30,14 @@ pub struct Meta {
     pub log_probs: Vec<f32>,
     pub advantages: Vec<f32>,
     pub returns: Vec<f32>,
-    /// Log-probabilities of all actions.
+    /// The log-probabilities of all actions.
     pub acted: Vec<f32>,
     pub estimates: Vec<f32>,
     objective: Box<dyn Objective>,
     outputs: usize,
 }
 
-/// What an update gives, before Adam.
+/// The result of an update, before Adam.
 pub struct Outcome {
     pub loss: f64,
     pub value_loss: f64,
@@ -46,7 +46,7 @@ pub struct Outcome {
 }
 
 impl Meta {
-    /// An update of PPMO.
+    /// Makes an update with PPMO.
     pub fn new(
         learner: (&str, &[(&str, &str)]),
         observation: &[usize],
@@ -57,7 +57,7 @@ impl Meta {
         Self::of("ppmo", learner, observation, encoder_layers, rows, seed)
     }
 
-    /// An update of `objective`, of a categorical policy.
+    /// Makes an update with `objective` for a categorical policy.
     pub fn of(
         objective: &str,
         learner: (&str, &[(&str, &str)]),
@@ -70,7 +70,7 @@ impl Meta {
         Self::with_actions(objective, learner, observation, action, encoder_layers, rows, seed)
     }
 
-    /// An update of `objective`, which is an id and options: `ppmo clip=0.1`.
+    /// Makes an update with `objective`, which is an id with options such as `ppmo clip=0.1`.
     pub fn with_actions(
         objective: &str,
         (learner, settings): (&str, &[(&str, &str)]),
@@ -96,7 +96,7 @@ impl Meta {
         let settings: Vec<(&str, &str)> = words.map(|word| word.split_once('=').unwrap()).collect();
         let objective = registry.objective(objective, &options(&settings), &task).unwrap();
         let layout = Layout::new(Theta::new(&*objective, &d), &student, &critic);
-        // With β₁ = 0 the first moment is the gradient, and with this norm nothing is clipped.
+        // With β₁ = 0 the first moment equals the gradient, and with this norm nothing is clipped.
         let rule = UpdateRule {
             optimizer: Optimizer::Adam(Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 }),
             max_grad_norm: 1e30,
@@ -112,7 +112,7 @@ impl Meta {
         let rate = layout.names.iter().position(|name| name == "log_inner_lr").unwrap();
         values[rate] = vec![-2.0];
         let fresh = student.parameters().iter().map(|p| {
-            // Of the size that keeps activations as large as inputs.
+            // This scale keeps activations as large as inputs.
             let fan = match p.shape[..] {
                 [inputs, _] => inputs,
                 [_, ref rest @ ..] if rest.len() == 3 => rest.iter().product(),
@@ -127,7 +127,7 @@ impl Meta {
             uniform(rng, n, low, high).into_iter().map(|v| v as f32).collect()
         };
         let observations = single(rows * size(observation), -1.0, 1.0);
-        // Near those of the policy: where all are clipped nothing has a gradient.
+        // These are close to those of the policy, because a clipped ratio has no gradient.
         let (low, high) = if matches!(policy, Policy::Categorical(_)) { (-1.6, -0.6) } else { (-3.2, -1.8) };
         let log_probs = single(rows, low, high);
         let (advantages, returns) = (single(rows, -2.0, 2.5), single(rows, -1.0, 1.0));
@@ -170,7 +170,7 @@ impl Meta {
         self.outputs
     }
 
-    /// Runs the update on `device` with `values` for what is layout.
+    /// Runs the update on `device` with `values` for the inputs in the layout.
     pub fn run(&self, device: &Device, values: &[Vec<f64>]) -> Outcome {
         let plan = &self.update.plan;
         let n = values.len();
@@ -224,7 +224,7 @@ impl Meta {
         }
     }
 
-    /// The objective's loss from its metrics, with its default weights.
+    /// Computes the loss from the objective's metrics, with its default weights.
     fn loss(&self, metric: impl Fn(&str) -> f64) -> f64 {
         match self.objective.id() {
             "ppmo-as-published-v1" => metric("policy_loss"),

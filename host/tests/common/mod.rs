@@ -1,4 +1,4 @@
-//! What the tests of learners share: the engine's own test helpers, and the program's plugins.
+//! Helpers that the tests of learners share: those of the engine, and the program's plugins.
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses its part")]
 
 pub mod meta;
@@ -8,12 +8,12 @@ mod numbers;
 pub use numbers::*;
 use potstill::plugin::Registry;
 
-/// The program's own plugins.
+/// Returns a registry of the program's own plugins.
 pub fn registry() -> Registry {
     Registry::of(&[], &[]).unwrap()
 }
 
-/// Options as a user gives them.
+/// Converts options from the form in which a user writes them.
 pub fn options(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }

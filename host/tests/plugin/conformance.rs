@@ -1,4 +1,4 @@
-//! `plugin check`: right plugins pass, and each check finds what it is for.
+//! Tests `plugin check`: correct plugins pass, and each check finds the violation that it is for.
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -33,7 +33,7 @@ fn the_programs_own_plugins_pass() {
     }
 }
 
-/// Components that were just built, where there are some.
+/// Checks components that were just built, if `POTSTILL_REBUILT` names any.
 #[test]
 fn rebuilt_components_pass() {
     let Some(folder) = std::env::var_os("POTSTILL_REBUILT").map(PathBuf::from) else {
@@ -47,7 +47,7 @@ fn rebuilt_components_pass() {
     }
 }
 
-/// What one check of a guest in some `mode` finds.
+/// Runs one check of a hostile guest in `mode` and returns its finding.
 fn of_mode(role: Role, mode: &str, check: &str) -> Finding {
     let (folder, id) = match role {
         Role::Environment => ("hostile", "test/hostile-v1"),
@@ -79,7 +79,7 @@ fn assert_skips(role: Role, mode: &str, check: &str, expected: &str) {
     assert!(found.verdict == Verdict::Skipped && cause.contains(expected), "{mode}, {check}: {found:?}");
 }
 
-/// Every check but `option-values`, for which the guests' modes are the wrong options.
+/// Returns every check but `option-values`, which the guests' option `mode` is not suitable for.
 fn all_of(role: Role) -> Vec<&'static str> {
     checks(role).into_iter().map(|check| check.name).filter(|name| *name != "option-values").collect()
 }
@@ -226,7 +226,7 @@ fn the_command() {
         assert!(got == Some(code) && out.is_empty() && err.contains(expected), "{arguments:?}: {err}");
     }
 
-    // What cannot be loaded is a finding.
+    // A plugin that cannot be loaded is a finding.
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("plugin.toml"), "id = \"walk\"").unwrap();
     let (code, broken) = report(&[folder.path().to_str().unwrap()]);
@@ -234,7 +234,7 @@ fn the_command() {
     assert!(broken.findings[0].cause.as_ref().unwrap().contains("`walk` is not a plugin id"));
 }
 
-/// A check that takes the process with it fails, and the others are done.
+/// A check whose process crashes fails, and the other checks still run.
 #[test]
 fn native_plugins() {
     let car = compile("examples/mountain-car/mountain_car.c", "checked_car", &[]);
@@ -244,7 +244,7 @@ fn native_plugins() {
     assert!(all.findings.iter().all(|f| f.name != "returns" || f.notes.is_empty()), "{:?}", all.findings);
     assert_eq!(all.findings.len(), checks(Role::Environment).len());
 
-    // A bare name is a file here, and none of the system's.
+    // A bare name means a file in this folder, never a library of the system.
     let name = car.file_name().unwrap().to_str().unwrap();
     assert_eq!(run_in(car.parent().unwrap(), &[name, "--only", "spec"]).0, Some(0));
 
@@ -270,7 +270,7 @@ fn native_plugins() {
     let (code, shared) = report(&[hostile("SHARES").to_str().unwrap(), "--only", "determinism"]);
     let cause = shared.findings[0].cause.clone().unwrap_or_default();
     assert!(code == Some(1) && cause.contains("the reward is "), "{cause}");
-    // Not even loading it is left to this process.
+    // This process does not even load the library.
     let (code, dies) = report(&[hostile("DIES_AT_ONCE").to_str().unwrap()]);
     assert_eq!((code, dies.findings.len(), dies.findings[0].name.as_str()), (Some(1), 1, "description"));
     for (arguments, expected) in [

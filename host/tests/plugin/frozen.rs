@@ -1,4 +1,4 @@
-//! Plugins that were built against an earlier version of the contract keep working: `tests/frozen` holds each version as
+//! Checks that plugins built against an earlier version of the contract keep working. `tests/frozen` holds each version as
 //! it was published.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use crate::{registry, repository, settings};
 
 const FROZEN: &str = "tests/frozen/0.1";
 const TODAY: &str = "plugin-api/include";
-/// What today's header does not define any more, with the numbers that stay reserved.
+/// Names that the current header no longer defines, with their numbers, which stay reserved.
 const WITHDRAWN: [&str; 1] = ["POTSTILL_ROLLOUTS_AS_PUBLISHED=1"];
 
 #[test]
-fn nobody_has_edited_it() {
+fn the_frozen_files_are_unchanged() {
     let mut files = vec![];
     for folder in [repository(FROZEN), repository(FROZEN).join("wit")] {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -35,9 +35,9 @@ fn nobody_has_edited_it() {
     assert_eq!(hash, "f573b9e3bff2596f2e1de4205cf7fc293a09db1070f2149952ef87e7269b8c2d");
 }
 
-/// Where everything of version 0.1 lies in a header, by the C compiler's word.
+/// Returns the sizes, offsets and numbers of everything in version 0.1, as a C compiler computes them from a header.
 ///
-/// `withdrawn` names must not be in the header: the compiler would stop at them.
+/// The header must not define the names in `withdrawn`: they are macros here, so that the compiler would fail.
 fn layout(headers: &str, withdrawn: &[&str]) -> BTreeMap<String, Vec<i64>> {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("layout.c");
@@ -60,7 +60,7 @@ fn layout(headers: &str, withdrawn: &[&str]) -> BTreeMap<String, Vec<i64>> {
         .args(withdrawn.iter().map(|name| format!("-D{name}")))
         .arg("-I")
         .arg(repository(headers))
-        // For the list; the header above comes first.
+        // The list needs this header; the one above takes precedence.
         .arg("-I")
         .arg(repository(FROZEN))
         .arg("-o")
@@ -79,7 +79,7 @@ fn layout(headers: &str, withdrawn: &[&str]) -> BTreeMap<String, Vec<i64>> {
 }
 
 #[test]
-fn everything_lies_where_it_lay() {
+fn the_layout_of_0_1_is_unchanged() {
     let (then, now) = (layout(FROZEN, &[]), layout(TODAY, &WITHDRAWN));
     assert!(then.len() > 200, "{}", then.len());
     for (name, then) in &then {
@@ -96,7 +96,8 @@ fn fixture(headers: &str, role: &str) -> PathBuf {
     compile_against(headers, &format!("{FROZEN}/{role}.c"), &name, &[])
 }
 
-/// Registries with a plugin of 0.1, in this process and in one of its own, and with the same source built today.
+/// Returns registries with a plugin built against 0.1, in this process and in a separate one, and with the same source built
+/// against the current header.
 fn registries(role: &str) -> Vec<Registry> {
     let frozen = [fixture(FROZEN, role)];
     let mut all = vec![registry(&frozen), registry(&[fixture(TODAY, role)])];
@@ -177,7 +178,7 @@ fn an_objective_of_0_1() {
     assert!(plans.windows(2).all(|two| two[0] == two[1]));
 }
 
-/// An objective that answers with the source of data that was withdrawn is refused, with the setting to use instead.
+/// An objective that returns the withdrawn source of data is rejected with the setting to use instead.
 #[test]
 fn the_withdrawn_source_of_data() {
     let folder = tempfile::tempdir().unwrap();
@@ -194,7 +195,7 @@ fn the_withdrawn_source_of_data() {
         assert!(error.contains("in `data`: it asks for the advantages of the code published"), "{error}");
         assert!(error.contains("`advantages = \"as-published\"` in `[ppo]`"), "{error}");
     }
-    // The same component with the numbers that offline data and nothing have in its WIT.
+    // The same component returns the number for offline data in its WIT, and an invalid number.
     std::fs::write(&component, answering(2)).unwrap();
     assert_eq!(data_of(&component, "ppmo").unwrap(), Data::Offline);
     std::fs::write(&component, answering(3)).unwrap();
@@ -207,7 +208,7 @@ fn data_of(plugin: &Path, objective: &str) -> potstill::Result<Data> {
     Ok(registry(&[plugin.to_owned()]).objective(objective, &[], &task)?.data())
 }
 
-/// The frozen `ppmo`, whose `data` returns `number`.
+/// Returns the frozen `ppmo`, patched so that `data` returns `number`.
 fn answering(number: u8) -> Vec<u8> {
     let mut wasm = std::fs::read(repository(FROZEN).join("ppmo.wasm")).unwrap();
     let (mut data, mut imports, mut bodies) = (None, 0, vec![]);
@@ -234,9 +235,9 @@ fn answering(number: u8) -> Vec<u8> {
     wasm
 }
 
-/// A header of a later version, whose structures are longer: what is added is left alone.
+/// A later version's structures may be longer. The host must not access fields that it does not know.
 #[test]
-fn longer_structures_are_read_as_far_as_they_are_known() {
+fn only_the_known_part_of_a_longer_structure_is_read() {
     let header = std::fs::read_to_string(repository(TODAY).join("potstill.h")).unwrap();
     let mut longer = header.clone();
     for name in ["potstill_environment", "potstill_plugin_description"] {

@@ -1,5 +1,5 @@
-//! Plugins that misbehave in every way: each ends in one error that names plugin, function and cause, and the host
-//! goes on.
+//! Tests plugins that misbehave in every way. Each leads to one error that names the plugin, the function and the cause, and
+//! the host continues.
 mod component;
 mod environment;
 mod learner;
@@ -17,9 +17,9 @@ use crate::{registry, repository, settings};
 
 /// One of the hostile guests.
 pub(crate) struct Guest {
-    /// With all the time that its manifest asks for.
+    /// The registry with all the time that the guest's manifest requests.
     pub(crate) patient: Registry,
-    /// With one second a call.
+    /// The registry with a limit of one second per call.
     hurried: Registry,
     _folder: tempfile::TempDir,
 }
@@ -32,7 +32,8 @@ impl Guest {
         Guest { patient: registry(&[folder]), hurried, _folder: copy }
     }
 
-    /// Where to run `mode`. One that loops never answers; any other must meet its own limit, however slow the machine.
+    /// Returns the registry in which to run `mode`. Only endless loops get the short time limit: any other mode must reach
+    /// its own limit first, however slow the machine is.
     pub(crate) fn for_mode(&self, mode: &str) -> &Registry {
         if mode.contains("loop") { &self.hurried } else { &self.patient }
     }
@@ -42,7 +43,7 @@ fn dimensions() -> Dimensions {
     Dimensions { k: 3, observation: Space::unbounded([4]), policy: Policy::Categorical(2), encoder_layers: 0 }
 }
 
-/// A learner of `registry`, drawn and tried.
+/// Draws a learner from `registry` and makes a student of it.
 fn student(registry: &Registry, id: &str, options: &[(&str, &str)]) -> potstill::Result<Student> {
     let (learners, d) = (registry.learner(id, &settings(options))?, dimensions());
     Student::new(learners.draw(&d.observation, d.outputs(), 1)?, &d)
@@ -59,7 +60,7 @@ fn objective(
     registry.objective(id, &settings(options), &task)
 }
 
-/// All that is traced in a meta-epoch.
+/// Traces everything that a meta-epoch traces.
 fn trace(student: &Student, objective: &dyn Objective) -> potstill::Result<Update> {
     let d = dimensions();
     let mlp = registry(&[]).learner("mlp", &settings(&[("width", "8")]))?;
@@ -70,7 +71,7 @@ fn trace(student: &Student, objective: &dyn Objective) -> potstill::Result<Updat
     update(student, &critic, objective, &rule, &d, 7)
 }
 
-/// Checks the one error that a `mode` of the guest `id` ends in.
+/// Checks the one error that `mode` of the guest `id` leads to.
 #[track_caller]
 fn assert_told<T>(id: &str, mode: &str, result: potstill::Result<T>, cause: &str) {
     let Err(error) = result else { panic!("{mode} was not noticed") };

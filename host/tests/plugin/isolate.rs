@@ -1,5 +1,5 @@
-//! Native plugins in processes of their own: whatever takes such a process down is one clear error here, and nothing of
-//! it is left behind.
+//! Tests native plugins in separate processes: whatever ends such a process is one clear error in the host, and nothing of
+//! the process is left behind.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::c::{compile, processes_with};
 use crate::native::hostile;
 use crate::{isolated, registry, settings};
 
-/// A folder with the plugin and a manifest with these limits of time.
+/// Makes a folder with the plugin and a manifest with these time limits in seconds.
 fn with_limits(library: &Path, start: f64, step: f64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
@@ -23,7 +23,7 @@ fn with_limits(library: &Path, start: f64, step: f64) -> tempfile::TempDir {
     folder
 }
 
-/// Plays a little: the first error, and that every later call gives the same.
+/// Plays a few steps and returns the first error, after checking that every later call gives the same one.
 fn first_error(registry: &Registry) -> String {
     let mut environments = match registry.make_environments("test/native", &[], 1) {
         Ok(environments) => environments,
@@ -33,7 +33,7 @@ fn first_error(registry: &Registry) -> String {
         environments.reset(&[1])?;
         (0..3).try_for_each(|_| -> potstill::Result<()> {
             environments.step(&Actions::Discrete(vec![0]))?;
-            // Its process sleeps by now, and has to be woken through the socket.
+            // By now its process sleeps and must be woken through the socket.
             std::thread::sleep(Duration::from_millis(20));
             Ok(())
         })
@@ -71,8 +71,8 @@ fn each_death_is_one_clear_error() {
             "THROWS" => compile("tests/hostile-native/throws.cpp", mode, &[]),
             mode => hostile(mode),
         };
-        // Only what never answers may run into a limit of time, and only into its own: a plugin that hangs, and a child
-        // that holds on to the socket.
+        // Only modes that never answer may reach a time limit: a plugin that hangs, and a child process that keeps the
+        // socket open.
         let short = |hangs: bool, long: f64| if hangs { 2.0 } else { long };
         let start = short(mode == "HANGS_ON_LOAD", 300.0);
         let step = short(matches!(mode, "HANGS" | "LEAVES_CHILD"), 120.0);
@@ -82,7 +82,7 @@ fn each_death_is_one_clear_error() {
         assert!(error.starts_with(&whole) || error == expected, "{mode}: {error}");
         assert_eq!(error.lines().count(), usize::from(!expected.is_empty()), "{mode}: {error}");
         if mode == "LEAVES_CHILD" {
-            // The child is ended too, but it is not the host's, which cannot wait for it.
+            // The child is killed too, but the host cannot wait for it, because it is not the host's own child.
             while processes_with(folder.path()) > 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -91,9 +91,9 @@ fn each_death_is_one_clear_error() {
     }
 }
 
-/// What a plugin says in the contract's words arrives as it would without the process between.
+/// A violation of the contract gives the same error as without a separate process.
 #[test]
-fn each_breach_is_the_error_it_is_in_this_process() {
+fn each_violation_is_the_same_error_as_in_this_process() {
     for mode in [
         "WRONG_MAGIC",
         "NEWER_MAJOR",
@@ -126,7 +126,7 @@ fn each_breach_is_the_error_it_is_in_this_process() {
 }
 
 #[test]
-fn somebody_kills_the_process() {
+fn a_killed_process_is_one_clear_error() {
     let library = hostile("GOOD");
     let folder = with_limits(&library, 300.0, 120.0);
     let registry = isolated(&[folder.path().to_owned()]);
@@ -142,7 +142,7 @@ fn somebody_kills_the_process() {
 #[test]
 fn an_end_that_takes_too_long_is_cut_short() {
     for mode in ["HANGS_IN_DESTROY", "EXITS_IN_DESTROY", "GOOD"] {
-        // The limits are this far apart so that the time says which of the two was waited for.
+        // The limits differ so much that the time tells which of the two was waited for.
         let (short, long) = (Duration::from_secs(2), Duration::from_secs(300));
         let folder = with_limits(&hostile(mode), long.as_secs_f64(), short.as_secs_f64());
         let environments =
@@ -171,7 +171,7 @@ fn the_mountain_car_plays_alike() {
     assert_eq!(play(registry(std::slice::from_ref(&library))), play(isolated(&[library])));
 }
 
-/// Environments move between threads and outlive the one that made them.
+/// Environments can move between threads and outlive the thread that made them.
 #[test]
 fn the_thread_that_made_it_may_end() {
     let library = compile("examples/mountain-car/mountain_car.c", "mountain_car_thread", &[]);
@@ -184,7 +184,7 @@ fn the_thread_that_made_it_may_end() {
 }
 
 #[test]
-fn a_program_that_is_none() {
+fn a_program_that_cannot_be_started_is_an_error() {
     let library = hostile("GOOD");
     let error = |program: &str| {
         let plugins: Vec<PathBuf> = vec![library.clone()];

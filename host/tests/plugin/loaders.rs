@@ -1,4 +1,4 @@
-//! One source, four ways to run it: an environment, a learner and an objective give the same whoever carries them.
+//! Checks that an environment, a learner and an objective give the same results with each of the four loaders.
 //! `POTSTILL_REBUILT` names a folder with components and libraries that were just built from source.
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use potstill_plugin_api::{Role, Space, Task};
 
 use crate::{isolated, registry, repository, settings};
 
-/// Registries whose `crate_name` comes from each loader there is.
+/// Returns registries that load the plugin `name` with each loader.
 fn loaders(name: &str) -> Vec<(String, Registry)> {
     let mut found = vec![("built-in".to_owned(), registry(&[]))];
-    // A component that was built against version 0.1 of the contract.
+    // This component was built against version 0.1 of the contract.
     let frozen = repository("tests/frozen/0.1").join(format!("{name}.wasm"));
     found.push(("frozen component".to_owned(), registry(&[frozen])));
     let Some(folder) = std::env::var_os("POTSTILL_REBUILT").map(PathBuf::from) else {
@@ -50,7 +50,7 @@ fn environments() {
             let actions = (0..8).map(|c| (c * 5 + i * 3) / 2 % 4).collect();
             seen += &format!("{:?}", carts.step(&Actions::Discrete(actions)).unwrap());
             if i == 150 {
-                // What was drawn and what follows a snapshot belong to it.
+                // Rendering and the steps after a snapshot must agree, too.
                 let state = carts.snapshot().unwrap().unwrap();
                 seen += &format!("{:?} {state:?}", carts.render(3, RenderMode::Text).unwrap());
                 seen += &format!("{:?}", carts.render(3, RenderMode::Rgb).unwrap());
@@ -100,14 +100,14 @@ fn objectives() {
         let ppmo = registry.objective("ppmo", &settings(&[("clip", "0.3")]), &task).unwrap();
         let rule = UpdateRule::default();
         let update = update(&student, &critic, &*ppmo, &rule, &d, 600).unwrap();
-        // The plan is all that runs: equal plans give equal meta-gradients, at equal speed.
+        // Only the plan runs, so equal plans give equal meta-gradients at equal speed.
         let seen = format!("{:?} {:?} {}", ppmo.theta(), update.metrics, update.plan);
         assert_eq!(*expected.get_or_insert(seen.clone()), seen, "{loader}");
     }
 }
 
 #[test]
-fn a_plugin_of_another_role_is_told_apart() {
+fn a_plugin_of_another_role_is_rejected() {
     let registry = registry(&[]);
     let error = registry.find(Role::Learner, "ppmo").err().unwrap().to_string();
     assert_eq!(error, "`ppmo` is an objective, not a learner");

@@ -1,4 +1,4 @@
-//! Plugins from the outside: the built-in cart-pole, hostile guests, the registry.
+//! Tests plugins through the public interface: the built-in cart-pole, hostile guests, native libraries and the registry.
 mod conformance;
 mod frozen;
 mod hostile;
@@ -21,12 +21,12 @@ use std::path::PathBuf;
 
 use potstill::plugin::Registry;
 
-/// A registry that sees nothing of this machine but what the test names.
+/// Makes a registry that knows only the plugins that the test names, and none that are installed on this machine.
 fn registry(plugins: &[PathBuf]) -> Registry {
     Registry::of(plugins, &[]).unwrap()
 }
 
-/// The same with native plugins in processes of their own.
+/// Makes the same registry, but with native plugins in separate processes.
 fn isolated(plugins: &[PathBuf]) -> Registry {
     Registry::isolated(plugins, &[], env!("CARGO_BIN_EXE_potstill").into()).unwrap()
 }

@@ -1,5 +1,5 @@
-//! Native plugins that break the contract: each ends in one clear error, and the host goes on. Those that take the
-//! process with them need a process of their own.
+//! Tests native plugins that violate the contract: each leads to one clear error, and the host continues. Plugins that crash
+//! the process are tested in `isolate.rs`.
 use std::path::PathBuf;
 
 use potstill::plugin::{Actions, RenderMode};
@@ -12,7 +12,7 @@ pub(crate) fn hostile(mode: &str) -> PathBuf {
     compile("tests/hostile-native/plugin.c", mode, &[&format!("-DMODE={mode}")])
 }
 
-/// Loads it, makes a copy, plays and draws: the first error.
+/// Loads the plugin, makes copies, plays and renders. Returns the first error.
 fn first_error(mode: &str) -> Option<String> {
     let path = hostile(mode);
     let load = || -> potstill::Result<()> {
@@ -31,7 +31,7 @@ fn first_error(mode: &str) -> Option<String> {
 }
 
 #[test]
-fn each_breach_is_one_clear_error() {
+fn each_violation_is_one_clear_error() {
     assert_eq!(first_error("GOOD"), None);
     for (mode, expected) in [
         ("WRONG_MAGIC", "is not a Potstill plugin (its magic number is wrong)"),
@@ -70,7 +70,7 @@ fn each_breach_is_one_clear_error() {
 }
 
 #[test]
-fn a_library_that_is_no_plugin() {
+fn a_library_that_is_not_a_plugin_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let garbage = folder.path().join("libgarbage.so");
     std::fs::write(&garbage, b"not a library").unwrap();
@@ -82,9 +82,9 @@ fn a_library_that_is_no_plugin() {
     assert!(error(library).contains("does not export `potstill_plugin`"));
 }
 
-/// The manifest decides before any code runs, and the binary has to agree.
+/// The manifest is checked before any code runs, and the binary must agree with it.
 #[test]
-fn a_manifest_stands_beside_a_library() {
+fn a_library_needs_a_manifest_that_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let manifest = |id: &str| {
@@ -102,7 +102,7 @@ fn a_manifest_stands_beside_a_library() {
     registry_of().make_environments("test/other", &[], 1).unwrap();
 }
 
-/// The example in plain C, against Gymnasium's formula.
+/// The example in plain C follows Gymnasium's formula.
 #[test]
 fn the_mountain_car_in_c() {
     let library = compile("examples/mountain-car/mountain_car.c", "mountain_car", &[]);
@@ -125,7 +125,7 @@ fn the_mountain_car_in_c() {
             if position == -1.2 && velocity < 0.0 {
                 velocity = 0.0;
             }
-            // The start was rounded to single precision once.
+            // The initial state was rounded to single precision once.
             assert!((f64::from(seen[0]) - position).abs() < 1e-5, "step {i}");
         }
     }

@@ -1,4 +1,4 @@
-//! The built-in environment: the same to the bit in the sandbox, as native code, and in Gymnasium.
+//! Checks that the built-in environment gives bit-identical results in the sandbox, as native code, and in Gymnasium.
 use std::fs;
 use std::path::Path;
 
@@ -61,7 +61,7 @@ fn the_embedded_file_is_a_component() {
     assert_component(&repository("plugins/nd-cartpole/nd-cartpole.wasm"), "environment");
 }
 
-/// `POTSTILL_REBUILT` names a folder with an `nd-cartpole.wasm` that was just built from source.
+/// `POTSTILL_REBUILT` names a folder with an `nd-cartpole.wasm` that was just built from its source.
 #[test]
 fn the_committed_component_plays_like_one_rebuilt_from_source() {
     let Some(folder) = std::env::var_os("POTSTILL_REBUILT") else { return };
@@ -85,7 +85,7 @@ fn the_committed_component_plays_like_one_rebuilt_from_source() {
 }
 
 #[test]
-fn seeds_decide_and_nothing_else() {
+fn only_the_seeds_determine_the_episodes() {
     let r = registry(&[]);
     let mut pair = r.make_environments("nd-cartpole", &[], 2).unwrap();
     let mut single = r.make_environments("nd-cartpole", &[], 1).unwrap();
@@ -98,7 +98,7 @@ fn seeds_decide_and_nothing_else() {
 }
 
 #[test]
-fn goes_back_to_a_snapshot() {
+fn restores_a_snapshot() {
     for r in both() {
         let mut environments = r.make_environments("nd-cartpole-v1", &settings(&[("n", "2")]), 8).unwrap();
         environments.reset(&[7; 8]).unwrap();
@@ -147,7 +147,7 @@ fn equals_gymnasium_on_one_axis() {
         let mut environment = r.make_environments("nd-cartpole-v1", &[], 1).unwrap();
         for episode in &recording.episodes {
             environment.reset(&[0]).unwrap();
-            // A snapshot ends with the state of the last environment's last axis.
+            // A snapshot ends with the state of the last axis of the last environment.
             let mut state = environment.snapshot().unwrap().unwrap();
             let start = state.len() - 32;
             state.splice(start.., episode.initial_state.iter().flat_map(|v| v.to_le_bytes()));
@@ -187,7 +187,7 @@ fn pushes_one_axis_and_lets_the_others_roll() {
 }
 
 #[test]
-fn draws() {
+fn renders() {
     let r = registry(&[]);
     let mut environments = r.make_environments("nd-cartpole-v1", &settings(&[("n", "2")]), 2).unwrap();
     environments.reset(&[1, 2]).unwrap();
@@ -202,7 +202,7 @@ fn draws() {
 }
 
 #[test]
-fn refuses_what_the_host_should_not_ask() {
+fn rejects_invalid_calls() {
     let r = registry(&[]);
     let mut environments = r.make_environments("nd-cartpole-v1", &[], 2).unwrap();
     let mut error = |actions: Actions| environments.step(&actions).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Finding plugins and naming them.
+//! Tests how plugins are found and named.
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ fn finds_the_built_in_by_both_names() {
 }
 
 #[test]
-fn says_what_was_meant() {
+fn suggests_similar_names() {
     let r = registry(&[]);
     assert_eq!(
         error(r.options(Role::Environment, "nd-cartpol")),
@@ -75,7 +75,7 @@ fn finds_plugins_in_folders_files_and_folders_of_folders() {
 }
 
 #[test]
-fn the_first_found_wins_and_the_others_say_so() {
+fn the_first_found_wins_and_the_others_are_reported() {
     let home = tempfile::tempdir().unwrap();
     let (first, second) = (home.path().join("1"), home.path().join("2"));
     copy("tests/hostile", &first);
@@ -87,7 +87,7 @@ fn the_first_found_wins_and_the_others_say_so() {
 }
 
 #[test]
-fn a_broken_plugin_is_rejected_and_stops_no_other() {
+fn a_broken_plugin_is_rejected_and_the_others_work() {
     let home = tempfile::tempdir().unwrap();
     let plugin = home.path().join("p");
     copy("tests/hostile", &plugin);
@@ -112,7 +112,7 @@ fn a_broken_plugin_is_rejected_and_stops_no_other() {
         assert!(matches!(reasons[..], [r] if r.contains(reason)), "{reasons:?}");
         r.make_environments("nd-cartpole", &[], 1).unwrap();
     }
-    // A manifest that claims another role than the component has.
+    // This manifest claims another role than the component has.
     let wasm = fs::read(plugin.join("hostile.wasm")).unwrap();
     for role in [Role::Learner, Role::Objective] {
         let claims = manifest.replace("\"environment\"", &format!("\"{role}\""));

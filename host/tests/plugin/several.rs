@@ -1,4 +1,4 @@
-//! Several plugins in one shared library: found, named and run like any other.
+//! Tests several plugins in one shared library, which are found, named and run like any other plugin.
 use std::path::{Path, PathBuf};
 
 use potstill::plugin::{Actions, Loader, Observations, Registry, RenderMode};
@@ -13,7 +13,7 @@ fn library(mode: &str) -> PathBuf {
     compile("tests/native/several.c", "several", &[&format!("-DMODE={mode}")])
 }
 
-/// A folder with the library and a manifest that provides `ids`.
+/// Makes a folder with the library and a manifest that provides `ids`.
 fn with_manifest(ids: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let library = library("GOOD");
@@ -28,7 +28,7 @@ fn with_manifest(ids: &[&str]) -> tempfile::TempDir {
     folder
 }
 
-/// In this process and in one of its own.
+/// Returns registries that load the library in this process and in a separate one.
 fn registries(path: &Path) -> Vec<Registry> {
     let paths = [path.to_owned()];
     if cfg!(unix) { vec![registry(&paths), isolated(&paths)] } else { vec![registry(&paths)] }
@@ -39,7 +39,7 @@ fn ids(registry: &Registry) -> Vec<String> {
     native.filter_map(|entry| entry.id.as_ref()).map(ToString::to_string).collect()
 }
 
-/// Steps until the first episode of the environment `id` ends.
+/// Steps until the first episode of the environment `id` ends, and returns its length.
 fn length(registry: &Registry, id: &str) -> usize {
     let mut copies = registry.make_environments(id, &[], 2).unwrap();
     copies.reset(&[1, 2]).unwrap();
@@ -61,7 +61,7 @@ fn every_plugin_of_a_library_can_be_used() {
 }
 
 #[test]
-fn the_first_of_a_name_is_meant_without_version() {
+fn a_name_without_version_means_the_first() {
     let other_order = with_manifest(&["test/counter-v3", "test/counter-v2"]);
     let meant = |path: &Path, typed: &str| {
         let registry = registry(&[path.to_owned()]);
@@ -71,7 +71,7 @@ fn the_first_of_a_name_is_meant_without_version() {
         assert_eq!(meant(&library("GOOD"), typed).unwrap(), "test/counter-v2", "{typed}");
     }
     assert_eq!(meant(other_order.path(), "counter").unwrap(), "test/counter-v3");
-    // What the manifest does not list is not there.
+    // A plugin that the manifest does not list is not available.
     let error = meant(other_order.path(), "shaky").unwrap_err().to_string();
     assert!(error.starts_with("there is no environment `shaky`."), "{error}");
     let error = meant(&library("GOOD"), "countr-v3").unwrap_err().to_string();
@@ -79,7 +79,7 @@ fn the_first_of_a_name_is_meant_without_version() {
 }
 
 #[test]
-fn a_name_without_namespace_has_to_be_the_only_one() {
+fn a_name_without_namespace_must_be_unique() {
     let folder = with_manifest(&IDS);
     let manifest = folder.path().join("plugin.toml");
     let text = std::fs::read_to_string(&manifest).unwrap();
@@ -91,7 +91,7 @@ fn a_name_without_namespace_has_to_be_the_only_one() {
     }
     assert!(registry.find(Role::Environment, "acme/counter").is_ok());
 
-    // One of the very name that cannot be used is not silently another namespace's.
+    // If the plugin of exactly this name is broken, one of another namespace is not used silently.
     std::fs::write(&manifest, text.replace("test/counter", "counter")).unwrap();
     let installed = folder.path().join("installed.json");
     std::fs::write(&installed, r#"{ "sha256": "00", "from": "/downloads/it", "at": 0 }"#).unwrap();
@@ -122,7 +122,7 @@ fn a_manifest_and_its_library_agree_plugin_by_plugin() {
 }
 
 #[test]
-fn a_broken_chain_is_one_clear_error() {
+fn a_broken_list_of_plugins_is_one_clear_error() {
     for (mode, expected) in [
         ("CIRCLE", "has `test/counter-v2` twice, or its plugins follow each other in a circle"),
         ("SAME_ID", "has `test/counter-v2` twice, or its plugins follow each other in a circle"),
@@ -140,7 +140,7 @@ fn a_broken_chain_is_one_clear_error() {
 }
 
 #[test]
-fn a_plugin_learns_where_its_setup_lies() {
+fn a_plugin_learns_the_folder_of_its_setup() {
     let expected = potstill::plugin::setup::folder().unwrap().display().to_string();
     for registry in registries(&library("GOOD")) {
         let mut copies = registry.make_environments("shaky", &[], 1).unwrap();
@@ -150,7 +150,7 @@ fn a_plugin_learns_where_its_setup_lies() {
 }
 
 #[test]
-fn a_fault_ends_one_episode_and_is_told() {
+fn a_fault_ends_one_episode_and_is_reported() {
     for registry in registries(&library("GOOD")) {
         let mut copies = registry.make_environments("shaky", &[], 2).unwrap();
         copies.reset(&[1, 2]).unwrap();
@@ -163,7 +163,7 @@ fn a_fault_ends_one_episode_and_is_told() {
                 assert_eq!(step.observations, Observations::Float(vec![0.0, flags.len() as f32]));
             }
         }
-        // The first copy fails in every third step; the second one comes to its limit.
+        // The first copy fails in every third step; the second one reaches its time limit.
         let no = vec![false, false];
         let fails = (vec![true, false], vec![true, false]);
         let goes_on = (no.clone(), no.clone());

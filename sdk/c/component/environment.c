@@ -1,4 +1,4 @@
-/* The component of an environment: the contract's exports, for `potstill_plugin`. Compiled for WebAssembly only. */
+/* Implements the exports of the environment contract for `potstill_plugin`. It is compiled for WebAssembly only. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +58,7 @@ void exports_potstill_plugin_environment_method_environments_spec(environments *
     ret->autoreset = EXPORTS_POTSTILL_PLUGIN_ENVIRONMENT_AUTORESET_SAME_STEP;
 }
 
-/* Room for `rows` observations, in the answer itself: the copies write straight into it. */
+/* Allocates room for `rows` observations in the result itself, so that the copies write directly into it. */
 static void *observations(const potstill_copies *copies, size_t rows, observations_t *ret) {
     void *block = component_allocate(rows * potstill_observation_bytes(copies));
     size_t count = rows * potstill_observation_size(copies);
@@ -102,7 +102,7 @@ bool exports_potstill_plugin_environment_method_environments_step(
                                .terminated = ret->terminated.ptr,
                                .truncated = ret->truncated.ptr};
     const char *error =
-        right_kind ? potstill_take_step(copies, values, count, &out) : "actions of another kind than the space";
+        right_kind ? potstill_take_step(copies, values, count, &out) : "the actions are of the wrong kind for the action space";
     exports_potstill_plugin_environment_actions_free(actions);
     void *finals = observations(copies, error ? 0 : out.ended, &ret->final_observations);
     if (error)

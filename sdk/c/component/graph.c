@@ -1,4 +1,4 @@
-/* The host's graph, for components of learners and objectives. */
+/* Connects the graph to the imports of the host, for components of learners and objectives. */
 #include "../potstill_graph.h"
 
 #include <stdlib.h>
@@ -32,7 +32,7 @@ potstill_tensor potstill_graph_operation(uint32_t op, size_t count, const potsti
 potstill_shape potstill_graph_shape(potstill_tensor x) {
     plugin_list_u32_t dimensions;
     potstill_plugin_graph_shape(x.number, &dimensions);
-    if (dimensions.len > POTSTILL_MOST_AXES) potstill_fail("a tensor of more axes than the C SDK knows");
+    if (dimensions.len > POTSTILL_MOST_AXES) potstill_fail("the tensor has more axes than the C SDK supports");
     potstill_shape shape = {.rank = dimensions.len};
     for (size_t i = 0; i < dimensions.len; i++) shape.size[i] = dimensions.ptr[i];
     plugin_list_u32_free(&dimensions);
@@ -50,7 +50,7 @@ void potstill_graph_gradients(potstill_tensor loss, const potstill_tensor *wrt, 
 plugin_list_u32_t component_dimensions(const potstill_shape *shape) {
     uint32_t dimensions[POTSTILL_MOST_AXES];
     for (uint32_t i = 0; i < shape->rank; i++) {
-        if (shape->size[i] < 0) potstill_fail("a length below 0");
+        if (shape->size[i] < 0) potstill_fail("a dimension is negative");
         dimensions[i] = (uint32_t)shape->size[i];
     }
     return component_list_u32(dimensions, shape->rank);

@@ -1,4 +1,4 @@
-/* The component of a learner: the contract's exports, for `potstill_plugin`. Compiled for WebAssembly only. */
+/* Implements the exports of the learner contract for `potstill_plugin`. It is compiled for WebAssembly only. */
 #include <stdlib.h>
 
 #include "../potstill_learner.h"
@@ -7,7 +7,7 @@
 typedef exports_potstill_plugin_learner_architecture_t architecture;
 
 struct exports_potstill_plugin_learner_architecture_t {
-    /* The contract's space, which `shape` points into. */
+    /* The space from the contract, which `shape` points into. */
     exports_potstill_plugin_learner_space_t observation;
     potstill_learner_shape shape;
     potstill_architecture *drawn;
@@ -63,7 +63,7 @@ void exports_potstill_plugin_learner_method_architecture_parameters(
         exports_potstill_plugin_learner_parameter_t *parameter = &ret->ptr[i];
         plugin_string_dup(&parameter->name, declared[i].name);
         parameter->shape = component_dimensions(&declared[i].shape);
-        /* The SDK counts as the contract does, and each of its values lies in the same place. */
+        /* The SDK numbers the kinds as the contract does, and all members of the union are at the same address. */
         parameter->init.tag = (uint8_t)declared[i].init.kind;
         parameter->init.val.constant = declared[i].init.value;
         parameter->layer = declared[i].layer;

@@ -1,4 +1,4 @@
-/* The component of an objective: the contract's exports, for `potstill_plugin`. Compiled for WebAssembly only. */
+/* Implements the exports of the objective contract for `potstill_plugin`. It is compiled for WebAssembly only. */
 #include "../potstill_objective.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@ typedef exports_potstill_plugin_objective_instance_t instance;
 typedef exports_potstill_plugin_objective_list_tensor_t list;
 
 struct exports_potstill_plugin_objective_instance_t {
-    /* The contract's task, which the SDK's points into. */
+    /* The task from the contract, which the spaces of the SDK's task point into. */
     exports_potstill_plugin_objective_task_t task;
     potstill_instance *made;
 };
@@ -85,7 +85,7 @@ void exports_potstill_plugin_objective_method_instance_meta_parameters(
         exports_potstill_plugin_objective_meta_parameter_t *part = &ret->ptr[i];
         plugin_string_dup(&part->name, parts[i].name);
         part->shape = component_dimensions(&parts[i].shape);
-        /* The SDK counts as the contract does, and each of its values lies in the same place. */
+        /* The SDK numbers the kinds as the contract does, and all members of the union are at the same address. */
         part->init.tag = (uint8_t)parts[i].init;
         part->init.val.constant = parts[i].value;
         part->learned = !parts[i].fixed;

@@ -1,4 +1,4 @@
-/* What the components of the roles share. The bindings of each role define these types anew, and alike. */
+/* Implements what the components of all roles share. The bindings of each role define the same types with the same names. */
 #include "shared.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 _Noreturn void potstill_fail(const char *message) {
     string text;
     plugin_string_set(&text, message);
-    /* A trap carries no message: send it ahead. */
+    /* Log the message, because the trap that follows carries none. */
     potstill_plugin_log_write(POTSTILL_PLUGIN_LOG_LEVEL_ERROR, &text);
     __builtin_trap();
 }
@@ -162,7 +162,7 @@ potstill_space component_space_of(const potstill_plugin_types_space_t *space) {
         shape = &space->val.image;
     }
     size_t most = sizeof out.shape / sizeof *out.shape;
-    if (shape && shape->len > most) potstill_fail("the C SDK knows spaces of up to 4 axes");
+    if (shape && shape->len > most) potstill_fail("the C SDK supports spaces of up to 4 axes");
     for (size_t i = 0; shape && i < shape->len; i++) out.shape[out.rank++] = shape->ptr[i];
     return out;
 }

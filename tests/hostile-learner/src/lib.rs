@@ -1,5 +1,5 @@
-//! A learner that misbehaves in the way its option `mode` says; host and sandbox must survive all of them. Written
-//! against the bare contract, because the SDK would not let it.
+//! A learner that misbehaves as its option `mode` says; host and sandbox must survive every mode. It is written against
+//! the bare contract, because the SDK would not let it misbehave.
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, unreachable_pub)]
 
@@ -19,13 +19,13 @@ use potstill::plugin::{log, types};
 
 struct Hostile;
 
-/// One linear layer without bias, when it behaves.
+/// A single linear layer without bias, in the mode that behaves.
 struct Network {
     mode: String,
     inputs: u32,
     outputs: u32,
     seed: u64,
-    /// A tensor of an earlier call.
+    /// A tensor from an earlier call.
     earlier: Cell<u32>,
 }
 
@@ -33,7 +33,7 @@ export!(Hostile);
 
 const MODES: &[&str] = &[
     "none",
-    // In `make`, `name` and `parameters`.
+    // Modes that misbehave in `make`, `name` and `parameters`.
     "make-error",
     "make-graph",
     "make-loop",
@@ -54,12 +54,12 @@ const MODES: &[&str] = &[
     "init-negative",
     "lying-shape",
     "lying-name",
-    // In `forward`: numbers that are no tensors.
+    // Modes that use numbers that are not tensors, in `forward`.
     "forged",
     "forged-zero",
     "forged-earlier",
     "forged-result",
-    // Graphs without end or measure.
+    // Modes that build graphs that are too large.
     "endless-nodes",
     "endless-calls",
     "giant",
@@ -71,25 +71,25 @@ const MODES: &[&str] = &[
     "many-numbers",
     "deep-index",
     "wide-gradient",
-    // Operations that are none.
+    // Modes that use invalid operations.
     "unknown-operation",
     "wrong-arity",
     "least-integer",
     "nan-number",
     "gradient-of-result",
     "gradient-of-vector",
-    // Answers.
+    // Modes that return wrong results.
     "wrong-outputs",
     "wrong-batch",
     "index-outputs",
-    // What any code can do.
+    // Modes that any code could have.
     "forward-loop",
     "forward-trap",
     "forward-panic",
     "forward-memory",
     "forward-recursion",
     "forward-late-loop",
-    // Wrong, not hostile: see the conformance checks.
+    // Modes that are wrong but not hostile, for the conformance checks.
     "mixes-rows",
     "idle-parameter",
     "layers-from-1",
@@ -202,7 +202,7 @@ impl GuestArchitecture for Network {
             "init-infinite" => vec![started(Init::Constant(f64::INFINITY))],
             "init-negative" => vec![started(Init::Normal(-1.0))],
             "lying-shape" => vec![shaped(vec![self.inputs + 1, self.outputs])],
-            // Another number of parameters under the same name.
+            // Declare another number of parameters under the same name.
             "lying-name" if self.seed % 2 == 0 => also(named("another".into())),
             "idle-parameter" => also(Parameter { layer: 1, ..named("idle".into()) }),
             _ => vec![whole],
@@ -248,7 +248,7 @@ impl GuestArchitecture for Network {
                 }
                 op(Op::OneHot, &[index], &[2], &[])
             }
-            // The gradient of each operand is a node of its own.
+            // The gradient of each operand is a separate node.
             "wide-gradient" => {
                 let column = op(Op::Variable, &[result(flat)], &[], &[]);
                 let wide: Vec<u32> = (0..40)
@@ -270,11 +270,11 @@ impl GuestArchitecture for Network {
             }
             "gradient-of-vector" => gradients(flat, &[weight])[0],
             "wrong-outputs" => op(Op::Pad, &[result(flat)], &[1, 0, 1], &[]),
-            // Right for the one row of the host's trial.
+            // This is right only for the single row of the host's first trace.
             "wrong-batch" => op(Op::Slice, &[result(flat)], &[0, 0, 1], &[]),
             "index-outputs" => indices(&[batch, i64::from(self.outputs)]),
             "forward-loop" => spin(),
-            // The trial goes well.
+            // The first trace succeeds.
             "forward-late-loop" if batch > 1 => spin(),
             "forward-trap" => core::arch::wasm32::unreachable(),
             "forward-panic" => panic!("layer {batch} of a network of none"),
@@ -285,7 +285,7 @@ impl GuestArchitecture for Network {
                 result(op(Op::Sub, &[flat, mean], &[], &[]))
             }
             "drifts" => {
-                // Another function for each seed, under one name.
+                // Compute another function for each seed, under the same name.
                 let scale = op(Op::Constant, &[], &[], &[self.seed as f64]);
                 result(op(Op::Mul, &[flat, scale], &[], &[]))
             }

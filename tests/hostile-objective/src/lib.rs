@@ -1,5 +1,5 @@
-//! A meta-objective that misbehaves in the way its option `mode` says; host and sandbox must survive all of them.
-//! Written against the bare contract, because the SDK would not let it.
+//! A meta-objective that misbehaves as its option `mode` says; host and sandbox must survive every mode. It is written
+//! against the bare contract, because the SDK would not let it misbehave.
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, unreachable_pub)]
 
@@ -17,7 +17,7 @@ use potstill::plugin::{log, network, types};
 
 struct Hostile;
 
-/// One inner step, and the mean log-probability as the loss, when it behaves.
+/// One inner step, and the mean log-probability as the loss, in the mode that behaves.
 struct Loss {
     mode: String,
     task: Task,
@@ -27,7 +27,7 @@ export!(Hostile);
 
 const MODES: &[&str] = &[
     "none",
-    // In `make` and what describes the objective.
+    // Modes that misbehave in `make` and in the functions that describe the objective.
     "make-error",
     "make-graph",
     "make-network",
@@ -47,7 +47,7 @@ const MODES: &[&str] = &[
     "columns-unknown",
     "columns-twice",
     "columns-huge",
-    // In `inner`.
+    // Modes that misbehave in `inner`.
     "inner-few",
     "inner-many",
     "inner-shapes",
@@ -64,7 +64,7 @@ const MODES: &[&str] = &[
     "apply-forged",
     "apply-without-end",
     "gradient-of-result",
-    // In `outer`.
+    // Modes that misbehave in `outer`.
     "outer-vector",
     "outer-indices",
     "outer-forged",
@@ -79,7 +79,7 @@ const MODES: &[&str] = &[
     "metric-names-empty",
     "metric-names-control",
     "metrics-many",
-    // Wrong, not hostile: see the conformance checks.
+    // Modes that are wrong but not hostile, for the conformance checks.
     "no-gradient",
     "nan-loss",
     "offline-advantages",
@@ -120,7 +120,7 @@ fn mean(x: u32) -> u32 {
     op(Op::Mean, &[x], &[], &[0.0])
 }
 
-/// Gradient descent on the mean squared error, at a rate of 1.
+/// Takes a step of gradient descent on the mean squared error, with learning rate 1.
 fn step(theta: &[u32], fresh: &[u32]) -> Vec<u32> {
     let error = op(Op::Sub, &[network::apply(fresh, theta[0]), theta[1]], &[], &[]);
     let loss = mean(op(Op::Square, &[error], &[], &[]));

@@ -1,5 +1,5 @@
-//! A plugin that misbehaves in the way its option `mode` says; the sandbox must survive all of them. Written
-//! against the bare contract, because the SDK would not let it.
+//! An environment that misbehaves as its option `mode` says; the sandbox must survive every mode. It is written against
+//! the bare contract, because the SDK would not let it misbehave.
 #![cfg(target_family = "wasm")]
 #![allow(missing_docs, unreachable_pub)]
 
@@ -20,7 +20,7 @@ struct Hostile;
 struct Copies {
     n: usize,
     mode: String,
-    /// For the modes that are well formed and wrong.
+    /// The environment of the modes whose results are well formed but wrong.
     walk: Option<Walk>,
 }
 
@@ -60,7 +60,7 @@ const MODES: &[&str] = &[
     "touchy",
 ];
 
-/// Ends with a letter that tests change in the component's bytes, to misbehave where no option reaches.
+/// A marker whose last letter tests change in the component's bytes, to misbehave where no option reaches.
 #[used]
 static SWITCH: [u8; 17] = *b"potstill-switch=0";
 
@@ -68,7 +68,7 @@ fn switch() -> u8 {
     black_box(&SWITCH)[16]
 }
 
-/// Called when the component is instantiated.
+/// Is called when the component is instantiated.
 #[unsafe(no_mangle)]
 pub extern "C" fn _initialize() {
     match switch() {
@@ -131,7 +131,7 @@ fn transition(n: usize) -> Transition {
     }
 }
 
-/// Fills the stack that a Rust program keeps in its linear memory, before the machine's.
+/// Overflows the stack that a Rust program has in linear memory, before that of the machine is full.
 #[inline(never)]
 fn recurse_with_locals(depth: u64) -> u64 {
     let here = black_box([depth; 512]);

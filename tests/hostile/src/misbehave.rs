@@ -1,7 +1,7 @@
-//! What every hostile guest can do, whatever its role.
+//! Misbehavior that hostile guests of all roles share.
 use std::hint::black_box;
 
-/// Never ends.
+/// Loops forever.
 pub fn spin() -> ! {
     let mut x = 1u64;
     loop {
@@ -9,13 +9,13 @@ pub fn spin() -> ! {
     }
 }
 
-/// Fills the machine's stack.
+/// Overflows the machine's stack.
 #[inline(never)]
 pub fn recurse(depth: u64) -> u64 {
     if depth == 0 { 0 } else { recurse(depth.wrapping_mul(3) | 1).wrapping_mul(depth) ^ 3 }
 }
 
-/// Takes memory until there is none.
+/// Allocates memory until there is none left.
 pub fn hoard() -> ! {
     let mut all = vec![];
     loop {
@@ -23,7 +23,7 @@ pub fn hoard() -> ! {
     }
 }
 
-/// A text that nobody wants to read.
+/// Makes an enormous text.
 pub fn tirade() -> String {
     "all work and no play\n".repeat(1 << 18)
 }

@@ -1,15 +1,15 @@
-//! A random walk that keeps the contract, or breaks it quietly: every answer is well formed, and wrong.
+//! A random walk that keeps the contract, or violates it silently, with results that are well formed but wrong.
 use std::cell::{Cell, RefCell};
 
 use crate::exports::potstill::plugin::environment::*;
 use crate::potstill::plugin::types;
 
-/// Steps of an episode, and the most it can return.
+/// The number of steps in an episode, which is also the maximum return.
 const LIMIT: u32 = 40;
-/// Begins a snapshot.
+/// The first bytes of a snapshot.
 const MARK: u8 = 0xa7;
 
-/// Where one walker is.
+/// The position of one walker.
 #[derive(Clone, Copy, Default)]
 struct Walker {
     random: u64,
@@ -19,7 +19,7 @@ struct Walker {
 
 pub struct Walk {
     mode: String,
-    /// Steps after which `walk-later` fails, and those that were taken.
+    /// The number of steps after which `walk-later` fails, and the number of steps taken.
     last: i64,
     steps: Cell<i64>,
     walkers: RefCell<Vec<Walker>>,
@@ -47,7 +47,7 @@ pub const MODES: &[&str] = &[
 ];
 
 impl Walker {
-    /// SplitMix64.
+    /// Draws from SplitMix64.
     fn noise(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

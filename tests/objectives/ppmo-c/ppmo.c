@@ -1,4 +1,4 @@
-/* PPMO of Wilhelm & Ventura 2025, as `plugins/ppmo` has it in Rust: the tests compare the two. */
+/* PPMO (Wilhelm & Ventura 2025) in C. The tests compare it with `plugins/ppmo` in Rust. */
 #include "potstill_objective.h"
 
 typedef struct {

@@ -1,4 +1,5 @@
-//! Components that no option reaches: what happens before `make`, and files that are no plugin of the role they claim.
+//! Tests components that misbehave before `make`, where no option reaches them, and files that are not plugins of the role
+//! that they claim.
 use std::path::Path;
 
 use potstill::plugin::Registry;
@@ -9,7 +10,7 @@ use crate::hurried::hurried;
 use crate::repository;
 
 const ID: &str = "test/hostile-v1";
-/// Its last letter is the switch of the hostile environment's source.
+/// The marker in the hostile environment's binary. Its last letter selects what misbehaves.
 const SWITCH: &[u8] = b"potstill-switch=0";
 const LOG: &[u8] = b"potstill:plugin/log@0.1.0";
 
@@ -17,7 +18,7 @@ fn hostile() -> Vec<u8> {
     std::fs::read(repository("tests/hostile/hostile.wasm")).unwrap()
 }
 
-/// `bytes` with every `from` replaced by a `to` of its length.
+/// Returns `bytes` with every `from` replaced by `to`, which has the same length.
 fn patched(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();
@@ -33,7 +34,7 @@ fn switched(letter: u8) -> Vec<u8> {
     patched(&hostile(), SWITCH, &to)
 }
 
-/// The options of a component that lies beside the hostile environment's manifest.
+/// Loads the options of a component that is installed with the hostile environment's manifest.
 fn load(wasm: &[u8]) -> potstill::Result<()> {
     let folder = tempfile::tempdir().unwrap();
     install(folder.path(), wasm);
@@ -53,7 +54,7 @@ fn install(folder: &Path, wasm: &[u8]) {
 }
 
 #[test]
-fn what_runs_before_make_is_watched_too() {
+fn functions_before_make_are_guarded_too() {
     load(&switched(b'0')).unwrap();
     for (letter, cause) in [
         (b't', "in `start`: crashed: wasm `unreachable`"),
@@ -76,7 +77,7 @@ fn what_runs_before_make_is_watched_too() {
 }
 
 #[test]
-fn files_that_are_no_such_plugin() {
+fn files_that_are_not_such_plugins_are_rejected() {
     let module = hostile();
     let component =
         wit_component::ComponentEncoder::default().module(&module).unwrap().encode().expect("a component");
@@ -111,7 +112,7 @@ fn files_that_are_no_such_plugin() {
     }
 }
 
-/// The contract's metadata is a custom section, which no validation of WebAssembly looks into.
+/// The metadata of the contract is in a custom section, which WebAssembly validation ignores.
 #[test]
 fn damaged_metadata_is_one_error_or_harmless() {
     let module = hostile();
@@ -132,7 +133,7 @@ fn damaged_metadata_is_one_error_or_harmless() {
     assert!(refused > 20, "{refused}");
 }
 
-/// A core module whose memory starts with `pages` pages of 64 KiB.
+/// Returns a core module whose memory starts with `pages` pages of 64 KiB.
 fn with_memory(module: &[u8], pages: u64) -> Vec<u8> {
     const MEMORY: u8 = 5;
     let (mut out, mut rest) = (module[..8].to_vec(), &module[8..]);
@@ -141,7 +142,7 @@ fn with_memory(module: &[u8], pages: u64) -> Vec<u8> {
         let (body, tail) = tail.split_at(size as usize);
         let mut body = body.to_vec();
         if *id == MEMORY {
-            // One memory, without maximum.
+            // The section has one memory without a maximum.
             body = [vec![1, 0], to_leb(pages)].concat();
         }
         out.push(*id);

@@ -1,4 +1,4 @@
-//! The hostile environment.
+//! Tests the hostile environment.
 use potstill::plugin::{Actions, Environments, Registry, RenderMode};
 
 use crate::hostile::Guest;
@@ -17,7 +17,7 @@ fn step(environments: &mut dyn Environments) -> Result<(), String> {
 }
 
 #[test]
-fn every_broken_step_is_one_clear_error_for_good() {
+fn every_broken_step_is_one_clear_and_lasting_error() {
     let guest = hostile();
     for (mode, cause) in [
         ("step-loop", "endless loop: no answer within 1 s (limit `step-seconds`)"),
@@ -58,7 +58,7 @@ fn every_broken_step_is_one_clear_error_for_good() {
 }
 
 #[test]
-fn a_panic_brings_its_message() {
+fn the_error_has_the_message_of_a_panic() {
     let r = hostile().patient;
     let mut environments = make(&r, "step-panic").unwrap();
     environments.reset(&[0; 8]).unwrap();
@@ -83,13 +83,13 @@ fn making_one_may_fail() {
             "{mode}: {error}"
         );
     }
-    // What it refuses in words, the user mends.
+    // An error that it returns is one that the user can fix.
     let error = make(&guest.patient, "make-error").err().unwrap().to_string();
     assert_eq!(error, "plugin `test/hostile-v1`: the moon is in the wrong phase");
 }
 
 #[test]
-fn the_other_functions_are_watched_too() {
+fn the_other_functions_are_guarded_too() {
     let r = hostile().patient;
     let error = make(&r, "reset-short").unwrap().reset(&[0; 8]).unwrap_err().to_string();
     assert!(
@@ -114,7 +114,7 @@ fn the_other_functions_are_watched_too() {
 }
 
 #[test]
-fn a_flood_of_messages_is_cut() {
+fn a_flood_of_messages_is_limited() {
     use std::sync::{Arc, Mutex};
     let mut r = hostile().patient;
     let seen = Arc::new(Mutex::new(vec![]));

@@ -1,4 +1,4 @@
-//! The hostile learner.
+//! Tests the hostile learner.
 use super::{Guest, assert_told, dimensions, objective, student, trace};
 
 const ID: &str = "test/hostile-learner-v1";
@@ -76,7 +76,7 @@ fn every_mistake_is_one_clear_error() {
     }
 }
 
-/// After a trap the instance is dead, and says for ever why.
+/// After a trap the instance is unusable, and every call repeats the error.
 #[test]
 fn the_first_error_stays() {
     let guest = Guest::of("hostile-learner");

@@ -1,4 +1,4 @@
-//! The hostile objective.
+//! Tests the hostile objective.
 use super::{Guest, assert_told, objective, student, trace};
 
 const ID: &str = "test/hostile-objective-v1";

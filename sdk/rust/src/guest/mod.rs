@@ -83,8 +83,7 @@ fn report_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            let mut message =
-                panic.payload_as_str().unwrap_or("panicked with a value that is not text").to_owned();
+            let mut message = panic.payload_as_str().unwrap_or("with a value that is not text").to_owned();
             if let Some(location) = panic.location() {
                 message += &format!(" ({location})");
             }

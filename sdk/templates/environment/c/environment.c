@@ -1,4 +1,4 @@
-/* A corridor: go left or right until either end; the right one pays. Put your world in its place. */
+/* A corridor: go left or right until either end; the right end pays 1. Replace it with your environment. */
 #include <stdlib.h>
 
 #include "potstill_environment.h"
@@ -49,7 +49,7 @@ static potstill_step step(void *self, potstill_action action, potstill_rng *rng,
     return step;
 }
 
-/* Optional: `potstill play` shows it. */
+/* Optional: `potstill play` shows this. */
 static const char *render(const void *self, potstill_render_mode mode, potstill_frame *frame) {
     const corridor *c = self;
     if (mode != POTSTILL_LINES) return "the corridor draws text only";
@@ -71,5 +71,5 @@ const potstill_environment potstill_plugin = {
     .reset = reset,
     .step = step,
     .render = render,
-    .plain = true, /* A corridor holds no pointer: its bytes are its snapshot. */
+    .plain = true, /* The struct holds no pointers, so its bytes are its snapshot. */
 };

@@ -1,4 +1,4 @@
-/* The environment as native code: `make test`. */
+/* Tests the environment as native code: `make test`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static potstill_copies *corridors(uint32_t copies) {
     return made;
 }
 
-static void seeds_decide_where_it_starts(void) {
+static void seeds_determine_where_it_starts(void) {
     uint64_t seeds[COPIES];
     float first[COPIES];
     bool differ = false;
@@ -66,7 +66,7 @@ static void the_right_end_pays_and_ends_the_episode(void) {
     potstill_drop(copies);
 }
 
-static void goes_back_to_a_snapshot(void) {
+static void restores_a_snapshot(void) {
     potstill_copies *copies = corridors(2);
     uint64_t seeds[2] = {1, 2};
     float seen[2][50][2];
@@ -88,9 +88,9 @@ static void goes_back_to_a_snapshot(void) {
 }
 
 int main(void) {
-    seeds_decide_where_it_starts();
+    seeds_determine_where_it_starts();
     the_right_end_pays_and_ends_the_episode();
-    goes_back_to_a_snapshot();
+    restores_a_snapshot();
     puts("3 tests passed");
     return 0;
 }

@@ -1,4 +1,4 @@
-"""A corridor: go left or right until either end; the right one pays. Put your world in its place."""
+"""A corridor: go left or right until either end; the right end pays 1. Replace it with your environment."""
 
 from potstill_sdk import Box, Discrete, Environment, Integer, Option, Spec, Step, export_environment
 
@@ -31,12 +31,12 @@ class Corridor(Environment):
         return Step(self.observe(), reward=float(won), terminated=won or self.position == 0)
 
     def render(self, mode):
-        """Optional: `potstill play` shows it."""
+        """Optional: `potstill play` shows this."""
         if mode == "text":
             return "".join("@" if i == self.position else "." for i in range(self.length + 1))
 
     def snapshot(self):
-        """Optional: with it a killed run resumes exactly where it was."""
+        """Optional: lets a killed run resume exactly where it was."""
         return self.position.to_bytes(8, "little", signed=True)
 
     def restore(self, state):

@@ -1,4 +1,4 @@
-"""The environment in plain Python: `python3 -m unittest`."""
+"""Tests the environment in plain Python: `python3 -m unittest`."""
 
 import unittest
 
@@ -7,7 +7,7 @@ from potstill_sdk import Vectorised
 
 
 class CorridorTest(unittest.TestCase):
-    def test_seeds_decide_where_it_starts(self):
+    def test_seeds_determine_where_it_starts(self):
         first = Vectorised(Corridor, 100).reset(range(100))
         self.assertEqual(Vectorised(Corridor, 100).reset(range(100)), first)
         self.assertTrue(all(0.1 <= x <= 0.9 for x in first))
@@ -25,7 +25,7 @@ class CorridorTest(unittest.TestCase):
             before = out.observations
         self.assertEqual((out.rewards, list(out.terminated), out.final_observations), ([1.0], [1], [1.0]))
 
-    def test_goes_back_to_a_snapshot(self):
+    def test_restores_a_snapshot(self):
         corridor = Vectorised(Corridor, 2)
         corridor.reset([1, 2])
         state = corridor.snapshot()

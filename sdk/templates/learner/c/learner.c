@@ -1,4 +1,4 @@
-/* A perceptron with one hidden layer, whose width is drawn. Put your network in its place. */
+/* A perceptron with one hidden layer of random width. Replace it with your network. */
 #include <math.h>
 #include <stdio.h>
 
@@ -25,7 +25,7 @@ static const char *draw(void *self, const potstill_learner_shape *shape, const p
     return NULL;
 }
 
-/* Equal names trace equal graphs. */
+/* Networks with equal names must trace equal graphs. */
 static void name(const void *self, char name[POTSTILL_NAME]) {
     snprintf(name, POTSTILL_NAME, "%u wide", ((const perceptron *)self)->width);
 }

@@ -1,4 +1,4 @@
-/* The learner as native code: `make test`. */
+/* Tests the learner as native code: `make test`. */
 #include <stdio.h>
 #include <string.h>
 
@@ -46,7 +46,7 @@ static void declares_its_parameters(void) {
     potstill_architecture_drop(perceptron);
 }
 
-static void the_seed_decides_the_width(void) {
+static void the_seed_determines_the_width(void) {
     char first[POTSTILL_NAME], name[POTSTILL_NAME];
     const char *error;
     bool differ = false;
@@ -64,15 +64,15 @@ static void the_seed_decides_the_width(void) {
     POTSTILL_CHECK(differ);
 }
 
-static void refuses_a_range_without_widths(void) {
+static void rejects_an_empty_range_of_widths(void) {
     const char *error;
     POTSTILL_CHECK(!drawn(9, 8, 1, &error) && strcmp(error, "`least` is above `most`") == 0);
 }
 
 int main(void) {
     declares_its_parameters();
-    the_seed_decides_the_width();
-    refuses_a_range_without_widths();
+    the_seed_determines_the_width();
+    rejects_an_empty_range_of_widths();
     puts("3 tests passed");
     return 0;
 }

@@ -1,4 +1,4 @@
-"""A perceptron with one hidden layer, whose width is drawn. Put your network in its place."""
+"""A perceptron with one hidden layer of random width. Replace it with your network."""
 
 from potstill_sdk import Init, Integer, InvalidOptions, Learner, Option, export_learner
 
@@ -21,7 +21,7 @@ class Perceptron(Learner):
         self.width = least + rng.below(most - least + 1)
 
     def name(self):
-        """Equal names trace equal graphs."""
+        """Networks with equal names must trace equal graphs."""
         return f"{self.width} wide"
 
     def forward(self, parameters, observations):

@@ -1,4 +1,4 @@
-"""The learner in plain Python: `python3 -m unittest`."""
+"""Tests the learner in plain Python: `python3 -m unittest`."""
 
 import unittest
 
@@ -16,12 +16,12 @@ class PerceptronTest(unittest.TestCase):
         self.assertEqual({p.name: p.shape for p in traced.parameters}, expected)
         self.assertEqual((traced.name, traced.output), ("8 wide", [5, 4]))
 
-    def test_the_seed_decides_the_width(self):
+    def test_the_seed_determines_the_width(self):
         names = [trace_learner(Perceptron, SHAPE, seed=seed).name for seed in range(1, 9)]
         self.assertEqual(trace_learner(Perceptron, SHAPE, seed=1).name, names[0])
         self.assertGreater(len(set(names)), 1)
 
-    def test_refuses_a_range_without_widths(self):
+    def test_rejects_an_empty_range_of_widths(self):
         with self.assertRaisesRegex(InvalidOptions, "`least` is 9, above `most`, 8"):
             trace_learner(Perceptron, SHAPE, least=9, most=8)
 

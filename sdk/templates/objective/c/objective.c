@@ -1,4 +1,4 @@
-/* Advantage actor-critic (Mnih et al. 2016) as the outer loss. Put your loss, or your inner rule, in its place. */
+/* Advantage actor-critic (Mnih et al. 2016) as the outer loss. Replace it with your loss or your inner rule. */
 #include "potstill_objective.h"
 
 /* The objective with its hyperparameters. */
@@ -34,7 +34,7 @@ const potstill_objective potstill_plugin = {
     .version = "0.1.0",
     .summary = "Advantage actor-critic as the outer loss.",
     .options = options,
-    .columns = {"observations", "actions", "advantages"}, /* What `outer` reads; the host computes no more. */
+    .columns = {"observations", "actions", "advantages"}, /* The columns that `outer` reads. The host computes only these. */
     .size = sizeof(actor_critic),
     .init = init,
     .outer = outer,

@@ -1,4 +1,4 @@
-/* The objective as native code: `make test`. */
+/* Tests the objective as native code: `make test`. */
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +31,7 @@ static void traces_a_scalar_loss_through_the_inner_step(void) {
         POTSTILL_CHECK(before.rank == after.rank && memcmp(before.size, after.size, sizeof before.size) == 0);
     }
 
-    /* A batch of 16, in the order of `columns`. */
+    /* A batch of 16 transitions, in the order of `columns`. */
     potstill_outer outer = {.fresh = fresh, .taught = taught, .parameters = 2};
     outer.columns[0] = potstill_test_tensor(POTSTILL_SHAPE(16, 4));
     outer.columns[1] = outer.columns[2] = potstill_test_tensor(POTSTILL_SHAPE(16, 1));

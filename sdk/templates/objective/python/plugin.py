@@ -1,4 +1,4 @@
-"""Advantage actor-critic (Mnih et al. 2016) as the outer loss. Put your loss, or your inner rule, in its place."""
+"""Advantage actor-critic (Mnih et al. 2016) as the outer loss. Replace it with your loss or your inner rule."""
 
 from potstill_sdk import Number, Objective, Option, Outcome, export_objective, loss
 
@@ -15,7 +15,7 @@ class ActorCritic(Objective):
         self.entropy = entropy
 
     def columns(self):
-        """What `outer` reads; the host computes no more."""
+        """The columns that `outer` reads. The host computes only these."""
         return ["observations", "actions", "advantages"]
 
     def outer(self, outer):

@@ -1,4 +1,4 @@
-"""The objective in plain Python: `python3 -m unittest`."""
+"""Tests the objective in plain Python: `python3 -m unittest`."""
 
 import unittest
 

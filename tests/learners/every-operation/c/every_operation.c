@@ -1,4 +1,4 @@
-/* Every operation of the graph, once at least, as `../rust` has it, line by line. */
+/* A learner that uses every operation of the graph, in the same order as `../rust`, line by line. */
 #include "potstill_learner.h"
 
 typedef struct {

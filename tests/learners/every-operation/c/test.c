@@ -1,4 +1,4 @@
-/* Without an argument: its shapes fit. With one: a mistake, which has to end the program. */
+/* Without an argument, this checks that all shapes fit. With one, it makes a mistake, which must end the program. */
 #include <stdlib.h>
 
 #include "potstill_learner.h"

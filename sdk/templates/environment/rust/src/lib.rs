@@ -1,4 +1,4 @@
-//! A corridor: go left or right until either end; the right one pays. Put your world in its place.
+//! A corridor: go left or right until either end; the right end pays 1. Replace it with your environment.
 use potstill_sdk::{
     Action, Environment, Frame, OptionKind, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step,
     export_environment,
@@ -57,7 +57,7 @@ impl Environment for Corridor {
         Step { reward: won.into(), terminated: won || self.position == 0, truncated: false }
     }
 
-    /// Optional: `potstill play` shows it.
+    /// Optional: `potstill play` shows this.
     fn render(&self, mode: RenderMode) -> Result<Frame, String> {
         match mode {
             RenderMode::Text => Ok(Frame::Text(
@@ -67,7 +67,7 @@ impl Environment for Corridor {
         }
     }
 
-    /// Optional: with it a killed run resumes exactly where it was.
+    /// Optional: lets a killed run resume exactly where it was.
     fn snapshot(&self, state: &mut Vec<u8>) -> bool {
         state.extend(self.position.to_le_bytes());
         true
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_decide_where_it_starts() {
+    fn seeds_determine_where_it_starts() {
         let seeds: Vec<u64> = (0..100).collect();
         let first = corridors(100).reset(&seeds).unwrap();
         assert_eq!(corridors(100).reset(&seeds).unwrap(), first);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_back_to_a_snapshot() {
+    fn restores_a_snapshot() {
         let mut corridor = corridors(2);
         corridor.reset(&[1, 2]).unwrap();
         let state = corridor.snapshot().unwrap();

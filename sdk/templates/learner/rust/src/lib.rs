@@ -1,4 +1,4 @@
-//! A perceptron with one hidden layer, whose width is drawn. Put your network in its place.
+//! A perceptron with one hidden layer of random width. Replace it with your network.
 use potstill_sdk::{
     Init, Learner, LearnerShape, OptionSchema, Options, Parameters, Rng, Tensor, export_learner,
 };
@@ -30,7 +30,7 @@ impl Learner for Perceptron {
         Ok(Perceptron { outputs: shape.outputs, width })
     }
 
-    /// Equal names trace equal graphs.
+    /// Networks with equal names must trace equal graphs.
     fn name(&self) -> String {
         format!("{} wide", self.width)
     }
@@ -73,14 +73,14 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides_the_width() {
+    fn the_seed_determines_the_width() {
         let name = |seed| trace_learner::<Perceptron>(&shape(), &[], seed).unwrap().name;
         assert_eq!(name(1), name(1));
         assert!((2..9).any(|seed| name(seed) != name(1)));
     }
 
     #[test]
-    fn refuses_a_range_without_widths() {
+    fn rejects_an_empty_range_of_widths() {
         let options = [("least", OptionValue::Integer(9)), ("most", OptionValue::Integer(8))];
         assert_eq!(
             trace_learner::<Perceptron>(&shape(), &options, 1).unwrap_err(),

@@ -1,4 +1,4 @@
-//! Advantage actor-critic (Mnih et al. 2016) as the outer loss. Put your loss, or your inner rule, in its place.
+//! Advantage actor-critic (Mnih et al. 2016) as the outer loss. Replace it with your loss or your inner rule.
 use potstill_sdk::{
     Column, Objective, OptionSchema, Options, Outcome, Outer, Task, export_objective, loss,
 };
@@ -21,7 +21,7 @@ impl Objective for ActorCritic {
         Ok(ActorCritic { entropy: options.number("entropy")? })
     }
 
-    /// What `outer` reads; the host computes no more.
+    /// The columns that `outer` reads. The host computes only these.
     fn columns(&self) -> Vec<Column> {
         vec![Column::Observations, Column::Actions, Column::Advantages]
     }

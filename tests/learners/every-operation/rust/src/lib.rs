@@ -1,4 +1,4 @@
-//! Every operation of the graph, once at least: what the other languages' SDKs are compared with, line by line.
+//! A learner that uses every operation of the graph. The SDKs of the other languages are compared with it, line by line.
 use potstill_sdk::{Init, Learner, LearnerShape, Options, Parameters, Rng, Tensor, export_learner, grad};
 
 pub struct EveryOperation {
