@@ -82,7 +82,7 @@ fn invalid_configurations_are_rejected() {
     place.refused(&["distill", "--config", "wrong.toml"], 2, expected);
     for (training, expected) in [
         ("m = 2", "plugin `nd-cartpole-v1` has no option `m`. Did you mean `n`?"),
-        ("n = 2", "`environment.training`: with these options the environment has other observations"),
+        ("n = 2", "`environment.training`: these options change the observation or action space"),
     ] {
         place.write("wrong.toml", format!("[environment.training]\n{training}"));
         place.refused(&["distill", "--config", "wrong.toml"], 2, expected);
