@@ -26,6 +26,6 @@ pub use learner::{Init, LearnerShape};
 pub use manifest::{LimitWishes, Manifest, ManifestError, Provided, Role};
 pub use objective::{Column, Data, MetaInit, MetaParameter, Task};
 pub use option::{OptionKind, OptionSchema, OptionValue};
-pub use setup::{Setup, Wheel, WheelFile};
+pub use setup::{Dependencies, Wheel, WheelFile};
 pub use space::{Space, SpaceError};
 pub use version::{API_VERSION, check_api_version};

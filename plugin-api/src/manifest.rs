@@ -1,7 +1,7 @@
 //! The manifest `plugin.toml`: reading, checking and writing it.
 use serde::{Deserialize, Serialize};
 
-use crate::{PluginId, Setup, check_api_version};
+use crate::{Dependencies, PluginId, check_api_version};
 
 /// The role of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ pub struct Manifest {
     /// The limits that the plugin requests instead of the host's defaults.
     pub limits: LimitWishes,
     /// The external dependencies, if there are any.
-    pub setup: Option<Setup>,
+    pub setup: Option<Dependencies>,
 }
 
 /// The fields of the file.
@@ -100,7 +100,7 @@ struct Written {
     #[serde(default)]
     limits: LimitWishes,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    setup: Option<Setup>,
+    setup: Option<Dependencies>,
 }
 
 /// The error for a manifest that is not valid.
@@ -164,7 +164,7 @@ impl Manifest {
                 return fail(&format!("limits.{field}"), "expected a number above 0".into());
             }
         }
-        match manifest.setup.as_ref().map(Setup::check) {
+        match manifest.setup.as_ref().map(Dependencies::check) {
             Some(Err((field, what))) => fail(field, what),
             _ => Ok(manifest),
         }

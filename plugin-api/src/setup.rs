@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// own pip.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Setup {
+pub struct Dependencies {
     /// The name of the setup and of its folder, in lower-case letters, digits and dashes.
     pub name: String,
     /// The wheels, at least one. If a package has several versions, the first is the default.
@@ -44,7 +44,7 @@ pub struct WheelFile {
     pub size: Option<u64>,
 }
 
-impl Setup {
+impl Dependencies {
     /// Checks every field, strictly, because names and versions become parts of paths and arguments of pip.
     ///
     /// # Errors

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use clap::Args;
-use potstill_plugin_api::Setup;
+use potstill_plugin_api::Dependencies;
 use serde_json::json;
 
 use super::plugin::setup::state;
@@ -47,7 +47,7 @@ impl Doctor {
         for (name, found) in toolchains(here) {
             findings.push(Finding { name: name.into(), found: found.map_err(|error| error.to_string()) });
         }
-        let setups: BTreeMap<&str, &Setup> = registry
+        let setups: BTreeMap<&str, &Dependencies> = registry
             .entries()
             .iter()
             .filter(|entry| entry.rejected.is_none())

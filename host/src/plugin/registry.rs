@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::{env, fs, io};
 
 use potstill_plugin_api::{
-    API_VERSION, EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Provided, Role, Setup,
-    Task, check_api_version,
+    API_VERSION, Dependencies, EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Provided,
+    Role, Task, check_api_version,
 };
 use sha2::{Digest, Sha256};
 
@@ -75,7 +75,7 @@ pub struct Entry {
     /// Its resource limits.
     pub limits: Limits,
     /// Its external dependencies.
-    pub setup: Option<Setup>,
+    pub setup: Option<Dependencies>,
     /// Whether it is the first plugin of its name in its file, which a name without a version refers to.
     leads: bool,
     builtin: Option<&'static Builtin>,
@@ -538,7 +538,7 @@ impl Entry {
 
     /// Whether any of its external dependencies is missing.
     pub fn lacks_setup(&self) -> bool {
-        let lacks = |of: &Setup| !setup::lacking(setup::folder().as_deref(), of).is_empty();
+        let lacks = |of: &Dependencies| !setup::lacking(setup::folder().as_deref(), of).is_empty();
         self.setup.as_ref().is_some_and(lacks)
     }
 

@@ -11,7 +11,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use potstill_plugin_api::{Setup, Wheel};
+use potstill_plugin_api::{Dependencies, Wheel};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -43,25 +43,25 @@ pub fn folder() -> Option<PathBuf> {
 }
 
 /// The place of a wheel of `setup` in `folder`.
-pub fn place(folder: &Path, setup: &Setup, wheel: &Wheel) -> PathBuf {
+pub fn place(folder: &Path, setup: &Dependencies, wheel: &Wheel) -> PathBuf {
     folder.join(&setup.name).join(format!("{}-{}", wheel.package, wheel.version))
 }
 
 /// Whether a wheel has been unpacked whose hash is in the manifest.
-pub fn is_there(folder: &Path, setup: &Setup, wheel: &Wheel) -> bool {
+pub fn is_there(folder: &Path, setup: &Dependencies, wheel: &Wheel) -> bool {
     let unpacked = Unpacked::read(&place(folder, setup, wheel));
     unpacked.is_some_and(|unpacked| wheel.files.iter().any(|file| file.sha256 == unpacked.sha256))
 }
 
 /// The packages of which no version has been unpacked.
-pub fn lacking<'a>(folder: Option<&Path>, setup: &'a Setup) -> Vec<&'a str> {
+pub fn lacking<'a>(folder: Option<&Path>, setup: &'a Dependencies) -> Vec<&'a str> {
     let versions = |package: &'a str| setup.wheels.iter().filter(move |wheel| wheel.package == package);
     let is_here = |wheel: &Wheel| folder.is_some_and(|folder| is_there(folder, setup, wheel));
     defaults(setup).map(|wheel| &*wheel.package).filter(|package| !versions(package).any(is_here)).collect()
 }
 
 /// The first wheel of each package.
-fn defaults(setup: &Setup) -> impl Iterator<Item = &Wheel> {
+fn defaults(setup: &Dependencies) -> impl Iterator<Item = &Wheel> {
     let first =
         |i: &usize| setup.wheels[..*i].iter().all(|before| before.package != setup.wheels[*i].package);
     (0..setup.wheels.len()).filter(first).map(|i| &setup.wheels[i])
@@ -71,7 +71,7 @@ fn defaults(setup: &Setup) -> impl Iterator<Item = &Wheel> {
 ///
 /// # Errors
 /// [`Error::Usage`]: no package has this version.
-pub fn chosen<'a>(setup: &'a Setup, version: Option<&str>) -> Result<Vec<&'a Wheel>> {
+pub fn chosen<'a>(setup: &'a Dependencies, version: Option<&str>) -> Result<Vec<&'a Wheel>> {
     let named = |wheel: &&Wheel| Some(&*wheel.version) == version;
     if let Some(version) = version.filter(|_| !setup.wheels.iter().any(|wheel| named(&wheel))) {
         let known: Vec<String> =
@@ -153,7 +153,7 @@ impl Pip {
 /// # Errors
 /// [`Error::Usage`]: there is none for this machine. [`Error::Failed`], [`Error::File`]: pip cannot fetch it, its hash is
 /// not in the manifest, or it is not a wheel. [`Error::Io`].
-pub fn fetch(folder: &Path, setup: &Setup, wheel: &Wheel, pip: &Pip) -> Result<()> {
+pub fn fetch(folder: &Path, setup: &Dependencies, wheel: &Wheel, pip: &Pip) -> Result<()> {
     let Wheel { package, version, .. } = wheel;
     let Some(wanted) = wheel.file_for(OS, ARCH) else {
         let platforms: Vec<&str> = wheel.files.iter().filter_map(|file| file.platform.as_deref()).collect();

@@ -3,7 +3,7 @@ use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use potstill_plugin_api::{PluginId, Setup, Wheel};
+use potstill_plugin_api::{Dependencies, PluginId, Wheel};
 use serde_json::json;
 
 use crate::cli::{print_json, say, tell};
@@ -73,7 +73,7 @@ impl Fetch {
         if self.json { Ok(()) } else { say(&format!("{name:21} {what}")) }
     }
 
-    fn fetch(&self, setup: &Setup, folder: &Path) -> Result<()> {
+    fn fetch(&self, setup: &Dependencies, folder: &Path) -> Result<()> {
         let wheels = setup::chosen(setup, self.version.as_deref())?;
         let (there, missing): (Vec<&Wheel>, _) =
             wheels.into_iter().partition(|wheel| setup::is_there(folder, setup, wheel));
@@ -101,7 +101,7 @@ impl Fetch {
         Ok(())
     }
 
-    fn check(&self, setup: &Setup, folder: &Path) -> Result<()> {
+    fn check(&self, setup: &Dependencies, folder: &Path) -> Result<()> {
         let mut sound = 0;
         for wheel in &setup.wheels {
             let place = setup::place(folder, setup, wheel);
@@ -148,7 +148,7 @@ impl Fetch {
 }
 
 /// Finds a setup by its own name, by the namespace of its plugins or by the id of one of them.
-fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Setup> {
+fn find<'a>(registry: &'a Registry, name: &str) -> Result<&'a Dependencies> {
     let usable = || registry.entries().iter().filter(|entry| entry.rejected.is_none());
     let named = |entry: &&Entry| {
         let namespace = entry.id.as_ref().and_then(PluginId::namespace);
@@ -180,7 +180,7 @@ fn agreed(read: bool) -> Result<()> {
 }
 
 /// Describes a setup: the packages that are installed, or the command that fetches those that are missing.
-pub(in crate::cli) fn state(setup: &Setup) -> Result<String, String> {
+pub(in crate::cli) fn state(setup: &Dependencies) -> Result<String, String> {
     let folder = setup::folder();
     let there = |wheel: &&Wheel| folder.as_ref().is_some_and(|folder| setup::is_there(folder, setup, wheel));
     let lacking = setup::lacking(folder.as_deref(), setup);
