@@ -446,3 +446,16 @@ fn part_options(part: &PluginRecord) -> Result<Vec<(String, String)>> {
         value => Ok(as_text(&resolved(&part.id, value)?.options)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_has_the_defaults_of_configurations() {
+        let registry = Registry::of(&[], &[]).unwrap();
+        let setup = Setup::new(DistillConfig::default(), &registry).unwrap();
+        assert_eq!(setup.rates(), Rates::default());
+        assert_eq!(setup.rollouts(), ppmo::Hyperparameters::default());
+    }
+}
