@@ -118,28 +118,15 @@ impl<R: RawEnvironments> Checked<R> {
         if let Err(cause) = check_spec(&spec, len) {
             return Err(Error::Plugin { plugin: spec.id, function: "spec".into(), cause });
         }
-        let none = || match spec.observation {
-            Space::Image { .. } => Observations::Byte(vec![]),
-            _ => Observations::Float(vec![]),
+        let scratch = UncheckedTransition {
+            observations: Observations::none(&spec.observation),
+            rewards: vec![],
+            terminated: vec![],
+            truncated: vec![],
+            final_observations: Observations::none(&spec.observation),
+            faults: vec![],
         };
-        let (scratch, transition) = (
-            UncheckedTransition {
-                observations: none(),
-                rewards: vec![],
-                terminated: vec![],
-                truncated: vec![],
-                final_observations: none(),
-                faults: vec![],
-            },
-            Transition {
-                observations: none(),
-                rewards: vec![],
-                terminated: vec![],
-                truncated: vec![],
-                final_observations: none(),
-                faults: vec![],
-            },
-        );
+        let transition = Transition::none(&spec.observation);
         let expected = Expected { len, size: spec.observation.size(), space: spec.observation.clone() };
         Ok(Checked { raw, spec, len, expected, scratch, transition, started: false, broken: None })
     }

@@ -2,7 +2,7 @@
 //! loaded.
 use std::ops::Range;
 
-use potstill_plugin_api::{EnvironmentSpec, Frame};
+use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 
 use crate::error::Result;
 
@@ -42,7 +42,29 @@ pub struct Transition {
     pub faults: Vec<bool>,
 }
 
+impl Transition {
+    /// A transition of no copies, for observations of `space`: buffers to be filled.
+    pub fn none(space: &Space) -> Self {
+        Transition {
+            observations: Observations::none(space),
+            rewards: vec![],
+            terminated: vec![],
+            truncated: vec![],
+            final_observations: Observations::none(space),
+            faults: vec![],
+        }
+    }
+}
+
 impl Observations {
+    /// No observations, of the type that `space` has.
+    pub fn none(space: &Space) -> Self {
+        match space {
+            Space::Image { .. } => Observations::Byte(vec![]),
+            _ => Observations::Float(vec![]),
+        }
+    }
+
     /// Appends the observations to `out` as a learner gets them: as `f32`, with bytes scaled to 0–1.
     pub fn extend_f32(&self, out: &mut Vec<f32>) {
         self.extend_f32_of(0..self.len(), out);

@@ -300,41 +300,38 @@ impl<'a> Training<'a> {
         rate.map_or(f32::NAN, |(part, trained)| part.to_value(self.device.read(trained))[0])
     }
 
+    /// The name of tensor `i` of the state: of its value, or of one of the optimizer's moments.
+    fn name(&self, i: usize) -> String {
+        let prefix = ["", "first_moment/", "second_moment/"][i / self.layout.len()];
+        format!("{prefix}{}", self.layout.names[i % self.layout.len()])
+    }
+
+    /// Tensor `i` of the state, on the host.
+    fn tensor(&self, i: usize) -> NamedTensor {
+        let array = &self.state[i];
+        NamedTensor { name: self.name(i), shape: array.shape().to_vec(), data: self.device.read(array) }
+    }
+
     /// The values of θ and the parameters of ξ, as a dataset file holds them.
     pub fn theta_and_encoder(&self) -> (Vec<NamedTensor>, Vec<NamedTensor>) {
-        let Layout { theta, names, shapes, meta_learned, .. } = &self.layout;
+        let Layout { theta, meta_learned, .. } = &self.layout;
         let values = theta.to_values(self.state.iter().map(|trained| self.device.read(trained)));
-        let encoder = (theta.parts.len()..*meta_learned).map(|i| NamedTensor {
-            name: names[i].clone(),
-            shape: shapes[i].clone(),
-            data: self.device.read(&self.state[i]),
-        });
-        (values, encoder.collect())
+        (values, (theta.parts.len()..*meta_learned).map(|i| self.tensor(i)).collect())
     }
 
     /// The current θ and ξ, ready to teach learners.
     pub fn distilled(&self) -> Distilled {
-        let tensors = self.layout.names.iter().zip(&self.state).take(self.layout.meta_learned);
-        let tensors = tensors.map(|(name, array)| NamedTensor {
-            name: name.clone(),
-            shape: array.shape().to_vec(),
-            data: self.device.read(array),
-        });
-        Distilled { tensors: tensors.collect(), normalizer: self.normalizer.clone() }
+        let tensors = (0..self.layout.meta_learned).map(|i| self.tensor(i)).collect();
+        Distilled { tensors, normalizer: self.normalizer.clone() }
     }
 
     /// All tensors of a checkpoint: everything that is trained, the optimizer's moments, then the moments of
     /// observations and rewards.
     pub fn state(&self) -> Vec<NamedTensor> {
-        let prefixes = ["", "first_moment/", "second_moment/"];
-        let named = self.state.iter().enumerate().map(|(i, array)| NamedTensor {
-            name: format!("{}{}", prefixes[i / self.layout.len()], self.layout.names[i % self.layout.len()]),
-            shape: array.shape().to_vec(),
-            data: self.device.read(array),
-        });
+        let trained = (0..self.state.len()).map(|i| self.tensor(i));
         let normalizer = self.normalizer.iter().flat_map(|moments| moments.to_tensors(NORMALIZER));
         let rewards = self.reward_normalizer.iter().flat_map(|moments| moments.to_tensors(REWARD_NORMALIZER));
-        named.chain(normalizer).chain(rewards).collect()
+        trained.chain(normalizer).chain(rewards).collect()
     }
 
     /// Restores the tensors that [`Self::state`] returned, in this version or an earlier one.
@@ -345,19 +342,19 @@ impl<'a> Training<'a> {
         tensors.iter_mut().for_each(|tensor| tensor.name = current_name(&tensor.name));
         let missing = |name: &str| Error::usage(format!("the checkpoint has no tensor `{name}`"));
         let mut restored = vec![];
-        for NamedTensor { name, shape, .. } in self.state() {
+        for (i, array) in self.state.iter().enumerate() {
+            let (name, shape) = (self.name(i), array.shape());
             let found = tensors.iter().find(|t| t.name == name).ok_or_else(|| missing(&name))?;
             // Older checkpoints hold the moments' count as a scalar.
             let both_single = found.data.len() == 1 && shape.iter().product::<usize>() == 1;
-            if found.shape != shape && !both_single {
+            if found.shape != *shape && !both_single {
                 return Err(Error::usage(format!(
                     "checkpoint tensor `{name}` has shape {:?}, expected {shape:?}",
                     found.shape
                 )));
             }
-            restored.push(self.device.tensor(&found.data, &shape));
+            restored.push(self.device.tensor(&found.data, shape));
         }
-        restored.truncate(self.state.len());
         self.state = restored;
         for (prefix, moments) in
             [(NORMALIZER, &mut self.normalizer), (REWARD_NORMALIZER, &mut self.reward_normalizer)]

@@ -19,20 +19,12 @@ pub(super) struct Observed {
 impl Observed {
     /// Reduces the observations of `inner` to `entries`. `spec` is the specification of `inner` with the reduced space.
     pub(super) fn new(inner: Box<dyn Environments>, entries: &Entries, spec: EnvironmentSpec) -> Self {
-        let none = || Observations::Float(vec![]);
         Observed {
             entries: entries.indices().collect(),
             size: inner.spec().observation.size(),
             inner,
+            transition: Transition::none(&spec.observation),
             spec,
-            transition: Transition {
-                observations: none(),
-                rewards: vec![],
-                terminated: vec![],
-                truncated: vec![],
-                final_observations: none(),
-                faults: vec![],
-            },
         }
     }
 }

@@ -84,6 +84,25 @@ fn no_link_is_dead() {
     assert!(checked > 50, "{checked} links");
 }
 
+/// The README starts the program with `cargo run`, which needs a workspace with one binary.
+#[test]
+fn cargo_run_starts_the_program() {
+    let cargo = std::process::Command::new(env!("CARGO"))
+        .current_dir(repository())
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .output()
+        .unwrap();
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&cargo.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let targets = packages.flat_map(|package| package["targets"].as_array().unwrap());
+    let binaries: Vec<&str> = targets
+        .filter(|target| target["kind"][0] == "bin")
+        .map(|target| target["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(binaries, ["potstill"]);
+}
+
 #[test]
 fn the_book_has_every_page_once() {
     let docs = repository().join("docs");

@@ -1,4 +1,4 @@
-//! `cargo run --release -p potstill-library-example`
+//! Distills cart-pole: `cargo run --release -p potstill-library-example --example distill`.
 use potstill_library_example::distill;
 
 fn main() -> Result<(), potstill_engine::Error> {
