@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::options::{pair, to_options};
+use super::output::{Force, Kind, Output};
 use super::{print_json, say, target};
 use crate::distill::Actor;
 use crate::engine::policy::Acting;
@@ -21,7 +22,7 @@ use crate::plugin::Registry;
 )]
 pub(super) struct Collect {
     /// An agent file, a dataset file, a run directory, or the id of an environment for random actions
-    target: String,
+    pub(super) target: String,
     /// Set an option of the environment, for random actions. Repeatable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Environment")]
     set: Vec<(String, String)>,
@@ -37,6 +38,8 @@ pub(super) struct Collect {
     /// The file to write the transitions to
     #[arg(long, value_name = "FILE", default_value = "transitions.safetensors", help_heading = "Output")]
     out: PathBuf,
+    #[command(flatten)]
+    force: Force,
     /// Print only the result, as JSON
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -48,6 +51,7 @@ impl Collect {
             return Err(Error::usage("--episodes must be at least 1"));
         }
         let path = Path::new(&self.target);
+        let out = Output::new(&self.out, Kind::Transitions, &self.force, &[path])?;
         let actor = match path.exists() {
             true if !self.set.is_empty() => {
                 return Err(Error::usage(
@@ -62,7 +66,7 @@ impl Collect {
         };
         let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
         let transitions = actor.collect(registry, self.episodes, acting, self.seed)?;
-        transitions.save(&self.out)?;
+        out.write(|path| transitions.save(path))?;
         let returns: Vec<f64> = transitions.episodes().iter().map(|(_, r)| f64::from(*r)).collect();
         let mean = returns.iter().sum::<f64>() / returns.len() as f64;
         let best = returns.iter().copied().fold(f64::NEG_INFINITY, f64::max);

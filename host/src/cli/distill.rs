@@ -8,13 +8,11 @@ use serde_json::json;
 use super::options::{LearnerArguments, pair, threads, to_options};
 use super::plugin::show_options;
 use super::watch::{STOP, Watcher, catch_interrupt};
-use super::{print_json, say, tell};
+use super::{print_json, say, target, tell};
 use crate::distill::{Distillation, Outcome, Prepared, Setup, directly};
 use crate::error::Result;
-use crate::plugin::Registry;
-use crate::run::{
-    DistillConfig, RunDirectory, Transitions, Versions, dataset_png, dataset_svg, write_report,
-};
+use crate::plugin::{Recorded, Registry};
+use crate::run::{DistillConfig, RunDirectory, Transitions, Versions, write_report};
 
 /// Distill an environment into a dataset, and score the dataset
 ///
@@ -114,6 +112,11 @@ struct Common {
 }
 
 impl Common {
+    /// The plugins of the run whose configuration file is named.
+    fn plugins(&self) -> Vec<Recorded> {
+        self.config.as_ref().map_or(vec![], |config| target::recorded(config))
+    }
+
     /// Whether the configuration file asks to isolate native plugins.
     fn isolates(&self) -> Result<bool> {
         self.config.as_ref().map_or(Ok(false), |path| Ok(DistillConfig::load(path)?.isolate))
@@ -160,7 +163,7 @@ impl Common {
                 "\nTo see the options of the plugins too, name an environment: potstill {command} nd-cartpole --help"
             ));
         }
-        let registry = Registry::discover(plugins, &[], None)?;
+        let registry = Registry::discover(plugins, &self.plugins(), None)?;
         let mut named = vec![(Role::Environment, config.environment.id.as_str(), "--set", String::new())];
         let learners = config.learner.plugins();
         for (id, _) in &learners {
@@ -179,6 +182,10 @@ impl Common {
 impl Distill {
     pub(super) fn help(&self, plugins: &[PathBuf]) -> Result<()> {
         self.common.help("distill", self.environment.as_deref(), plugins)
+    }
+
+    pub(super) fn plugins(&self) -> Vec<Recorded> {
+        self.common.plugins()
     }
 
     pub(super) fn isolates(&self) -> Result<bool> {
@@ -213,6 +220,10 @@ impl Distill {
 impl Rl {
     pub(super) fn help(&self, plugins: &[PathBuf]) -> Result<()> {
         self.common.help("rl", self.environment.as_deref(), plugins)
+    }
+
+    pub(super) fn plugins(&self) -> Vec<Recorded> {
+        self.common.plugins()
     }
 
     pub(super) fn isolates(&self) -> Result<bool> {
@@ -261,23 +272,18 @@ pub(super) fn finish(
     let outcome = distillation.run(&STOP, &mut |progress| watcher.show(&progress));
     watcher.finish();
     let outcome = outcome?;
-    leave_pictures(run, &outcome)?;
-    report(run.path(), &outcome, json)
+    leave_pictures(setup, run, &outcome)?;
+    report(setup, run.path(), &outcome, json)
 }
 
 /// Writes the pictures of the dataset and the report page into the run directory.
-pub(super) fn leave_pictures(run: &RunDirectory, outcome: &Outcome) -> Result<()> {
-    use crate::error::IoContext;
-    let svg = run.path().join("dataset.svg");
-    std::fs::write(&svg, dataset_svg(&outcome.dataset)?).at(&svg)?;
-    let png = run.path().join("dataset.png");
-    std::fs::write(&png, dataset_png(&outcome.dataset)?).at(&png)?;
-    let reproduce = format!("potstill distill --config {}", run.config_path().display());
-    write_report(run, &reproduce)?;
+pub(super) fn leave_pictures(setup: &Setup<'_>, run: &RunDirectory, outcome: &Outcome) -> Result<()> {
+    run.save_pictures(&outcome.dataset)?;
+    write_report(run, &setup.command("distill --config", &run.config_path(), ""))?;
     Ok(())
 }
 
-fn report(run: &Path, outcome: &Outcome, json: bool) -> Result<()> {
+fn report(setup: &Setup<'_>, run: &Path, outcome: &Outcome, json: bool) -> Result<()> {
     let dataset = &outcome.dataset;
     if json {
         return print_json(&json!({
@@ -305,5 +311,6 @@ fn report(run: &Path, outcome: &Outcome, json: bool) -> Result<()> {
     {
         say(&format!("{what:8} {}", run.join(file).display()))?;
     }
-    say(&format!("next     potstill play {0}   potstill train {0} --out agent.safetensors", run.display()))
+    say(&format!("next     {}", setup.command("play", run, "")))?;
+    say(&format!("         {}", setup.command("train", run, " --out agent.safetensors")))
 }

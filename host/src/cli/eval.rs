@@ -20,7 +20,7 @@ use crate::plugin::Registry;
 )]
 pub(super) struct Eval {
     /// A dataset file or a run directory
-    target: PathBuf,
+    pub(super) target: PathBuf,
     /// Take the most probable action instead of sampling
     #[arg(long, help_heading = "Protocol")]
     greedy: bool,

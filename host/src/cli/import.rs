@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::options::{pair, to_options};
+use super::output::{Force, Kind, Output};
 use super::say;
 use crate::distill::Setup;
 use crate::error::Result;
@@ -27,10 +28,14 @@ pub(super) struct Import {
     /// The file to write the dataset to; by default FILE with the ending .safetensors
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
 }
 
 impl Import {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
+        let out = self.out.clone().unwrap_or_else(|| self.file.with_extension("safetensors"));
+        let out = Output::new(&out, Kind::Dataset, &self.force, &[&self.file])?;
         let mut config = DistillConfig::default();
         config.environment.id.clone_from(&self.env);
         config.environment.settings = to_options(&self.set);
@@ -44,8 +49,12 @@ impl Import {
                 objective: setup.objective_part(),
             },
         )?;
-        let out = self.out.clone().unwrap_or_else(|| self.file.with_extension("safetensors"));
-        dataset.save(&out)?;
-        say(&format!("{} instances, η = {:.3}\ndataset  {}", dataset.k(), dataset.inner_lr, out.display()))
+        out.write(|path| dataset.save(path))?;
+        say(&format!(
+            "{} instances, η = {:.3}\ndataset  {}",
+            dataset.k(),
+            dataset.inner_lr,
+            out.path().display()
+        ))
     }
 }

@@ -16,6 +16,7 @@ mod eval;
 mod import;
 mod man;
 mod options;
+mod output;
 mod play;
 mod plugin;
 mod reproduce;
@@ -122,11 +123,15 @@ fn help_on_plugins() {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    // A resumed run uses the plugins it began with, and a configuration may ask to isolate them.
+    // What a run made is used with the run's plugins, and a configuration may ask to isolate them.
     let (recorded, isolate) = match &arguments.command {
         Command::Resume(command) => (command.plugins(), command.isolates()),
-        Command::Distill(command) => (vec![], command.isolates()?),
-        Command::Rl(command) => (vec![], command.isolates()?),
+        Command::Distill(command) => (command.plugins(), command.isolates()?),
+        Command::Rl(command) => (command.plugins(), command.isolates()?),
+        Command::Eval(command) => (target::recorded(&command.target), false),
+        Command::Train(command) => (target::recorded(&command.target), false),
+        Command::Play(command) => (target::recorded(&command.target), false),
+        Command::Collect(command) => (target::recorded(command.target.as_ref()), false),
         _ => (vec![], false),
     };
     let isolate = if arguments.isolate || isolate { Some(this_program()?) } else { None };
@@ -168,6 +173,13 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
 fn tell(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints a question to standard error, and stays on its line.
+fn ask(question: &str) {
+    use std::io::Write;
+    let mut out = std::io::stderr();
+    let _ = write!(out, "{question}").and_then(|()| out.flush());
 }
 
 /// Prints a line to standard output. A closed pipe (`| head`) ends the program quietly.

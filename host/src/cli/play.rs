@@ -1,12 +1,12 @@
 //! `potstill play`: draws the episodes of an agent in the terminal and as a GIF.
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use potstill_plugin_api::Frame;
 
+use super::output::{Force, Kind, Output};
 use super::{say, target};
 use crate::engine::policy::Acting;
 use crate::engine::policy::{Policy, clamp};
@@ -14,6 +14,7 @@ use crate::engine::random::{Stream, stream};
 use crate::engine::rollout::as_f32;
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::{Environments, Registry, RenderMode};
+use crate::run::write_atomically;
 
 /// Watch an agent in the terminal, or as a GIF
 ///
@@ -24,10 +25,12 @@ use crate::plugin::{Environments, Registry, RenderMode};
 )]
 pub(super) struct Play {
     /// An agent file, a dataset file or a run directory
-    target: PathBuf,
+    pub(super) target: PathBuf,
     /// Also write the episodes as a GIF
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     gif: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
     /// Number of episodes
     #[arg(long, default_value_t = 1, help_heading = "Episodes")]
     episodes: usize,
@@ -58,11 +61,13 @@ impl Play {
         if self.episodes == 0 || self.steps == 0 {
             return Err(Error::usage("--episodes and --steps must be at least 1"));
         }
+        let out = self.gif.as_deref().map(|path| Output::new(path, Kind::Gif, &self.force, &[&self.target]));
+        let out = out.transpose()?;
         let agent = target::agent(&self.target, registry, self.seed, self.untaught)?;
         let mut environments = agent.make_environment(registry)?;
         let (outputs, policy) = (agent.outputs(1)?, agent.policy()?);
         let mut random = stream(self.seed, "play", 0);
-        let mut gif = self.gif.as_deref().map(Gif::new);
+        let mut gif = out.map(Gif::new);
         let draw = !self.quiet && std::io::stdout().is_terminal();
         for episode in 1..=self.episodes {
             let (total, steps, failed) =
@@ -127,21 +132,22 @@ fn show(frame: &Frame, step: usize, total: f32) -> Result<()> {
     Ok(())
 }
 
-/// A GIF being written. Its file is made with the first picture, whose size it needs.
+/// A GIF being made.
 struct Gif {
-    path: PathBuf,
-    encoder: Option<gif::Encoder<BufWriter<File>>>,
+    out: Output,
+    /// The encoder, which needs the size of the first picture.
+    encoder: Option<gif::Encoder<Vec<u8>>>,
     size: (u16, u16),
     pictures: usize,
 }
 
 impl Gif {
-    fn new(path: &Path) -> Self {
-        Gif { path: path.to_owned(), encoder: None, size: (0, 0), pictures: 0 }
+    fn new(out: Output) -> Self {
+        Gif { out, encoder: None, size: (0, 0), pictures: 0 }
     }
 
     fn fail(&self, error: impl std::fmt::Display) -> Error {
-        Error::file(&self.path, format!("the GIF could not be written: {error}"))
+        Error::file(self.out.path(), format!("the GIF could not be written: {error}"))
     }
 
     fn add(&mut self, frame: Frame) -> Result<()> {
@@ -152,8 +158,7 @@ impl Gif {
             return Err(self.fail(format!("pictures of {width} × {height} are too large for a GIF")));
         };
         if self.encoder.is_none() {
-            let file = BufWriter::new(File::create(&self.path).at(&self.path)?);
-            let mut encoder = gif::Encoder::new(file, w, h, &[]).map_err(|e| self.fail(e))?;
+            let mut encoder = gif::Encoder::new(vec![], w, h, &[]).map_err(|e| self.fail(e))?;
             encoder.set_repeat(gif::Repeat::Infinite).map_err(|e| self.fail(e))?;
             self.encoder = Some(encoder);
             self.size = (w, h);
@@ -171,11 +176,12 @@ impl Gif {
         }
     }
 
+    /// Writes the file. Returns its path and its number of pictures.
     fn finish(mut self) -> Result<(PathBuf, usize)> {
         if let Some(encoder) = self.encoder.take() {
-            let mut file = encoder.into_inner().map_err(|e| self.fail(e))?;
-            file.flush().at(&self.path)?;
+            let bytes = encoder.into_inner().map_err(|e| self.fail(e))?;
+            self.out.write(|path| write_atomically(path, |file| file.write_all(&bytes)))?;
         }
-        Ok((self.path, self.pictures))
+        Ok((self.out.path().to_owned(), self.pictures))
     }
 }

@@ -5,11 +5,11 @@ use clap::Args;
 
 use super::distill::finish;
 use super::options::threads;
-use super::tell;
-use crate::distill::{Prepared, Setup};
-use crate::error::{Error, Result};
-use crate::plugin::Registry;
-use crate::run::{RunDirectory, Versions};
+use super::{target, tell};
+use crate::distill::{Changed, Prepared, Setup};
+use crate::error::Result;
+use crate::plugin::{Recorded, Registry};
+use crate::run::RunDirectory;
 
 /// Continue a run that was interrupted or killed
 ///
@@ -28,17 +28,22 @@ pub(super) struct Resume {
     /// Continue although the file of a plugin has changed since the run began
     #[arg(long)]
     changed_plugin: bool,
+    /// Continue although the run's config.toml has changed; versions.json records the change
+    #[arg(long)]
+    changed_config: bool,
     /// Print only the result, as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Resume {
-    /// The files of the plugins that the run began with, if they still exist. Plugins that the user names precede them.
-    pub(super) fn plugins(&self) -> Vec<PathBuf> {
-        let versions = RunDirectory::inspect(&self.run).and_then(|run| run.versions());
-        let paths = versions.map(|versions| versions.plugins).unwrap_or_default().into_iter();
-        paths.filter_map(|plugin| plugin.path.filter(|path| path.is_file())).collect()
+    /// The plugins that the run began with. Plugins that the user names precede them.
+    pub(super) fn plugins(&self) -> Vec<Recorded> {
+        let mut recorded = target::recorded(&self.run);
+        if self.changed_plugin {
+            recorded.iter_mut().for_each(|plugin| plugin.sha256 = None);
+        }
+        recorded
     }
 
     /// Whether the run isolates native plugins.
@@ -52,20 +57,10 @@ impl Resume {
         let mut config = run.config()?;
         config.threads = self.threads.unwrap_or(config.threads);
         let setup = Setup::new(config, registry)?;
-        let (then, now) = (run.versions()?, setup.plugins());
-        let changed = then.plugins.iter().find(|p| now.iter().any(|n| n.id == p.id && n.sha256 != p.sha256));
-        if let Some(plugin) = changed.filter(|_| !self.changed_plugin) {
-            return Err(Error::usage(format!(
-                "plugin `{}` is not the file this run began with; restore it, or go on with --changed-plugin",
-                plugin.id
-            )));
-        }
-        let threads = threads(setup.config.threads)?;
-        let prepared = Prepared::new(&setup, threads)?;
-        if changed.is_some() {
-            run.save_versions(&Versions { plugins: now, ..then })?;
-        }
-        let distillation = prepared.resume(&run, &mut |warning| tell(&format!("warning: {warning}")))?;
+        let prepared = Prepared::new(&setup, threads(setup.config.threads)?)?;
+        let allowed = Changed { config: self.changed_config, plugins: self.changed_plugin };
+        let distillation =
+            prepared.resume(&run, allowed, &mut |warning| tell(&format!("warning: {warning}")))?;
         finish(&setup, &run, distillation, self.json)
     }
 }

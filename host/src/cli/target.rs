@@ -3,8 +3,20 @@ use std::path::{Path, PathBuf};
 
 use crate::distill::{Agent, Teacher};
 use crate::error::{Error, Result};
-use crate::plugin::Registry;
-use crate::run::{AgentFile, Dataset, RunDirectory};
+use crate::plugin::{Recorded, Registry};
+use crate::run::{AgentFile, Dataset, PluginVersion, RunDirectory};
+
+/// The plugins that a run recorded and its configuration names; none if `path` is neither a run directory nor in one.
+pub(super) fn recorded(path: &Path) -> Vec<Recorded> {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let plugins = folder.map(|folder| RunDirectory::inspect(folder).and_then(|run| run.plugins()));
+    let plugins = plugins.and_then(Result::ok).unwrap_or_default().into_iter();
+    plugins
+        .filter_map(|PluginVersion { id, path, sha256, .. }| {
+            Some(Recorded { id, path: path?, sha256: Some(sha256?) })
+        })
+        .collect()
+}
 
 /// The dataset file that `path` names: `path` itself, or the dataset in the run directory `path`.
 pub(super) fn dataset_path(path: &Path) -> Result<PathBuf> {
@@ -16,7 +28,7 @@ pub(super) fn dataset_path(path: &Path) -> Result<PathBuf> {
         true => Ok(dataset),
         false => Err(Error::file(
             path,
-            "this run has no dataset yet; `potstill resume` goes on with it until there is one",
+            "this run has no dataset; `potstill resume` continues it until there is one, or restores a lost one",
         )),
     }
 }

@@ -5,10 +5,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::options::LearnerArguments;
+use super::output::{Force, Kind, Output};
 use super::{print_json, say, target};
 use crate::distill::Teacher;
 use crate::error::Result;
 use crate::plugin::Registry;
+use crate::run::Dataset;
 
 /// Train one agent: initialize a learner and take one gradient step on the dataset
 #[derive(Args)]
@@ -17,10 +19,12 @@ use crate::plugin::Registry;
 )]
 pub(super) struct Train {
     /// A dataset file or a run directory
-    target: PathBuf,
+    pub(super) target: PathBuf,
     /// The file to write the agent to
     #[arg(long, value_name = "FILE", default_value = "agent.safetensors", help_heading = "Output")]
     out: PathBuf,
+    #[command(flatten)]
+    force: Force,
     /// Seed of the initialization
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -33,10 +37,12 @@ pub(super) struct Train {
 
 impl Train {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
-        let dataset = target::dataset(&self.target)?;
+        let path = target::dataset_path(&self.target)?;
+        let out = Output::new(&self.out, Kind::Agent, &self.force, &[&path])?;
+        let dataset = Dataset::load(path)?;
         let learner = self.learner.instead_of(&dataset.info.learner, registry)?;
         let agent = Teacher::of_dataset(&dataset, registry, learner)?.train(self.seed)?;
-        agent.to_file().save(&self.out)?;
+        out.write(|path| agent.to_file().save(path))?;
         let milliseconds = agent.time.as_secs_f64() * 1e3;
         if self.json {
             return print_json(

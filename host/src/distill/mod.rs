@@ -15,7 +15,7 @@ mod setup;
 mod teach;
 
 pub use collect::Actor;
-pub use distillation::{Distillation, Outcome, Prepared, Progress};
+pub use distillation::{Changed, Distillation, Outcome, Prepared, Progress};
 pub(crate) use setup::learners;
 pub use setup::{Setup, directly};
 pub use teach::{Agent, Teacher};

@@ -18,7 +18,7 @@ use crate::engine::theta::{Part, Theta};
 use crate::engine::training::{Rates, Roles};
 use crate::engine::{offline, ppmo};
 use crate::error::{Error, IoContext, Result, did_you_mean};
-use crate::plugin::{Description, Environments, Registry};
+use crate::plugin::{Description, Entry, Environments, Loader, Registry};
 use crate::run::{
     DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
     OptimizerKind, Options, PluginConfig, PluginRecord, PluginVersion, Transitions,
@@ -180,6 +180,38 @@ impl<'a> Setup<'a> {
         offline::Hyperparameters { updates, minibatch, balanced }
     }
 
+    /// The role and the id of every plugin that the run uses.
+    fn used(&self) -> Vec<(Role, &str)> {
+        let learners = self.config.learner.plugins().into_iter().map(|(id, _)| (Role::Learner, id));
+        let mut used = vec![(Role::Environment, &*self.environment.id)];
+        used.extend(learners);
+        used.push((Role::Objective, self.objective.id()));
+        let critic = (Role::Learner, self.critic.id());
+        if !used.contains(&critic) {
+            used.push(critic);
+        }
+        used
+    }
+
+    /// A command line that goes on with the file or folder `path` of this run, for the user to copy. It names the plugins
+    /// that potstill would not find or not run without `--plugin`.
+    pub fn command(&self, before: &str, path: &Path, after: &str) -> String {
+        let mut line = format!("potstill {before} {}{after}", shell(path));
+        let mut named: Vec<&Path> = vec![];
+        for (role, id) in self.used() {
+            let Ok(Entry { loader: Loader::Native, on_command_line: true, path: Some(path), .. }) =
+                self.registry.find(role, id)
+            else {
+                continue;
+            };
+            if !named.contains(&&**path) {
+                named.push(path);
+                line += &format!(" --plugin {}", shell(path));
+            }
+        }
+        line
+    }
+
     /// The plugins that the run uses, for `versions.json`.
     pub fn plugins(&self) -> Vec<PluginVersion> {
         let recorded = |role: Role, id: &str| {
@@ -197,10 +229,13 @@ impl<'a> Setup<'a> {
             sha256: self.environment.plugin_sha256.clone(),
             ..recorded(Role::Environment, &self.environment.id)
         };
-        let learners = self.config.learner.plugins().into_iter();
-        let learners = learners.map(|(id, _)| recorded(Role::Learner, id));
-        let objective = recorded(Role::Objective, self.objective.id());
-        std::iter::once(environment).chain(learners).chain([objective]).collect()
+        let others = self.used().into_iter().skip(1).map(|(role, id)| recorded(role, id));
+        std::iter::once(environment).chain(others).collect()
+    }
+
+    /// The plugins that the setup was resolved against.
+    pub(super) fn registry(&self) -> &'a Registry {
+        self.registry
     }
 
     /// The learner distribution Λ as a dataset records it.
@@ -212,6 +247,12 @@ impl<'a> Setup<'a> {
     pub fn objective_part(&self) -> PluginRecord {
         PluginRecord { id: self.objective.id().into(), options: self.objective.specification() }
     }
+}
+
+/// `path` as a word of a shell's command line.
+fn shell(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    shlex::try_quote(&path).map_or_else(|_| path.to_string(), |quoted| quoted.into_owned())
 }
 
 /// Changes `config` for direct PPO: every layer of the learner belongs to the encoder, and nothing is left for θ to

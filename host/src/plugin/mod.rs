@@ -22,6 +22,7 @@ pub mod install;
 mod isolate;
 mod limits;
 mod native;
+mod recorded;
 mod registry;
 pub mod setup;
 mod source;
@@ -33,6 +34,7 @@ use potstill_bridge::{check, declared, settings, trace, traced};
 
 pub use crate::engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
 pub use limits::Limits;
+pub use recorded::Recorded;
 pub(crate) use registry::is_library;
 pub use registry::{Description, Entry, Loader, Registry};
 pub(crate) use wasm::encode;

@@ -19,6 +19,7 @@ use super::isolate::{
     IsolatedEnvironments, IsolatedLearners, IsolatedLibrary, IsolatedObjective, IsolatedPlugin,
 };
 use super::native::{self, NativePlugin};
+use super::recorded::Recorded;
 use super::settings::resolve;
 use super::source::{Candidate, scan};
 use super::traced::{TracedLearners, TracedObjective};
@@ -76,6 +77,8 @@ pub struct Entry {
     pub limits: Limits,
     /// Its external dependencies.
     pub setup: Option<Dependencies>,
+    /// Whether `--plugin` named it.
+    pub on_command_line: bool,
     /// Whether it is the first plugin of its name in its file, which a name without a version refers to.
     leads: bool,
     builtin: Option<&'static Builtin>,
@@ -105,10 +108,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Searches for plugins in `named` (`--plugin PATH`), in `recorded` (where a run's plugins were when it began), in the
+    /// Searches for plugins in `named` (`--plugin PATH`), among the plugins that a run directory has [`Recorded`], in the
     /// paths of `POTSTILL_PLUGIN_PATH`, in `potstill/plugins` in the user's data folder, and among the built-ins. The
     /// first plugin of an id wins. A path is a `.wasm` file, a shared library, a folder with a `plugin.toml`, or a folder
-    /// of these (where a library needs its manifest).
+    /// of these (where a library needs its manifest). A recorded plugin is used only if it is a component.
     ///
     /// Only a file without a manifest is run, to ask which plugins it has; all others are found without running them.
     ///
@@ -117,14 +120,13 @@ impl Registry {
     /// # Errors
     /// [`Error::Usage`]: a path in `named` does not exist or holds no usable plugin; this system cannot isolate.
     /// Anywhere else a broken plugin becomes a rejected [`Entry`], so that it does not stop the others.
-    pub fn discover(named: &[PathBuf], recorded: &[PathBuf], isolate: Option<PathBuf>) -> Result<Self> {
-        let mut searched = recorded.to_vec();
-        searched.extend(match env::var_os("POTSTILL_PLUGIN_PATH") {
+    pub fn discover(named: &[PathBuf], recorded: &[Recorded], isolate: Option<PathBuf>) -> Result<Self> {
+        let mut searched: Vec<PathBuf> = match env::var_os("POTSTILL_PLUGIN_PATH") {
             Some(paths) => env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect(),
             None => vec![],
-        });
+        };
         searched.extend(install::folder().filter(|folder| folder.is_dir()));
-        Self::search(named, &searched, isolate)
+        Self::search(named, recorded, &searched, isolate)
     }
 
     /// Searches as [`Registry::discover`] does, with `searched` in place of the environment variable and the user's folder.
@@ -132,7 +134,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::discover`].
     pub fn of(named: &[PathBuf], searched: &[PathBuf]) -> Result<Self> {
-        Self::search(named, searched, None)
+        Self::search(named, &[], searched, None)
     }
 
     /// Searches as [`Registry::of`] does; native plugins run in separate processes of the program `potstill`.
@@ -140,10 +142,15 @@ impl Registry {
     /// # Errors
     /// As [`Registry::discover`].
     pub fn isolated(named: &[PathBuf], searched: &[PathBuf], potstill: PathBuf) -> Result<Self> {
-        Self::search(named, searched, Some(potstill))
+        Self::search(named, &[], searched, Some(potstill))
     }
 
-    fn search(named: &[PathBuf], searched: &[PathBuf], isolate: Option<PathBuf>) -> Result<Self> {
+    fn search(
+        named: &[PathBuf],
+        recorded: &[Recorded],
+        searched: &[PathBuf],
+        isolate: Option<PathBuf>,
+    ) -> Result<Self> {
         if isolate.is_some() && !cfg!(unix) {
             return Err(Error::usage("--isolate is not supported on this system; it needs Unix"));
         }
@@ -168,6 +175,8 @@ impl Registry {
                 return Err(Error::usage(format!("--plugin {}: {what}", path.display())));
             }
         }
+        registry.entries.iter_mut().for_each(|entry| entry.on_command_line = true);
+        recorded.iter().for_each(|recorded| registry.add_recorded(recorded));
         searched.iter().for_each(|path| registry.add(path));
         let mut own: Vec<Entry> = inventory::iter::<Builtin>.into_iter().map(Entry::builtin).collect();
         own.sort_by_key(|entry| (entry.role, entry.named()));
@@ -357,6 +366,11 @@ impl Registry {
             (None, Loader::Native) => hex(&Sha256::digest(&from_disk)),
             (None, _) => String::new(),
         };
+        // Nothing but what was found, and maybe compared with a record, may run.
+        if entry.path.is_some() && sha256 != entry.sha256 {
+            let cause = "its file has changed since this command began; run the command again";
+            return Err(failed("load", cause.into()));
+        }
         let (code, said) = match (wasm, entry.builtin) {
             (Some(wasm), _) => {
                 let log = self.log.clone();
@@ -419,23 +433,24 @@ impl Registry {
         }
     }
 
+    fn add_recorded(&mut self, recorded: &Recorded) {
+        let rejected = |reason: String| {
+            let id = recorded.id.parse().ok();
+            vec![Entry { id, rejected: Some(reason), leads: true, ..Entry::unknown(&recorded.path) }]
+        };
+        let mut entries = match recorded.check() {
+            Ok(()) => scan(&recorded.path).into_iter().flat_map(|one| self.entries_of(one)).collect(),
+            Err(reason) => rejected(reason),
+        };
+        entries.retain(|entry| entry.named().as_ref() == Some(&recorded.id));
+        mark_leaders(&mut entries);
+        self.entries.append(&mut entries);
+    }
+
     /// The plugins of a file. There is at least one entry.
     fn entries_of(&self, candidate: Candidate) -> Vec<Entry> {
         let Candidate { path, manifest } = candidate;
-        let mut entry = Entry {
-            id: None,
-            role: None,
-            loader: if is_library(&path) { Loader::Native } else { Loader::Wasm },
-            version: String::new(),
-            summary: String::new(),
-            path: Some(path.clone()),
-            sha256: String::new(),
-            rejected: None,
-            limits: Limits::default(),
-            setup: None,
-            leads: false,
-            builtin: None,
-        };
+        let mut entry = Entry::unknown(&path);
         let file = fs::read(&path).map_err(|e| match (e.kind(), path.parent()) {
             (io::ErrorKind::NotFound, Some(folder)) => {
                 format!("{e}. If {0} is a plugin's source, run `potstill plugin build {0}`", folder.display())
@@ -547,6 +562,25 @@ impl Entry {
         self.id.as_ref().map(PluginId::to_string)
     }
 
+    /// A file of which no more is known than its path.
+    fn unknown(path: &Path) -> Self {
+        Entry {
+            id: None,
+            role: None,
+            loader: if is_library(path) { Loader::Native } else { Loader::Wasm },
+            version: String::new(),
+            summary: String::new(),
+            path: Some(path.to_owned()),
+            sha256: String::new(),
+            rejected: None,
+            limits: Limits::default(),
+            setup: None,
+            on_command_line: false,
+            leads: false,
+            builtin: None,
+        }
+    }
+
     fn builtin(builtin: &'static Builtin) -> Self {
         let manifest = potstill_plugin_api::Manifest::parse(builtin.manifest);
         let checked = manifest.and_then(|manifest| manifest.check_api().map(|()| manifest));
@@ -566,6 +600,7 @@ impl Entry {
             rejected,
             limits: Limits::granted(&manifest.map_or_else(LimitWishes::default, |m| m.limits)),
             setup: None,
+            on_command_line: false,
             leads: true,
             builtin: Some(builtin),
         }

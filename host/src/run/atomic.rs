@@ -10,7 +10,7 @@ use crate::error::{IoContext, Result};
 ///
 /// # Errors
 /// [`crate::error::Error::Io`] naming `path`.
-pub(super) fn write_atomically(
+pub(crate) fn write_atomically(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {

@@ -120,6 +120,11 @@ impl Checkpoints {
         self.folder.join(format!("checkpoint-{meta_epoch:08}.safetensors"))
     }
 
+    /// The path of a copy of the run's dataset, from which a lost one is restored.
+    pub fn best_path(&self) -> PathBuf {
+        self.folder.join("best.safetensors")
+    }
+
     /// Whether the next [`Checkpoints::save`] flushes to the disk. The first of a process does.
     pub fn waits_for_disk(&self) -> bool {
         self.on_disk.is_none_or(|(_, when)| when.elapsed() >= DISK_EVERY)

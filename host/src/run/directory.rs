@@ -7,10 +7,12 @@
 //!   metrics.jsonl          the metrics, one JSON object per meta-epoch
 //!   tensorboard/           the same metrics for TensorBoard: events.out.tfevents.*
 //!   checkpoints/           the newest checkpoints, checkpoint-<meta-epoch>.safetensors
-//!   dataset.safetensors    the best dataset by validation so far
+//!   dataset.safetensors    the best dataset by validation so far; checkpoints/best.safetensors is a copy
+//!   dataset.svg, .png      the dataset as a picture
 //!   report.html            the run on one page
 //!   lock                   locked by the process that is running the run
 //! ```
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -21,13 +23,24 @@ use serde::{Deserialize, Serialize};
 use super::atomic::{is_temporary, write_atomically};
 use super::checkpoint::Checkpoints;
 use super::config::DistillConfig;
+use super::dataset::Dataset;
 use super::date::Date;
+use super::plot::{dataset_png, dataset_svg};
 use crate::error::{Error, IoContext, Result};
+use crate::files;
 
 const CONFIG: &str = "config.toml";
 const VERSIONS: &str = "versions.json";
-const LOCK: &str = "lock";
+const METRICS: &str = "metrics.jsonl";
+const TENSORBOARD: &str = "tensorboard";
 const CHECKPOINTS: &str = "checkpoints";
+const DATASET: &str = "dataset.safetensors";
+const REPORT: &str = "report.html";
+const PICTURES: [&str; 2] = ["dataset.svg", "dataset.png"];
+const LOCK: &str = "lock";
+
+/// The largest `config.toml` or `versions.json` that is read.
+const LARGEST_RECORD: u64 = 1 << 20;
 
 /// The content of `versions.json`: what a run was made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +57,9 @@ pub struct Versions {
     pub seed: u64,
     /// When the run started, in seconds since 1970.
     pub started: u64,
+    /// What the user changed when the run was resumed, e.g. `seed: 0 → 1 after meta-epoch 20`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
 }
 
 /// A plugin of a run.
@@ -71,6 +87,7 @@ impl Versions {
             plugins,
             seed,
             started: super::date::unix_seconds(SystemTime::now()) as u64,
+            changes: vec![],
         }
     }
 }
@@ -105,6 +122,7 @@ impl RunDirectory {
         if !is_empty(path)? {
             return occupied();
         }
+        refuse_links(path)?;
         let lock = lock(path)?;
         // Another process may have made a run here before the lock was taken.
         if is_run(path) {
@@ -149,10 +167,11 @@ impl RunDirectory {
     /// Opens a run to resume it, and locks it. A killed process leaves no lock.
     ///
     /// # Errors
-    /// [`Error::File`] when `path` holds no run, or another process has locked it; [`Error::Io`] when it cannot be read or
-    /// written.
+    /// [`Error::File`] when `path` holds no run, one of its files is a symbolic link, or another process has locked it;
+    /// [`Error::Io`] when it cannot be read or written.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let mut run = Self::inspect(path)?;
+        refuse_links(&run.path)?;
         run._lock = Some(lock(&run.path)?);
         remove_temporary(&run.path)?;
         Ok(run)
@@ -185,17 +204,17 @@ impl RunDirectory {
 
     /// The path of `metrics.jsonl`.
     pub fn metrics_path(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+        self.path.join(METRICS)
     }
 
     /// The path of `dataset.safetensors`.
     pub fn dataset_path(&self) -> PathBuf {
-        self.path.join("dataset.safetensors")
+        self.path.join(DATASET)
     }
 
     /// The path of `report.html`.
     pub fn report_path(&self) -> PathBuf {
-        self.path.join("report.html")
+        self.path.join(REPORT)
     }
 
     /// The path of `checkpoints/`.
@@ -208,12 +227,27 @@ impl RunDirectory {
         Checkpoints::new(self.checkpoints_path())
     }
 
-    /// Reads `config.toml`.
+    /// Reads `config.toml`. A run's configuration has every key: one without its tables was emptied or cut short.
     ///
     /// # Errors
-    /// As [`DistillConfig::load`].
+    /// As [`DistillConfig::load`]; [`Error::File`] when it is not whole.
     pub fn config(&self) -> Result<DistillConfig> {
-        DistillConfig::load(self.config_path())
+        let path = self.config_path();
+        let text = files::read_text(&path, LARGEST_RECORD)?;
+        let config = DistillConfig::parse(&text).map_err(|what| Error::file(&path, what))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|e| Error::file(&path, e))?;
+        match ["environment", "learner", "objective", "evaluation"]
+            .iter()
+            .find(|key| !table.contains_key(**key))
+        {
+            None => Ok(config),
+            Some(key) => Err(Error::file(
+                &path,
+                format!(
+                    "lacks `{key}`: the configuration of a run is complete, and this one was cut short; restore it"
+                ),
+            )),
+        }
     }
 
     /// Reads `versions.json`.
@@ -222,9 +256,31 @@ impl RunDirectory {
     /// [`Error::Io`] when it cannot be read; [`Error::File`] when it does not hold [`Versions`].
     pub fn versions(&self) -> Result<Versions> {
         let path = self.path.join(VERSIONS);
-        let text = fs::read_to_string(&path).at(&path)?;
-        serde_json::from_str(&text)
+        serde_json::from_slice(&files::read(&path, LARGEST_RECORD)?)
             .map_err(|e| Error::file(&path, format!("not the versions of a run ({e})")))
+    }
+
+    /// The recorded plugins that the configuration names.
+    ///
+    /// # Errors
+    /// As [`RunDirectory::config`] and [`RunDirectory::versions`].
+    pub fn plugins(&self) -> Result<Vec<PluginVersion>> {
+        let config = self.config()?;
+        let mut named: BTreeSet<&str> = config.learner.plugins().into_iter().map(|(id, _)| id).collect();
+        named.extend([&*config.environment.id, &*config.objective.id, &*config.critic.id]);
+        let recorded = self.versions()?.plugins.into_iter();
+        Ok(recorded.filter(|plugin| named.contains(&*plugin.id)).collect())
+    }
+
+    /// Writes the pictures of a dataset.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file; the errors of drawing an invalid dataset.
+    pub fn save_pictures(&self, dataset: &Dataset) -> Result<()> {
+        let pictures = [dataset_svg(dataset)?.into_bytes(), dataset_png(dataset)?];
+        PICTURES.iter().zip(pictures).try_for_each(|(name, picture)| {
+            write_atomically(&self.path.join(name), |file| file.write_all(&picture))
+        })
     }
 
     /// Writes `versions.json`, for a run that is resumed with another build, device or plugin file.
@@ -275,21 +331,44 @@ fn remove_temporary(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a directory in which a file of a run is a symbolic link, through which a run would write elsewhere.
+fn refuse_links(run: &Path) -> Result<()> {
+    let files = [CONFIG, VERSIONS, METRICS, TENSORBOARD, CHECKPOINTS, DATASET, REPORT, LOCK];
+    let is_link = |name: &&str| fs::symlink_metadata(run.join(name)).is_ok_and(|file| file.is_symlink());
+    match files.into_iter().chain(PICTURES).find(is_link) {
+        None => Ok(()),
+        Some(name) => Err(Error::file(
+            run.join(name),
+            "is a symbolic link; a run is not written outside its directory: put the file itself there",
+        )),
+    }
+}
+
 /// Takes an advisory lock, which the system releases when the process dies, however it dies.
 fn lock(run: &Path) -> Result<File> {
     let path = run.join(LOCK);
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).at(&path)?;
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits() as i32);
+    }
+    let mut file = options.open(&path).at(&path)?;
+    let mut holder = String::new();
+    // A hard link could make it any file, which must not be emptied.
+    let ours = file.metadata().at(&path)?.is_file()
+        && (&file).take(32).read_to_string(&mut holder).is_ok()
+        && holder.trim().bytes().all(|c| c.is_ascii_digit());
+    if !ours {
+        return Err(Error::file(&path, "is not the lock of a run; remove it"));
+    }
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The holder is named as a courtesy: the error stands without it.
-            let _ = file.read_to_string(&mut holder);
-            let holder = if holder.trim().is_empty() {
-                String::new()
-            } else {
-                format!(" (process {})", holder.trim())
+            let holder = match holder.trim() {
+                "" => String::new(),
+                process => format!(" (process {process})"),
             };
             let how = "wait for it, stop it, or choose another directory";
             return Err(Error::file(run, format!("another process{holder} is writing this run: {how}")));

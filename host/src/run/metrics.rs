@@ -52,11 +52,12 @@ impl MetricsWriter {
         Ok(MetricsWriter { lines, path, events: EventWriter::create(&events_folder(run.as_ref())?)? })
     }
 
-    /// Continues after `meta_epoch`: drops later lines and a torn last line, and rewrites TensorBoard's events.
+    /// Continues after `meta_epoch`: drops later lines and a torn last line, and rewrites TensorBoard's events. Also returns
+    /// how many of the meta-epochs so far have no line: a power failure can lose the last ones.
     ///
     /// # Errors
     /// [`Error::Io`] naming the file; [`Error::File`] when a line before the last is damaged.
-    pub fn resume(run: impl AsRef<Path>, meta_epoch: u64) -> Result<Self> {
+    pub fn resume(run: impl AsRef<Path>, meta_epoch: u64) -> Result<(Self, u64)> {
         let (path, folder) = (lines_path(run.as_ref()), events_folder(run.as_ref())?);
         let mut records = match path.try_exists().at(&path)? {
             true => read_metrics(&path)?,
@@ -74,7 +75,8 @@ impl MetricsWriter {
             fs::remove_file(&file).at(&file)?;
         }
         let lines = OpenOptions::new().append(true).open(&path).at(&path)?;
-        Ok(MetricsWriter { path, lines, events })
+        let lost = meta_epoch.saturating_sub(records.len() as u64);
+        Ok((MetricsWriter { path, lines, events }, lost))
     }
 
     /// Appends the values of `meta_epoch`, and hands them to the operating system.
@@ -228,16 +230,17 @@ mod tests {
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"meta_epoch\":11,\"wal").unwrap();
         assert_eq!(read_metrics(&path).unwrap().len(), 10);
 
-        let writer = MetricsWriter::resume(run.path(), 10).unwrap();
+        let (writer, lost) = MetricsWriter::resume(run.path(), 10).unwrap();
         drop(writer);
-        assert_eq!(fs::read(&path).unwrap(), before);
-        let mut writer = MetricsWriter::resume(run.path(), 7).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), lost), (before, 0));
+        assert_eq!(MetricsWriter::resume(run.path(), 12).unwrap().1, 2);
+        let (mut writer, _) = MetricsWriter::resume(run.path(), 7).unwrap();
         write(&mut writer, 8..=12);
         assert_eq!(steps(run.path()), (1..=12).collect::<Vec<_>>());
         assert_eq!(read_metrics(&path).unwrap().len(), 12);
 
         let nothing = tempfile::tempdir().unwrap();
-        write(&mut MetricsWriter::resume(nothing.path(), 0).unwrap(), 1..=2);
+        write(&mut MetricsWriter::resume(nothing.path(), 0).unwrap().0, 1..=2);
         assert_eq!(steps(nothing.path()), [1, 2]);
     }
 

@@ -3,6 +3,7 @@
 
 mod agent;
 mod atomic;
+mod changes;
 mod checkpoint;
 mod config;
 mod dataset;
@@ -20,6 +21,8 @@ mod tensor;
 mod transitions;
 
 pub use agent::AgentFile;
+pub(crate) use atomic::write_atomically;
+pub use changes::{Change, changes, essential};
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
     DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, NormalizeConfig, OfflineConfig,

@@ -10,6 +10,8 @@ mod continuous;
 mod corridor;
 mod examples;
 mod faults;
+#[path = "../common/key.rs"]
+mod key;
 mod libraries;
 mod random;
 mod roles;
@@ -23,6 +25,8 @@ use potstill::plugin::{Actions, Environments, Registry, Transition};
 use potstill_plugin_api::Space;
 use potstill_sdk::Rng;
 use tempfile::TempDir;
+
+use key::share_key;
 
 /// A configuration so small that a whole run takes seconds, even in Python.
 const SMALL: &str = "\
@@ -73,6 +77,7 @@ impl Author {
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let mut command = Command::new(program);
+        share_key(&self.path(".data"));
         command
             .current_dir(self.0.path())
             .env("PATH", path_with_python())
@@ -80,7 +85,7 @@ impl Author {
             .env("CARGO_TARGET_DIR", temporary.with_file_name("authors"))
             .env("POTSTILL_CACHE", temporary.join("authors-cache"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("XDG_DATA_HOME", self.path("data"))
+            .env("XDG_DATA_HOME", self.path(".data"))
             .env_remove("POTSTILL_PLUGIN_PATH")
             .env_remove("POTSTILL_SDK");
         command

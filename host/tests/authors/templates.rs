@@ -164,7 +164,7 @@ fn rejects_bad_names_and_folders() {
     let author = Author::new();
     let new = |arguments: &[&str], expected: &str| {
         author.refused(&[&["plugin", "new"], arguments].concat(), expected);
-        assert_eq!(std::fs::read_dir(author.path("")).unwrap().count(), 1, "{arguments:?} left something");
+        assert_eq!(std::fs::read_dir(author.path("")).unwrap().count(), 2, "{arguments:?} left something");
     };
     new(&["Walk", "--lang", "c"], "`Walk` cannot be a plugin's name; expected `name` or `namespace/name`");
     new(&["../walk", "--lang", "c"], "`../walk` cannot be a plugin's name");

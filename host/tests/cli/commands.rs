@@ -70,8 +70,7 @@ fn play_draws() {
     let dataset = finished_run().join("dataset.safetensors");
     place.ok(&["train", run(), "--out", "agent.safetensors"]);
     for target in [run(), text(&dataset), "agent.safetensors"] {
-        let said =
-            place.ok(&["play", target, "--quiet", "--gif", "play.gif", "--seed", "5", "--steps", "20"]);
+        let said = place.ok(&["play", target, "--quiet", "--gif", "play.gif", "--force", "--steps", "20"]);
         let mut decoder = gif::Decoder::new(File::open(place.path("play.gif")).unwrap()).unwrap();
         let mut pictures = 0;
         while let Some(picture) = decoder.read_next_frame().unwrap() {

@@ -39,7 +39,7 @@ fn says_what_is_there_and_how_to_get_the_rest() {
     assert!(said.contains("✓ sandbox") && said.contains("rustup target add"), "{said}");
 
     // It reports a rejected plugin.
-    std::fs::create_dir_all(place.path("data/potstill/plugins")).unwrap();
-    place.write("data/potstill/plugins/broken.wasm", "junk");
+    std::fs::create_dir_all(place.path(".data/potstill/plugins")).unwrap();
+    place.write(".data/potstill/plugins/broken.wasm", "junk");
     assert!(place.ok(&["doctor"]).contains("1 found; 1 cannot be used (`potstill plugin list` says why)"));
 }

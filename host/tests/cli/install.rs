@@ -73,7 +73,7 @@ fn files_that_are_not_plugins_are_rejected() {
         1,
         "the binary says id `test/hostile-v1`, expected `test/other-v1`",
     );
-    assert!(!place.path("data/potstill/plugins").exists());
+    assert!(!place.path(".data/potstill/plugins").exists());
 }
 
 #[test]

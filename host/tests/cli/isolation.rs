@@ -33,7 +33,7 @@ fn a_crash_in_the_middle_costs_one_meta_epoch() {
     let said = place.run(&begin);
     let crashed = "error: plugin `acme/mountain-car-v1`, in `step`: its process was killed by signal 11 (segmentation fault)";
     said.refused(1, crashed);
-    let goes_on = "once the plugin is fixed, `potstill resume run` continues from the last checkpoint";
+    let goes_on = "once the plugin is fixed, `potstill resume run --changed-plugin --plugin plugin/libcar.so` continues";
     assert!(said.err.contains(goes_on), "{}", said.err);
     // A meta-epoch takes 32 steps.
     let run = place.path("run");
@@ -41,11 +41,13 @@ fn a_crash_in_the_middle_costs_one_meta_epoch() {
     assert!(String::from_utf8(read(run.join("config.toml"))).unwrap().contains("isolate = true"));
     assert_eq!(processes_with(&library(&place)), 0);
 
-    // Resume without `--isolate`: the run remembers the setting.
-    place.refused(&["resume", "run"], 1, crashed);
+    // Resume without `--isolate`: the run remembers the setting. It also remembers the library, but does not load it.
+    let resume = ["resume", "run", "--plugin", "plugin/libcar.so"];
+    place.refused(&resume, 1, crashed);
+    place.refused(&["resume", "run"], 2, "this shared library, which runs only if you name it: add --plugin");
     put(&place, 0);
-    place.refused(&["resume", "run"], 2, "plugin `acme/mountain-car-v1` is not the file this run began with");
-    place.ok(&["resume", "run", "--changed-plugin"]);
+    place.refused(&resume, 2, "plugin `acme/mountain-car-v1` is not the file this run began with");
+    place.ok(&[&resume[..], &["--changed-plugin"]].concat());
     whole.assert_same(&Outcome::of(&run));
     for arguments in [&["eval", "run", "--learners", "2", "--episodes", "2"][..], &["play", "run", "--quiet"]]
     {

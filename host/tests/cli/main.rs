@@ -8,7 +8,9 @@ mod interruption;
 #[cfg(unix)]
 mod isolation;
 mod learning;
+mod lost;
 mod offline;
+mod outputs;
 mod pixels;
 mod python;
 mod reference;
@@ -19,11 +21,15 @@ mod run;
 mod setup;
 #[cfg(target_os = "linux")]
 mod several;
+#[cfg(unix)]
+mod trust;
 
 #[path = "../common/c.rs"]
 mod c;
 #[path = "../common/hurried.rs"]
 mod hurried;
+#[path = "../common/key.rs"]
+mod key;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +39,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use key::share_key;
 
 /// A configuration so small that a whole run takes a fraction of a second.
 const SMALL: &str = "\
@@ -52,7 +60,10 @@ fn endless(config: &str) -> String {
     endless + "[optimizer]\nschedule = \"constant\"\n"
 }
 
-/// Changes the configuration of a run.
+/// Resumes a run after a change of its configuration.
+const RESUME_CHANGED: [&str; 3] = ["resume", "run", "--changed-config"];
+
+/// Changes the configuration of a run, which then resumes with `--changed-config`.
 fn reconfigure(run: &Path, from: &str, to: &str) {
     let path = run.join("config.toml");
     let config = String::from_utf8(read(&path)).unwrap();
@@ -115,10 +126,10 @@ impl Place {
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    /// Returns the names of the files here, except for the configuration that every place has.
+    /// Returns the names of the files here, except for the configuration and the data folder that every place has.
     fn names(&self) -> Vec<String> {
         let mut names = list(self.0.path());
-        names.retain(|name| name != "small.toml");
+        names.retain(|name| name != "small.toml" && name != ".data");
         names
     }
 
@@ -131,13 +142,14 @@ impl Place {
 
     fn settle(&self, command: &mut Command) {
         // The tests share compiled plugins, because compiling one takes longer than most tests.
+        share_key(&self.path(".data"));
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli-cache");
         command
             .current_dir(self.0.path())
             .stdin(Stdio::null())
             .env("POTSTILL_CACHE", cache)
             .env("HOME", self.0.path())
-            .env("XDG_DATA_HOME", self.path("data"))
+            .env("XDG_DATA_HOME", self.path(".data"))
             .env_remove("POTSTILL_PLUGIN_PATH");
     }
 

@@ -85,7 +85,7 @@ fn learns_from_offline_data_and_resumes() {
     std::fs::remove_file(run.join("checkpoints/checkpoint-00000006.safetensors")).unwrap();
     place.ok(&["resume", "run"]);
     whole.assert_same(&Outcome::of(&run));
-    place.ok(&["collect", "nd-cartpole", "--episodes", "20", "--seed", "1", "--out", "data"]);
+    place.ok(&["collect", "nd-cartpole", "--episodes", "20", "--seed", "1", "--out", "data", "--force"]);
     place.refused(&["resume", "run"], 1, "is not the file that this run or configuration began with");
 }
 
@@ -133,7 +133,7 @@ fn a_mixture_of_learners() {
     // The dataset names both learners, and agents are drawn from them in proportion.
     let mut seen = [0, 0];
     for seed in 0..20 {
-        place.ok(&["train", "run", "--seed", &seed.to_string(), "--out", "agent"]);
+        place.ok(&["train", "run", "--seed", &seed.to_string(), "--out", "agent", "--force"]);
         let agent = AgentFile::load(place.path("agent")).unwrap();
         assert_eq!(agent.learner.id, "mixture");
         let transformer = agent.parameters.iter().any(|p| p.name.starts_with("blocks."));

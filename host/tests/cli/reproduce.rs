@@ -150,9 +150,9 @@ fn a_run_of_another_experiment_is_rejected() {
     for (change, expected) in [
         (
             &["--meta-epochs", "5"][..],
-            "holds a run with `meta_epochs = 4` where the experiment has `meta_epochs = 5`",
+            "holds a run whose configuration is not the experiment's (meta_epochs: 4 → 5)",
         ),
-        (&[], "holds a run with `steps = 32` where the experiment has `steps = 16`"),
+        (&[], "holds a run whose configuration is not the experiment's (environment.steps: 32 → 16)"),
     ] {
         if change.is_empty() {
             let text = String::from_utf8(read(place.path("sweep.toml"))).unwrap();

@@ -85,7 +85,7 @@ fn works(said: &Said) {
 
 /// Returns the names in the folder of setups, except for its lock.
 fn set_up(place: &Place) -> Vec<String> {
-    let folder = place.path("data/potstill/setup");
+    let folder = place.path(".data/potstill/setup");
     let mut all = if folder.is_dir() { list(&folder) } else { vec![] };
     all.retain(|name| name != ".lock");
     all
@@ -124,7 +124,7 @@ fn packages_are_downloaded_once_and_work_without_a_network() {
     let said = setup(&place, &python, &["test/shaky", "--yes"]);
     works(&said);
     assert!(said.out.contains("is there now"), "{}", said.out);
-    let wheel = place.path("data/potstill/setup/tiny/tiny-1.0");
+    let wheel = place.path(".data/potstill/setup/tiny/tiny-1.0");
     assert_eq!(list(&wheel), ["installed.json", "tiny", "tiny-1.0.dist-info"]);
     assert_eq!(list(&wheel.join("tiny")), ["data.txt", "more"]);
     assert_eq!(read(wheel.join("tiny/data.txt")), b"data of 1.0\n".repeat(1000));
@@ -156,7 +156,7 @@ fn packages_are_downloaded_once_and_work_without_a_network() {
     assert!(wheel.is_dir());
     place.refused(&["plugin", "setup", "tiny"], 2, "there is no plugin `tiny`");
     place.refused(&["plugin", "setup", "../setup/tiny", "--remove"], 2, "there is no plugin");
-    assert!(place.ok(&["plugin", "setup", "tiny", "--remove"]).contains("data/potstill/setup/tiny"));
+    assert!(place.ok(&["plugin", "setup", "tiny", "--remove"]).contains(".data/potstill/setup/tiny"));
     assert!(set_up(&place).is_empty());
 }
 
@@ -187,7 +187,7 @@ fn a_file_with_another_hash_is_rejected() {
     let second = wheel(place.0.path(), "1.0", "tiny/second.txt");
     works(&install(&place, &[("1.0", &self::hash(&second))], ""));
     works(&setup(&place, &python, &["tiny", "--yes"]));
-    assert_eq!(list(&place.path("data/potstill/setup/tiny/tiny-1.0/tiny")), ["data.txt", "second.txt"]);
+    assert_eq!(list(&place.path(".data/potstill/setup/tiny/tiny-1.0/tiny")), ["data.txt", "second.txt"]);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_wheel_that_would_write_outside_its_folder_is_rejected() {
         let expected = "which is not a file inside its folder: nothing was installed";
         assert!(said.code == Some(1) && said.err.contains(expected), "{bad}: {}", said.err);
         assert!(set_up(&place).is_empty() && !Path::new("/tmp/potstill-evil.txt").exists(), "{bad}");
-        assert_eq!(list(&place.path("data/potstill")), ["plugins", "setup"]);
+        assert_eq!(list(&place.path(".data/potstill")), ["cache-key", "plugins", "setup"]);
     }
 }
 
@@ -239,7 +239,7 @@ fn versions_are_installed_side_by_side() {
     works(&setup(&place, &python, &["tiny", "--version", "2.0", "--yes"]));
     assert!(place.ok(&["doctor"]).contains("✓ setup of tiny         tiny 2.0"));
     works(&setup(&place, &python, &["tiny", "--yes"]));
-    assert_eq!(list(&place.path("data/potstill/setup/tiny")), ["tiny-1.0", "tiny-2.0"]);
+    assert_eq!(list(&place.path(".data/potstill/setup/tiny")), ["tiny-1.0", "tiny-2.0"]);
     works(&place.run(&["plugin", "setup", "tiny", "--check"]));
 }
 

@@ -18,7 +18,7 @@ fn installed_listed_checked_and_removed_as_one() {
     put(&place, "GOOD");
     let value = place.json(&["plugin", "install", "libseveral.so", "--json"]);
     assert_eq!((&value["ids"], &value["id"]), (&IDS.to_vec().into(), &IDS[0].into()));
-    assert_eq!(list(&place.path("data/potstill/plugins")), ["environment-several"]);
+    assert_eq!(list(&place.path(".data/potstill/plugins")), ["environment-several"]);
     // Installing again replaces it.
     let said = place.run(&["plugin", "install", "libseveral.so"]);
     let native = "these 3 plugins are native code: they may do whatever you may";
@@ -27,7 +27,7 @@ fn installed_listed_checked_and_removed_as_one() {
         "{}",
         said.err
     );
-    assert_eq!(list(&place.path("data/potstill/plugins")), ["environment-several"]);
+    assert_eq!(list(&place.path(".data/potstill/plugins")), ["environment-several"]);
     std::fs::remove_file(place.path("libseveral.so")).unwrap();
 
     let listed = place.ok(&["plugin", "list"]);
@@ -38,7 +38,7 @@ fn installed_listed_checked_and_removed_as_one() {
 
     let report = place.json(&["plugin", "check", "counter-v3", "--only", "play", "--json"]);
     assert_eq!((&report["id"], &report["passed"]), (&IDS[1].into(), &1.into()));
-    let folder = place.path("data/potstill/plugins/environment-several");
+    let folder = place.path(".data/potstill/plugins/environment-several");
     let reports = place.json(&["plugin", "check", text(&folder), "--only", "play", "--json"]);
     let ids: Vec<&Value> = reports.as_array().unwrap().iter().map(|report| &report["id"]).collect();
     assert_eq!(ids, IDS);
@@ -47,14 +47,14 @@ fn installed_listed_checked_and_removed_as_one() {
 
     let removed = place.ok(&["plugin", "remove", "test/counter-v3"]);
     assert!(IDS.iter().all(|id| removed.contains(id)), "{removed}");
-    assert!(list(&place.path("data/potstill/plugins")).is_empty());
+    assert!(list(&place.path(".data/potstill/plugins")).is_empty());
 
     // It can be removed by the name of its folder, but not by a path that leads out of there.
     put(&place, "GOOD");
     place.ok(&["plugin", "install", "libseveral.so"]);
     place.refused(&["plugin", "remove", "../plugins/environment-several"], 2, "there is no plugin");
     assert!(place.ok(&["plugin", "remove", "environment-several"]).contains("id           test/shaky-v1"));
-    assert!(list(&place.path("data/potstill/plugins")).is_empty());
+    assert!(list(&place.path(".data/potstill/plugins")).is_empty());
 }
 
 /// Makes a folder with the library, under another name, and a manifest that lists only these plugins.
@@ -79,7 +79,7 @@ fn a_library_takes_over_what_it_has_from_others() {
     put(&place, "GOOD");
     place.ok(&["plugin", "install", "one"]);
     place.ok(&["plugin", "install", "two"]);
-    let folder = place.path("data/potstill/plugins");
+    let folder = place.path(".data/potstill/plugins");
     assert_eq!(list(&folder), ["environment-test-counter-v2", "environment-two"]);
     place.ok(&["plugin", "install", "libseveral.so"]);
     assert_eq!(list(&folder), ["environment-several"]);
@@ -98,7 +98,7 @@ fn a_bare_library_is_checked_without_being_loaded_here() {
     put(&place, "TWO_RELEASES");
     let differ = "its plugins differ in role or version; a manifest has one of each for all of them";
     place.refused(&["plugin", "install", "libseveral.so"], 1, differ);
-    assert!(!place.path("data/potstill/plugins").exists());
+    assert!(!place.path(".data/potstill/plugins").exists());
 }
 
 #[test]

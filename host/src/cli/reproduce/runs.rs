@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use crate::cli::distill::leave_pictures;
 use crate::cli::tell;
 use crate::cli::watch::{STOP, Watcher};
-use crate::distill::{Distillation, Prepared, Setup};
+use crate::distill::{Changed, Distillation, Prepared, Setup};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::Registry;
-use crate::run::{Dataset, DistillConfig, MetricsRecord, RunDirectory, Versions, read_metrics};
+use crate::run::{Dataset, DistillConfig, MetricsRecord, RunDirectory, Versions, changes, read_metrics};
 
 /// Where an experiment's runs are, and how they are made.
 pub(super) struct Runs {
@@ -28,15 +28,14 @@ impl Runs {
         let setup = Setup::new(config, registry)?;
         if path.join("config.toml").is_file() {
             let run = RunDirectory::inspect(&path)?;
-            // Results do not depend on the number of threads.
-            let was = DistillConfig { threads: setup.config.threads, ..run.config()? };
-            same(&path, &Setup::new(was, registry)?.config, &setup.config)?;
+            same(&path, &Setup::new(run.config()?, registry)?.config, &setup.config)?;
             if let Some(dataset) = finished(&run.dataset_path()) {
                 return Ok(dataset);
             }
             let run = RunDirectory::open(&path)?;
             let mut note = |warning: &str| tell(&format!("warning: {warning}"));
-            let distillation = Prepared::new(&setup, self.threads)?.resume(&run, &mut note)?;
+            let distillation =
+                Prepared::new(&setup, self.threads)?.resume(&run, Changed::default(), &mut note)?;
             return go(&run, &setup, distillation);
         }
         let prepared = Prepared::new(&setup, self.threads)?;
@@ -54,17 +53,15 @@ impl Runs {
 
 /// Refuses a run with another configuration, because its figure does not belong in the table.
 fn same(path: &Path, was: &DistillConfig, is: &DistillConfig) -> Result<()> {
-    if was == is {
-        return Ok(());
+    let changed: Vec<String> = changes(was, is)?.iter().map(ToString::to_string).collect();
+    match changed.is_empty() {
+        true => Ok(()),
+        false => Err(Error::usage(format!(
+            "{} holds a run whose configuration is not the experiment's ({}): move it away, or choose another --dir",
+            path.display(),
+            changed.join(", ")
+        ))),
     }
-    let (was, is) = (was.to_toml()?, is.to_toml()?);
-    // An empty line ends each text, because one may be the beginning of the other.
-    let lines = |text| str::lines(text).filter(|line| !line.is_empty()).chain([""]);
-    let (was, is) = lines(&was).zip(lines(&is)).find(|(was, is)| was != is).unwrap_or_default();
-    Err(Error::usage(format!(
-        "{} holds a run with `{was}` where the experiment has `{is}`: move it away, or choose another --dir",
-        path.display()
-    )))
 }
 
 /// The dataset at `path`, if its run is finished. It then has both final scores.
@@ -78,7 +75,7 @@ fn go(run: &RunDirectory, setup: &Setup<'_>, distillation: Distillation<'_>) -> 
     let outcome = distillation.run(&STOP, &mut |progress| watcher.show(&progress));
     watcher.finish();
     let outcome = outcome?;
-    leave_pictures(run, &outcome)?;
+    leave_pictures(setup, run, &outcome)?;
     Ok(outcome.dataset)
 }
 
@@ -108,7 +105,7 @@ mod tests {
         let first = dataset("").unwrap();
         assert_eq!(dataset("threads = 2\n").unwrap().info.scores, first.info.scores);
         let error = dataset("seed = 1\n").unwrap_err().to_string();
-        let expected = "run holds a run with `seed = 0` where the experiment has `seed = 1`";
+        let expected = "run holds a run whose configuration is not the experiment's (seed: 0 → 1)";
         assert!(error.contains(expected), "{error}");
     }
 }

@@ -9,9 +9,9 @@ use crate::distill::{Setup, Teacher, learners};
 use crate::engine::evaluate::{Faults, Protocol, Score, episodes};
 use crate::engine::policy::{Acting, Policy};
 use crate::engine::random::stream;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::plugin::Registry;
-use crate::run::{Dataset, DistillConfig, Line, MetricsRecord, curves_svg};
+use crate::run::{Dataset, DistillConfig, Line, MetricsRecord, curves_svg, write_atomically};
 
 /// Shown where nothing is published.
 const NOTHING: &str = "–";
@@ -196,7 +196,7 @@ impl<'a> Table<'a> {
         let lines = self.pictures.get(&file).into_iter().flatten();
         let lines: Vec<_> = lines.map(|(name, curves)| (name.as_str(), curves.clone())).collect();
         let path = self.runs.dir.join(file);
-        std::fs::write(&path, curves_svg(axis, &lines, None)).at(&path)
+        write_atomically(&path, |file| file.write_all(curves_svg(axis, &lines, None).as_bytes()))
     }
 }
 

@@ -1,16 +1,27 @@
 //! A cache of compiled components on disk, so that each plugin is compiled once per machine.
 //!
-//! Compiled code runs with the host's rights, so the cache reads only files that nobody but this user can have written:
-//! it makes its folder private, and does not use one that others can write to. A file contains its own hash, because a
-//! damaged one must never run and is compiled again. An error in the cache only costs time.
-use std::path::{Path, PathBuf};
-use std::{fs, io::Write};
+//! Compiled code runs with the host's rights, so the cache reads only what this user has written. Its folder is not
+//! trusted: a variable can name one that others own. Instead every file begins with a tag that only the holder of a key
+//! can make; the key is in the user's data folder, beside the plugins that are trusted anyway. A file with another tag,
+//! because it is damaged or someone else's, is compiled again. An error in the cache only costs time.
+use std::io::Write;
+use std::path::PathBuf;
 
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
-/// The cache's folder, and the hash of everything except the plugin that determines the compiled code.
+use super::key;
+use crate::files;
+
+/// The bytes of a tag.
+const TAG: usize = 32;
+/// The largest file of compiled code that is read.
+const LARGEST_CODE: u64 = 1 << 30;
+
+/// The cache's folder, its key, and the hash of everything except the plugin that determines the compiled code.
 pub(super) struct Cache {
     folder: PathBuf,
+    key: [u8; key::BYTES],
     compiler: [u8; 32],
 }
 
@@ -22,48 +33,51 @@ impl Cache {
             Some(folder) => PathBuf::from(folder),
             None => dirs::cache_dir()?.join("potstill"),
         };
-        Self::at(folder.join("wasm"), engine)
+        let key = key::of_user(&dirs::data_dir()?.join("potstill"))?;
+        Self::at(folder.join("wasm"), key, engine)
     }
 
-    pub(super) fn at(folder: PathBuf, engine: &wasmtime::Engine) -> Option<Self> {
-        make_private(&folder)?;
+    fn at(folder: PathBuf, key: [u8; key::BYTES], engine: &wasmtime::Engine) -> Option<Self> {
+        key::make_private(&folder)?;
         let mut hash = HashOfHash(Sha256::new());
         std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut hash);
         hash.0.update(env!("CARGO_PKG_VERSION"));
-        Some(Cache { folder, compiler: hash.0.finalize().into() })
+        Some(Cache { folder, key, compiler: hash.0.finalize().into() })
     }
 
     /// The code that [`Cache::put`] stored for this plugin and compiler.
     pub(super) fn get(&self, plugin: &[u8; 32]) -> Option<Vec<u8>> {
-        let path = self.path(plugin);
-        if !is_private(&path) {
-            return None;
-        }
-        let mut file = fs::read(path).ok()?;
-        let (hash, code) = file.split_at_checked(32)?;
-        if hash != Sha256::digest(code).as_slice() {
-            return None;
-        }
-        file.drain(..32);
+        let name = self.name(plugin);
+        let mut file = files::read(&self.folder.join(&name), LARGEST_CODE).ok()?;
+        let (tag, code) = file.split_at_checked(TAG)?;
+        self.authenticated(&name, code)?.verify_slice(tag).ok()?;
+        file.drain(..TAG);
         Some(file)
     }
 
     /// Stores `code`, completely or not at all.
     pub(super) fn put(&self, plugin: &[u8; 32], code: &[u8]) {
+        let name = self.name(plugin);
+        let Some(tag) = self.authenticated(&name, code) else { return };
         let write = || -> std::io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            file.write_all(&Sha256::digest(code))?;
+            file.write_all(&tag.finalize().into_bytes())?;
             file.write_all(code)?;
-            file.persist(self.path(plugin))?;
+            file.persist(self.folder.join(&name))?;
             Ok(())
         };
         // If the disk is full or read-only, the next start compiles again.
         let _ = write();
     }
 
-    fn path(&self, plugin: &[u8; 32]) -> PathBuf {
-        let key = Sha256::new().chain_update(self.compiler).chain_update(plugin).finalize();
-        self.folder.join(format!("{}.cwasm", hex(&key)))
+    /// The tag of `code` under this name: another file's tag must not do.
+    fn authenticated(&self, name: &str, code: &[u8]) -> Option<Hmac<Sha256>> {
+        Some(Hmac::<Sha256>::new_from_slice(&self.key).ok()?.chain_update(name).chain_update(code))
+    }
+
+    fn name(&self, plugin: &[u8; 32]) -> String {
+        let hash = Sha256::new().chain_update(self.compiler).chain_update(plugin).finalize();
+        format!("{}.cwasm", hex(&hash))
     }
 }
 
@@ -85,64 +99,44 @@ impl std::hash::Hasher for HashOfHash {
     }
 }
 
-#[cfg(unix)]
-fn make_private(folder: &Path) -> Option<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).ok()?;
-    is_private(folder).then_some(())
-}
-
-#[cfg(unix)]
-fn is_private(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    // A symbolic link could lead out of the private folder.
-    fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_symlink() && meta.mode() & 0o022 == 0)
-}
-
-#[cfg(not(unix))]
-fn make_private(folder: &Path) -> Option<()> {
-    fs::create_dir_all(folder).ok()
-}
-
-#[cfg(not(unix))]
-fn is_private(_: &Path) -> bool {
-    // The user's cache folder is private by inheritance.
-    true
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
-    fn cache(folder: &Path) -> Option<Cache> {
-        Cache::at(folder.join("wasm"), &wasmtime::Engine::default())
+    fn cache(folder: &Path, key: u8) -> Cache {
+        Cache::at(folder.join("wasm"), [key; key::BYTES], &wasmtime::Engine::default()).unwrap()
     }
 
     #[test]
     fn gives_back_what_was_put_and_nothing_damaged() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = cache(folder.path()).unwrap();
+        let cache = cache(folder.path(), 1);
         let plugin = [7; 32];
         assert_eq!(cache.get(&plugin), None);
         cache.put(&plugin, b"code");
         assert_eq!(cache.get(&plugin).as_deref(), Some(&b"code"[..]));
         assert_eq!(cache.get(&[8; 32]), None);
         for damage in [&b""[..], b"short", &[0; 40]] {
-            fs::write(cache.path(&plugin), damage).unwrap();
+            fs::write(cache.folder.join(cache.name(&plugin)), damage).unwrap();
             assert_eq!(cache.get(&plugin), None);
         }
     }
 
-    #[cfg(unix)]
     #[test]
-    fn uses_no_folder_and_no_file_that_others_can_write() {
-        use std::os::unix::fs::PermissionsExt;
+    fn refuses_what_another_user_wrote() {
         let folder = tempfile::tempdir().unwrap();
-        let open = cache(folder.path()).unwrap();
-        open.put(&[7; 32], b"code");
-        fs::set_permissions(open.path(&[7; 32]), fs::Permissions::from_mode(0o666)).unwrap();
-        assert_eq!(open.get(&[7; 32]), None);
-        fs::set_permissions(&open.folder, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(cache(folder.path()).is_none());
+        let (ours, theirs) = (cache(folder.path(), 1), cache(folder.path(), 2));
+        theirs.put(&[7; 32], b"code");
+        assert!(theirs.get(&[7; 32]).is_some());
+        assert_eq!(ours.get(&[7; 32]), None);
+        // Code of ours in the place of another plugin's is refused as well.
+        ours.put(&[7; 32], b"code");
+        let [from, to] = [[7; 32], [8; 32]].map(|plugin| ours.folder.join(ours.name(&plugin)));
+        fs::copy(from, to).unwrap();
+        assert!(ours.get(&[7; 32]).is_some());
+        assert_eq!(ours.get(&[8; 32]), None);
     }
 }

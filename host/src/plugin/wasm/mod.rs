@@ -12,6 +12,7 @@ mod cache;
 mod contract;
 mod encode;
 mod environment;
+mod key;
 mod learner;
 mod objective;
 mod objective_exports;

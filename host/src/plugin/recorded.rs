@@ -1,0 +1,53 @@
+//! The plugins that a run directory records, and the rule by which they are used.
+//!
+//! A run directory is data, possibly from someone else. It may say where a plugin was, but it must not make anything run
+//! that the sandbox does not hold: a recorded component is used if its file is still the one that the run began with, a
+//! recorded shared library is never opened.
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use super::registry::is_library;
+use super::wasm::hex;
+use crate::files;
+
+const LARGEST_COMPONENT: u64 = 1 << 30;
+
+/// A plugin's file as a run directory records it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The plugin's id.
+    pub id: String,
+    /// Where its file was.
+    pub path: PathBuf,
+    /// SHA-256 of the file, in hexadecimal; with `None` any content is accepted.
+    pub sha256: Option<String>,
+}
+
+impl Recorded {
+    /// Checks, without running anything, that the file may be used.
+    ///
+    /// # Errors
+    /// Says why it may not, and what to do.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if is_library(&self.path) {
+            return Err(
+                "the run used this shared library, which runs only if you name it: add --plugin with \
+                        its path"
+                    .into(),
+            );
+        }
+        let bytes = files::read(&self.path, LARGEST_COMPONENT).map_err(|e| {
+            format!("the run used this file, which cannot be read ({e}); if it has moved, add --plugin with its new path")
+        })?;
+        let now = hex(&Sha256::digest(bytes));
+        match &self.sha256 {
+            Some(then) if *then != now => {
+                Err("its file has changed since the run began: restore it, or use it \
+                as it is (`potstill resume` with --changed-plugin, other commands with --plugin and its path)"
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
