@@ -51,7 +51,6 @@ impl Collect {
             return Err(Error::usage("--episodes must be at least 1"));
         }
         let path = Path::new(&self.target);
-        let out = Output::new(&self.out, Kind::Transitions, &self.force, &[path])?;
         let actor = match path.exists() {
             true if !self.set.is_empty() => {
                 return Err(Error::usage(
@@ -64,6 +63,7 @@ impl Collect {
             }
             false => Actor::random(registry, &self.target, &to_options(&self.set))?,
         };
+        let out = Output::new(&self.out, Kind::Transitions, &self.force, &[path])?;
         let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
         let transitions = actor.collect(registry, self.episodes, acting, self.seed)?;
         out.write(|path| transitions.save(path))?;
