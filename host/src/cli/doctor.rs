@@ -41,6 +41,7 @@ impl Doctor {
         let mut findings = vec![
             Finding { name: "processor".into(), found: Ok(processor()) },
             Finding { name: "sandbox".into(), found: sandbox },
+            Finding { name: "cache".into(), found: cache(registry) },
             Finding { name: "CUDA".into(), found: cuda() },
             Finding { name: "plugins".into(), found: plugins(registry) },
         ];
@@ -104,6 +105,15 @@ fn sandbox(registry: &Registry) -> Result<String, String> {
         registry.make_environments("nd-cartpole", &[], 1).map_err(|error| error.to_string())?;
     environments.reset(&[0]).map_err(|error| error.to_string())?;
     Ok("components run".into())
+}
+
+/// Where compiled components are kept.
+fn cache(registry: &Registry) -> Result<String, String> {
+    registry.cache().map(|folder| folder.display().to_string()).ok_or(
+        "none, so every command compiles its components: POTSTILL_CACHE is empty, or there is no folder for it, or \
+         others could read or write potstill/cache-key in your data folder"
+            .into(),
+    )
 }
 
 fn cuda() -> Result<String, String> {

@@ -196,6 +196,11 @@ impl Registry {
         self.prefer_native = native;
     }
 
+    /// The folder of compiled components, if they are cached.
+    pub fn cache(&self) -> Option<&Path> {
+        self.sandbox.cache()
+    }
+
     /// Whether native plugins run in separate processes.
     pub fn isolates(&self) -> bool {
         self.isolate.is_some()

@@ -176,7 +176,11 @@ fn plugins(page: &mut String, versions: &Versions) {
             escape(&plugin.version)
         );
     }
-    *page += "</table></div></details>\n";
+    *page += "</table></div>\n";
+    for change in &versions.changes {
+        let _ = writeln!(page, "<p>Changed when the run was resumed: {}</p>", escape(change));
+    }
+    *page += "</details>\n";
 }
 
 /// A number with commas between thousands.
@@ -204,9 +208,11 @@ mod tests {
         let plugin =
             |id: &str, sha256| PluginVersion { id: id.into(), version: "0.1.0".into(), sha256, path: None };
         let plugins = vec![plugin("nd-cartpole-v1", Some("ab".repeat(32))), plugin("mlp", None)];
-        let run =
-            RunDirectory::create(folder.path().join("run"), &config, &Versions::current("cpu", plugins, 7))
-                .unwrap();
+        let versions = Versions {
+            changes: vec!["seed: 0 → 7 after meta-epoch 4".into()],
+            ..Versions::current("cpu", plugins, 7)
+        };
+        let run = RunDirectory::create(folder.path().join("run"), &config, &versions).unwrap();
         let html = std::fs::read_to_string(write_report(&run, "potstill distill").unwrap()).unwrap();
         assert!(html.contains("No returns recorded yet") && !html.contains("<h2>Dataset"));
 
@@ -218,9 +224,14 @@ mod tests {
         cartpole_dataset().save(run.dataset_path()).unwrap();
         let reproduce = "potstill distill --config config.toml && echo \"<done>\"";
         let html = std::fs::read_to_string(write_report(&run, reproduce).unwrap()).unwrap();
-        for part in
-            ["75 of 1000", "499.2 ± 1.5", "&quot;&lt;done&gt;&quot;", "307,200", "aria-label=\"2 instances"]
-        {
+        for part in [
+            "<p>Changed when the run was resumed: seed: 0 → 7 after meta-epoch 4</p>",
+            "75 of 1000",
+            "499.2 ± 1.5",
+            "&quot;&lt;done&gt;&quot;",
+            "307,200",
+            "aria-label=\"2 instances",
+        ] {
             assert!(html.contains(part), "{part}");
         }
         assert!(!html.contains("<script>") && !html.contains("http://localhost"));

@@ -28,7 +28,7 @@ fn says_what_is_there_and_how_to_get_the_rest() {
         assert!(!what.is_empty());
     }
     // It asks for nothing that no plugin uses.
-    assert_eq!(findings.as_array().unwrap().len(), 8, "{findings}");
+    assert_eq!(findings.as_array().unwrap().len(), 9, "{findings}");
 
     // With an empty PATH it finds nothing and names the command for everything.
     let bare =

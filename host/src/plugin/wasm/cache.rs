@@ -5,7 +5,7 @@
 //! can make; the key is in the user's data folder, beside the plugins that are trusted anyway. A file with another tag,
 //! because it is damaged or someone else's, is compiled again. An error in the cache only costs time.
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -43,6 +43,11 @@ impl Cache {
         std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut hash);
         hash.0.update(env!("CARGO_PKG_VERSION"));
         Some(Cache { folder, key, compiler: hash.0.finalize().into() })
+    }
+
+    /// The folder of the files.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The code that [`Cache::put`] stored for this plugin and compiler.
@@ -102,7 +107,6 @@ impl std::hash::Hasher for HashOfHash {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
 

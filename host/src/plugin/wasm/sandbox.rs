@@ -1,4 +1,5 @@
 //! The wasmtime engine that all sandboxed plugins share, with its clock and its cache.
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -51,6 +52,11 @@ impl Sandbox {
         Ok(Sandbox { engine, cache })
     }
 
+    /// The folder of compiled components, if they are cached.
+    pub(crate) fn cache(&self) -> Option<&Path> {
+        self.cache.as_ref().map(Cache::folder)
+    }
+
     /// The number of ticks in `seconds`, plus one for the tick in progress.
     pub(super) fn ticks(seconds: f64) -> u64 {
         (seconds / TICK.as_secs_f64()).ceil() as u64 + 1
@@ -65,8 +71,8 @@ impl Sandbox {
         let hash = Sha256::digest(wasm).into();
         if let Some(code) = self.cache.as_ref().and_then(|cache| cache.get(&hash)) {
             // SAFETY: the bytes are the result of `serialize` below, for this version and configuration of the engine: the
-            // cache reads only files in a folder that nobody but this user can write to, finds them by the hash of
-            // plugin, engine and configuration, and checks their own hash.
+            // cache reads only files that carry the tag of this user's key, which covers the hash of plugin, engine and
+            // configuration.
             if let Ok(component) = unsafe { Component::deserialize(&self.engine, code) } {
                 return Ok(component);
             }
