@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::options::LearnerArguments;
 use super::{print_json, say, target};
-use crate::distill::Teacher;
 use crate::error::Result;
 use crate::plugin::Registry;
 
@@ -35,7 +34,7 @@ impl Train {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let dataset = target::dataset(&self.target)?;
         let learner = self.learner.instead_of(&dataset.info.learner, registry)?;
-        let agent = Teacher::of_dataset(&dataset, registry, learner)?.train(self.seed)?;
+        let agent = target::teacher(&self.target, &dataset, registry, learner)?.train(self.seed)?;
         agent.to_file().save(&self.out)?;
         let milliseconds = agent.time.as_secs_f64() * 1e3;
         if self.json {

@@ -19,7 +19,7 @@ mod report;
 mod tensor;
 mod transitions;
 
-pub use agent::AgentFile;
+pub use agent::{AgentFile, AgentOrDataset};
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
     DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, NormalizeConfig, OfflineConfig,
