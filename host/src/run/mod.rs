@@ -28,7 +28,7 @@ pub use config::{
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, PluginRecord};
 pub use directory::{PluginVersion, RunDirectory, Versions};
 pub use entries::Entries;
-pub use import::{ImportTarget, import_pytorch};
+pub use import::{ImportTarget, Imported, import_pytorch};
 pub use learners::{LearnerConfig, WeightedPlugin};
 pub use metrics::{MetricsRecord, MetricsWriter, read_metrics};
 pub(crate) use plot::{Line, curves_svg};
