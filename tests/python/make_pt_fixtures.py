@@ -1,6 +1,7 @@
 """Writes the PyTorch files in tests/fixtures: `python make_pt_fixtures.py ../fixtures` (needs `torch`)."""
 import pathlib
 import sys
+import zipfile
 from collections import OrderedDict
 
 import torch
@@ -51,4 +52,12 @@ for suffix, legacy in (("", False), ("-legacy", True)):
     save(cartpole.state_dict(), f"cartpole{suffix}.pt", legacy)
     save(views, f"views{suffix}.pt", legacy)
 save(state, "mujoco.pt")
+# As people save them.
+own = cartpole.state_dict()
+save(OrderedDict(own, x=torch._neg_view(own["x"])), "negated.pt")
+save({f"module.{name}": tensor for name, tensor in own.items()}, "wrapped.pt")
+save(OrderedDict(own, inner_lr=1.5), "number.pt")
+with zipfile.ZipFile(folder / "cartpole.pt") as stored, zipfile.ZipFile(folder / "bzip2.pt", "w") as compressed:
+    for entry in stored.infolist():
+        compressed.writestr(entry.filename, stored.read(entry), zipfile.ZIP_BZIP2)
 save(nn.Linear(2, 1), "whole-model.pt")

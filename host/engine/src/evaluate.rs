@@ -266,6 +266,33 @@ pub fn episodes(
 }
 
 impl Score {
+    /// Checks that these numbers can be a score, where no return is above `max_return`.
+    ///
+    /// # Errors
+    /// Says which number cannot be.
+    pub fn check(&self, max_return: Option<f32>) -> Result<(), String> {
+        let Score { protocol, mean_return, std_return, std_learners, min_learner, max_learner, faults } =
+            self;
+        let numbers = [mean_return, std_return, std_learners, min_learner, max_learner];
+        // Sums of rewards in single precision are rounded.
+        let above = |a: f64, b: f64| a > b + 1e-3 * b.abs().max(1.0);
+        let wrong = if protocol.learners == 0 || protocol.episodes == 0 {
+            format!("{} learners × {} episodes have no score", protocol.learners, protocol.episodes)
+        } else if *faults > protocol.learners.saturating_mul(protocol.episodes) {
+            format!("{faults} episodes failed, of {} × {}", protocol.learners, protocol.episodes)
+        } else if numbers.iter().any(|number| !number.is_finite()) || *std_return < 0.0 || *std_learners < 0.0
+        {
+            format!("a mean return of {mean_return} ± {std_return} ({std_learners} over learners)")
+        } else if above(*min_learner, *mean_return) || above(*mean_return, *max_learner) {
+            format!("a mean return of {mean_return}, of learners from {min_learner} to {max_learner}")
+        } else if let Some(most) = max_return.map(f64::from).filter(|most| above(*max_learner, *most)) {
+            format!("a learner's mean return of {max_learner}; the environment's maximum return is {most}")
+        } else {
+            return Ok(());
+        };
+        Err(format!("an impossible score: {wrong}"))
+    }
+
     /// Summarizes `returns`, which holds the returns of each learner's episodes.
     pub fn new(protocol: Protocol, returns: &[Vec<f32>]) -> Self {
         let moments = |values: &[f64]| {

@@ -72,7 +72,7 @@ impl Moments {
     /// Reads the moments of rows of `width` elements from `tensors` (see [`Self::to_tensors`]), if there are any.
     ///
     /// # Errors
-    /// [`Error::Usage`]: a tensor is missing or has another width, or a variance is negative.
+    /// [`Error::Usage`]: a tensor is missing or has another width, or the count or a variance is negative.
     pub fn from_tensors(prefix: &str, tensors: &[NamedTensor], width: usize) -> Result<Option<Self>> {
         let find = |name: &str| {
             let name = format!("{prefix}.{name}");
@@ -81,10 +81,14 @@ impl Moments {
         match ["count", "mean", "variance"].map(find) {
             [None, None, None] => Ok(None),
             [Some(count), Some(mean), Some(variance)]
-                if (count.len(), mean.len(), variance.len()) == (1, width, width)
-                    && variance.iter().all(|v| *v >= 0.0) =>
+                if (count.len(), mean.len(), variance.len()) == (1, width, width) =>
             {
-                Ok(Some(Moments { count: count[0], mean, variance }))
+                match count.iter().chain(&variance).find(|v| **v < 0.0 || v.is_nan()) {
+                    None => Ok(Some(Moments { count: count[0], mean, variance })),
+                    Some(wrong) => Err(Error::usage(format!(
+                        "the file's `{prefix}.…` holds {wrong}; a count and variances are 0 or more"
+                    ))),
+                }
             }
             _ => Err(Error::usage(format!(
                 "the file's `{prefix}.…` does not hold moments of {width} elements: it is incomplete or from another environment"

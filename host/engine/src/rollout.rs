@@ -105,7 +105,8 @@ pub fn collect(
         let outputs = acts.outputs(&current);
         if !is_policy(&outputs, acts.policy) {
             return Err(Error::usage(
-                "the policy's outputs are no longer numbers: the meta-optimization diverged (try a smaller --lr)",
+                "the policy's outputs are no longer numbers: the meta-optimization diverged; start a new run with a smaller \
+                 --lr",
             ));
         }
         let Chosen { actions, log_probs } = acts.policy.choose(&outputs, Acting::Sampled, stream);

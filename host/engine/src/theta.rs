@@ -18,7 +18,7 @@ use crate::random::stream;
 use crate::student::{Dimensions, Student};
 
 /// The prefix of ξ's parameters in tensor names.
-const ENCODER: &str = "encoder.";
+pub const ENCODER: &str = "encoder.";
 /// The prefix of the critic's parameters in tensor names.
 const CRITIC: &str = "critic.";
 /// The prefix, in tensor names, of the moments that normalize observations.

@@ -276,21 +276,28 @@ impl<'a> Training<'a> {
     /// Ends a meta-epoch, counts it and summarizes it.
     ///
     /// # Errors
-    /// [`Error::Usage`]: η or a metric is not finite, which means that the optimization diverged.
+    /// [`Error::Usage`]: η or a metric is not finite, or η has shrunk to 0, which means that the optimization diverged.
     pub(crate) fn end_meta_epoch(&mut self, metrics: Means) -> Result<MetaEpochReport> {
         let report = MetaEpochReport {
             inner_lr: self.inner_lr(),
             metrics: metrics.finish(),
             ..MetaEpochReport::default()
         };
-        if !report.inner_lr.is_finite() || report.metrics.iter().any(|(_, v)| !v.is_finite()) {
-            return Err(Error::usage(format!(
-                "meta-epoch {}: θ is no longer finite: the optimization diverged (try a smaller --lr)",
-                self.meta_epoch
-            )));
+        if report.inner_lr == 0.0 {
+            return Err(self.diverged("the inner learning rate has shrunk to 0"));
+        } else if !report.inner_lr.is_finite() || report.metrics.iter().any(|(_, v)| !v.is_finite()) {
+            return Err(self.diverged("θ is no longer finite"));
         }
         self.meta_epoch += 1;
         Ok(report)
+    }
+
+    /// The error that ends a run in which the optimization diverged. To go on with the run would repeat it.
+    pub fn diverged(&self, how: &str) -> Error {
+        Error::usage(format!(
+            "meta-epoch {}: {how}: the optimization diverged; start a new run with a smaller --lr",
+            self.meta_epoch
+        ))
     }
 
     /// The current inner learning rate η, or NaN if θ has none.

@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::options::{LearnerArguments, threads};
 use super::{print_json, say, target, watch};
-use crate::distill::Teacher;
 use crate::engine::evaluate::{Protocol, Score};
 use crate::engine::policy::Acting;
 use crate::error::{Error, Result};
@@ -50,7 +49,7 @@ impl Eval {
         }
         let dataset = target::dataset(&self.target)?;
         let learner = self.learner.instead_of(&dataset.info.learner, registry)?;
-        let teacher = Teacher::of_dataset(&dataset, registry, learner)?;
+        let teacher = target::teacher(&self.target, &dataset, registry, learner)?;
         let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
         let protocol = Protocol { acting, learners: self.learners, episodes: self.episodes, seed: self.seed };
         let bar = watch::learners(self.learners, self.json);

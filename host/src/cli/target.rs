@@ -1,10 +1,12 @@
 //! Loads what a path on the command line names: a dataset file, a run directory or an agent file.
 use std::path::{Path, PathBuf};
 
+use super::tell;
 use crate::distill::{Agent, Teacher};
+use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
 use crate::plugin::{Recorded, Registry};
-use crate::run::{AgentFile, Dataset, PluginVersion, RunDirectory};
+use crate::run::{AgentOrDataset, Dataset, PluginVersion, RunDirectory};
 
 /// The plugins that a run recorded and its configuration names; none if `path` is neither a run directory nor in one.
 pub(super) fn recorded(path: &Path) -> Vec<Recorded> {
@@ -28,7 +30,8 @@ pub(super) fn dataset_path(path: &Path) -> Result<PathBuf> {
         true => Ok(dataset),
         false => Err(Error::file(
             path,
-            "this run has no dataset; `potstill resume` continues it until there is one, or restores a lost one",
+            "this run has no dataset; `potstill resume` continues it until there is one, or restores a lost one, unless it \
+             ended with an error that asks for a new run",
         )),
     }
 }
@@ -41,18 +44,41 @@ pub(super) fn dataset(path: &Path) -> Result<Dataset> {
 /// Loads the agent file `path`, or trains a learner, initialized with `seed`, on the dataset that `path` names. With
 /// `untaught` the learner stays as it was initialized.
 pub(super) fn agent(path: &Path, registry: &Registry, seed: u64, untaught: bool) -> Result<Agent> {
-    if !path.is_dir() && AgentFile::is_agent(path) {
-        if untaught {
+    let mut dataset = match AgentOrDataset::load(dataset_path(path)?)? {
+        AgentOrDataset::Dataset(dataset) => dataset,
+        AgentOrDataset::Agent(_) if untaught => {
             return Err(Error::usage(
                 "--untaught needs a dataset or a run: the agent of an agent file is already trained",
             ));
         }
-        return Agent::from_file(AgentFile::load(path)?, registry);
-    }
-    let mut dataset = dataset(path)?;
+        AgentOrDataset::Agent(file) => {
+            let agent = Agent::from_file(file, registry)?;
+            warn(path, agent.changes());
+            return Ok(agent);
+        }
+    };
     if untaught {
         // A step of no length leaves the learner as it was initialized.
         dataset.inner_lr = f32::MIN_POSITIVE;
     }
-    Teacher::of_dataset(&dataset, registry, None)?.train(seed)
+    teacher(path, &dataset, registry, None)?.train(seed)
+}
+
+/// Finds the plugins that the dataset of `path` names, and warns if its environment has changed since it was made.
+pub(super) fn teacher<'a>(
+    path: &Path,
+    dataset: &Dataset,
+    registry: &'a Registry,
+    learner: Option<Box<dyn LearnerDistribution>>,
+) -> Result<Teacher<'a>> {
+    let teacher = Teacher::of_dataset(dataset, registry, learner)?;
+    warn(path, teacher.changes(dataset).as_deref());
+    Ok(teacher)
+}
+
+/// Warns that an environment is not what it was when the file of `path` was made.
+pub(super) fn warn(path: &Path, changes: Option<&str>) {
+    if let Some(changes) = changes {
+        tell(&format!("warning: {}: when it was made, {changes}. Scores may differ", path.display()));
+    }
 }

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::options::LearnerArguments;
 use super::output::{Force, Kind, Output};
 use super::{print_json, say, target};
-use crate::distill::Teacher;
 use crate::error::Result;
 use crate::plugin::Registry;
 use crate::run::Dataset;
@@ -41,7 +40,7 @@ impl Train {
         let out = Output::new(&self.out, Kind::Agent, &self.force, &[&path])?;
         let dataset = Dataset::load(path)?;
         let learner = self.learner.instead_of(&dataset.info.learner, registry)?;
-        let agent = Teacher::of_dataset(&dataset, registry, learner)?.train(self.seed)?;
+        let agent = target::teacher(&self.target, &dataset, registry, learner)?.train(self.seed)?;
         out.write(|path| agent.to_file().save(path))?;
         let milliseconds = agent.time.as_secs_f64() * 1e3;
         if self.json {

@@ -412,6 +412,7 @@ impl Distillation<'_> {
             seed: setup.config.seed ^ VALIDATION_SEED,
         };
         let mut dataset = self.dataset()?;
+        dataset.validate().map_err(|what| self.training().diverged(&what))?;
         let score = Teacher::new(&dataset, setup)?.score(&protocol, threads, &|| Ok(()))?;
         let max_return = setup.environment.spec.max_return.map(f64::from);
         let all_reach_it = max_return.is_some_and(|max| score.mean_return >= max && score.std_return == 0.0);

@@ -50,7 +50,15 @@ fn distilled(
     objective: &dyn Objective,
     d: &Dimensions,
 ) -> Result<(Distilled, usize)> {
-    let mut tensors = Theta::new(objective, d).from_values(|name| dataset.part(name))?;
+    let theta = Theta::new(objective, d);
+    let mut tensors = theta.from_values(|name| dataset.part(name))?;
+    let known: Vec<String> = theta.parts.iter().map(|part| Dataset::name_of_part(part.name())).collect();
+    if let Some(stray) = dataset.parts().find(|name| !known.iter().any(|known| known == name)) {
+        return Err(Error::usage(format!(
+            "the dataset holds `{stray}`, which objective `{}` does not know",
+            objective.id()
+        )));
+    }
     let normalizer = Moments::from_tensors(NORMALIZER, &dataset.extra, d.observation.size())?;
     if !has_encoder(&dataset.extra) {
         return Ok((Distilled { tensors, normalizer }, 0));
@@ -111,6 +119,16 @@ impl<'a> Teacher<'a> {
         })
     }
 
+    /// Makes `count` copies of the environment.
+    pub(super) fn environments(&self, count: usize) -> Result<Box<dyn Environments>> {
+        (self.make)(count)
+    }
+
+    /// Says how the environment differs from the one that `dataset` was made with, if it does.
+    pub fn changes(&self, dataset: &Dataset) -> Option<String> {
+        dataset.info.environment.changes(&self.environment)
+    }
+
     /// Scores the dataset by k-shot evaluation. `done` is called after each learner, and an error it returns ends the
     /// scoring.
     ///
@@ -130,7 +148,14 @@ impl<'a> Teacher<'a> {
             learner: &*self.learner,
             objective: &*self.objective,
         };
-        teacher.evaluate(&|| (self.make)(at_once), protocol, threads, done)
+        let score = teacher.evaluate(&|| (self.make)(at_once), protocol, threads, done)?;
+        let DatasetEnvironment { id, spec, .. } = &self.environment;
+        score.check(spec.max_return).map_err(|cause| Error::Plugin {
+            plugin: id.clone(),
+            function: "spec".into(),
+            cause,
+        })?;
+        Ok(score)
     }
 
     /// Draws a learner, initializes it and teaches it in one inner step.
@@ -146,7 +171,8 @@ impl<'a> Teacher<'a> {
         let time = started.elapsed();
         let learner = part_of(&*self.learner);
         let (environment, normalizer) = (self.environment.clone(), self.distilled.normalizer.clone());
-        Ok(Agent { student, parameters, normalizer, learner, environment, seed, time, device })
+        let changes = None;
+        Ok(Agent { student, parameters, normalizer, learner, environment, changes, seed, device, time })
     }
 }
 
@@ -170,6 +196,7 @@ pub struct Agent {
     normalizer: Option<Moments>,
     learner: PluginRecord,
     environment: DatasetEnvironment,
+    changes: Option<String>,
     seed: u64,
     device: Device,
     /// The time that initialization and the inner step took, without tracing and files.
@@ -180,8 +207,13 @@ impl Agent {
     /// Makes an agent from its file, with its learner from `registry`.
     ///
     /// # Errors
-    /// The learner is not installed, or the parameters are not those of the learner.
+    /// The learner or the environment is not installed, the parameters are not those of the learner, or the environment
+    /// has other spaces now.
     pub fn from_file(file: AgentFile, registry: &Registry) -> Result<Self> {
+        let DatasetEnvironment { id, settings, observe, .. } = &file.environment;
+        let environment = find_environment(registry, id, settings, observe.as_ref())?;
+        file.environment.check("agent was trained for", &environment.spec)?;
+        let changes = file.environment.changes(&environment);
         let learner = learner_of(registry, &file.learner)?;
         let student = agent_student(&*learner, &Dimensions::new(&file.environment.spec, 1)?, file.seed)?;
         let device = Device::cpu(1);
@@ -197,11 +229,19 @@ impl Agent {
                 None => Err(Error::usage(format!("the agent has no parameter `{}`", p.name))),
             })
             .collect();
+        let parameters = parameters?;
+        let own = |name: &str| student.parameters().iter().any(|p| p.name == name);
+        let moment = |name: &str| name.strip_prefix(NORMALIZER).is_some_and(|rest| rest.starts_with('.'));
+        if let Some(stray) = file.parameters.iter().find(|t| !own(&t.name) && !moment(&t.name)) {
+            return Err(Error::usage(format!(
+                "the agent holds `{}`, which is no parameter of learner `{}`",
+                stray.name, file.learner.id
+            )));
+        }
         let size = file.environment.spec.observation.size();
         let normalizer = Moments::from_tensors(NORMALIZER, &file.parameters, size)?;
-        let (learner, environment, seed) = (file.learner, file.environment, file.seed);
-        let (parameters, time) = (parameters?, Duration::ZERO);
-        Ok(Agent { student, parameters, normalizer, learner, environment, seed, device, time })
+        let (learner, seed, time) = (file.learner, file.seed, Duration::ZERO);
+        Ok(Agent { student, parameters, normalizer, learner, environment, changes, seed, device, time })
     }
 
     /// The agent in the form that a file holds.
@@ -220,6 +260,11 @@ impl Agent {
             seed: self.seed,
             software: format!("potstill {}", env!("CARGO_PKG_VERSION")),
         }
+    }
+
+    /// Says how the environment differs from the one that the agent's file was made with, if it does.
+    pub fn changes(&self) -> Option<&str> {
+        self.changes.as_deref()
     }
 
     /// The environment that the agent was trained for.

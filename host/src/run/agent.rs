@@ -4,11 +4,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::Durability;
-use super::dataset::{DatasetEnvironment, PluginRecord};
-use super::tensor::{NamedTensor, read_safetensors, write_safetensors};
+use super::dataset::{Dataset, DatasetEnvironment, PluginRecord};
+use super::tensor::{Kind, MAX_FILE, NamedTensor, described, parse_safetensors, write_safetensors};
 use crate::error::{Error, Result};
+use crate::files;
 
-const FORMAT: &str = "potstill-agent";
+const KIND: Kind = Kind {
+    format: "potstill-agent",
+    name: "an agent",
+    otherwise: "not an agent of Potstill (`potstill train DATASET` writes one)",
+};
 
 /// A trained agent, as it is on disk.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,40 +40,24 @@ struct Info {
 }
 
 impl AgentFile {
-    /// Whether the file at `path` says that it is an agent.
-    pub fn is_agent(path: &Path) -> bool {
-        read_safetensors(path).is_ok_and(|c| c.metadata.get("format").is_some_and(|f| f == FORMAT))
-    }
-
     /// Reads and checks an agent.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is damaged or is not an agent.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let container = read_safetensors(path)?;
-        let text = match (
-            container.metadata.get("format").map(String::as_str),
-            container.metadata.get("potstill"),
-        ) {
-            (Some(FORMAT), Some(text)) => text,
-            _ => {
-                return Err(Error::file(
-                    path,
-                    "not an agent of Potstill (`potstill train DATASET` writes one)",
-                ));
-            }
-        };
-        let info: Info = serde_json::from_str(text)
-            .map_err(|e| Error::file(path, format!("the metadata is incomplete ({e})")))?;
+        Self::parse(&files::read_or_pipe(path, MAX_FILE)?).map_err(|what| Error::file(path, what))
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let container = parse_safetensors(bytes, &KIND)?;
+        let info: Info =
+            serde_json::from_str(&container.info).map_err(|e| format!("the metadata is incomplete ({e})"))?;
         if info.format_version != 1 {
-            return Err(Error::file(
-                path,
-                format!("agent format {}; this Potstill reads 1: upgrade it", info.format_version),
-            ));
+            return Err(format!("agent format {}; this Potstill reads 1: upgrade it", info.format_version));
         }
         if let Some(bad) = container.tensors.iter().find(|t| t.data.iter().any(|v| !v.is_finite())) {
-            return Err(Error::file(path, format!("parameter `{}` is not finite", bad.name)));
+            return Err(format!("parameter `{}` is not finite", bad.name));
         }
         let Info { learner, environment, seed, software, .. } = info;
         Ok(AgentFile { parameters: container.tensors, learner, environment, seed, software })
@@ -88,7 +77,32 @@ impl AgentFile {
         };
         let text = serde_json::to_string(&info).map_err(|e| Error::usage(format!("agent metadata: {e}")))?;
         let tensors: Vec<&NamedTensor> = self.parameters.iter().collect();
-        let metadata = [("format".to_owned(), FORMAT.to_owned()), ("potstill".into(), text)];
-        write_safetensors(path.as_ref(), &tensors, &metadata.into(), Durability::Disk)
+        write_safetensors(path.as_ref(), &KIND, &text, &tensors, Durability::Disk)
+    }
+}
+
+/// A file that an agent can be made from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentOrDataset {
+    /// A trained agent.
+    Agent(AgentFile),
+    /// A dataset, which trains one.
+    Dataset(Dataset),
+}
+
+impl AgentOrDataset {
+    /// Reads and checks an agent or a dataset.
+    ///
+    /// # Errors
+    /// Those of [`AgentFile::load`] and [`Dataset::load`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = files::read_or_pipe(path, MAX_FILE)?;
+        let read = match described(&bytes, &KIND) {
+            // Only datasets have an objective.
+            Some(info) if info.get("objective").is_none() => AgentFile::parse(&bytes).map(Self::Agent),
+            _ => Dataset::parse(&bytes).map(Self::Dataset),
+        };
+        read.map_err(|what| Error::file(path, what))
     }
 }

@@ -5,7 +5,6 @@
 //! instant; [`Checkpoints::latest`] verifies the checksum and falls back to the one before. Flushing to the disk takes
 //! longer than a small meta-epoch and guards only against power failure. One checkpoint every few seconds is therefore
 //! flushed, and the newest flushed one is kept too.
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,10 +12,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::atomic::{Durability, is_temporary};
-use super::tensor::{NamedTensor, read_safetensors, write_safetensors};
+use super::tensor::{Kind, MAX_STATE, NamedTensor, parse_safetensors, write_safetensors};
 use crate::error::{Error, IoContext, Result};
+use crate::files;
 
-const FORMAT: &str = "potstill-checkpoint";
+const KIND: Kind =
+    Kind { format: "potstill-checkpoint", name: "a checkpoint", otherwise: "not a checkpoint of Potstill" };
 const FORMAT_VERSION: u64 = 1;
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
@@ -53,17 +54,13 @@ impl Checkpoint {
     /// or not a checkpoint.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let container = read_safetensors(path)?;
         let wrong = |what: String| Error::file(path, what);
-        let text = match (
-            container.metadata.get("format").map(String::as_str),
-            container.metadata.get("potstill"),
-        ) {
-            (Some(FORMAT), Some(text)) if container.checked => text,
-            _ => return Err(wrong("not a checkpoint of Potstill".into())),
-        };
-        let mut header: Value =
-            serde_json::from_str(text).map_err(|e| wrong(format!("the state is not valid JSON ({e})")))?;
+        let container = parse_safetensors(&files::read(path, MAX_STATE)?, &KIND).map_err(wrong)?;
+        if !container.checked {
+            return Err(wrong(KIND.otherwise.into()));
+        }
+        let mut header: Value = serde_json::from_str(&container.info)
+            .map_err(|e| wrong(format!("the state is not valid JSON ({e})")))?;
         let number = |name: &str| header.get(name).and_then(Value::as_u64);
         match (number("format_version"), number("meta_epoch")) {
             (Some(version), _) if version > FORMAT_VERSION => Err(wrong(format!(
@@ -91,11 +88,8 @@ impl Checkpoint {
             "meta_epoch": self.meta_epoch,
             "state": self.state,
         });
-        let metadata = BTreeMap::from([
-            ("format".to_owned(), FORMAT.to_owned()),
-            ("potstill".to_owned(), header.to_string()),
-        ]);
-        write_safetensors(path, &self.tensors.iter().collect::<Vec<_>>(), &metadata, durability)
+        let tensors: Vec<_> = self.tensors.iter().collect();
+        write_safetensors(path, &KIND, &header.to_string(), &tensors, durability)
     }
 }
 

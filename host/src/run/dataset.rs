@@ -13,21 +13,31 @@
 //! | `normalizer.mean`, `.variance`, `.count` | `[observation]`, `[1]` | the moments that normalize observations |
 //!
 //! The header's metadata holds `format` = `potstill-dataset`, the JSON value `potstill` that [`DatasetInfo`] describes,
-//! and `sha256`, a checksum of the rest.
+//! and `sha256`, a checksum of both and of the tensors.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use potstill_plugin_api::{EnvironmentSpec, OptionValue};
+use potstill_plugin_api::{EnvironmentSpec, OptionValue, Space};
 use serde::{Deserialize, Serialize};
 
 use super::atomic::Durability;
 use super::entries::Entries;
-use super::tensor::{Container, NamedTensor, parse_safetensors, write_safetensors};
+use super::tensor::{Container, Kind, MAX_FILE, NamedTensor, parse_safetensors, write_safetensors};
 use crate::engine::evaluate::Score;
+use crate::engine::normalize::Moments;
 use crate::engine::policy::LOG_STD;
-use crate::error::{Error, IoContext, Result};
+use crate::engine::theta::{ENCODER, NORMALIZER};
+use crate::error::{Error, Result};
+use crate::files;
 
-const FORMAT: &str = "potstill-dataset";
+pub(super) const KIND: Kind = Kind {
+    format: "potstill-dataset",
+    name: "a dataset",
+    otherwise: "not a distilled dataset: a safetensors file without Potstill's metadata. To import a PyTorch dataset \
+                released with the paper, give its `.pt` file",
+};
+/// What the names of further parts of θ start with.
+const THETA: &str = "theta.";
 const FORMAT_VERSION: u32 = 1;
 
 /// A distilled dataset: one batch, and what it was distilled from.
@@ -125,7 +135,13 @@ impl Dataset {
 
     /// The name in the file of a part of θ other than `x`, `y` and `inner_lr`.
     pub fn name_of_part(part: &str) -> String {
-        if part == LOG_STD { part.to_owned() } else { format!("theta.{part}") }
+        if part == LOG_STD { part.to_owned() } else { format!("{THETA}{part}") }
+    }
+
+    /// The names in the file of all parts of θ other than `x`, `y` and `inner_lr`.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        let names = self.extra.iter().map(|tensor| tensor.name.as_str());
+        names.filter(|name| *name == LOG_STD || name.starts_with(THETA))
     }
 
     /// The tensor `name` of [`Dataset::extra`](Dataset#structfield.extra).
@@ -140,38 +156,20 @@ impl Dataset {
     /// version, or is refused by [`Dataset::validate`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).at(path)?;
+        let bytes = files::read_or_pipe(path, MAX_FILE)?;
         Self::parse(&bytes).map_err(|what| Error::file(path, what))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let dataset = Self::from_container(parse_safetensors(bytes)?)?;
+    /// As [`Self::load`], from the bytes of the file.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let dataset = Self::from_container(parse_safetensors(bytes, &KIND)?)?;
         dataset.validate()?;
         Ok(dataset)
     }
 
     fn from_container(container: Container) -> Result<Self, String> {
-        let mut metadata = container.metadata;
-        let text = match (metadata.remove("format").as_deref(), metadata.remove("potstill")) {
-            (Some(FORMAT), Some(text)) => text,
-            (Some(other), Some(_)) => {
-                return Err(format!("this is a `{other}` file; expected a dataset (`{FORMAT}`)"));
-            }
-            _ => {
-                return Err(
-                    "not a distilled dataset: a safetensors file without Potstill's metadata. To import a \
-                            PyTorch dataset released with the paper, give its `.pt` file"
-                        .into(),
-                );
-            }
-        };
-        if let Some(key) = metadata.keys().next() {
-            return Err(format!(
-                "unknown metadata `{key}` in the header; the file is damaged or was not written by Potstill"
-            ));
-        }
-        let value: serde_json::Value =
-            serde_json::from_str(&text).map_err(|e| format!("the metadata is not valid JSON ({e})"))?;
+        let value: serde_json::Value = serde_json::from_str(&container.info)
+            .map_err(|e| format!("the metadata is not valid JSON ({e})"))?;
         match value.get("format_version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(FORMAT_VERSION) => {
                 return Err(format!(
@@ -201,7 +199,7 @@ impl Dataset {
         Ok(Dataset { x, y, inner_lr, extra: tensors, info })
     }
 
-    /// Checks that the tensors fit the environment, and that every value is finite.
+    /// Checks that the tensors fit the environment, that every value is finite, and that the scores are possible.
     ///
     /// # Errors
     /// Names the tensor, and says what was expected and what it holds.
@@ -238,8 +236,18 @@ impl Dataset {
                 ));
             }
         }
-        if let Some(log_std) = self.extra(LOG_STD).filter(|t| t.data.len() != outputs) {
-            return Err(format!("`log_std` has shape {:?}; expected {outputs} values", log_std.shape));
+        if let Some(log_std) = self.extra(LOG_STD) {
+            if !matches!(spec.action, Space::Box { .. }) {
+                return Err(format!("`log_std` is for continuous actions; these are {}", spec.action));
+            } else if log_std.data.len() != outputs {
+                return Err(format!("`log_std` has shape {:?}; expected {outputs} values", log_std.shape));
+            }
+        }
+        if let Some(stray) = self.extra.iter().find(|tensor| !belongs(&tensor.name)) {
+            return Err(format!(
+                "tensor `{}` does not belong into a dataset; further parts of θ are named `{THETA}…`",
+                stray.name
+            ));
         }
         for tensor in [&self.x, &self.y].into_iter().chain(&self.extra) {
             if tensor.shape.iter().product::<usize>() != tensor.data.len() {
@@ -257,10 +265,11 @@ impl Dataset {
                 ));
             }
         }
-        match self.inner_lr.is_finite() && self.inner_lr > 0.0 {
-            true => Ok(()),
-            false => Err(format!("`inner_lr` is {}; expected a finite number above 0", self.inner_lr)),
+        if !self.inner_lr.is_finite() || self.inner_lr <= 0.0 {
+            return Err(format!("`inner_lr` is {}; expected a finite number above 0", self.inner_lr));
         }
+        Moments::from_tensors(NORMALIZER, &self.extra, spec.observation.size()).map_err(|e| e.to_string())?;
+        self.info.scores.iter().try_for_each(|score| score.check(spec.max_return))
     }
 
     /// Writes the dataset atomically: the file appears whole, or an earlier file stays as it was.
@@ -274,12 +283,10 @@ impl Dataset {
         let versioned = Versioned { format_version: FORMAT_VERSION, info: self.info.clone() };
         let text = serde_json::to_string(&versioned)
             .map_err(|e| Error::file(path, format!("the metadata cannot be written as JSON: {e}")))?;
-        let metadata = [("format", FORMAT.to_owned()), ("potstill", text)];
         let inner_lr = NamedTensor::scalar("inner_lr", self.inner_lr);
         let tensors: Vec<&NamedTensor> =
             [&self.x, &self.y, &inner_lr].into_iter().chain(&self.extra).collect();
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-        write_safetensors(path, &tensors, &metadata, Durability::Disk)
+        write_safetensors(path, &KIND, &text, &tensors, Durability::Disk)
     }
 
     /// Checks that the dataset was distilled from the environment `spec`.
@@ -291,13 +298,54 @@ impl Dataset {
     }
 }
 
+/// Whether a tensor of this name may be in a dataset beside `x`, `y` and `inner_lr`.
+fn belongs(name: &str) -> bool {
+    let moment = |name: &str| ["mean", "variance", "count"].contains(&name);
+    name == LOG_STD
+        || name.starts_with(THETA)
+        || name.starts_with(ENCODER)
+        || name.strip_prefix(NORMALIZER).and_then(|rest| rest.strip_prefix('.')).is_some_and(moment)
+}
+
 impl DatasetEnvironment {
+    /// Says how the environment that a file records differs from the same one `now`; `None` if it does not.
+    pub fn changes(&self, now: &DatasetEnvironment) -> Option<String> {
+        let mut changes = vec![];
+        if let (Some(then), Some(now)) = (&self.plugin_sha256, &now.plugin_sha256)
+            && then != now
+            && !now.is_empty()
+        {
+            let short = |hash: &str| hash.chars().take(12).collect::<String>();
+            changes.push(format!(
+                "another file of its plugin (SHA-256 {}…, now {}…)",
+                short(then),
+                short(now)
+            ));
+        }
+        for (name, then, now) in [
+            ("observations", &self.spec.observation, &now.spec.observation),
+            ("actions", &self.spec.action, &now.spec.action),
+        ] {
+            if then != now {
+                changes.push(format!("other bounds of its {name}"));
+            }
+        }
+        let limit = |steps: Option<u32>| {
+            steps.map_or("no time limit".into(), |n| format!("a time limit of {n} steps"))
+        };
+        let (then, now) = (self.spec.max_episode_steps, now.spec.max_episode_steps);
+        if then != now {
+            changes.push(format!("{} (now {})", limit(then), limit(now)));
+        }
+        (!changes.is_empty()).then(|| format!("`{}` was another one: {}", self.id, changes.join(", ")))
+    }
+
     /// Checks that a file that records this environment can be used with `spec`. The error begins with `made`, e.g.
     /// "dataset was made for".
     ///
     /// # Errors
     /// [`Error::Usage`] when the id or a space differs.
-    pub(super) fn check(&self, made: &str, spec: &EnvironmentSpec) -> Result<()> {
+    pub(crate) fn check(&self, made: &str, spec: &EnvironmentSpec) -> Result<()> {
         let own = &self.spec;
         let settings = match self.settings.is_empty() {
             true => String::new(),
@@ -332,8 +380,10 @@ pub(super) mod tests {
     use super::*;
     use crate::engine::evaluate::Protocol;
     use crate::engine::policy::Acting;
-    use potstill_plugin_api::{Autoreset, Space};
+    use potstill_plugin_api::Autoreset;
     use proptest::prelude::*;
+    use safetensors::tensor::TensorView;
+    use safetensors::{Dtype, SafeTensors};
     use serde_json::json;
 
     pub(in crate::run) fn cartpole_spec() -> EnvironmentSpec {
@@ -397,8 +447,17 @@ pub(super) mod tests {
         }
     }
 
-    fn write(path: &Path, tensors: &[&NamedTensor], metadata: &BTreeMap<String, String>) -> Result<()> {
-        write_safetensors(path, tensors, metadata, Durability::Disk)
+    fn write(path: &Path, tensors: &[&NamedTensor], metadata: &[(&str, &str)]) {
+        let metadata = metadata.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let bytes =
+            |tensor: &NamedTensor| tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        let bytes: Vec<_> = tensors.iter().map(|tensor| bytes(tensor)).collect();
+        let view = |(tensor, bytes): (&&NamedTensor, _)| {
+            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).unwrap();
+            (tensor.name.clone(), view)
+        };
+        let views = tensors.iter().zip(bytes.iter().map(Vec::as_slice)).map(view);
+        std::fs::write(path, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
     }
 
     fn refused(change: impl FnOnce(&mut Dataset)) -> String {
@@ -425,8 +484,7 @@ pub(super) mod tests {
             serde_json::to_string(&Versioned { format_version: 1, info: dataset.info.clone() }).unwrap();
         let inner_lr = NamedTensor::scalar("inner_lr", dataset.inner_lr);
         let tensors: Vec<_> = [&dataset.x, &dataset.y, &inner_lr].into_iter().chain(&dataset.extra).collect();
-        let metadata = BTreeMap::from([("format".into(), FORMAT.into()), ("potstill".into(), text)]);
-        write(path, &tensors, &metadata).unwrap();
+        write(path, &tensors, &[("format", KIND.format), ("potstill", &text)]);
     }
 
     fn saved() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -469,10 +527,98 @@ pub(super) mod tests {
         assert!(refused(|d| d.y.data[0] = f32::INFINITY).contains("`y` holds inf"));
         assert!(refused(|d| d.inner_lr = 0.0).contains("inner_lr"));
         assert!(refused(|d| d.inner_lr = f32::NAN).contains("inner_lr"));
-        assert!(refused(|d| d.extra.push(tensor("log_std", &[3]))).contains("log_std"));
+        assert!(refused(|d| d.extra.push(tensor("log_std", &[2]))).contains("for continuous actions"));
+        assert!(
+            refused(|d| {
+                let action = Space::unbounded([2]);
+                d.info.environment.spec = EnvironmentSpec { action, ..cartpole_spec() };
+                d.extra.push(tensor("log_std", &[3]));
+            })
+            .contains("`log_std` has shape [3]; expected 2 values")
+        );
+        for stray in ["z", "normalizer.sum", "encoder", "Theta.rates"] {
+            let expected = format!("tensor `{stray}` does not belong into a dataset");
+            assert!(refused(|d| d.extra.push(tensor(stray, &[1]))).contains(&expected), "{stray}");
+        }
+        for (name, value) in [("count", -5.0), ("variance", -0.25)] {
+            let mut moments = Moments::new(4).to_tensors("normalizer");
+            moments.iter_mut().filter(|t| t.name.ends_with(name)).for_each(|t| t.data[0] = value);
+            let error = refused(|d| d.extra.extend(moments));
+            assert!(error.contains(&format!("`normalizer.…` holds {value}")), "{error}");
+        }
+        assert!(refused(|d| d.extra.push(tensor("normalizer.mean", &[4]))).contains("incomplete"));
         assert!(
             refused(|d| d.info.environment.spec.action = Space::Discrete { n: 0 }).contains("action space")
         );
+    }
+
+    #[test]
+    fn a_score_must_be_possible() {
+        let changes: [(fn(&mut Score), &str); 9] = [
+            (|s| s.protocol.learners = 0, "0 learners × 10 episodes have no score"),
+            (|s| s.protocol.episodes = 0, "100 learners × 0 episodes have no score"),
+            (|s| s.faults = 1001, "1001 episodes failed, of 100 × 10"),
+            (|s| s.mean_return = f64::NAN, "a mean return of NaN"),
+            (|s| s.std_return = -1.0, "a mean return of 499.25 ± -1"),
+            (|s| s.std_learners = f64::INFINITY, "(inf over learners)"),
+            (|s| s.mean_return = 1e9, "a mean return of 1000000000, of learners from 490 to 500"),
+            (|s| s.mean_return = 480.0, "a mean return of 480, of learners from 490 to 500"),
+            (
+                |s| s.max_learner = 501.0,
+                "a learner's mean return of 501; the environment's maximum return is 500",
+            ),
+        ];
+        for (change, expected) in changes {
+            let mut dataset = cartpole_dataset();
+            change(&mut dataset.info.scores[0]);
+            let error = dataset.validate().unwrap_err();
+            assert!(error.starts_with("an impossible score: ") && error.contains(expected), "{error}");
+        }
+        let mut unbounded = cartpole_dataset();
+        unbounded.info.environment.spec.max_return = None;
+        unbounded.info.scores[0].max_learner = 501.0;
+        unbounded.validate().unwrap();
+    }
+
+    #[test]
+    fn others_may_add_metadata() {
+        let (_folder, path) = saved();
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let own = header.metadata().clone().unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+        let with = |key: &str, value: &str| {
+            let mut metadata = own.clone();
+            metadata.insert(key.into(), value.into());
+            Dataset::parse(&safetensors::serialize(tensors.clone(), Some(metadata)).unwrap())
+        };
+        for (key, value) in [("author", "somebody"), ("format", "pt"), ("license", "CC0")] {
+            assert_eq!(with(key, value).unwrap(), cartpole_dataset(), "{key}");
+        }
+        assert!(with("format", "potstill-agent").unwrap_err().contains("`potstill-agent` file"));
+        assert!(with("sha257", "").unwrap_err().contains("unknown metadata `sha257`"));
+        let changed = own["potstill"].replace("\"seed\":42", "\"seed\":43");
+        assert!(with("potstill", &changed).unwrap_err().contains("does not match its checksum"));
+    }
+
+    #[test]
+    fn says_what_has_changed_since() {
+        let then = info(cartpole_spec()).environment;
+        let mut now = then.clone();
+        assert_eq!(then.changes(&now), None);
+        now.version = "2.0.0".into();
+        now.spec.summary = "In other words.".into();
+        assert_eq!(then.changes(&now), None);
+        now.plugin_sha256 = Some("cd".repeat(32));
+        now.spec.observation = Space::unbounded([4]);
+        now.spec.max_episode_steps = None;
+        assert_eq!(
+            then.changes(&now).unwrap(),
+            "`cartpole-v1` was another one: another file of its plugin (SHA-256 abababababab…, now cdcdcdcdcdcd…), \
+             other bounds of its observations, a time limit of 500 steps (now no time limit)"
+        );
+        now.plugin_sha256 = None;
+        assert!(!then.changes(&now).unwrap().contains("file"), "a built-in may run natively");
     }
 
     #[test]
@@ -483,6 +629,8 @@ pub(super) mod tests {
         assert!(load_error(&path).contains("cut short"));
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(load_error(&path).contains("cut short"));
+        std::fs::write(&path, [&whole[..], b"and more"].concat()).unwrap();
+        assert!(load_error(&path).starts_with("8 bytes follow its last tensor"));
         std::fs::write(&path, b"").unwrap();
         assert!(load_error(&path).contains("empty"));
         std::fs::write(&path, b"PK\x03\x04 certainly not safetensors").unwrap();
@@ -491,18 +639,13 @@ pub(super) mod tests {
         assert!(load_error(&path).contains("not a safetensors file"));
 
         let tensor = NamedTensor::scalar("weight", 1.0);
-        let metadata =
-            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        write(&path, &[&tensor], &metadata(&[("format", "pt")])).unwrap();
+        write(&path, &[&tensor], &[("format", "pt")]);
         assert!(load_error(&path).contains("without Potstill's metadata"));
-        write(&path, &[&tensor], &metadata(&[("format", "potstill-checkpoint"), ("potstill", "{}")]))
-            .unwrap();
+        write(&path, &[&tensor], &[("format", "potstill-checkpoint"), ("potstill", "{}")]);
         assert!(load_error(&path).contains("`potstill-checkpoint` file"));
-        write(&path, &[&tensor], &metadata(&[("format", FORMAT), ("potstill", r#"{"format_version": 2}"#)]))
-            .unwrap();
+        write(&path, &[&tensor], &[("format", KIND.format), ("potstill", r#"{"format_version": 2}"#)]);
         assert!(load_error(&path).contains("upgrade"));
-        write(&path, &[&tensor], &metadata(&[("format", FORMAT), ("potstill", r#"{"format_version": 1}"#)]))
-            .unwrap();
+        write(&path, &[&tensor], &[("format", KIND.format), ("potstill", r#"{"format_version": 1}"#)]);
         assert!(load_error(&path).contains("environment"));
 
         let mut dataset = cartpole_dataset();
@@ -543,17 +686,19 @@ pub(super) mod tests {
             let spec = EnvironmentSpec {
                 observation: Space::unbounded(observation.clone()),
                 action: Space::Discrete { n },
+                max_return: None,
                 ..cartpole_spec()
             };
             let mut dataset = Dataset {
                 x: tensor("x", [&[k][..], &observation].concat()),
                 y: tensor("y", vec![k, n]),
                 inner_lr,
-                extra: vec![tensor("log_std", vec![1, n]), tensor("normalizer.mean", observation)],
+                extra: vec![tensor("theta.rates", vec![1, n]), tensor("encoder.layers.0.weight", observation)],
                 info: info(spec),
             };
             dataset.info.seed = seed;
-            dataset.info.scores[0].mean_return = score;
+            let Score { mean_return, min_learner, max_learner, .. } = &mut dataset.info.scores[0];
+            (*mean_return, *min_learner, *max_learner) = (score, score, score);
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("d.safetensors");
             dataset.save(&path).unwrap();

@@ -20,7 +20,7 @@ mod report;
 mod tensor;
 mod transitions;
 
-pub use agent::AgentFile;
+pub use agent::{AgentFile, AgentOrDataset};
 pub(crate) use atomic::write_atomically;
 pub use changes::{Change, changes, essential};
 pub use checkpoint::{Checkpoint, Checkpoints};
@@ -31,7 +31,7 @@ pub use config::{
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, PluginRecord};
 pub use directory::{PluginVersion, RunDirectory, Versions};
 pub use entries::Entries;
-pub use import::{ImportTarget, import_pytorch};
+pub use import::{ImportTarget, Imported, import_pytorch};
 pub use learners::{LearnerConfig, WeightedPlugin};
 pub use metrics::{MetricsRecord, MetricsWriter, read_metrics};
 pub(crate) use plot::{Line, curves_svg};

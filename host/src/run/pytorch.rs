@@ -5,13 +5,17 @@
 //! parameters); an object of any other class is opaque and never used. Strides, offsets and storage sizes are checked, so
 //! that a file that was cut short is an error and never read as zeros. (The reader of `burn-store` takes every tensor to
 //! be contiguous and reads missing data as zeros.)
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use super::tensor::NamedTensor;
-use crate::error::{Error, IoContext, Result};
+use half::f16;
+use zip::result::ZipError;
+
+use super::tensor::{MAX_FILE, NamedTensor};
+use crate::error::{Error, Result};
+use crate::files;
 
 /// The most elements of a tensor: with a stride of 0 a file of a hundred bytes could ask for any number.
 const MAX_ELEMENTS: usize = 1 << 26;
@@ -19,12 +23,21 @@ const MAX_ELEMENTS: usize = 1 << 26;
 const MAX_DEPTH: usize = 3;
 /// The most dictionary entries that are looked at.
 const MAX_ENTRIES: usize = 100_000;
+/// The most entries of a tensor's own metadata that are looked at. PyTorch has two: `neg` and `conj`.
+const MAX_FLAGS: usize = 16;
 /// The most dimensions of a tensor.
 const MAX_RANK: usize = 16;
 /// The most bytes of a key or a class name. Names are copied, and a pickle can refer to one text a million times.
 const MAX_NAME: usize = 256;
 /// The most bytes of a pickle. The pickle of a large state dictionary has a few hundred thousand.
 const MAX_PICKLE: u64 = 1 << 26;
+/// The most operations of a pickle, each of which may make an object of a hundred bytes. A state dictionary needs some
+/// twenty for a tensor.
+const MAX_OPERATIONS: usize = 1 << 20;
+/// The most bytes of a storage in an archive, where they may be compressed.
+const MAX_STORAGE: u64 = 1 << 29;
+/// The most entries of an archive. There is one for each storage.
+const MAX_ARCHIVE_ENTRIES: usize = 1 << 16;
 
 /// The tensors of a PyTorch file, named by the path of their keys joined with `.`.
 #[derive(Debug)]
@@ -32,6 +45,8 @@ pub(super) struct PytorchFile {
     path: PathBuf,
     storages: Storages,
     tensors: BTreeMap<String, TensorView>,
+    /// Numbers of Python in place of tensors.
+    numbers: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,12 +56,16 @@ struct TensorView {
     offset: usize,
     shape: Vec<usize>,
     strides: Vec<usize>,
+    /// Whether the values are those of the storage with the opposite sign, as in the imaginary part of a conjugate.
+    negated: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Element {
     F32,
     F64,
+    F16,
+    BF16,
     /// Any other type, by its size in bytes; 0 if that is unknown.
     Other(usize),
 }
@@ -58,7 +77,9 @@ impl Element {
             "DoubleStorage" => Element::F64,
             "LongStorage" | "ComplexFloatStorage" => Element::Other(8),
             "IntStorage" => Element::Other(4),
-            "HalfStorage" | "BFloat16Storage" | "ShortStorage" => Element::Other(2),
+            "HalfStorage" => Element::F16,
+            "BFloat16Storage" => Element::BF16,
+            "ShortStorage" => Element::Other(2),
             "ByteStorage" | "CharStorage" | "BoolStorage" => Element::Other(1),
             "ComplexDoubleStorage" => Element::Other(16),
             _ => Element::Other(0),
@@ -69,6 +90,7 @@ impl Element {
         match self {
             Element::F32 => 4,
             Element::F64 => 8,
+            Element::F16 | Element::BF16 => 2,
             Element::Other(size) => size,
         }
     }
@@ -77,7 +99,7 @@ impl Element {
 #[derive(Debug)]
 enum Storages {
     /// Entries of the archive, whose names start with this prefix.
-    Zip { prefix: String },
+    Zip { archive: RefCell<Archive>, prefix: String },
     /// The bytes of each storage, by its key.
     Legacy(HashMap<String, Vec<u8>>),
 }
@@ -90,36 +112,22 @@ impl PytorchFile {
     /// holds something other than a dictionary.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let wrong = |what: String| Error::file(path, what);
-        let mut magic = [0; 4];
-        let file = File::open(path).at(path)?;
-        let length = file.metadata().at(path)?.len();
-        let got = (&file).take(4).read(&mut magic).at(path)?;
-        let (pickle, storages) = match &magic[..got] {
-            b"PK\x03\x04" => {
-                let mut archive = open_archive(path)?;
-                let name =
-                    archive.file_names().find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
-                let name = name.map(str::to_owned).ok_or_else(|| {
-                    wrong("a ZIP archive, but not of `torch.save`: it has no data.pkl".into())
-                })?;
-                let prefix = name.trim_end_matches("data.pkl").to_owned();
-                let order = format!("{prefix}byteorder");
-                if archive.index_for_name(&order).is_some()
-                    && read_entry(&mut archive, &order, length).map_err(wrong)?.starts_with(b"big")
-                {
-                    return Err(wrong("saved on a big-endian machine, which is not supported".into()));
-                }
-                let pickle = read_entry(&mut archive, &name, MAX_PICKLE).map_err(wrong)?;
-                (Pickle::read(&mut &pickle[..]).map_err(wrong)?, Storages::Zip { prefix })
-            }
-            [0x80, ..] => {
-                read_legacy(&mut BufReader::new(File::open(path).at(path)?), length).map_err(wrong)?
-            }
+        let bytes = files::read_or_pipe(path, MAX_FILE)?;
+        let (pickle, storages) = match &bytes[..] {
+            [b'P', b'K', 3, 4, ..] => read_archive(bytes).map_err(wrong)?,
+            [0x80, ..] => read_legacy(&mut &bytes[..], bytes.len() as u64).map_err(wrong)?,
             _ => return Err(wrong("not a file of PyTorch's `torch.save`".into())),
         };
-        let (mut left, mut tensors) = (MAX_ENTRIES, BTreeMap::new());
+        let mut found = PytorchFile {
+            path: path.to_owned(),
+            storages,
+            tensors: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+        };
         match pickle.objects.get(pickle.root) {
-            Some(Object::Dictionary(_)) => pickle.collect(pickle.root, "", 0, &mut left, &mut tensors),
+            Some(Object::Dictionary(_)) => {
+                pickle.collect(pickle.root, "", 0, &mut { MAX_ENTRIES }, &mut found)
+            }
             Some(Object::Tensor(_)) => {
                 return Err(wrong("holds one tensor; expected a state dictionary".into()));
             }
@@ -129,7 +137,7 @@ impl PytorchFile {
                 ));
             }
         }
-        Ok(PytorchFile { path: path.to_owned(), storages, tensors })
+        Ok(found)
     }
 
     /// The names of the tensors in alphabetical order, e.g. `distiller.x`.
@@ -137,18 +145,24 @@ impl PytorchFile {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The tensor `name` as `f32` in row-major order, whatever its strides; `None` when there is none.
+    /// Whether there is a tensor `name`, or a number in its place.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name) || self.numbers.contains_key(name)
+    }
+
+    /// The tensor `name` as `f32` in row-major order, whatever its strides; `None` when there is none. A number is a
+    /// scalar.
     ///
     /// # Errors
-    /// [`Error::File`] when its values are not `float32` or `float64`, or when some are missing from the file.
+    /// [`Error::File`] when its values are no floating-point numbers, or when some are missing from the file.
     pub(super) fn tensor(&self, name: &str) -> Result<Option<NamedTensor>> {
-        let Some(view) = self.tensors.get(name) else { return Ok(None) };
+        let number = || self.numbers.get(name).map(|number| NamedTensor::scalar(name, *number as f32));
+        let Some(view) = self.tensors.get(name) else { return Ok(number()) };
         let wrong = |what: String| Error::file(&self.path, format!("tensor `{name}`: {what}"));
         let data = match &self.storages {
-            Storages::Zip { prefix } => {
+            Storages::Zip { archive, prefix } => {
                 let entry = format!("{prefix}data/{}", view.storage);
-                let length = std::fs::metadata(&self.path).at(&self.path)?.len();
-                view.values(&read_entry(&mut open_archive(&self.path)?, &entry, length).map_err(wrong)?)
+                view.values(&read_entry(&mut archive.borrow_mut(), &entry, MAX_STORAGE).map_err(wrong)?)
             }
             Storages::Legacy(storages) => match storages.get(&view.storage) {
                 Some(storage) => view.values(storage),
@@ -162,7 +176,7 @@ impl PytorchFile {
 impl TensorView {
     fn values(&self, storage: &[u8]) -> Result<Vec<f32>, String> {
         if let Element::Other(_) = self.element {
-            return Err("expected float32 or float64 values".into());
+            return Err("expected floating-point values (float32, float64, float16 or bfloat16)".into());
         }
         let count = self.shape.iter().try_fold(1, |product: usize, d| product.checked_mul(*d));
         let count = count.filter(|count| *count <= MAX_ELEMENTS);
@@ -179,17 +193,24 @@ impl TensorView {
         if last.is_none_or(|last| last >= storage.len() / size) {
             return Err(format!("shape {:?} goes beyond its {} stored bytes", self.shape, storage.len()));
         }
+        let sign = if self.negated { -1.0 } else { 1.0 };
         let mut values = Vec::with_capacity(count);
         let mut index = vec![0; self.shape.len()];
         for _ in 0..count {
             let at =
                 self.offset + index.iter().zip(&self.strides).map(|(i, stride)| i * stride).sum::<usize>();
             let bytes = &storage[at * size..(at + 1) * size];
-            values.push(match (bytes.first_chunk::<4>(), bytes.first_chunk::<8>()) {
-                (_, Some(bytes)) => f64::from_le_bytes(*bytes) as f32,
-                (Some(bytes), _) => f32::from_le_bytes(*bytes),
+            let value = match (self.element, bytes) {
+                (Element::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+                (Element::F64, &[a, b, c, d, e, f, g, h]) => {
+                    f64::from_le_bytes([a, b, c, d, e, f, g, h]) as f32
+                }
+                (Element::F16, &[a, b]) => f16::from_le_bytes([a, b]).to_f32(),
+                // The upper half of a float32.
+                (Element::BF16, &[a, b]) => f32::from_le_bytes([0, 0, a, b]),
                 _ => f32::NAN,
-            });
+            };
+            values.push(sign * value);
             for (i, d) in index.iter_mut().zip(&self.shape).rev() {
                 *i += 1;
                 if *i < *d {
@@ -202,24 +223,47 @@ impl TensorView {
     }
 }
 
-type Archive = zip::ZipArchive<BufReader<File>>;
+type Archive = zip::ZipArchive<Cursor<Vec<u8>>>;
 
-fn open_archive(path: &Path) -> Result<Archive> {
-    let file = BufReader::new(File::open(path).at(path)?);
-    zip::ZipArchive::new(file)
-        .map_err(|e| Error::file(path, format!("a damaged or cut short file of `torch.save` ({e})")))
+/// Reads the format of `torch.save` since 1.6: a ZIP archive with the pickle of the object, and an entry for each storage.
+fn read_archive(bytes: Vec<u8>) -> Result<(Pickle, Storages), String> {
+    // An entry of the directory takes a few bytes in the file and ten times as many in memory.
+    let entries = bytes.windows(4).filter(|window| window == b"PK\x01\x02").count();
+    if entries > MAX_ARCHIVE_ENTRIES {
+        return Err(format!("the archive has {entries} entries; at most {MAX_ARCHIVE_ENTRIES} are read"));
+    }
+    let mut archive = Archive::new(Cursor::new(bytes))
+        .map_err(|e| format!("a damaged or cut short file of `torch.save` ({e})"))?;
+    let name = archive.file_names().find(|name| *name == "data.pkl" || name.ends_with("/data.pkl"));
+    let name = name.map(str::to_owned).ok_or("a ZIP archive, but not of `torch.save`: it has no data.pkl")?;
+    let prefix = name.trim_end_matches("data.pkl").to_owned();
+    let order = format!("{prefix}byteorder");
+    if archive.index_for_name(&order).is_some() && read_entry(&mut archive, &order, 16)?.starts_with(b"big") {
+        return Err("saved on a big-endian machine, which is not supported".into());
+    }
+    let pickle = read_entry(&mut archive, &name, MAX_PICKLE)?;
+    Ok((Pickle::read(&mut &pickle[..])?, Storages::Zip { archive: archive.into(), prefix }))
 }
 
 /// Reads an entry of at most `limit` bytes, and verifies the archive's checksum.
 fn read_entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>, String> {
     let damaged =
         |e: &dyn std::fmt::Display| format!("entry `{name}` cannot be read ({e}); the file is damaged");
-    let entry = archive.by_name(name).map_err(|e| damaged(&e))?;
+    let entry = archive.by_name(name).map_err(|e| match e {
+        ZipError::CompressionMethodNotSupported(_) => format!(
+            "entry `{name}` is compressed in a way that is not read; load the file with `torch.load` and save it with \
+             `torch.save`, which does not compress"
+        ),
+        ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => {
+            format!("entry `{name}` is encrypted; save the file without a password")
+        }
+        e => damaged(&e),
+    })?;
     let mut bytes = vec![];
     let read = entry.take(limit + 1).read_to_end(&mut bytes).map_err(|e| damaged(&e))?;
     match read as u64 <= limit {
         true => Ok(bytes),
-        false => Err(format!("entry `{name}` is larger than expected; the file is damaged")),
+        false => Err(format!("entry `{name}` is longer than {limit} bytes, the most that is read")),
     }
 }
 
@@ -273,6 +317,7 @@ enum Object {
     Mark,
     Boolean(bool),
     Integer(i64),
+    Float(f64),
     /// An integer of more than 64 bits, little-endian.
     LongInteger(Vec<u8>),
     Text(String),
@@ -302,15 +347,8 @@ impl Pickle {
         text(&self.objects, id)
     }
 
-    /// Adds the tensors in dictionary `id`, and in dictionaries within it, to `tensors`.
-    fn collect(
-        &self,
-        id: Id,
-        prefix: &str,
-        depth: usize,
-        left: &mut usize,
-        tensors: &mut BTreeMap<String, TensorView>,
-    ) {
+    /// Adds the tensors in dictionary `id`, and in dictionaries within it, to `file`. Looks at `left` entries at most.
+    fn collect(&self, id: Id, prefix: &str, depth: usize, left: &mut usize, file: &mut PytorchFile) {
         let Some(Object::Dictionary(items)) = self.objects.get(id) else { return };
         for (key, value) in items {
             if *left == 0 {
@@ -319,11 +357,13 @@ impl Pickle {
             *left -= 1;
             let Some(key) = self.text(*key).filter(|key| key.len() <= MAX_NAME) else { continue };
             match &self.objects[*value] {
-                Object::Tensor(view) => {
-                    tensors.insert(format!("{prefix}{key}"), view.clone());
+                Object::Tensor(view) => drop(file.tensors.insert(format!("{prefix}{key}"), view.clone())),
+                Object::Float(number) => drop(file.numbers.insert(format!("{prefix}{key}"), *number)),
+                Object::Integer(number) => {
+                    file.numbers.insert(format!("{prefix}{key}"), *number as f64);
                 }
                 Object::Dictionary(_) if depth < MAX_DEPTH => {
-                    self.collect(*value, &format!("{prefix}{key}."), depth + 1, left, tensors);
+                    self.collect(*value, &format!("{prefix}{key}."), depth + 1, left, file);
                 }
                 _ => {}
             }
@@ -334,14 +374,15 @@ impl Pickle {
     fn read(input: &mut impl Read) -> Result<Self, String> {
         let mut machine = Machine::default();
         let mut input = Input { inner: input, left: MAX_PICKLE };
-        let root = loop {
+        for _ in 0..MAX_OPERATIONS {
             let operation = input.byte()?;
             if operation == b'.' {
-                break machine.pop()?;
+                let root = machine.pop()?;
+                return Ok(Pickle { objects: machine.objects, root, elements: machine.elements });
             }
             machine.step(operation, &mut input)?;
-        };
-        Ok(Pickle { objects: machine.objects, root, elements: machine.elements })
+        }
+        Err(format!("its pickle has more than {MAX_OPERATIONS} operations: it is no state dictionary"))
     }
 }
 
@@ -484,8 +525,8 @@ impl Machine {
                 self.push(long(bytes));
             }
             b'G' => {
-                input.take(8)?; // BINFLOAT
-                self.push(Object::Opaque);
+                let bits = input.number(8)?.swap_bytes(); // BINFLOAT, which is big-endian
+                self.push(Object::Float(f64::from_bits(bits)));
             }
             b'X' | 0x8c | 0x8d | b'T' | b'U' => {
                 // BINUNICODE, SHORT_BINUNICODE, BINUNICODE8, BINSTRING, SHORT_BINSTRING
@@ -637,7 +678,8 @@ impl Machine {
         }
     }
 
-    /// The tensor that the arguments `(storage, offset, shape, strides, …)` describe.
+    /// The tensor that the arguments `(storage, offset, shape, strides, requires_grad, hooks, metadata)` describe, the
+    /// last of which may be absent.
     fn tensor(&self, arguments: &[Id]) -> Result<TensorView, String> {
         let damaged = "the pickle is damaged: a tensor is not described as PyTorch does";
         let [storage, offset, shape, strides, ..] = *arguments else { return Err(damaged.into()) };
@@ -654,10 +696,20 @@ impl Machine {
         else {
             return Err(damaged.into());
         };
-        match shape.len() == strides.len() {
-            true => Ok(TensorView { storage: key.clone(), element: *element, offset, shape, strides }),
-            false => Err(damaged.into()),
+        if shape.len() != strides.len() {
+            return Err(damaged.into());
         }
+        let negated = arguments.get(6).is_some_and(|metadata| self.flag(*metadata, "neg"));
+        Ok(TensorView { storage: key.clone(), element: *element, offset, shape, strides, negated })
+    }
+
+    /// Whether dictionary `id` says that `key` is true.
+    fn flag(&self, id: Id, key: &str) -> bool {
+        let Object::Dictionary(items) = &self.objects[id] else { return false };
+        // A pickle may name a long dictionary for each of its tensors.
+        let items = &items[..items.len().min(MAX_FLAGS)];
+        let value = items.iter().rev().find(|(name, _)| text(&self.objects, *name) == Some(key));
+        value.is_some_and(|(_, value)| matches!(self.objects[*value], Object::Boolean(true)))
     }
 }
 
@@ -701,10 +753,68 @@ mod tests {
             assert_eq!(get("double"), (vec![], vec![0.5]));
             assert_eq!(get("nested.parameter"), (vec![2], vec![-1., 1.]));
             assert!(
-                file.tensor("integers").unwrap_err().to_string().contains("`integers`: expected float32")
+                file.tensor("integers")
+                    .unwrap_err()
+                    .to_string()
+                    .contains("`integers`: expected floating-point")
             );
             assert!(file.tensor("other").unwrap().is_none());
         }
+    }
+
+    /// The bytes of an archive with `pickle`, and one storage.
+    fn archive(pickle: &[u8], storage: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        use zip::CompressionMethod::Stored;
+        let mut writer = zip::ZipWriter::new(Cursor::new(vec![]));
+        let options = zip::write::SimpleFileOptions::default().compression_method(Stored);
+        for (name, content) in [("a/data.pkl", pickle), ("a/data/0", storage)] {
+            writer.start_file(name, options).unwrap();
+            writer.write_all(content).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn opened(bytes: &[u8]) -> Result<PytorchFile> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.pt");
+        std::fs::write(&path, bytes).unwrap();
+        PytorchFile::open(&path)
+    }
+
+    /// A dictionary with the tensor `h`, two elements of a storage of class `class`.
+    fn pickle_of(class: &str) -> Vec<u8> {
+        let text = |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+        let storage = [text("storage"), format!("ctorch\n{class}\n").into(), text("0"), text("cpu")].concat();
+        let view = b"K\x02tQK\x00K\x02\x85K\x01\x85\x89}tRs.";
+        let rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n((";
+        [b"\x80\x02}", &text("h")[..], rebuild, &storage, view].concat()
+    }
+
+    #[test]
+    fn half_precision_is_widened() {
+        // 1.5 and -2^-24, the least negative half; 1.5 and -2^-126.
+        for (class, bytes, expected) in [
+            ("HalfStorage", [0x00, 0x3e, 0x01, 0x80], [1.5, -(2f32.powi(-24))]),
+            ("BFloat16Storage", [0xc0, 0x3f, 0x80, 0x80], [1.5, -(2f32.powi(-126))]),
+        ] {
+            let file = opened(&archive(&pickle_of(class), &bytes)).unwrap();
+            assert_eq!(file.tensor("h").unwrap().unwrap().data, expected, "{class}");
+        }
+        let file = opened(&archive(&pickle_of("ShortStorage"), &[0; 4])).unwrap();
+        assert!(file.tensor("h").unwrap_err().to_string().contains("bfloat16"));
+    }
+
+    #[test]
+    fn few_bytes_do_not_become_many_objects() {
+        for operation in [&b")"[..], b"}", b"(", b"K\x01", b"X\x01\0\0\0a", b"N2", b"N\x94"] {
+            let pickle = [b"\x80\x02", &operation.repeat(MAX_OPERATIONS)[..], b"."].concat();
+            let error = opened(&archive(&pickle, b"")).unwrap_err().to_string();
+            assert!(error.contains("more than 1048576 operations"), "{error}");
+        }
+        let directory = [b"PK\x03\x04", &b"PK\x01\x02".repeat(MAX_ARCHIVE_ENTRIES + 1)[..]].concat();
+        let error = opened(&directory).unwrap_err().to_string();
+        assert!(error.contains("the archive has 65537 entries"), "{error}");
     }
 
     #[test]

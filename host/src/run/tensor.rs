@@ -1,15 +1,23 @@
 //! Named tensors, and the safetensors container of datasets, agents, checkpoints and transitions.
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
+use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest as _, Sha256};
 
 use super::atomic::{Durability, write};
 pub use crate::engine::theta::NamedTensor;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
+
+/// The most bytes of a dataset, an agent or a PyTorch file.
+pub(super) const MAX_FILE: u64 = 1 << 30;
+/// The most bytes of a checkpoint or of transitions.
+pub(super) const MAX_STATE: u64 = 1 << 34;
+/// The most bytes of a header. Parsed, it takes several times as many.
+const MAX_HEADER: u64 = 1 << 24;
 
 /// The elements of a tensor in row-major order, of one of the types that our files use.
 pub(super) enum Values<'a> {
@@ -77,33 +85,72 @@ impl<'a> From<&'a NamedTensor> for RawTensor<'a> {
     }
 }
 
+/// A kind of our files.
+pub(super) struct Kind {
+    /// What the metadata says under `format`, e.g. `potstill-dataset`.
+    pub(super) format: &'static str,
+    /// The kind in words, e.g. `a dataset`.
+    pub(super) name: &'static str,
+    /// The error for a file without our metadata.
+    pub(super) otherwise: &'static str,
+}
+
+impl Kind {
+    /// What the formats of our files start with.
+    const OWN: &'static str = "potstill-";
+    /// The metadata key of the JSON value that describes the content.
+    const INFO: &'static str = "potstill";
+    /// The metadata key of the checksum.
+    const CHECKSUM: &'static str = "sha256";
+
+    /// Takes our two entries from a file's metadata: the description, and the checksum if there is one. Entries of others
+    /// are ignored, but not one whose name is a damaged name of ours.
+    fn take(&self, mut metadata: HashMap<String, String>) -> Result<(String, Option<String>), String> {
+        let info = metadata.remove(Self::INFO).ok_or(self.otherwise)?;
+        // Libraries write their own name here: `pt` is Hugging Face's for PyTorch.
+        if let Some(other) = metadata.remove("format")
+            && other != self.format
+            && (other.starts_with(Self::OWN) || is_damaged(&other, self.format))
+        {
+            return Err(format!("this is a `{other}` file; expected {} (`{}`)", self.name, self.format));
+        }
+        let checksum = metadata.remove(Self::CHECKSUM);
+        let own = ["format", Self::INFO, Self::CHECKSUM];
+        match metadata.keys().find(|key| own.iter().any(|own| is_damaged(key, own))) {
+            Some(key) => Err(format!("unknown metadata `{key}` in the header: the file is damaged")),
+            None => Ok((info, checksum)),
+        }
+    }
+}
+
+/// Whether `text` is `own` with one character changed.
+fn is_damaged(text: &str, own: &str) -> bool {
+    strsim::hamming(text, own) == Ok(1)
+}
+
 /// The content of one of our safetensors files.
 pub(super) struct Container<T = NamedTensor> {
     /// The tensors in the order of the file.
     pub(super) tensors: Vec<T>,
-    /// The `__metadata__` of the header, without the checksum.
-    pub(super) metadata: BTreeMap<String, String>,
+    /// The JSON value that describes them.
+    pub(super) info: String,
     /// Whether the file has a checksum, which then was verified.
     pub(super) checked: bool,
 }
 
-/// The metadata key of the checksum. The checksum is the SHA-256, in hexadecimal, of the other metadata (key, `\0`,
-/// value, `\0`, in the order of the keys) and of every tensor in the order of the names (name, `\0`, then dimensions and
-/// values, little-endian).
-const CHECKSUM: &str = "sha256";
-
-/// Writes tensors, metadata and their checksum atomically. The same content always gives the same bytes.
+/// Writes tensors, their description and a checksum of both atomically. The same content always gives the same bytes.
 ///
 /// # Errors
 /// [`Error::Io`] naming `path`; [`Error::Usage`] for a repeated name or a shape that does not fit its data.
 pub(super) fn write_safetensors(
     path: &Path,
+    kind: &Kind,
+    info: &str,
     tensors: &[&NamedTensor],
-    metadata: &BTreeMap<String, String>,
     durability: Durability,
 ) -> Result<()> {
     let tensors: Vec<RawTensor<'_>> = tensors.iter().map(|&tensor| tensor.into()).collect();
-    write_raw(path, &tensors, metadata, durability)
+    write_raw(path, kind, info, &tensors, durability)
 }
 
 /// As [`write_safetensors`], for tensors of any type that our files use.
@@ -112,13 +159,12 @@ pub(super) fn write_safetensors(
 /// As [`write_safetensors`].
 pub(super) fn write_raw(
     path: &Path,
+    kind: &Kind,
+    info: &str,
     tensors: &[RawTensor<'_>],
-    metadata: &BTreeMap<String, String>,
     durability: Durability,
 ) -> Result<()> {
-    let mut metadata = metadata.clone();
-    metadata.insert(CHECKSUM.into(), checksum(tensors, &metadata));
-    let header = header(tensors, &metadata)?;
+    let header = header(kind, info, tensors)?;
     write(path, durability, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
@@ -126,7 +172,9 @@ pub(super) fn write_raw(
     })
 }
 
-fn checksum(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> String {
+/// The SHA-256, in hexadecimal, of `format`, the kind's name, `potstill` and the description, each followed by `\0`, and
+/// of every tensor in the order of the names: name, `\0`, then dimensions (64 bits) and values, little-endian.
+fn checksum(kind: &Kind, info: &str, tensors: &[RawTensor<'_>]) -> String {
     /// A hash as a writer that cannot fail.
     struct Digest(Sha256);
     impl Write for Digest {
@@ -139,7 +187,7 @@ fn checksum(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> S
         }
     }
     let mut digest = Digest(Sha256::new());
-    for text in metadata.iter().flat_map(|(key, value)| [key, value]) {
+    for text in ["format", kind.format, Kind::INFO, info] {
         digest.0.update(text);
         digest.0.update([0]);
     }
@@ -156,9 +204,11 @@ fn checksum(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> S
 
 /// Makes the header. The crate safetensors is not used here: it orders metadata by a random hash, and the same dataset
 /// must give the same bytes.
-fn header(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+fn header(kind: &Kind, info: &str, tensors: &[RawTensor<'_>]) -> Result<Vec<u8>> {
     let mut entries = serde_json::Map::new();
-    entries.insert("__metadata__".into(), serde_json::json!(metadata));
+    let sha256 = checksum(kind, info, tensors);
+    let metadata = serde_json::json!({ "format": kind.format, Kind::INFO: info, Kind::CHECKSUM: sha256 });
+    entries.insert("__metadata__".into(), metadata);
     let mut offset = 0;
     for tensor in tensors {
         let RawTensor { name, shape, values } = tensor;
@@ -180,44 +230,24 @@ fn header(tensors: &[RawTensor<'_>], metadata: &BTreeMap<String, String>) -> Res
     Ok(header)
 }
 
-/// Reads a safetensors file of `f32` tensors.
+/// Reads a safetensors file of `f32` tensors from its bytes.
 ///
 /// # Errors
-/// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is not a safetensors file, is cut short or
-/// damaged, or holds another type.
-pub(super) fn read_safetensors(path: &Path) -> Result<Container> {
-    let bytes = std::fs::read(path).at(path)?;
-    parse_safetensors(&bytes).map_err(|what| Error::file(path, what))
-}
-
-/// As [`read_safetensors`], from the bytes of the file.
-pub(super) fn parse_safetensors(bytes: &[u8]) -> Result<Container, String> {
-    let Container { tensors, metadata, checked } = parse_raw(bytes)?;
+/// Says why it is not one: it is of another kind, is cut short or damaged, or holds another type.
+pub(super) fn parse_safetensors(bytes: &[u8], kind: &Kind) -> Result<Container, String> {
+    let Container { tensors, info, checked } = parse_raw(bytes, kind)?;
     let float = |RawTensor { name, shape, values }: RawTensor<'_>| match values {
         Values::F32(data) => Ok(NamedTensor { name: name.into_owned(), shape, data: data.into_owned() }),
         other => Err(format!("tensor `{name}` is {:?}; expected F32", other.dtype())),
     };
-    Ok(Container { tensors: tensors.into_iter().map(float).collect::<Result<_, _>>()?, metadata, checked })
+    Ok(Container { tensors: tensors.into_iter().map(float).collect::<Result<_, _>>()?, info, checked })
 }
 
 /// As [`parse_safetensors`], for tensors of any type that our files use.
-pub(super) fn parse_raw(bytes: &[u8]) -> Result<Container<RawTensor<'static>>, String> {
-    let wrong = |e: SafeTensorError| match e {
-        _ if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") => {
-            "this looks like a PyTorch file, not a safetensors file: import it first".into()
-        }
-        SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
-            format!("the file is cut short ({} bytes): copy or download it again", bytes.len())
-        }
-        SafeTensorError::HeaderTooSmall => {
-            format!(
-                "the file is {} bytes long: it is empty or cut short; copy or download it again",
-                bytes.len()
-            )
-        }
-        e => format!("not a safetensors file, or a damaged one ({e})"),
-    };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
+pub(super) fn parse_raw(bytes: &[u8], kind: &Kind) -> Result<Container<RawTensor<'static>>, String> {
+    let wrong = |e: SafeTensorError| not_safetensors(bytes, &e);
+    let header = read_header(bytes)?;
+    let (info, expected) = kind.take(header.metadata().clone().unwrap_or_default())?;
     let views = SafeTensors::deserialize(bytes).map_err(wrong)?;
     let mut tensors = Vec::with_capacity(views.len());
     for name in header.offset_keys() {
@@ -231,12 +261,58 @@ pub(super) fn parse_raw(bytes: &[u8]) -> Result<Container<RawTensor<'static>>, S
         };
         tensors.push(RawTensor { name: name.into(), shape: view.shape().to_vec(), values });
     }
-    let mut metadata: BTreeMap<_, _> = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    let expected = metadata.remove(CHECKSUM);
-    if expected.as_ref().is_some_and(|expected| *expected != checksum(&tensors, &metadata)) {
+    if expected.as_ref().is_some_and(|expected| *expected != checksum(kind, &info, &tensors)) {
         return Err(
             "the file is damaged: its content does not match its checksum; copy or download it again".into(),
         );
     }
-    Ok(Container { tensors, metadata, checked: expected.is_some() })
+    Ok(Container { tensors, info, checked: expected.is_some() })
+}
+
+/// The JSON value that describes the content of a file, if the file may be of this kind.
+pub(super) fn described(bytes: &[u8], kind: &Kind) -> Option<serde_json::Value> {
+    let metadata = read_header(bytes).ok()?.metadata().clone()?;
+    serde_json::from_str(&kind.take(metadata).ok()?.0).ok()
+}
+
+/// Reads the header of a safetensors file.
+fn read_header(bytes: &[u8]) -> Result<Metadata, String> {
+    let length = bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length));
+    if length > MAX_HEADER && length < bytes.len() as u64 {
+        return Err(format!("its header has {length} bytes; at most {MAX_HEADER} are read"));
+    }
+    SafeTensors::read_metadata(bytes).map(|(_, header)| header).map_err(|e| not_safetensors(bytes, &e))
+}
+
+/// Says why `bytes` are not a safetensors file.
+fn not_safetensors(bytes: &[u8], error: &SafeTensorError) -> String {
+    let length = bytes.len();
+    match error {
+        _ if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") => {
+            "this looks like a PyTorch file, not a safetensors file: import it first".into()
+        }
+        SafeTensorError::MetadataIncompleteBuffer
+            if end_of_tensors(bytes).is_some_and(|end| end < length) =>
+        {
+            let extra = length - end_of_tensors(bytes).unwrap_or(length);
+            format!(
+                "{extra} bytes follow its last tensor: something was appended to the file; copy or download it again"
+            )
+        }
+        SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
+            format!("the file is cut short ({length} bytes): copy or download it again")
+        }
+        SafeTensorError::HeaderTooSmall => {
+            format!("the file is {length} bytes long: it is empty or cut short; copy or download it again")
+        }
+        e => format!("not a safetensors file, or a damaged one ({e})"),
+    }
+}
+
+/// Where the last tensor ends, by the header.
+fn end_of_tensors(bytes: &[u8]) -> Option<usize> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let header: Metadata = serde_json::from_slice(rest.get(..length)?).ok()?;
+    length.checked_add(8)?.checked_add(header.data_len())
 }

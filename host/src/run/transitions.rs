@@ -8,8 +8,8 @@
 //! | `terminated`, `truncated` | U8 `[n]`, 0 or 1 | whether the episode ended with it |
 //!
 //! The episodes follow each other, and the last row ends one. The header's metadata holds `format` =
-//! `potstill-transitions`, the JSON value `potstill` that [`TransitionsInfo`] describes, and `sha256`, a checksum of the
-//! rest.
+//! `potstill-transitions`, the JSON value `potstill` that [`TransitionsInfo`] describes, and `sha256`, a checksum of both
+//! and of the tensors.
 use std::ops::Range;
 use std::path::Path;
 
@@ -19,12 +19,17 @@ use sha2::{Digest as _, Sha256};
 
 use super::atomic::Durability;
 use super::dataset::DatasetEnvironment;
-use super::tensor::{Container, RawTensor, Values, parse_raw, write_raw};
+use super::tensor::{Container, Kind, MAX_STATE, RawTensor, Values, parse_raw, write_raw};
 use crate::engine::policy::Acting;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
+use crate::files;
 use crate::plugin::Observations;
 
-const FORMAT: &str = "potstill-transitions";
+const KIND: Kind = Kind {
+    format: "potstill-transitions",
+    name: "transitions",
+    otherwise: "not a file of transitions (`potstill collect` writes one)",
+};
 const FORMAT_VERSION: u32 = 1;
 
 /// The transitions of whole episodes, one episode after the other.
@@ -128,22 +133,15 @@ impl Transitions {
     /// As [`Transitions::load`].
     pub fn load_hashed(path: impl AsRef<Path>) -> Result<(Self, String)> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).at(path)?;
+        let bytes = files::read(path, MAX_STATE)?;
         let transitions = Self::parse(&bytes).map_err(|what| Error::file(path, what))?;
         Ok((transitions, format!("{:x}", Sha256::digest(&bytes))))
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let Container { mut tensors, mut metadata, .. } = parse_raw(bytes)?;
-        let text = match (metadata.remove("format").as_deref(), metadata.remove("potstill")) {
-            (Some(FORMAT), Some(text)) => text,
-            (Some(other), Some(_)) => {
-                return Err(format!("this is a `{other}` file; expected transitions (`{FORMAT}`)"));
-            }
-            _ => return Err("not a file of transitions (`potstill collect` writes one)".into()),
-        };
+        let Container { mut tensors, info, .. } = parse_raw(bytes, &KIND)?;
         let Versioned { format_version, info } =
-            serde_json::from_str(&text).map_err(|e| format!("the metadata is incomplete ({e})"))?;
+            serde_json::from_str(&info).map_err(|e| format!("the metadata is incomplete ({e})"))?;
         if format_version != FORMAT_VERSION {
             return Err(format!(
                 "transitions of format {format_version}; this Potstill reads {FORMAT_VERSION}: upgrade it"
@@ -172,6 +170,9 @@ impl Transitions {
             _ => Err(format!("`{name}` is not of 0 and 1 in type U8")),
         };
         let (terminated, truncated) = (flags("terminated")?, flags("truncated")?);
+        if let Some(stray) = tensors.first() {
+            return Err(format!("tensor `{}` does not belong into transitions", stray.name));
+        }
         let (actions, rewards) = (actions.into_owned(), rewards.into_owned());
         let transitions = Transitions { observations, actions, rewards, terminated, truncated, info };
         transitions.validate()?;
@@ -228,7 +229,6 @@ impl Transitions {
         let versioned = Versioned { format_version: FORMAT_VERSION, info: self.info.clone() };
         let text = serde_json::to_string(&versioned)
             .map_err(|e| Error::file(path, format!("the metadata cannot be written as JSON: {e}")))?;
-        let metadata = [("format".to_owned(), FORMAT.to_owned()), ("potstill".into(), text)];
         let n = self.len();
         let flags = |flags: &[bool]| Values::U8(flags.iter().map(|&flag| u8::from(flag)).collect());
         let observations = match &self.observations {
@@ -245,7 +245,7 @@ impl Transitions {
             ("truncated", vec![n], flags(&self.truncated)),
         ];
         let tensors = tensors.map(|(name, shape, values)| RawTensor { name: name.into(), shape, values });
-        write_raw(path, &tensors, &metadata.into(), Durability::Disk)
+        write_raw(path, &KIND, &text, &tensors, Durability::Disk)
     }
 }
 

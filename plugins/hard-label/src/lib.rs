@@ -2,7 +2,7 @@
 //! descends the cross-entropy. Only X and η are learned.
 use potstill_sdk::{
     Column, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Space, Task,
-    Tensor, Theta, builtin, default_theta, grad, loss,
+    Tensor, Theta, builtin, default_theta, loss,
 };
 
 /// The objective with its hyperparameters.
@@ -53,8 +53,7 @@ impl Objective for HardLabel {
 
     fn inner(&self, theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
         let loss = loss::cross_entropy(&network.apply(fresh, theta.x()), theta.y()).mean();
-        let gradients = grad(&loss, fresh);
-        fresh.iter().zip(&gradients).map(|(p, g)| p - theta.inner_lr() * g).collect()
+        loss::gradient_step(&loss, theta.inner_lr(), fresh)
     }
 
     fn outer(&self, outer: &Outer<'_>) -> Outcome {

@@ -2,8 +2,12 @@
 //! sets a raw logit against an old *log-softmax* (it starts near the number of actions, not 1), of continuous ones each
 //! dimension has a ratio and a clip of its own; the entropy bonus carries no gradient. The fourth fault, in the estimate of
 //! the advantages, is the host's setting `[ppo] advantages = "as-published"`, which this objective implies.
+//!
+//! The inner loss of continuous actions is that code's too: the mean squared error of the means plus that of the log
+//! standard deviations, where `ppmo` takes one mean over both, and so half the step at the same η.
 use potstill_sdk::{
-    Column, Objective, OptionSchema, Options, Outcome, Outer, Space, Task, Tensor, builtin, loss,
+    Column, Network, Objective, OptionSchema, Options, Outcome, Outer, Space, Task, Tensor, Theta, builtin,
+    loss,
 };
 
 /// The objective with its hyperparameter.
@@ -41,6 +45,13 @@ impl Objective for PpmoAsPublished {
     fn columns(&self) -> Vec<Column> {
         let before = if self.numbers.is_some() { Column::Outputs } else { Column::LogProbs };
         vec![Column::Observations, Column::Actions, before, Column::Advantages]
+    }
+
+    fn inner(&self, theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
+        let Some(n) = self.numbers else { return loss::inner_step(theta, network, fresh) };
+        let errors = (network.apply(fresh, theta.x()) - theta.y()).square();
+        let loss = errors.slice(-1, 0, n).mean() + errors.slice(-1, n, n).mean();
+        loss::gradient_step(&loss, theta.inner_lr(), fresh)
     }
 
     fn outer(&self, outer: &Outer<'_>) -> Outcome {

@@ -41,8 +41,13 @@ pub fn clipped_surrogate(
 /// `φ′ = φ − η ∇φ mse(f(φ, X), Y)`.
 pub fn inner_step(theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
     let loss = (network.apply(fresh, theta.x()) - theta.y()).square().mean();
-    let gradients = grad(&loss, fresh);
-    fresh.iter().zip(&gradients).map(|(p, g)| p - theta.inner_lr() * g).collect()
+    gradient_step(&loss, theta.inner_lr(), fresh)
+}
+
+/// Takes one step of gradient descent on `loss`, a scalar, with the learning rate `rate`.
+pub fn gradient_step(loss: &Tensor, rate: &Tensor, parameters: &[Tensor]) -> Vec<Tensor> {
+    let gradients = grad(loss, parameters);
+    parameters.iter().zip(&gradients).map(|(p, g)| p - rate * g).collect()
 }
 
 /// Takes an [`inner_step`] with a separate learning rate for each parameter tensor: η times an entry of the part
