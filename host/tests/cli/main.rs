@@ -8,6 +8,8 @@ mod interruption;
 #[cfg(unix)]
 mod isolation;
 mod learning;
+#[cfg(target_os = "linux")]
+mod limits;
 mod offline;
 mod pixels;
 mod python;
