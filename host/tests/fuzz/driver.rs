@@ -1,6 +1,7 @@
 //! Runs a target: changes its seeds, loads the result, and judges what came of it.
 use std::any::Any;
 use std::cell::RefCell;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,9 @@ impl Target {
         remember_panics();
         let folder = self.folder();
         std::fs::create_dir_all(&folder).unwrap();
+        // Another process may be at the same target.
+        let turn = File::create(folder.with_extension("lock")).unwrap();
+        turn.lock().unwrap();
         let path = folder.join(self.file);
         if let Some(input) = std::env::var_os("POTSTILL_FUZZ_INPUT") {
             std::fs::copy(input, &path).unwrap();
@@ -61,7 +65,7 @@ impl Target {
         let (started, end) = (Mutex::new(Instant::now()), AtomicBool::new(false));
         std::thread::scope(|scope| {
             scope.spawn(|| self.watch(&started, &end));
-            let end = End(&end);
+            let _end = End(&end);
             let until = Instant::now() + Duration::from_secs(seconds);
             let (mut cases, mut accepted) = (0, 0);
             while cases == 0 || Instant::now() < until {
@@ -75,7 +79,6 @@ impl Target {
                 cases += 1;
             }
             println!("{}: {cases} files, {accepted} accepted", self.name);
-            drop(end);
         });
     }
 

@@ -29,6 +29,19 @@ pub(crate) fn toml(file: &[u8], others: &[Vec<u8>], rng: &mut ChaCha8Rng) -> Vec
     }
 }
 
+/// Changes a value of one of the JSON values of a file, or its text.
+pub(crate) fn json_lines(file: &[u8], others: &[Vec<u8>], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(file).into_iter().collect();
+    match values {
+        Ok(mut values) if !values.is_empty() && rng.random_range(0..4) > 0 => {
+            let i = rng.random_range(0..values.len());
+            mutate::tree(&mut values[i], rng);
+            values.iter().map(|value| format!("{value}\n")).collect::<String>().into_bytes()
+        }
+        _ => any(file, others, rng),
+    }
+}
+
 /// Changes our metadata, the header or the numbers of a safetensors file, and mostly makes its checksum right again.
 pub(crate) fn safetensors(file: &[u8], others: &[Vec<u8>], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let Some((mut header, mut data)) = split(file).filter(|_| rng.random_range(0..8) > 0) else {

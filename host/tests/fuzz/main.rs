@@ -15,7 +15,8 @@ use std::sync::Once;
 
 use potstill::plugin::Registry;
 use potstill::run::{
-    AgentFile, Checkpoint, Dataset, DistillConfig, ImportTarget, Transitions, import_pytorch,
+    AgentFile, Checkpoint, Dataset, DistillConfig, ImportTarget, RunDirectory, Transitions, import_pytorch,
+    read_metrics,
 };
 use potstill_plugin_api::Manifest;
 
@@ -114,6 +115,34 @@ fn configuration() {
     };
     let seeds = vec![made("run/config.toml"), made("encoder/config.toml")];
     Target { name: "configuration", file: "config.toml", seeds, change: formats::toml }.run(&load);
+}
+
+#[test]
+fn metrics() {
+    let load = |path: &Path| match read_metrics(path) {
+        Ok(records) if records.is_sorted_by(|a, b| a.meta_epoch < b.meta_epoch) => Ok(!records.is_empty()),
+        Ok(_) => Err("accepted meta-epochs are out of order".into()),
+        Err(_) => Ok(false),
+    };
+    let seeds = vec![made("run/metrics.jsonl")];
+    Target { name: "metrics", file: "metrics.jsonl", seeds, change: formats::json_lines }.run(&load);
+}
+
+#[test]
+fn versions() {
+    let load = |path: &Path| {
+        let folder = path.parent().unwrap();
+        std::fs::write(folder.join("config.toml"), "").unwrap();
+        let run = RunDirectory::inspect(folder).map_err(|e| format!("it is no run any more: {e}"))?;
+        let Ok(versions) = run.versions() else { return Ok(false) };
+        run.save_versions(&versions).map_err(|e| format!("accepted versions cannot be written: {e}"))?;
+        match run.versions() {
+            Ok(again) if again == versions => Ok(true),
+            other => Err(format!("accepted versions change when they are written: {other:?}")),
+        }
+    };
+    let seeds = vec![made("run/versions.json")];
+    Target { name: "versions", file: "versions.json", seeds, change: formats::json_lines }.run(&load);
 }
 
 #[test]
