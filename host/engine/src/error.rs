@@ -25,7 +25,7 @@ pub enum Error {
     #[error(transparent)]
     Graph(#[from] crate::graph::GraphError),
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), in_words(source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -92,6 +92,26 @@ impl<T> IoContext<T> for std::io::Result<T> {
     }
 }
 
+/// An error of the system in words. If a limit of the user or of the machine is reached, they end with what to do.
+pub fn in_words(error: &std::io::Error) -> String {
+    // The numbers of EMFILE and ENFILE, the same on every Unix.
+    match error.raw_os_error().filter(|_| cfg!(unix)) {
+        Some(24) => format!("{error}: raise the limit (`ulimit -n`)"),
+        Some(23) => format!("{error}: the limit of the whole system is reached; end other programs"),
+        _ => error.to_string(),
+    }
+}
+
+/// The error of starting a thread or a process, `what`, in words as [`in_words`].
+pub fn not_started(what: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock => format!(
+            "the system refuses another {what} ({error}): end other programs, or raise the limit (`ulimit -u`)"
+        ),
+        _ => in_words(error),
+    }
+}
+
 /// Text to end an error about the unknown `name`: ` Did you mean …?` with the closest of `known`, or, if none is close,
 /// the list of all of them.
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
@@ -101,5 +121,23 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
         Some((distance, k)) if distance <= 1 + name.len().max(k.len()) / 4 => format!(" Did you mean `{k}`?"),
         _ if known.is_empty() => " There are none.".into(),
         _ => format!(" Known: {}.", known.join(", ")),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::Error as Io;
+
+    use super::*;
+
+    #[test]
+    fn limits_of_the_system_come_with_what_to_do() {
+        let files = Error::Io { path: "a/b".into(), source: Io::from_raw_os_error(24) }.to_string();
+        assert!(files.starts_with("a/b: ") && files.ends_with(": raise the limit (`ulimit -n`)"), "{files}");
+        assert!(in_words(&Io::from_raw_os_error(23)).contains("the whole system"));
+        let refused = not_started("thread", &Io::from(std::io::ErrorKind::WouldBlock));
+        assert!(refused.starts_with("the system refuses another thread (") && refused.contains("ulimit -u"));
+        let missing = Io::from_raw_os_error(2);
+        assert_eq!(not_started("process", &missing), missing.to_string());
     }
 }

@@ -1,6 +1,7 @@
 //! k-shot evaluation, which produces every score: fresh learners take one inner step each and play many episodes.
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use potstill_pool::MOST_THREADS;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +106,8 @@ impl KShot<'_> {
         episodes(environments, &outputs, d.policy, protocol.acting, protocol.episodes, &mut random, watch)
     }
 
-    /// Scores the dataset by `protocol`, with the learners shared out over `threads` threads. Each thread calls `make`
-    /// for environments of its own. `done` is called after each learner, and an error it returns ends the evaluation.
+    /// Scores the dataset by `protocol`, with the learners shared out over at most `threads` threads. Each thread calls
+    /// `make` for environments of its own. `done` is called after each learner, and an error it returns ends the evaluation.
     ///
     /// # Errors
     /// The first error of `make`, of any learner, or of `done`.
@@ -134,10 +135,12 @@ impl KShot<'_> {
                 done()?;
             }
         };
-        // The calling thread works too, so that one thread starts no other: some targets have no threads.
-        let others = threads.clamp(1, protocol.learners.max(1)) - 1;
+        // The calling thread works too, so that one thread starts no other: some targets have no threads, and a system
+        // may refuse more.
+        let others = threads.clamp(1, protocol.learners.clamp(1, MOST_THREADS)) - 1;
         let mut results = std::thread::scope(|scope| {
-            let handles: Vec<_> = (0..others).map(|_| scope.spawn(worker)).collect();
+            let start = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
+            let handles: Vec<_> = (0..others).map_while(start).collect();
             let mut all = worker();
             for handle in handles {
                 match handle.join() {

@@ -78,12 +78,21 @@ impl LearnerArguments {
     }
 }
 
+/// The most threads for each core. More than one helps nobody, but a configuration may come from a larger machine.
+const MOST_THREADS_PER_CORE: usize = 32;
+
 /// The number of threads to use: as asked for, or one per core for 0.
 pub(super) fn threads(asked: usize) -> Result<usize> {
+    let cores = std::thread::available_parallelism()
+        .map_err(|e| Error::usage(format!("--threads: the number of cores is unknown ({e})")))?
+        .get();
+    let most = cores.saturating_mul(MOST_THREADS_PER_CORE);
     match asked {
-        0 => std::thread::available_parallelism()
-            .map(std::num::NonZero::get)
-            .map_err(|e| Error::usage(format!("--threads: the number of cores is unknown ({e})"))),
-        n => Ok(n),
+        0 => Ok(cores),
+        n if n <= most => Ok(n),
+        n => Err(Error::usage(format!(
+            "`threads` is {n}; expected at most {most} on this machine, which has {cores} {}",
+            if cores == 1 { "core" } else { "cores" }
+        ))),
     }
 }

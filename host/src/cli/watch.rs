@@ -1,6 +1,5 @@
 //! Progress bars, and Ctrl-C.
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -74,6 +73,5 @@ pub(super) fn learners(total: usize, quiet: bool) -> ProgressBar {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(total as u64) };
     let style = ProgressStyle::with_template("{bar:28} {pos}/{len} learners  {per_sec}  ETA {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }

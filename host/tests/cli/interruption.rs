@@ -46,7 +46,7 @@ fn wait_for_checkpoint(run: &Path, number: u64) {
     wait_for(&format!("checkpoint {number}"), || epoch(run) >= number);
 }
 
-fn assert_no_litter(run: &Path) {
+pub(crate) fn assert_no_litter(run: &Path) {
     for folder in [run.to_owned(), run.join("checkpoints")] {
         let litter: Vec<String> = list(&folder).into_iter().filter(|name| name.starts_with('.')).collect();
         assert!(litter.is_empty(), "{litter:?}");

@@ -7,7 +7,11 @@ mod install;
 mod interruption;
 #[cfg(unix)]
 mod isolation;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod kills;
 mod learning;
+#[cfg(target_os = "linux")]
+mod limits;
 mod lost;
 mod offline;
 mod outputs;

@@ -60,6 +60,9 @@ const NUMBER: u64 = 1 << 32;
 const OPEN: u64 = 1 << 31;
 const NOTHING: &Job = &|_| {};
 
+/// The most threads of a pool. The system ends a process whose threads use up its memory mappings, two to three for each.
+pub const MOST_THREADS: usize = 1024;
+
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("threads", &self.threads()).finish_non_exhaustive()
@@ -67,7 +70,8 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Makes a pool of `threads` threads, including the calling one. It has fewer if the system cannot start them all.
+    /// Makes a pool of `threads` threads, including the calling one. It has fewer if the system cannot start them all, and
+    /// at most [`MOST_THREADS`].
     pub fn new(threads: usize, how: Helpers) -> Self {
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
@@ -81,7 +85,7 @@ impl Pool {
             let thread = std::thread::Builder::new().name(format!("{}-{i}", how.name));
             thread.spawn(move || shared.help(how)).ok()
         };
-        let helpers = (1..threads).map_while(start).collect();
+        let helpers = (1..threads.min(MOST_THREADS)).map_while(start).collect();
         Pool { shared, helpers, turn: Mutex::new(()) }
     }
 

@@ -91,16 +91,7 @@ impl<E: Environment> Vectorised<E> {
         #[cfg(not(target_family = "wasm"))]
         let pool = match threads(E::threads(options)).min(num_envs) {
             0 | 1 => None,
-            threads => {
-                let pool = Pool::new(threads, HELPERS);
-                if pool.threads() < threads {
-                    return Err(format!(
-                        "cannot start {threads} threads, only {}; ask for fewer",
-                        pool.threads()
-                    ));
-                }
-                Some(pool)
-            }
+            threads => Some(Pool::new(threads, HELPERS)),
         };
         Ok(Vectorised {
             ended: vec![E::Scalar::default(); num_envs * spec.observation.size()],

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::memory::{FAILED, Layout, Memory, nameless_file};
 use super::message::{self, Next, PluginInfo, Reply, Request};
 use super::serve::SOCKET_LOST;
+use crate::error::not_started;
 use crate::plugin::check::{FailedCall, Failure};
 use crate::plugin::limits::{Limits, TimeLimit};
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
@@ -37,8 +38,9 @@ impl IsolatedLibrary {
     /// # Errors
     /// The process cannot be started, or an error of [`open`](crate::plugin::native::open).
     pub(crate) fn open(program: &Path, library: &Path, limits: Limits) -> Result<Self, String> {
-        let mut process = Process::start(program, library, limits)
-            .map_err(|e| format!("its process cannot be started ({}: {e})", program.display()))?;
+        let mut process = Process::start(program, library, limits).map_err(|e| {
+            format!("its process cannot be started ({}: {})", program.display(), not_started("process", &e))
+        })?;
         let described = process.described();
         let descriptions = described.map_err(|fault| fault.failure.into_cause())?;
         Ok(IsolatedLibrary { process, descriptions })

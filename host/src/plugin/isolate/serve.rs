@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::memory::{DONE, FAILED, Memory, Part, RESET};
 use super::message::{self, Next, Picture, PluginInfo, Reply, Request};
 use crate::engine::environment::RenderMode;
+use crate::error::not_started;
 use crate::plugin::check::{FailedCall, Failure, RawEnvironments};
 use crate::plugin::native::{NativeEnvironments, NativeObjective, NativePlugin, open};
 use crate::plugin::trace::Ask;
@@ -35,8 +36,8 @@ pub(crate) fn serve(library: &Path) -> ExitCode {
     };
     // As long as this process lives, it has this socket.
     let socket: &'static UnixStream = Box::leak(Box::new(socket));
-    end_with_the_host(socket);
-    let plugins = match open(library) {
+    let watched = end_with_the_host(socket).map_err(|e| not_started("thread", &e));
+    let plugins = match watched.and_then(|()| open(library)) {
         Ok(plugins) => plugins,
         Err(cause) => {
             let _ = reply::<()>(socket, Err(Failure::Broken(cause).at("load")));
@@ -84,8 +85,8 @@ fn take_over() -> io::Result<(UnixStream, File)> {
 
 /// Ends this process as soon as the host has ended, whatever the plugin is doing. (Linux can send a signal instead, but it
 /// does so when the *thread* that started this process ends.)
-fn end_with_the_host(socket: &'static UnixStream) {
-    std::thread::spawn(move || {
+fn end_with_the_host(socket: &'static UnixStream) -> io::Result<()> {
+    let watch = move || -> ! {
         loop {
             let mut hung_up = [PollFd::new(socket, PollFlags::empty())];
             if poll(&mut hung_up, None).is_ok_and(|found| found > 0) {
@@ -97,7 +98,8 @@ fn end_with_the_host(socket: &'static UnixStream) {
                 let _ = kill_process(getpid(), Signal::KILL);
             }
         }
-    });
+    };
+    std::thread::Builder::new().name("potstill-watch".into()).spawn(watch).map(drop)
 }
 
 /// Writes the reply to a call.

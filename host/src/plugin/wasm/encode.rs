@@ -9,6 +9,8 @@ use std::thread;
 use wasmparser::{ComponentType, ComponentTypeDeclaration, InstanceTypeDeclaration, Parser, Payload};
 use wasmtime::{Engine, Module};
 
+use crate::error::not_started;
+
 const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 
@@ -31,7 +33,7 @@ pub(crate) fn encode<'a>(engine: &Engine, wasm: &'a [u8]) -> Result<Cow<'a, [u8]
     Module::validate(engine, wasm).map_err(|e| format!("is damaged: {e:#}"))?;
     let encoded = thread::scope(|scope| {
         let encoder = thread::Builder::new().name("potstill-encoder".into()).stack_size(STACK);
-        let thread = encoder.spawn_scoped(scope, || checked(wasm)).map_err(|e| e.to_string())?;
+        let thread = encoder.spawn_scoped(scope, || checked(wasm)).map_err(|e| not_started("thread", &e))?;
         thread.join().unwrap_or_else(|_| Err("its metadata is damaged".into()))
     });
     encoded.map(Into::into).map_err(|cause| format!("is not a Potstill plugin: {cause}"))

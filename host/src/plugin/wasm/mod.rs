@@ -19,6 +19,7 @@ mod objective_exports;
 mod program;
 mod sandbox;
 mod state;
+mod workers;
 
 pub(crate) use cache::hex;
 pub(crate) use contract::types::Description as Identity;

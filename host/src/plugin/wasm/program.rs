@@ -8,7 +8,7 @@ use wasmtime::{Store, Trap};
 use super::contract::types;
 use super::sandbox::{STACK_KIB, Sandbox};
 use super::state::{LogSink, Refused, State};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, in_words};
 use crate::plugin::limits::{Limits, TimeLimit};
 use crate::plugin::settings;
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
@@ -93,10 +93,13 @@ impl<W: World> Program<W> {
                 let what = "was built against a different version of the contract; rebuild it";
                 Err(self.error("start", format!("{what} ({error:#})")))
             }
-            Err(error) => Err(Error::Plugin {
-                plugin: self.plugin.clone(),
-                function: "start".into(),
-                cause: cause(&error, store.data(), TimeLimit::Start),
+            Err(error) => Err(match shortage(&error) {
+                Some(shortage) => Error::Failed(format!("plugin `{}` cannot start: {shortage}", self.plugin)),
+                None => Error::Plugin {
+                    plugin: self.plugin.clone(),
+                    function: "start".into(),
+                    cause: cause(&error, store.data(), TimeLimit::Start),
+                },
             }),
         }
     }
@@ -174,17 +177,25 @@ impl<W: World> Instance<W> {
     }
 }
 
+/// What the system lacks for a new instance, if that is why it could not start. It is not the plugin's fault.
+fn shortage(error: &wasmtime::Error) -> Option<String> {
+    if let Some(system) = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()) {
+        return Some(in_words(system));
+    }
+    // Of a failed mapping, wasmtime passes the system's error on only in its message.
+    let message = format!("{error:#}");
+    message.contains("mmap failed").then(|| {
+        format!(
+            "this machine has no memory for the sandbox ({message}): each instance reserves 4 GiB of addresses; raise the \
+             limit (`ulimit -v`) or run fewer programs at once"
+        )
+    })
+}
+
 /// Why a call trapped, in words for a user who does not know WebAssembly.
 fn cause(error: &wasmtime::Error, state: &State, limit: TimeLimit) -> String {
     let limits = &state.limits;
     let trap = error.downcast_ref::<Trap>();
-    // Not the plugin's fault. wasmtime passes the system's error on only in its message.
-    if trap.is_none() && format!("{error:#}").contains("mmap failed") {
-        return format!(
-            "this machine has no memory for the sandbox ({error:#}): each instance reserves 4 GiB of addresses; raise the \
-             limit (`ulimit -v`) or run fewer programs at once"
-        );
-    }
     // The host itself refused a call, and says why.
     if let Some(refused) = error.downcast_ref::<Refused>() {
         return refused.0.clone();

@@ -10,6 +10,8 @@ use wasmtime::{Config, Engine};
 
 use super::cache::Cache;
 use super::encode::encode;
+use super::workers::with_workers;
+use crate::error::not_started;
 
 /// The engine that all sandboxed plugins of a registry share.
 pub(crate) struct Sandbox {
@@ -21,6 +23,8 @@ pub(crate) struct Sandbox {
 const TICK: Duration = Duration::from_millis(10);
 /// The size of the stack for a plugin's calls, in KiB.
 pub(super) const STACK_KIB: usize = 512;
+/// The size of the stack for the clock, which only counts and sleeps.
+const CLOCK_STACK: usize = 64 << 10;
 
 impl Sandbox {
     /// Creates the engine and starts its clock, a thread that ends with the engine.
@@ -40,6 +44,7 @@ impl Sandbox {
         let weak = engine.weak();
         thread::Builder::new()
             .name("potstill-sandbox-clock".into())
+            .stack_size(CLOCK_STACK)
             .spawn(move || {
                 while let Some(engine) = weak.upgrade() {
                     engine.increment_epoch();
@@ -47,7 +52,7 @@ impl Sandbox {
                     thread::sleep(TICK);
                 }
             })
-            .map_err(|e| format!("cannot start the clock's thread: {e}"))?;
+            .map_err(|e| not_started("thread", &e))?;
         let cache = Cache::open(&engine);
         Ok(Sandbox { engine, cache })
     }
@@ -77,8 +82,10 @@ impl Sandbox {
                 return Ok(component);
             }
         }
-        let component = Component::new(&self.engine, encode(&self.engine, wasm)?)
-            .map_err(|e| format!("does not compile: {e:#}"))?;
+        let component = with_workers(|| {
+            Component::new(&self.engine, encode(&self.engine, wasm)?)
+                .map_err(|e| format!("does not compile: {e:#}"))
+        })?;
         if let Some(cache) = &self.cache
             && let Ok(code) = component.serialize()
         {
