@@ -11,6 +11,7 @@
 pub mod author;
 pub mod cli;
 pub mod distill;
+mod files;
 pub mod plugin;
 pub mod run;
 
