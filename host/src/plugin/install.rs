@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::registry::{Entry, Loader, Registry};
-use super::source::{MANIFEST, scan};
+use super::source::{self, LARGEST_MANIFEST, MANIFEST, scan};
 use super::wasm::hex;
 use crate::error::{Error, IoContext, Result};
+use crate::files;
 
 /// The name of the record beside an installed plugin's manifest.
 const RECORD: &str = "installed.json";
@@ -75,7 +76,7 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
     let scratch = tempfile::tempdir_in(folder).at(folder)?;
     let fresh = scratch.path().join("fresh");
     fs::create_dir(&fresh).at(&fresh)?;
-    let bytes = fs::read(file).at(file)?;
+    let bytes = source::read(file)?;
     let sha256 = hex(&Sha256::digest(&bytes));
     if sha256 != entry.sha256 {
         return Err(Error::file(file, "changed during the installation; try again"));
@@ -166,7 +167,7 @@ pub(super) fn changed(file: &Path, sha256: &str) -> Option<String> {
     if !record.is_file() {
         return None;
     }
-    let read = fs::read(&record).ok().and_then(|text| serde_json::from_slice::<Installed>(&text).ok());
+    let read = files::read(&record, LARGEST_MANIFEST).ok().and_then(|text| serde_json::from_slice::<Installed>(&text).ok());
     match read {
         Some(installed) if installed.sha256 == sha256 => None,
         Some(installed) => Some(format!(
