@@ -21,6 +21,7 @@ pub mod install;
 #[cfg(unix)]
 mod isolate;
 mod limits;
+mod log;
 mod native;
 mod registry;
 pub mod setup;

@@ -1,6 +1,5 @@
 //! The plugins that can be named: finds them, resolves ids, and loads them.
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, io};
@@ -26,7 +25,7 @@ use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
     WasmObjective, hex,
 };
-use super::{Limits, install, setup, wasm};
+use super::{Limits, install, log, setup, wasm};
 use crate::engine::environment::Environments;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
@@ -157,8 +156,7 @@ impl Registry {
         let sandbox = Sandbox::new().map_err(|e| Error::usage(format!("the sandbox cannot start: {e}")))?;
         let log: LogSink = Arc::new(|plugin, level, message| {
             if level >= LogLevel::Warn {
-                // A closed standard error must not stop the run.
-                let _ = writeln!(std::io::stderr(), "plugin `{plugin}`: {message}");
+                log::show(&format!("plugin `{plugin}`"), message);
             }
         });
         let sandbox = Arc::new(sandbox);

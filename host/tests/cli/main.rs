@@ -15,6 +15,7 @@ mod reference;
 mod refusals;
 mod reproduce;
 mod run;
+mod search;
 #[cfg(target_os = "linux")]
 mod setup;
 #[cfg(target_os = "linux")]

@@ -88,7 +88,11 @@ pub(crate) mod apart {
             // It reads everything before it writes. If it ends early, its status says why.
             let _ = stdin.write_all(component);
         }
-        let Output { status, stdout, .. } = child.wait_with_output().map_err(lost)?;
+        result(child.wait_with_output().map_err(lost)?, component.len())
+    }
+
+    /// What the process made of a component of this size.
+    fn result(Output { status, stdout, .. }: Output, size: usize) -> Result<Vec<u8>, String> {
         match (status.code(), status.signal().and_then(Signal::from_named_raw)) {
             (Some(0), _) => Ok(stdout),
             (Some(code), _) if code == i32::from(WRONG) => {
@@ -96,12 +100,12 @@ pub(crate) mod apart {
             }
             (_, Some(Signal::XCPU)) => Err(format!(
                 "takes more than {} s to compile, the most for a component of its size",
-                seconds(component.len())
+                seconds(size)
             )),
             // Rust aborts when there is no memory.
             (_, Some(Signal::ABORT)) => Err(format!(
                 "takes more than {} MiB of memory to compile, the most for a component of its size",
-                memory(component.len()) >> 20
+                memory(size) >> 20
             )),
             _ => Err(format!("cannot be compiled: the process for it ended unexpectedly ({status})")),
         }
@@ -133,6 +137,39 @@ pub(crate) mod apart {
         match out.write_all(&answer).and_then(|()| out.flush()) {
             Ok(()) => code,
             Err(_) => ExitCode::FAILURE,
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::process::ExitStatus;
+
+        #[test]
+        fn how_the_process_ended_says_what_is_wrong() {
+            let ended = |status: i32, said: &str| {
+                let output =
+                    Output { status: ExitStatus::from_raw(status), stdout: said.into(), stderr: vec![] };
+                result(output, 3 << 20)
+            };
+            assert_eq!(ended(0, "code").unwrap(), b"code");
+            for (status, expected) in [
+                (2 << 8, "does not compile: too odd"),
+                (
+                    Signal::XCPU.as_raw(),
+                    "takes more than 35 s to compile, the most for a component of its size",
+                ),
+                (
+                    Signal::ABORT.as_raw(),
+                    "takes more than 2144 MiB of memory to compile, the most for a component of its size",
+                ),
+                (
+                    Signal::KILL.as_raw(),
+                    "cannot be compiled: the process for it ended unexpectedly (signal: 9 (SIGKILL))",
+                ),
+            ] {
+                assert_eq!(ended(status, "too odd").unwrap_err(), expected);
+            }
         }
     }
 }
