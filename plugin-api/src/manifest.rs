@@ -103,6 +103,13 @@ struct Written {
     setup: Option<Dependencies>,
 }
 
+/// The most characters of a summary, a license or an author.
+const LONGEST_TEXT: usize = 1000;
+/// The most characters of a version or a file's name.
+const LONGEST_WORD: usize = 100;
+/// The most plugins that one file provides, and the most authors.
+const MOST: usize = 256;
+
 /// The error for a manifest that is not valid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
@@ -118,6 +125,20 @@ impl Manifest {
             toml::from_str(text).map_err(|e| ManifestError(e.to_string().trim_end().to_owned()))?;
         let manifest = Manifest::of(written)?;
         let fail = |field: &str, message: String| Err(ManifestError(format!("`{field}`: {message}")));
+        for (field, count) in [("provides", manifest.provides.len()), ("authors", manifest.authors.len())] {
+            if count > MOST {
+                return fail(field, format!("expected at most {MOST}, got {count}"));
+            }
+        }
+        let words = [("version", Some(&manifest.version)), ("api", Some(&manifest.api))];
+        for (field, word) in words
+            .into_iter()
+            .chain([("wasm", manifest.wasm.as_ref()), ("library", manifest.library.as_ref())])
+        {
+            if word.is_some_and(|word| word.chars().nth(LONGEST_WORD).is_some()) {
+                return fail(field, format!("expected at most {LONGEST_WORD} characters"));
+            }
+        }
         if manifest.wasm.is_some() && manifest.provides.len() > 1 {
             return fail(
                 "provides",
@@ -135,8 +156,14 @@ impl Manifest {
         let summaries = manifest.provides.iter().map(|provided| ("summary", &provided.summary));
         let authors = manifest.authors.iter().map(|author| ("authors", author));
         for (field, text) in summaries.chain([("license", &manifest.license)]).chain(authors) {
-            if text.trim().is_empty() || text.chars().any(char::is_control) {
-                return fail(field, "expected one line of text".into());
+            if text.trim().is_empty()
+                || text.chars().any(char::is_control)
+                || text.chars().nth(LONGEST_TEXT).is_some()
+            {
+                return fail(
+                    field,
+                    format!("expected one line of text, of at most {LONGEST_TEXT} characters"),
+                );
             }
         }
         match (&manifest.wasm, &manifest.library) {
@@ -382,6 +409,22 @@ step-seconds = 0.5
             ("step-seconds = 0.5", "step-seconds = -1", "`limits.step-seconds`"),
             ("license = \"MIT\"", "licensed = \"MIT\"", "unknown field `licensed`"),
             ("license = \"MIT\"", "", "missing field `license`"),
+            (
+                "A hill.",
+                &"a".repeat(1001),
+                "`summary`: expected one line of text, of at most 1000 characters",
+            ),
+            (
+                "1.0.3-rc.1",
+                &format!("1.0.0-{}", "a".repeat(65_536)),
+                "`version`: expected at most 100 characters",
+            ),
+            ("hill.wasm", &format!("{}.wasm", "a".repeat(100)), "`wasm`: expected at most 100 characters"),
+            (
+                "[\"A. Author\"]",
+                &format!("[{}]", "\"A\",".repeat(257)),
+                "`authors`: expected at most 256, got 257",
+            ),
         ] {
             let error = Manifest::parse(&GOOD.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(expected), "{to}: {error}");

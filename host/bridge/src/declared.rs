@@ -21,6 +21,20 @@ pub const WITHDRAWN_DATA: &str = "it asks for the advantages of the code publish
 /// The most multiplications for drawing an orthogonal matrix, which take half a minute.
 const MOST_STEPS: u64 = 1 << 36;
 
+/// Checks the texts that a plugin describes itself with: id, version, summary.
+///
+/// # Errors
+/// One is too long.
+pub fn check_description(texts: &[&str]) -> Result<(), String> {
+    match texts.iter().find(|text| text.chars().nth(LONGEST_MESSAGE).is_some()) {
+        Some(text) => Err(format!(
+            "`{}` is too long for a description, expected at most {LONGEST_MESSAGE} characters",
+            tame(text, 40)
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Checks the name and the parameters of an architecture.
 ///
 /// # Errors

@@ -72,10 +72,14 @@ pub fn check_options(options: &[OptionSchema]) -> Result<(), String> {
                 choices.len()
             ));
         }
-        for text in choices.iter().chain([&option.help]) {
+        let default = match &option.default {
+            OptionValue::Text(text) => Some(text),
+            _ => None,
+        };
+        for text in choices.iter().chain([&option.help]).chain(default) {
             if text.chars().nth(LONGEST_MESSAGE).is_some() || text.chars().any(char::is_control) {
                 return Err(format!(
-                    "option `{name}` has a help text or a choice with control characters or of more than \
+                    "option `{name}` has a help text, a choice or a default with control characters or of more than \
                      {LONGEST_MESSAGE} characters"
                 ));
             }
@@ -133,6 +137,11 @@ mod tests {
     #[test]
     fn refuses_options_that_break_the_contract() {
         check_options(&[option("a", 1i64.into())]).unwrap();
+        let text = |default: &str| OptionSchema::text("a", "Any text.", &[], default);
+        check_options(&[text(&"ä".repeat(1000))]).unwrap();
+        for bad in [text(&"a".repeat(1001)), text("\u{1b}[31m")] {
+            assert!(check_options(&[bad]).unwrap_err().contains("a default with control characters"));
+        }
         for bad in [
             vec![option("", 1i64.into())],
             vec![option("A", 1i64.into())],

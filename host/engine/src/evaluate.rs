@@ -222,7 +222,7 @@ pub fn episodes(
 ) -> Result<Vec<f32>> {
     let n = environments.len();
     let space = environments.spec().action.clone();
-    let mut returns = Vec::with_capacity(count);
+    let mut returns = vec![];
     while returns.len() < count {
         let seeds: Vec<u64> = (0..n).map(|_| random.random()).collect();
         let first = environments.reset(&seeds)?;

@@ -1,6 +1,7 @@
 //! Finds and runs external programs, such as compilers.
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::error::{Error, IoContext, Result};
 
@@ -15,13 +16,37 @@ pub(super) fn ask(command: &mut Command) -> Option<String> {
 /// # Errors
 /// [`Error::File`] about `folder`: the compiler failed.
 pub(super) fn run(command: &mut Command, folder: &Path) -> Result<String> {
+    run_explained(command.stderr(Stdio::inherit()), folder, |_| None)
+}
+
+/// Runs a program as [`run`] does. If it fails, and `explained` makes an error of what it printed to standard error, this
+/// error takes the place of its messages.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_explained(
+    command: &mut Command,
+    folder: &Path,
+    explained: impl Fn(&str) -> Option<String>,
+) -> Result<String> {
     let name = PathBuf::from(command.get_program());
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().at(&name)?;
-    if !output.status.success() {
-        let what = format!("{} failed ({}); see its messages above", name.display(), output.status);
-        return Err(Error::file(folder, what));
+    let output =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().and_then(Child::wait_with_output);
+    let Output { status, stdout, stderr } = output.at(&name)?;
+    let said = String::from_utf8_lossy(&stderr);
+    if !status.success()
+        && let Some(cause) = explained(&said)
+    {
+        return Err(Error::file(folder, cause));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let _ = std::io::stderr().write_all(said.as_bytes());
+    match status.success() {
+        true => Ok(String::from_utf8_lossy(&stdout).into_owned()),
+        false => {
+            let what = format!("{} failed ({status}); see its messages above", name.display());
+            Err(Error::file(folder, what))
+        }
+    }
 }
 
 /// The first of `candidates`, each the words of a command, that succeeds with the arguments `probe`.

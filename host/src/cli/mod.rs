@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
-use crate::plugin::Registry;
+use crate::plugin::{Registry, compile_apart};
 
 mod bench;
 mod collect;
@@ -86,10 +86,13 @@ pub fn main() -> ExitCode {
         ));
     }));
     #[cfg(unix)]
-    if let [_, command, library] = &std::env::args_os().collect::<Vec<_>>()[..]
-        && command == HOST_PLUGIN
-    {
-        return crate::plugin::serve(library.as_ref());
+    match &std::env::args_os().collect::<Vec<_>>()[..] {
+        [_, command, library] if command == HOST_PLUGIN => return crate::plugin::serve(library.as_ref()),
+        [_, command] if command == crate::plugin::apart::COMMAND => return crate::plugin::apart::serve(),
+        _ => {}
+    }
+    if let Ok(program) = this_program() {
+        compile_apart(program);
     }
     let arguments = Arguments::try_parse().unwrap_or_else(|refusal| {
         let help = refusal.kind() == clap::error::ErrorKind::DisplayHelp;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use potstill_plugin_api::{Data, EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
 
+use super::fit;
 use super::observe::Observed;
 use crate::engine::advantage::Estimator;
 use crate::engine::learner::LearnerDistribution;
@@ -50,7 +51,7 @@ impl<'a> Setup<'a> {
     /// Resolves `config` against the plugins of `registry`.
     ///
     /// # Errors
-    /// A value is out of range, a plugin or option is unknown, or a plugin fails.
+    /// A value is out of range, a plugin or option is unknown, a plugin fails, or the run does not fit this machine's memory.
     pub fn new(mut config: DistillConfig, registry: &'a Registry) -> Result<Self> {
         config.validate().map_err(Error::Usage)?;
         let EnvironmentConfig { id, settings, observe, .. } = &config.environment;
@@ -93,7 +94,7 @@ impl<'a> Setup<'a> {
             config.optimizer.scale.entry(LOG_STD.into()).or_insert(0.1);
         }
         check_scale(&config.optimizer.scale, &*objective, &dimensions)?;
-        Ok(Setup {
+        let setup = Setup {
             config,
             environment,
             training,
@@ -103,7 +104,9 @@ impl<'a> Setup<'a> {
             objective,
             transitions,
             registry,
-        })
+        };
+        fit::check(&setup)?;
+        Ok(setup)
     }
 
     /// Makes `count` copies of the environment.

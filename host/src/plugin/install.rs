@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::registry::{Entry, Loader, Registry};
-use super::source::{MANIFEST, scan};
+use super::source::{self, LARGEST_MANIFEST, MANIFEST, scan};
 use super::wasm::hex;
 use crate::error::{Error, IoContext, Result};
+use crate::files;
 
 /// The name of the record beside an installed plugin's manifest.
 const RECORD: &str = "installed.json";
@@ -71,11 +72,14 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
 
     let place = place(folder, &manifest);
     let replaced = replaced(&manifest, folder, &place)?;
+    if place.exists() && !place.join(RECORD).is_file() {
+        return Err(Error::file(place, "is in the way, and is no installed plugin; move it elsewhere"));
+    }
     fs::create_dir_all(folder).at(folder)?;
     let scratch = tempfile::tempdir_in(folder).at(folder)?;
     let fresh = scratch.path().join("fresh");
     fs::create_dir(&fresh).at(&fresh)?;
-    let bytes = fs::read(file).at(file)?;
+    let bytes = source::read(file)?;
     let sha256 = hex(&Sha256::digest(&bytes));
     if sha256 != entry.sha256 {
         return Err(Error::file(file, "changed during the installation; try again"));
@@ -89,10 +93,14 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
     let record = record.map_err(|e| Error::usage(format!("{RECORD}: {e}")))?;
     fs::write(fresh.join(RECORD), record).at(&fresh)?;
 
+    let before = scratch.path().join("before");
     if place.exists() {
-        fs::rename(&place, scratch.path().join("before")).at(&place)?;
+        fs::rename(&place, &before).at(&place)?;
     }
-    fs::rename(&fresh, &place).at(&place)?;
+    if let Err(error) = fs::rename(&fresh, &place).at(&place) {
+        let _ = fs::rename(&before, &place);
+        return Err(error);
+    }
     replaced.iter().try_for_each(|before| fs::remove_dir_all(before).at(before))?;
     let installed = Registry::of(&[], std::slice::from_ref(&place))?;
     let entries: Vec<Entry> = installed.entries().iter().filter(ours).cloned().collect();
@@ -106,20 +114,26 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
 /// The folders, other than `place`, whose plugins are all in `manifest`: one library can replace several files.
 ///
 /// # Errors
-/// [`Error::Usage`]: such a folder also has other plugins.
+/// [`Error::Usage`]: such a folder, or `place`, also has other plugins, which would be lost.
 fn replaced(manifest: &Manifest, folder: &Path, place: &Path) -> Result<Vec<PathBuf>> {
     let mut replaced = vec![];
     let installed = if folder.is_dir() { scan(folder) } else { vec![] };
     for candidate in installed {
         let (Ok(Some(other)), Some(own)) = (candidate.manifest, candidate.path.parent()) else { continue };
-        if own == place || other.role != manifest.role || !own.join(RECORD).is_file() {
+        if other.role != manifest.role || !own.join(RECORD).is_file() {
             continue;
         }
         let is_ours = |id: &PluginId| manifest.provides.iter().any(|provided| provided.id == *id);
         let (ours, others): (Vec<_>, Vec<_>) =
             other.provides.iter().partition(|provided| is_ours(&provided.id));
         match (&ours[..], &others[..]) {
+            ([], [Provided { id, .. }, ..]) if own == place => {
+                return Err(Error::usage(format!(
+                    "`{id}` is installed in a library of the same name; remove that library first: `potstill plugin remove {id}`"
+                )));
+            }
             ([], _) => {}
+            (_, []) if own == place => {}
             (_, []) => replaced.push(own.to_owned()),
             ([Provided { id, .. }, ..], [Provided { id: beside, .. }, ..]) => {
                 return Err(Error::usage(format!(
@@ -166,7 +180,9 @@ pub(super) fn changed(file: &Path, sha256: &str) -> Option<String> {
     if !record.is_file() {
         return None;
     }
-    let read = fs::read(&record).ok().and_then(|text| serde_json::from_slice::<Installed>(&text).ok());
+    let read = files::read(&record, LARGEST_MANIFEST)
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Installed>(&text).ok());
     match read {
         Some(installed) if installed.sha256 == sha256 => None,
         Some(installed) => Some(format!(
@@ -177,14 +193,22 @@ pub(super) fn changed(file: &Path, sha256: &str) -> Option<String> {
     }
 }
 
-/// The folder of a plugin, named after the plugin; if it has several, after their library, whose name stays the same when
-/// plugins are added.
+/// The folder of a plugin: `environment-acme.walk-v1` for `acme/walk-v1`. Several are named after their library, whose
+/// name stays the same when plugins are added: `environment.acme.swimmers`. Two plugins never share a folder, because an
+/// id has no dots.
 fn place(folder: &Path, manifest: &Manifest) -> PathBuf {
-    let name = match (&manifest.provides[..], &manifest.library) {
-        ([_, _, ..], Some(library)) => library.clone(),
-        (provides, _) => provides.iter().map(|provided| provided.id.to_string()).collect(),
-    };
-    folder.join(format!("{}-{}", manifest.role, name.replace('/', "-")))
+    let role = manifest.role;
+    folder.join(match (&manifest.provides[..], &manifest.library) {
+        ([Provided { id, .. }, _, ..], Some(library)) => {
+            let namespace = id.namespace().map(|namespace| format!("{namespace}.")).unwrap_or_default();
+            // Some file systems take `Swim` and `swim` for the same.
+            format!("{role}.{namespace}{}", library.to_lowercase())
+        }
+        (provides, _) => {
+            let id: String = provides.iter().map(|provided| provided.id.to_string()).collect();
+            format!("{role}-{}", id.replace('/', "."))
+        }
+    })
 }
 
 /// A manifest for a file that has none, or `None` if its plugins do not identify themselves.
@@ -208,4 +232,83 @@ fn written_for(entries: &[&Entry], file: &Path) -> Option<Manifest> {
         limits: LimitWishes::default(),
         setup: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(ids: &[&str], library: &str) -> Manifest {
+        let provided = |id: &&str| Provided { id: id.parse().unwrap(), summary: "Walks.".into() };
+        Manifest {
+            provides: ids.iter().map(provided).collect(),
+            role: potstill_plugin_api::Role::Environment,
+            version: "1.0.0".into(),
+            api: API_VERSION.into(),
+            authors: vec![],
+            license: "MIT".into(),
+            wasm: None,
+            library: Some(library.into()),
+            limits: LimitWishes::default(),
+            setup: None,
+        }
+    }
+
+    /// Puts an installed plugin into the folder that it gets, or into `name`.
+    fn put(folder: &Path, manifest: &Manifest, name: Option<&str>) -> PathBuf {
+        let own = name.map_or_else(|| place(folder, manifest), |name| folder.join(name));
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join(MANIFEST), manifest.to_text().unwrap()).unwrap();
+        fs::write(own.join(RECORD), "{}").unwrap();
+        own
+    }
+
+    #[test]
+    fn no_two_plugins_have_the_same_folder() {
+        let folder = Path::new("plugins");
+        let manifests = [
+            manifest(&["acme/walk-fast-v1"], "walk"),
+            manifest(&["acme-walk/fast-v1"], "walk"),
+            manifest(&["acme-walk-fast-v1"], "walk"),
+            manifest(&["acme/walk-v1", "acme/walk-v2"], "walk"),
+            manifest(&["acme/walk-v1", "acme/walk-v2"], "walk-v1"),
+            manifest(&["acme/walk-v1"], "walk"),
+            manifest(&["beta/walk-v1", "beta/walk-v2"], "walk"),
+            manifest(&["walk-v1", "walk-v2"], "walk"),
+            manifest(&["walk-v1", "walk-v2"], "acme-walk"),
+        ];
+        let places: std::collections::BTreeSet<PathBuf> =
+            manifests.iter().map(|manifest| place(folder, manifest)).collect();
+        assert_eq!(places.len(), manifests.len(), "{places:?}");
+    }
+
+    #[test]
+    fn replaces_the_same_plugins_and_no_others() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
+        let replaced = |manifest: &Manifest| {
+            replaced(manifest, folder, &place(folder, manifest)).map_err(|e| e.to_string())
+        };
+        let both = manifest(&["acme/walk-v1", "acme/walk-v2"], "walk");
+        let (one, other) =
+            (manifest(&["acme/walk-v1"], "walk"), manifest(&["acme/run-v1", "acme/run-v2"], "Walk"));
+        // Before, folders had other names, which two plugins could share.
+        let older = put(folder, &one, Some("environment-acme-walk-v1"));
+        assert_eq!(replaced(&one).unwrap(), [older.clone()]);
+        assert_eq!(replaced(&both).unwrap(), [older]);
+        put(folder, &both, None);
+        assert_eq!(replaced(&both).unwrap().len(), 1);
+        let error = replaced(&one).unwrap_err();
+        assert!(
+            error.starts_with("`acme/walk-v1` is installed in a library that also has `acme/walk-v2`"),
+            "{error}"
+        );
+        let error = replaced(&other).unwrap_err();
+        assert!(
+            error.starts_with("`acme/walk-v1` is installed in a library of the same name; remove"),
+            "{error}"
+        );
+        let fewer = manifest(&["acme/walk-v2", "acme/walk-v3"], "walk");
+        assert!(replaced(&fewer).unwrap_err().contains("that also has `acme/walk-v1`"));
+    }
 }

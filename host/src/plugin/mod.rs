@@ -21,6 +21,7 @@ pub mod install;
 #[cfg(unix)]
 mod isolate;
 mod limits;
+mod log;
 mod native;
 mod recorded;
 mod registry;
@@ -35,10 +36,12 @@ use potstill_bridge::{check, declared, settings, trace, traced};
 pub use crate::engine::environment::{Actions, Environments, Observations, RenderMode, Transition};
 pub use limits::Limits;
 pub use recorded::Recorded;
-pub(crate) use registry::is_library;
 pub use registry::{Description, Entry, Loader, Registry};
+pub(crate) use source::is_library;
+#[cfg(unix)]
+pub(crate) use wasm::apart;
 pub(crate) use wasm::encode;
-pub use wasm::{LogLevel, LogSink};
+pub use wasm::{LogLevel, LogSink, compile_apart};
 
 #[cfg(unix)]
 pub(crate) use isolate::serve;

@@ -1,6 +1,5 @@
 //! The loader of native plugins: opens shared libraries, and provides the functions of the program that they may call.
 use std::ffi::{CString, c_char};
-use std::io::Write;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -8,22 +7,22 @@ use potstill_bridge::native::HostTable;
 pub(crate) use potstill_bridge::native::{NativeEnvironments, NativeObjective, NativePlugin};
 use potstill_plugin_api::abi;
 
-use super::setup;
 use super::text::{LONGEST_MESSAGE, tame};
+use super::{log, setup};
 
 static SETUP: LazyLock<CString> = LazyLock::new(|| {
     let folder = setup::folder();
     abi::c_text(folder.as_deref().and_then(Path::to_str).unwrap_or_default())
 });
 
-static HOST: LazyLock<HostTable> = LazyLock::new(|| HostTable::new(Some(log), SETUP.as_ptr()));
+static HOST: LazyLock<HostTable> = LazyLock::new(|| HostTable::new(Some(write), SETUP.as_ptr()));
 
 /// Writes warnings and errors to standard error, like those of sandboxed plugins.
-unsafe extern "C" fn log(level: u32, message: *const c_char) {
+unsafe extern "C" fn write(level: u32, message: *const c_char) {
     // SAFETY: by the contract it is a string.
     let text = unsafe { abi::text(message) };
     if let (2.., Ok(Some(text))) = (level, text) {
-        let _ = writeln!(std::io::stderr(), "plugin: {}", tame(text, LONGEST_MESSAGE));
+        log::show("plugin", &tame(text, LONGEST_MESSAGE));
     }
 }
 

@@ -7,11 +7,8 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::registry::is_library;
+use super::source::{self, is_library};
 use super::wasm::hex;
-use crate::files;
-
-const LARGEST_COMPONENT: u64 = 1 << 30;
 
 /// A plugin's file as a run directory records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +34,9 @@ impl Recorded {
                     .into(),
             );
         }
-        let bytes = files::read(&self.path, LARGEST_COMPONENT).map_err(|e| {
-            format!("the run used this file, which cannot be read ({e}); if it has moved, add --plugin with its new path")
+        let bytes = source::read(&self.path).map_err(|e| {
+            let why = source::without_path(e);
+            format!("the run used this file, which cannot be read ({why}); if it has moved, add --plugin with its new path")
         })?;
         let now = hex(&Sha256::digest(bytes));
         match &self.sha256 {

@@ -1,9 +1,8 @@
 //! The plugins that can be named: finds them, resolves ids, and loads them.
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{env, fs, io};
+use std::{env, io};
 
 use potstill_plugin_api::{
     API_VERSION, Dependencies, EnvironmentSpec, LimitWishes, OptionSchema, OptionValue, PluginId, Provided,
@@ -21,17 +20,17 @@ use super::isolate::{
 use super::native::{self, NativePlugin};
 use super::recorded::Recorded;
 use super::settings::resolve;
-use super::source::{Candidate, scan};
+use super::source::{self, Candidate, is_library, scan};
 use super::traced::{TracedLearners, TracedObjective};
 use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
     WasmObjective, hex,
 };
-use super::{Limits, install, setup, wasm};
+use super::{Limits, install, log, setup, wasm};
 use crate::engine::environment::Environments;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
-use crate::error::{Error, IoContext, Result, did_you_mean};
+use crate::error::{Error, Result, did_you_mean};
 
 /// The form in which a plugin's code comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +112,8 @@ impl Registry {
     /// first plugin of an id wins. A path is a `.wasm` file, a shared library, a folder with a `plugin.toml`, or a folder
     /// of these (where a library needs its manifest). A recorded plugin is used only if it is a component.
     ///
-    /// Only a file without a manifest is run, to ask which plugins it has; all others are found without running them.
+    /// A file without a manifest is run, to ask which plugins it has, but only if it is in `named` or `recorded`; all
+    /// others are found without running them.
     ///
     /// With `isolate`, native plugins run in separate processes of that `potstill` program, which must be of this version.
     ///
@@ -129,7 +129,8 @@ impl Registry {
         Self::search(named, recorded, &searched, isolate)
     }
 
-    /// Searches as [`Registry::discover`] does, with `searched` in place of the environment variable and the user's folder.
+    /// Searches as [`Registry::discover`] does, with `searched` in place of `recorded`, the environment variable and the
+    /// user's folder. A file without a manifest is run.
     ///
     /// # Errors
     /// As [`Registry::discover`].
@@ -145,6 +146,7 @@ impl Registry {
         Self::search(named, &[], searched, Some(potstill))
     }
 
+    /// Searches in this order. Files without a manifest are run in `named` and `recorded`, and rejected in `searched`.
     fn search(
         named: &[PathBuf],
         recorded: &[Recorded],
@@ -157,15 +159,14 @@ impl Registry {
         let sandbox = Sandbox::new().map_err(|e| Error::usage(format!("the sandbox cannot start: {e}")))?;
         let log: LogSink = Arc::new(|plugin, level, message| {
             if level >= LogLevel::Warn {
-                // A closed standard error must not stop the run.
-                let _ = writeln!(std::io::stderr(), "plugin `{plugin}`: {message}");
+                log::show(&format!("plugin `{plugin}`"), message);
             }
         });
         let sandbox = Arc::new(sandbox);
         let mut registry = Registry { entries: vec![], sandbox, log, prefer_native: false, isolate };
         for path in named {
             let before = registry.entries.len();
-            registry.add(path);
+            registry.add(path, Bare::Ask);
             let added = &registry.entries[before..];
             if let [Entry { rejected: Some(reason), path: Some(at), .. }] = added {
                 return Err(Error::usage(format!("--plugin {}: {reason}", at.display())));
@@ -177,7 +178,7 @@ impl Registry {
         }
         registry.entries.iter_mut().for_each(|entry| entry.on_command_line = true);
         recorded.iter().for_each(|recorded| registry.add_recorded(recorded));
-        searched.iter().for_each(|path| registry.add(path));
+        searched.iter().for_each(|path| registry.add(path, Bare::Reject));
         let mut own: Vec<Entry> = inventory::iter::<Builtin>.into_iter().map(Entry::builtin).collect();
         own.sort_by_key(|entry| (entry.role, entry.named()));
         registry.entries.extend(own);
@@ -352,7 +353,7 @@ impl Registry {
         let wasm: Option<&[u8]> = match (entry.builtin, &entry.path) {
             (Some(builtin), _) => builtin.wasm.filter(|_| !self.prefer_native),
             (None, Some(path)) => {
-                from_disk = fs::read(path).at(path)?;
+                from_disk = source::read(path)?;
                 Some(&from_disk).filter(|_| entry.loader == Loader::Wasm).map(Vec::as_slice)
             }
             (None, None) => None,
@@ -430,8 +431,14 @@ impl Registry {
         }
     }
 
-    fn add(&mut self, path: &Path) {
-        for candidate in scan(path) {
+    fn add(&mut self, path: &Path, bare: Bare) {
+        for mut candidate in scan(path) {
+            if let (Ok(None), Bare::Reject) = (&candidate.manifest, bare) {
+                candidate.manifest = Err(format!(
+                    "has no `plugin.toml`; `potstill plugin install {}` writes one, or name the file with `--plugin`",
+                    candidate.path.display()
+                ));
+            }
             let mut entries = self.entries_of(candidate);
             mark_leaders(&mut entries);
             self.entries.append(&mut entries);
@@ -456,11 +463,11 @@ impl Registry {
     fn entries_of(&self, candidate: Candidate) -> Vec<Entry> {
         let Candidate { path, manifest } = candidate;
         let mut entry = Entry::unknown(&path);
-        let file = fs::read(&path).map_err(|e| match (e.kind(), path.parent()) {
-            (io::ErrorKind::NotFound, Some(folder)) => {
+        let file = source::read(&path).map_err(|e| match (e, path.parent()) {
+            (Error::Io { source: e, .. }, Some(folder)) if e.kind() == io::ErrorKind::NotFound => {
                 format!("{e}. If {0} is a plugin's source, run `potstill plugin build {0}`", folder.display())
             }
-            _ => e.to_string(),
+            (e, _) => source::without_path(e),
         });
         if let Ok(bytes) = &file {
             entry.sha256 = hex(&Sha256::digest(bytes));
@@ -666,6 +673,15 @@ impl Library {
     }
 }
 
+/// What to do with a file without a manifest: only running it would tell which plugins it has.
+#[derive(Clone, Copy)]
+enum Bare {
+    /// Run it, because somebody named it.
+    Ask,
+    /// Do not, because a search found it.
+    Reject,
+}
+
 /// Marks the plugins of one file that are the first of their names.
 fn mark_leaders(entries: &mut [Entry]) {
     let mut names = BTreeSet::new();
@@ -738,12 +754,6 @@ impl Loading<'_> {
         let said = program.describe()?;
         Ok((program, said))
     }
-}
-
-/// Whether `path` has the extension of a shared library.
-pub(crate) fn is_library(path: &Path) -> bool {
-    let ending = path.extension().and_then(std::ffi::OsStr::to_str);
-    ending.is_some_and(|ending| ["so", "dylib", "dll"].contains(&ending))
 }
 
 impl Opened {

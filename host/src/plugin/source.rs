@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use potstill_plugin_api::Manifest;
 
+use crate::error::{Error, Result};
+use crate::files;
+
 /// A plugin on disk that has not been opened.
 pub(crate) struct Candidate {
     /// The `.wasm` file or the shared library, or if there is none, the manifest or folder.
@@ -13,6 +16,36 @@ pub(crate) struct Candidate {
 }
 
 pub(super) const MANIFEST: &str = "plugin.toml";
+
+/// The most bytes of a manifest, and of the record of an installation.
+pub(super) const LARGEST_MANIFEST: u64 = 1 << 20;
+/// The most bytes of a component. One with a Python interpreter in it has 20 to 40 MiB.
+const LARGEST_COMPONENT: u64 = 256 << 20;
+/// The most bytes of a shared library, which is read to compute its hash.
+const LARGEST_LIBRARY: u64 = 1 << 30;
+
+/// Reads the `.wasm` file or shared library of a plugin.
+///
+/// # Errors
+/// The errors of [`files::read`].
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    files::read(path, if is_library(path) { LARGEST_LIBRARY } else { LARGEST_COMPONENT })
+}
+
+/// Whether `path` has the extension of a shared library.
+pub(crate) fn is_library(path: &Path) -> bool {
+    let ending = path.extension().and_then(std::ffi::OsStr::to_str);
+    ending.is_some_and(|ending| ["so", "dylib", "dll"].contains(&ending))
+}
+
+/// What is wrong with a file, where its path is said elsewhere.
+pub(super) fn without_path(error: Error) -> String {
+    match error {
+        Error::Io { source, .. } => source.to_string(),
+        Error::File { what, .. } => what,
+        other => other.to_string(),
+    }
+}
 
 /// The plugins at `path`: a `.wasm` file or a shared library, a plugin's folder (one with a `plugin.toml`) or its
 /// manifest, or a folder of those. They are sorted by name, so that every machine finds them in the same order.
@@ -41,7 +74,7 @@ pub(crate) fn scan(path: &Path) -> Vec<Candidate> {
 
 fn with_manifest(path: &Path) -> Candidate {
     let read = || -> Result<Manifest, String> {
-        let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
+        let text = files::read_text(path, LARGEST_MANIFEST).map_err(without_path)?;
         let manifest = Manifest::parse(&text).map_err(|e| format!("{MANIFEST}: {e}"))?;
         manifest.check_api().map_err(|e| e.to_string())?;
         Ok(manifest)

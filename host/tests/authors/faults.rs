@@ -102,6 +102,43 @@ fn pythons_exceptions_reach_the_user() {
     assert!(error.contains(expected), "{error}");
 }
 
+/// The plugin's `.venv` need not be activated; what it cannot use is said in one line.
+#[test]
+fn python_packages_of_the_plugin() {
+    let author = Author::new();
+    author.ok(&["plugin", "new", "acme/walk", "--lang", "python"]);
+    let packages = author.path("walk/.venv/lib/python3.11/site-packages");
+    fs::create_dir_all(packages.join("quick")).unwrap();
+    fs::write(packages.join("tiny.py"), "PLACES = 7\n").unwrap();
+    fs::write(packages.join("quick/__init__.py"), "from . import _quick\n").unwrap();
+    fs::write(packages.join("quick/_quick.cpython-311-x86_64-linux-gnu.so"), "").unwrap();
+    let original = fs::read_to_string(author.path("walk/plugin.py")).unwrap();
+    author.write("walk/plugin.py", &format!("import tiny\n\nassert tiny.PLACES == 7\n{original}"));
+    if !author.build(&author.path("walk"), "built") {
+        return;
+    }
+    // The first build leaves the interpreter's caches behind.
+    author.ok(&["plugin", "build", "walk"]);
+    author.ok(&["plugin", "build", "walk"]);
+    for (first, expected) in [
+        (
+            "import quick",
+            "plugin.py, line 1: `quick` cannot be imported in a component: it needs compiled code",
+        ),
+        (
+            "import nowhere",
+            "plugin.py, line 1: there is no module 'nowhere'. Packages in pure Python are found in",
+        ),
+        ("1 / 0", "plugin.py, line 1: ZeroDivisionError: division by zero"),
+        ("def walk(:", "plugin.py, line 1: SyntaxError: invalid syntax"),
+    ] {
+        author.write("walk/plugin.py", &format!("{first}\n{original}"));
+        let said = author.potstill(&["plugin", "build", "walk"]);
+        assert!(!said.ok && said.err.contains(expected), "{first}: {}", said.err);
+        assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+    }
+}
+
 #[test]
 fn python_that_is_not_what_its_manifest_says() {
     let author = Author::new();

@@ -20,7 +20,7 @@ fn an_installed_plugin_is_found_until_it_is_changed_or_removed() {
     // Installing again replaces the plugin and leaves nothing else.
     place.ok(&["plugin", "install", text(&repository("tests/hostile/hostile.wasm"))]);
     let folder = installed.parent().unwrap().parent().unwrap();
-    assert_eq!(list(folder), ["environment-test-hostile-v1"]);
+    assert_eq!(list(folder), ["environment-test.hostile-v1"]);
 
     let mut bytes = read(&installed);
     bytes.push(0);
@@ -54,6 +54,35 @@ fn a_bare_file_gets_a_manifest() {
     let listed = place.ok(&["plugin", "list"]);
     let mlp: Vec<&str> = listed.lines().filter(|line| line.starts_with("mlp-v1")).collect();
     assert!(mlp[0].contains("native") && mlp[1].contains("comes first in the search order"), "{listed}");
+}
+
+#[test]
+fn names_of_vendors_do_not_collide() {
+    let place = Place::new();
+    let [bytes, manifest] = ["hostile.wasm", "plugin.toml"]
+        .map(|name| std::fs::read(repository(&format!("tests/hostile/{name}"))).unwrap());
+    let own = b"test/hostile-v1";
+    let renamed = |bytes: &[u8], id: &str| {
+        let mut bytes = bytes.to_vec();
+        let found: Vec<usize> = (0..bytes.len()).filter(|&i| bytes[i..].starts_with(own)).collect();
+        assert!(!found.is_empty() && id.len() == own.len());
+        found.into_iter().for_each(|i| bytes[i..i + own.len()].copy_from_slice(id.as_bytes()));
+        bytes
+    };
+    let ids = ["tes/hosti-le-v1", "tes-hosti/le-v1"];
+    std::fs::create_dir(place.path("plugin")).unwrap();
+    for id in ids {
+        place.write("plugin/hostile.wasm", renamed(&bytes, id));
+        place.write("plugin/plugin.toml", renamed(&manifest, id));
+        place.ok(&["plugin", "install", "plugin"]);
+    }
+    for id in ids {
+        assert!(place.ok(&["plugin", "info", id]).contains(id));
+    }
+    // What else lies in the folder of plugins is not deleted.
+    std::fs::create_dir(place.path(".data/potstill/plugins/environment-test.hostile-v1")).unwrap();
+    let hostile = repository("tests/hostile");
+    place.refused(&["plugin", "install", text(&hostile)], 1, "is in the way, and is no installed plugin");
 }
 
 #[test]

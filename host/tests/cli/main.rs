@@ -21,6 +21,7 @@ mod reference;
 mod refusals;
 mod reproduce;
 mod run;
+mod search;
 #[cfg(target_os = "linux")]
 mod setup;
 #[cfg(target_os = "linux")]

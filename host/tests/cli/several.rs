@@ -18,7 +18,7 @@ fn installed_listed_checked_and_removed_as_one() {
     put(&place, "GOOD");
     let value = place.json(&["plugin", "install", "libseveral.so", "--json"]);
     assert_eq!((&value["ids"], &value["id"]), (&IDS.to_vec().into(), &IDS[0].into()));
-    assert_eq!(list(&place.path(".data/potstill/plugins")), ["environment-several"]);
+    assert_eq!(list(&place.path(".data/potstill/plugins")), ["environment.test.several"]);
     // Installing again replaces it.
     let said = place.run(&["plugin", "install", "libseveral.so"]);
     let native = "these 3 plugins are native code: they may do whatever you may";
@@ -27,7 +27,7 @@ fn installed_listed_checked_and_removed_as_one() {
         "{}",
         said.err
     );
-    assert_eq!(list(&place.path(".data/potstill/plugins")), ["environment-several"]);
+    assert_eq!(list(&place.path(".data/potstill/plugins")), ["environment.test.several"]);
     std::fs::remove_file(place.path("libseveral.so")).unwrap();
 
     let listed = place.ok(&["plugin", "list"]);
@@ -38,7 +38,7 @@ fn installed_listed_checked_and_removed_as_one() {
 
     let report = place.json(&["plugin", "check", "counter-v3", "--only", "play", "--json"]);
     assert_eq!((&report["id"], &report["passed"]), (&IDS[1].into(), &1.into()));
-    let folder = place.path(".data/potstill/plugins/environment-several");
+    let folder = place.path(".data/potstill/plugins/environment.test.several");
     let reports = place.json(&["plugin", "check", text(&folder), "--only", "play", "--json"]);
     let ids: Vec<&Value> = reports.as_array().unwrap().iter().map(|report| &report["id"]).collect();
     assert_eq!(ids, IDS);
@@ -52,8 +52,10 @@ fn installed_listed_checked_and_removed_as_one() {
     // It can be removed by the name of its folder, but not by a path that leads out of there.
     put(&place, "GOOD");
     place.ok(&["plugin", "install", "libseveral.so"]);
-    place.refused(&["plugin", "remove", "../plugins/environment-several"], 2, "there is no plugin");
-    assert!(place.ok(&["plugin", "remove", "environment-several"]).contains("id           test/shaky-v1"));
+    place.refused(&["plugin", "remove", "../plugins/environment.test.several"], 2, "there is no plugin");
+    assert!(
+        place.ok(&["plugin", "remove", "environment.test.several"]).contains("id           test/shaky-v1")
+    );
     assert!(list(&place.path(".data/potstill/plugins")).is_empty());
 }
 
@@ -80,12 +82,12 @@ fn a_library_takes_over_what_it_has_from_others() {
     place.ok(&["plugin", "install", "one"]);
     place.ok(&["plugin", "install", "two"]);
     let folder = place.path(".data/potstill/plugins");
-    assert_eq!(list(&folder), ["environment-test-counter-v2", "environment-two"]);
+    assert_eq!(list(&folder), ["environment-test.counter-v2", "environment.test.two"]);
     place.ok(&["plugin", "install", "libseveral.so"]);
-    assert_eq!(list(&folder), ["environment-several"]);
+    assert_eq!(list(&folder), ["environment.test.several"]);
     let refused = "`test/counter-v2` is installed in a library that also has `test/counter-v3`; remove that library first: `potstill plugin remove test/counter-v2`";
     place.refused(&["plugin", "install", "one"], 2, refused);
-    assert_eq!(list(&folder), ["environment-several"]);
+    assert_eq!(list(&folder), ["environment.test.several"]);
 }
 
 #[test]

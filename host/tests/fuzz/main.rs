@@ -15,8 +15,8 @@ use std::sync::Once;
 
 use potstill::plugin::Registry;
 use potstill::run::{
-    AgentFile, Checkpoint, Dataset, DistillConfig, ImportTarget, RunDirectory, Transitions, import_pytorch,
-    read_metrics,
+    AgentFile, Checkpoint, Dataset, DistillConfig, ImportTarget, Imported, RunDirectory, Transitions,
+    import_pytorch, read_metrics,
 };
 use potstill_plugin_api::Manifest;
 
@@ -51,7 +51,9 @@ fn rewritten<T>(
 #[test]
 fn dataset() {
     let load = |path: &Path| match Dataset::load(path) {
-        Ok(dataset) => rewritten(&dataset, path, |d, to| d.save(to), |from| Dataset::load(from)),
+        Ok(Imported { dataset, .. }) => {
+            rewritten(&dataset, path, |d, to| d.save(to), |from| Dataset::load(from))
+        }
         Err(_) => Ok(false),
     };
     let seeds = vec![made("run/dataset.safetensors"), made("encoder/dataset.safetensors")];
@@ -99,7 +101,9 @@ fn pytorch() {
         let target =
             ImportTarget { environment: info.environment, learner: info.learner, objective: info.objective };
         match import_pytorch(path, target) {
-            Ok(dataset) => rewritten(&dataset, path, |d, to| d.save(to), |from| Dataset::load(from)),
+            Ok(Imported { dataset, .. }) => {
+                rewritten(&dataset, path, |d, to| d.save(to), |from| Dataset::load(from))
+            }
             Err(_) => Ok(false),
         }
     };

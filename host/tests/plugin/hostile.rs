@@ -3,6 +3,8 @@
 mod component;
 mod environment;
 mod learner;
+#[cfg(target_os = "linux")]
+mod memory;
 mod objective;
 
 use potstill::engine::objective::Objective;
@@ -26,6 +28,8 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn of(name: &str) -> Self {
+        #[cfg(target_os = "linux")]
+        memory::limit();
         let folder = repository("tests").join(name);
         let copy = hurried(&folder, 1.0, 1.0);
         let hurried = registry(&[copy.path().to_owned()]);

@@ -216,11 +216,13 @@ impl NativePlugin {
             (
                 text(raw.id, "id")?,
                 text(raw.version, "version")?,
-                tame(&text(raw.summary, "summary")?, 200),
+                text(raw.summary, "summary")?,
                 options.iter().map(|option| option.read()).collect::<Result<Vec<_>, String>>()?,
             )
         };
+        crate::declared::check_description(&[&id, &version, &summary])?;
         crate::settings::check_options(&options)?;
+        let summary = tame(&summary, 200);
         let plugin = NativePlugin { raw, id, version, summary, role, options };
         let missing = match role {
             Role::Environment => super::environment::missing(&plugin),

@@ -12,6 +12,7 @@
 //! - `flex`, `cuda`: overrides of burn's primitives on the CPU and on GPUs.
 //! - `run`: runs the steps of a plan.
 //! - `device`: devices (`--device`) and the arrays that live on them.
+//! - `memory`: how much memory this process can have, which bounds a plan.
 //! - `probe`: checks whether this machine has what CUDA needs.
 
 mod backend;
@@ -20,6 +21,7 @@ mod cuda;
 mod device;
 mod flex;
 mod kernel;
+mod memory;
 mod plan;
 #[cfg(feature = "cuda")]
 mod probe;
@@ -28,4 +30,5 @@ mod shard;
 mod simd;
 
 pub use device::{Array, Device};
+pub use memory::{in_gib, memory};
 pub use plan::Plan;

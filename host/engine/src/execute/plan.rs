@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::kernel::{Function, Instruction, Kernel, Operand};
+use super::memory::{in_gib, memory};
 use super::shard::{Rows, propagate};
 use crate::graph::{DType, Graph, GraphError, Node, NodeId, Op, Reduction, Tensor};
 
@@ -114,8 +115,8 @@ impl Plan {
     /// not.
     ///
     /// # Errors
-    /// The first error of tracing, if there was one; an output belongs to another graph; the intermediate results are
-    /// too large for any machine.
+    /// The first error of tracing, if there was one; an output belongs to another graph; the intermediate results take
+    /// more than half of this machine's memory.
     #[track_caller]
     pub fn compile(graph: &Graph, outputs: &[Tensor]) -> Result<Plan, GraphError> {
         if outputs.iter().any(|t| !Rc::ptr_eq(&t.graph().0, &graph.0)) {
@@ -134,9 +135,13 @@ impl Plan {
             }
         };
         let plan = schedule(graph, nodes, output_nodes, rows, shards);
-        if plan.most_elements > MAX_ELEMENTS {
-            let got = format!("{} GiB", plan.most_elements >> 28);
-            graph.fail("compile", "at most 32 GiB of intermediate results at once", got);
+        // An element has four bytes. Half of the memory is left for everything else.
+        let (bytes, most) =
+            ((plan.most_elements as u64).saturating_mul(4), (MAX_ELEMENTS as u64 * 4).min(memory() / 2));
+        if bytes > most {
+            let expected =
+                format!("at most {} of intermediate results at once on this machine", in_gib(most));
+            graph.fail("compile", expected, in_gib(bytes));
             graph.check()?;
         }
         Ok(plan)

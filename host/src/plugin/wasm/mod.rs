@@ -9,6 +9,7 @@
 //! After a trap an instance is dead, because its memory may be half-written. A new one starts clean.
 
 mod cache;
+mod compile;
 mod contract;
 mod encode;
 mod environment;
@@ -19,9 +20,13 @@ mod objective_exports;
 mod program;
 mod sandbox;
 mod state;
+mod structure;
 mod workers;
 
 pub(crate) use cache::hex;
+#[cfg(unix)]
+pub(crate) use compile::apart;
+pub use compile::compile_apart;
 pub(crate) use contract::types::Description as Identity;
 pub(crate) use encode::encode;
 pub(crate) use environment::EnvironmentWorld;

@@ -10,8 +10,8 @@ use super::sandbox::{STACK_KIB, Sandbox};
 use super::state::{LogSink, Refused, State};
 use crate::error::{Error, Result, in_words};
 use crate::plugin::limits::{Limits, TimeLimit};
-use crate::plugin::settings;
 use crate::plugin::text::{LONGEST_MESSAGE, tame};
+use crate::plugin::{declared, settings};
 
 /// A role of the contract, in terms of wasmtime's bindings.
 pub(crate) trait World: Sized + 'static {
@@ -112,12 +112,8 @@ impl<W: World> Program<W> {
         let mut instance = self.start()?;
         let said =
             instance.call(TimeLimit::Start, W::describe).map_err(|cause| self.error("describe", cause))?;
-        for text in [&said.id, &said.version, &said.summary, &said.api_version] {
-            if text.chars().nth(LONGEST_MESSAGE).is_some() {
-                let cause = format!("`{}` is too long for a description", tame(text, 40));
-                return Err(self.error("describe", cause));
-            }
-        }
+        declared::check_description(&[&said.id, &said.version, &said.summary, &said.api_version])
+            .map_err(|cause| self.error("describe", cause))?;
         Ok(said)
     }
 

@@ -9,8 +9,8 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 use super::cache::Cache;
+use super::compile;
 use super::encode::encode;
-use super::workers::with_workers;
 use crate::error::not_started;
 
 /// The engine that all sandboxed plugins of a registry share.
@@ -32,15 +32,7 @@ impl Sandbox {
     /// # Errors
     /// This machine cannot run compiled WebAssembly, or cannot start a thread.
     pub(crate) fn new() -> Result<Self, String> {
-        let mut config = Config::new();
-        config
-            .wasm_component_model(true)
-            .wasm_memory64(false)
-            .wasm_relaxed_simd(false)
-            .max_wasm_stack(STACK_KIB << 10)
-            .epoch_interruption(true)
-            .cranelift_nan_canonicalization(false);
-        let engine = Engine::new(&config).map_err(|e| format!("{e:#}"))?;
+        let engine = engine().map_err(|e| format!("{e:#}"))?;
         let weak = engine.weak();
         thread::Builder::new()
             .name("potstill-sandbox-clock".into())
@@ -71,7 +63,7 @@ impl Sandbox {
     /// there.
     ///
     /// # Errors
-    /// `wasm` is neither.
+    /// `wasm` is neither, or would take too long to compile.
     pub(crate) fn compile(&self, wasm: &[u8]) -> Result<Component, String> {
         let hash = Sha256::digest(wasm).into();
         if let Some(code) = self.cache.as_ref().and_then(|cache| cache.get(&hash)) {
@@ -82,10 +74,7 @@ impl Sandbox {
                 return Ok(component);
             }
         }
-        let component = with_workers(|| {
-            Component::new(&self.engine, encode(&self.engine, wasm)?)
-                .map_err(|e| format!("does not compile: {e:#}"))
-        })?;
+        let component = compile::compile(&self.engine, &encode(&self.engine, wasm)?)?;
         if let Some(cache) = &self.cache
             && let Ok(code) = component.serialize()
         {
@@ -93,6 +82,22 @@ impl Sandbox {
         }
         Ok(component)
     }
+}
+
+/// An engine for plugins, without a clock.
+///
+/// # Errors
+/// This machine cannot run compiled WebAssembly.
+pub(super) fn engine() -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false)
+        .max_wasm_stack(STACK_KIB << 10)
+        .epoch_interruption(true)
+        .cranelift_nan_canonicalization(false);
+    Engine::new(&config)
 }
 
 /// The role whose interface a component exports.

@@ -42,6 +42,8 @@ fn load(wasm: &[u8]) -> potstill::Result<()> {
 }
 
 fn load_folder(folder: &Path) -> potstill::Result<()> {
+    #[cfg(target_os = "linux")]
+    super::memory::limit();
     let registry = Registry::of(&[folder.to_owned()], &[])?;
     registry.options(Role::Environment, ID)?;
     registry.make_environments("nd-cartpole", &[], 1).expect("another works on");
@@ -64,7 +66,7 @@ fn functions_before_make_are_guarded_too() {
         (b'n', "in `options`: option 0 is called `all work"),
         (
             b'e',
-            "in `options`: option `number` has a help text or a choice with control characters or of more than 1000 characters",
+            "in `options`: option `number` has a help text, a choice or a default with control characters or of more than 1000 characters",
         ),
         (b'i', "in `options`: option `number` ranges from -inf to inf, expected finite limits"),
     ] {

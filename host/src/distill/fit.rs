@@ -1,0 +1,100 @@
+//! Whether a run fits this machine's memory, which is found out before anything is allocated or written.
+use super::setup::Setup;
+use crate::engine::programs;
+use crate::engine::random::derived;
+use crate::engine::student::{Dimensions, Student};
+use crate::error::{Error, Result};
+use crate::execute::{in_gib, memory};
+
+/// Checks the sizes of `setup`: those of its rollouts, and those of the plans for its first learner.
+///
+/// # Errors
+/// [`Error::Usage`] names the keys to lower. The errors of the plugins, which are traced.
+pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
+    let (config, d) = (&setup.config, &setup.dimensions);
+    let (roles, rules) = (setup.roles(), setup.rates().rule);
+    let seed = derived(config.seed, "architecture", 0);
+    let student = Student::new(roles.learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
+    fits(programs::teach(&student, roles.objective, d), "`dataset.k`")?;
+    if setup.transitions.is_some() {
+        let rows = config.offline.minibatch;
+        let update = programs::update(&student, None, roles.objective, &rules, d, rows);
+        return fits(update, "`offline.minibatch` or `dataset.k`");
+    }
+    let (copies, steps, learners) = (config.environment.envs, config.environment.steps, config.ppo.learners);
+    let transitions = copies as u64 * steps as u64;
+    let needed = transitions.saturating_mul(bytes_of_a_transition(d));
+    let most = memory() / 2;
+    if needed > most {
+        return Err(Error::usage(format!(
+            "the rollouts of a meta-epoch take {}, and this machine has {} for them: lower `environment.envs` ({copies}) or \
+             `environment.steps` ({steps})",
+            in_gib(needed),
+            in_gib(most)
+        )));
+    }
+    let seed = derived(config.seed, "critic architecture", 0);
+    let critic = Student::critic(roles.critic.draw(&d.observation, 1, seed)?, d)?;
+    let (envs, rows) = (copies / learners, copies / learners * steps);
+    fits(programs::act(&student, d, envs), "`environment.envs`")?;
+    fits(programs::value(&critic, d, rows), "`environment.envs` or `environment.steps`")?;
+    let update =
+        programs::update(&student, Some(&critic), roles.objective, &rules, d, rows.min(config.ppo.minibatch));
+    fits(update, "`ppo.minibatch` or `dataset.k`")
+}
+
+/// The bytes of a transition: the observation, the action, the policy's outputs, and for each a log-probability, a reward,
+/// a value, the next value, an advantage and a return.
+fn bytes_of_a_transition(d: &Dimensions) -> u64 {
+    let numbers = d.observation.size() + 2 * d.outputs() + 6;
+    (numbers * size_of::<f32>()) as u64
+}
+
+/// Adds what to lower to the error of a plan that is too large.
+fn fits<T>(plan: Result<T>, keys: &str) -> Result<()> {
+    match plan {
+        Err(Error::Graph(error)) if error.op == "compile" || error.expected.contains("elements") => {
+            Err(Error::usage(format!("{error}. Lower {keys}, or choose a smaller network")))
+        }
+        plan => plan.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::Registry;
+    use crate::run::DistillConfig;
+
+    #[test]
+    fn sizes_beyond_any_memory_are_refused_with_what_to_lower() {
+        let registry = Registry::of(&[], &[]).unwrap();
+        let refused = |text: &str| {
+            let config = DistillConfig::parse(text).unwrap();
+            let error = Setup::new(config, &registry).err().unwrap_or_else(|| panic!("{text}")).to_string();
+            assert!(error.len() < 400, "{error}");
+            error
+        };
+        let error = refused("[environment]\nenvs = 1000000\nsteps = 1000000");
+        assert!(
+            error.starts_with("the rollouts of a meta-epoch take 5") && error.contains("this machine has"),
+            "{error}"
+        );
+        assert!(
+            error.ends_with("lower `environment.envs` (1000000) or `environment.steps` (1000000)"),
+            "{error}"
+        );
+        let wide = "[learner.options]\nwidth = '16384'\n";
+        for (text, keys) in [
+            ("[dataset]\nk = 1000000", "Lower `dataset.k`, or choose a smaller network"),
+            ("[environment]\nenvs = 1000000\nsteps = 8", "Lower `environment.envs`, or choose"),
+            (
+                "[environment]\nenvs = 4\nsteps = 1000000\n[ppo]\nminibatch = 1000000",
+                "Lower `ppo.minibatch` or `dataset.k`, or choose",
+            ),
+        ] {
+            let error = refused(&format!("{wide}{text}"));
+            assert!(error.contains(keys), "{text}: {error}");
+        }
+    }
+}
