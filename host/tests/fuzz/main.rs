@@ -51,9 +51,7 @@ fn rewritten<T>(
 #[test]
 fn dataset() {
     let load = |path: &Path| match Dataset::load(path) {
-        Ok(Imported { dataset, .. }) => {
-            rewritten(&dataset, path, |d, to| d.save(to), |from| Dataset::load(from))
-        }
+        Ok(dataset) => rewritten(&dataset, path, |d, to| d.save(to), |from| Dataset::load(from)),
         Err(_) => Ok(false),
     };
     let seeds = vec![made("run/dataset.safetensors"), made("encoder/dataset.safetensors")];
