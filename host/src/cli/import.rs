@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::options::{pair, to_options};
-use super::say;
+use super::{say, say_named};
 use crate::distill::Setup;
 use crate::error::Result;
 use crate::plugin::Registry;
+use crate::plugin::text::counted;
 use crate::run::{DistillConfig, ImportTarget, import_pytorch};
 
 /// Import a dataset released with the paper (a PyTorch state dictionary)
@@ -46,6 +47,7 @@ impl Import {
         )?;
         let out = self.out.clone().unwrap_or_else(|| self.file.with_extension("safetensors"));
         dataset.save(&out)?;
-        say(&format!("{} instances, η = {:.3}\ndataset  {}", dataset.k(), dataset.inner_lr, out.display()))
+        say(&format!("{}, η = {:.3}", counted(dataset.k(), "instance"), dataset.inner_lr))?;
+        say_named("dataset", 8, &out.display().to_string())
     }
 }

@@ -26,16 +26,24 @@ pub(super) fn dataset(path: &Path) -> Result<Dataset> {
     Dataset::load(dataset_path(path)?)
 }
 
+/// Loads the agent file `path`; `None` if it is something else.
+pub(super) fn agent_file(path: &Path) -> Result<Option<AgentFile>> {
+    match !path.is_dir() && AgentFile::is_agent(path) {
+        true => AgentFile::load(path).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// Loads the agent file `path`, or trains a learner, initialized with `seed`, on the dataset that `path` names. With
 /// `untaught` the learner stays as it was initialized.
 pub(super) fn agent(path: &Path, registry: &Registry, seed: u64, untaught: bool) -> Result<Agent> {
-    if !path.is_dir() && AgentFile::is_agent(path) {
+    if let Some(file) = agent_file(path)? {
         if untaught {
             return Err(Error::usage(
                 "--untaught needs a dataset or a run: the agent of an agent file is already trained",
             ));
         }
-        return Agent::from_file(AgentFile::load(path)?, registry);
+        return Agent::from_file(file, registry);
     }
     let mut dataset = dataset(path)?;
     if untaught {

@@ -1,6 +1,5 @@
 //! The loader of native plugins: opens shared libraries, and provides the functions of the program that they may call.
 use std::ffi::{CString, c_char};
-use std::io::Write;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -10,6 +9,7 @@ use potstill_plugin_api::abi;
 
 use super::setup;
 use super::text::{LONGEST_MESSAGE, tame};
+use crate::terminal::tell;
 
 static SETUP: LazyLock<CString> = LazyLock::new(|| {
     let folder = setup::folder();
@@ -23,7 +23,7 @@ unsafe extern "C" fn log(level: u32, message: *const c_char) {
     // SAFETY: by the contract it is a string.
     let text = unsafe { abi::text(message) };
     if let (2.., Ok(Some(text))) = (level, text) {
-        let _ = writeln!(std::io::stderr(), "plugin: {}", tame(text, LONGEST_MESSAGE));
+        tell(&format!("plugin: {}", tame(text, LONGEST_MESSAGE)));
     }
 }
 

@@ -1,6 +1,5 @@
 //! The plugins that can be named: finds them, resolves ids, and loads them.
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs, io};
@@ -26,11 +25,12 @@ use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
     WasmObjective, hex,
 };
-use super::{Limits, install, setup, wasm};
+use super::{Limits, gymnasium, install, setup, wasm};
 use crate::engine::environment::Environments;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
 use crate::error::{Error, IoContext, Result, did_you_mean};
+use crate::terminal::tell;
 
 /// The form in which a plugin's code comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +150,7 @@ impl Registry {
         let sandbox = Sandbox::new().map_err(|e| Error::usage(format!("the sandbox cannot start: {e}")))?;
         let log: LogSink = Arc::new(|plugin, level, message| {
             if level >= LogLevel::Warn {
-                // A closed standard error must not stop the run.
-                let _ = writeln!(std::io::stderr(), "plugin `{plugin}`: {message}");
+                tell(&format!("plugin `{plugin}`: {message}"));
             }
         });
         let sandbox = Arc::new(sandbox);
@@ -248,7 +247,11 @@ impl Registry {
 
     /// A hint for an unknown `id`. One typed without version or namespace is compared with names without them.
     fn hint(&self, id: &str, among: impl Fn(&Entry) -> bool) -> String {
-        let ids = self.entries.iter().filter(|entry| among(entry)).filter_map(|entry| entry.id.as_ref());
+        let ids = || self.entries.iter().filter(|entry| among(entry)).filter_map(|entry| entry.id.as_ref());
+        if let Some(pointer) = gymnasium::pointer(id, ids()) {
+            return pointer;
+        }
+        let ids = ids();
         let known: Vec<String> = match (id.contains('/'), id.rsplit('/').next().map(str::parse::<PluginId>)) {
             (true, Some(Ok(_))) => ids.map(PluginId::to_string).collect(),
             (false, Some(Ok(_))) => ids.map(|id| format!("{}-v{}", id.name(), id.version())).collect(),

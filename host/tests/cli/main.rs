@@ -19,6 +19,7 @@ mod run;
 mod setup;
 #[cfg(target_os = "linux")]
 mod several;
+mod terminal;
 
 #[path = "../common/c.rs"]
 mod c;
@@ -233,7 +234,9 @@ impl Outcome {
     fn of(run: &Path) -> Self {
         let newest = newest_checkpoint(run);
         let mut metrics = metrics(run);
-        metrics.iter_mut().for_each(|record| assert!(record.remove("wall_time").is_some()));
+        for record in &mut metrics {
+            assert!(record.remove("wall_time").is_some() && record.remove("seconds").is_some());
+        }
         Outcome {
             dataset: read(run.join("dataset.safetensors")),
             checkpoint: (newest.file_name().unwrap().to_string_lossy().into_owned(), read(&newest)),
