@@ -6,7 +6,8 @@
 //! - [`author`]: plugins started from templates, and built.
 //! - [`run`]: the files: configuration, run directory, checkpoints, datasets, agents, pictures.
 //! - [`distill`]: whole tasks.
-//! - [`cli`]: the command line.
+//! - [`cli`]: the command line. Whatever the program prints passes through `terminal`.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
 
 pub mod author;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod distill;
 mod files;
 pub mod plugin;
 pub mod run;
+mod terminal;
 
 pub use potstill_engine as engine;
 pub use potstill_engine::{Error, Result, error, execute, graph};

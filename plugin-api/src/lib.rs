@@ -18,6 +18,7 @@ mod objective;
 mod option;
 mod setup;
 mod space;
+mod toml_error;
 mod version;
 
 pub use environment::{Autoreset, EnvironmentSpec, Frame};
@@ -28,4 +29,5 @@ pub use objective::{Column, Data, MetaInit, MetaParameter, Task};
 pub use option::{OptionKind, OptionSchema, OptionValue};
 pub use setup::{Dependencies, Wheel, WheelFile};
 pub use space::{Space, SpaceError};
+pub use toml_error::toml_error;
 pub use version::{API_VERSION, check_api_version};

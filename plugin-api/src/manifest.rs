@@ -1,7 +1,7 @@
 //! The manifest `plugin.toml`: reading, checking and writing it.
 use serde::{Deserialize, Serialize};
 
-use crate::{Dependencies, PluginId, check_api_version};
+use crate::{Dependencies, PluginId, check_api_version, toml_error};
 
 /// The role of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -121,8 +121,7 @@ impl Manifest {
     /// # Errors
     /// Fails if the manifest is not valid. The message names the line or the field and says what was expected.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let written: Written =
-            toml::from_str(text).map_err(|e| ManifestError(e.to_string().trim_end().to_owned()))?;
+        let written: Written = toml::from_str(text).map_err(|e| ManifestError(toml_error(&e)))?;
         let manifest = Manifest::of(written)?;
         let fail = |field: &str, message: String| Err(ManifestError(format!("`{field}`: {message}")));
         for (field, count) in [("provides", manifest.provides.len()), ("authors", manifest.authors.len())] {

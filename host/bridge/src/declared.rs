@@ -3,7 +3,7 @@ use std::collections::HashSet;
 
 use potstill_plugin_api::{Column, Init, MetaInit, MetaParameter, Task};
 
-use super::text::{LONGEST_MESSAGE, tame};
+use super::text::{LONGEST_MESSAGE, is_hidden, tame};
 use potstill_engine::graph::{DType, MAX_RANK, Tensor};
 use potstill_engine::learner::Parameter;
 
@@ -160,7 +160,7 @@ fn check_names<'a>(
 
 fn check_name(one: &str, name: &str) -> Result<(), String> {
     let length = name.chars().take(LONGEST_NAME + 1).count();
-    if length == 0 || length > LONGEST_NAME || name.chars().any(char::is_control) {
+    if length == 0 || length > LONGEST_NAME || name.contains(is_hidden) {
         let shown = tame(name, 40);
         return Err(format!("{one} is called `{shown}`; expected 1 to {LONGEST_NAME} printable characters"));
     }

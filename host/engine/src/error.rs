@@ -116,7 +116,9 @@ pub fn not_started(what: &str, error: &std::io::Error) -> String {
 /// the list of all of them.
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let best = known.iter().map(|k| (strsim::damerau_levenshtein(name, k), k)).min();
+    let distances = known.iter().map(|k| (strsim::damerau_levenshtein(name, k), k));
+    // A name from a file may be megabytes long: comparing it would take long, and it is no misspelling.
+    let best = if name.len() > 1000 { None } else { distances.min() };
     match best {
         Some((distance, k)) if distance <= 1 + name.len().max(k.len()) / 4 => format!(" Did you mean `{k}`?"),
         _ if known.is_empty() => " There are none.".into(),

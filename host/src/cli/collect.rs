@@ -6,11 +6,12 @@ use serde_json::json;
 
 use super::options::{pair, to_options};
 use super::output::{Force, Kind, Output};
-use super::{print_json, say, target};
+use super::{print_json, say, say_named, target};
 use crate::distill::Actor;
 use crate::engine::policy::Acting;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
+use crate::plugin::text::counted;
 
 /// Collect offline data: whole episodes of an agent, or of random actions
 ///
@@ -72,7 +73,7 @@ impl Collect {
         let best = returns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if self.json {
             return print_json(&json!({
-                "data": self.out,
+                "data": self.out.to_string_lossy(),
                 "environment": transitions.info.environment.id,
                 "policy": transitions.info.policy,
                 "transitions": transitions.len(),
@@ -83,13 +84,13 @@ impl Collect {
             }));
         }
         say(&format!(
-            "{} transitions of {} episodes of {} ({}): return {mean:.1}, best {best:.1}{}\ndata     {}",
-            transitions.len(),
-            returns.len(),
+            "{} of {} of {} ({}): return {mean:.1}, best {best:.1}{}",
+            counted(transitions.len(), "transition"),
+            counted(returns.len(), "episode"),
             transitions.info.environment.id,
             transitions.info.policy,
             super::eval::faults(transitions.info.faults),
-            self.out.display()
-        ))
+        ))?;
+        say_named("data", 8, &self.out.display().to_string())
     }
 }

@@ -8,9 +8,10 @@ use serde_json::json;
 use super::options::{LearnerArguments, pair, threads, to_options};
 use super::plugin::show_options;
 use super::watch::{STOP, Watcher, catch_interrupt};
-use super::{print_json, say, target, tell};
+use super::{print_json, say, say_command, say_named, target, tell};
 use crate::distill::{Distillation, Outcome, Prepared, Setup, directly};
 use crate::error::Result;
+use crate::plugin::text::counted;
 use crate::plugin::{Recorded, Registry};
 use crate::run::{DistillConfig, RunDirectory, Transitions, Versions, write_report};
 
@@ -32,17 +33,15 @@ Every configuration key is described in docs/reference/configuration.md.")]
 pub(super) struct Distill {
     /// The environment's id, e.g. nd-cartpole (the newest version) or nd-cartpole-v1
     environment: Option<String>,
-    /// Number of instances; by default the smallest number known to suffice
+    /// Number of instances [default: ⌈c/2⌉ + 1 for c discrete actions, 64 for continuous actions]
     #[arg(long, help_heading = "Dataset")]
     k: Option<usize>,
-    /// Meta-learn the first L layers with the dataset instead of teaching them (encoder rollback)
-    #[arg(long, value_name = "L", help_heading = "Dataset")]
+    #[arg(long, value_name = "L", help_heading = "Dataset", help = default("Meta-learn the first L layers with the dataset instead of teaching them (encoder rollback)", |c| &c.encoder_layers))]
     encoder_layers: Option<usize>,
     /// The transitions that an offline objective learns from: a file written by `potstill collect`
     #[arg(long, value_name = "FILE", help_heading = "Offline data")]
     data: Option<PathBuf>,
-    /// Use only this share of the episodes, those with the highest returns, e.g. 0.1
-    #[arg(long, value_name = "SHARE", help_heading = "Offline data")]
+    #[arg(long, value_name = "SHARE", help_heading = "Offline data", help = default("Use only this share of the episodes, those with the highest returns, e.g. 0.1", |c| &c.offline.top))]
     top: Option<f64>,
     #[command(flatten)]
     common: Common,
@@ -68,37 +67,28 @@ struct Common {
     /// Set an option of the environment, e.g. n=2. Repeatable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Environment")]
     set: Vec<(String, String)>,
-    /// Number of environment copies, stepped together
-    #[arg(long, help_heading = "Environment")]
+    #[arg(long, help_heading = "Environment", help = default("Number of environment copies, stepped together", |c| &c.environment.envs))]
     envs: Option<usize>,
-    /// Steps of each copy in a meta-epoch
-    #[arg(long, help_heading = "Environment")]
+    #[arg(long, help_heading = "Environment", help = default("Steps of each copy in a meta-epoch", |c| &c.environment.steps))]
     steps: Option<usize>,
     #[command(flatten)]
     learner: LearnerArguments,
-    /// Number of learners drawn in each meta-epoch; they share the environment copies
-    #[arg(long, help_heading = "Learner")]
+    #[arg(long, help_heading = "Learner", help = default_learners())]
     learners: Option<usize>,
-    /// The meta-objective
-    #[arg(long, value_name = "ID", help_heading = "Objective")]
+    #[arg(long, value_name = "ID", help_heading = "Objective", help = default("The meta-objective", |c| &c.objective.id))]
     objective: Option<String>,
     /// Set an option of the objective, e.g. clip=0.1. Repeatable
     #[arg(long = "objective-set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Objective")]
     objective_set: Vec<(String, String)>,
-    /// Number of meta-epochs
-    #[arg(long, help_heading = "Optimization")]
+    #[arg(long, help_heading = "Optimization", help = default("Number of meta-epochs", |c| &c.meta_epochs))]
     meta_epochs: Option<u64>,
-    /// Learning rate of the dataset, the encoder and the critic
-    #[arg(long, help_heading = "Optimization")]
+    #[arg(long, help_heading = "Optimization", help = default("Learning rate of the dataset, the encoder and the critic", |c| &c.optimizer.lr))]
     lr: Option<f64>,
-    /// Seed of all random numbers
-    #[arg(long, help_heading = "Optimization")]
+    #[arg(long, help_heading = "Optimization", help = default("Seed of all random numbers", |c| &c.seed))]
     seed: Option<u64>,
-    /// The device: cpu, cuda or cuda:N
-    #[arg(long, help_heading = "Machine")]
+    #[arg(long, help_heading = "Machine", help = default("The device: cpu, cuda or cuda:N", |c| &c.device))]
     device: Option<String>,
-    /// CPU threads; 0 uses every core. Results do not depend on it
-    #[arg(long, help_heading = "Machine")]
+    #[arg(long, help_heading = "Machine", help = default("CPU threads; 0 uses every core. Results do not depend on it", |c| &c.threads))]
     threads: Option<usize>,
     /// Read the configuration from a TOML file, e.g. another run's config.toml
     #[arg(long, value_name = "FILE", help_heading = "Input and output")]
@@ -110,6 +100,19 @@ struct Common {
     #[arg(long, help_heading = "Input and output")]
     json: bool,
 }
+
+/// The help of an option, with the default that its key has in a configuration.
+fn default<T: std::fmt::Display>(help: &str, of: fn(&DistillConfig) -> &T) -> String {
+    format!("{help} [default: {}]", of(&DistillConfig::default()))
+}
+
+fn default_learners() -> String {
+    let help = "Number of learners drawn in each meta-epoch; they share the environment copies";
+    format!("{help} [default: {}, and {RL_LEARNERS} for `rl`]", DistillConfig::default().ppo.learners)
+}
+
+/// With `rl` all learners are the same network: drawing several averages nothing.
+const RL_LEARNERS: usize = 1;
 
 impl Common {
     /// The plugins of the run whose configuration file is named.
@@ -159,8 +162,9 @@ impl Common {
     fn help(&self, command: &str, environment: Option<&str>, plugins: &[PathBuf]) -> Result<()> {
         let config = self.config(environment)?;
         if environment.is_none() && self.config.is_none() {
+            say("")?;
             return say(&format!(
-                "\nTo see the options of the plugins too, name an environment: potstill {command} nd-cartpole --help"
+                "To see the options of the plugins too, name an environment: potstill {command} nd-cartpole --help"
             ));
         }
         let registry = Registry::discover(plugins, &self.plugins(), None)?;
@@ -172,7 +176,8 @@ impl Common {
         }
         named.push((Role::Objective, &config.objective.id, "--objective-set", String::new()));
         for (role, id, flag, prefix) in named {
-            say(&format!("\nOptions of the {role} {id}:"))?;
+            say("")?;
+            say(&format!("Options of the {role} {id}:"))?;
             show_options(&registry.options(role, id)?, &format!("  {flag} {prefix}"))?;
         }
         Ok(())
@@ -232,8 +237,7 @@ impl Rl {
 
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         let mut config = self.common.config(self.environment.as_deref())?;
-        // All learners are the same network here: drawing several averages nothing.
-        config.ppo.learners = self.common.learners.unwrap_or(1);
+        config.ppo.learners = self.common.learners.unwrap_or(RL_LEARNERS);
         let config = directly(config, registry)?;
         start(&Setup::new(config, registry)?, &self.common)
     }
@@ -260,9 +264,11 @@ pub(super) fn finish(
     catch_interrupt();
     if !json {
         let d = &setup.dimensions;
+        let (instances, layers) = (counted(d.k, "instance"), counted(d.encoder_layers, "layer"));
         let what = match d.encoder_layers {
-            0 => format!("{} instances", d.k),
-            l => format!("{} instances and an encoder of {l} layers", d.k),
+            0 => instances,
+            _ if setup.direct => format!("an agent of {layers}"),
+            _ => format!("{instances} and an encoder of {layers}"),
         };
         let settings = setup.config.environment.settings.iter().map(|(n, v)| format!(" {n}={v}"));
         let settings: String = settings.collect();
@@ -287,8 +293,8 @@ fn report(setup: &Setup<'_>, run: &Path, outcome: &Outcome, json: bool) -> Resul
     let dataset = &outcome.dataset;
     if json {
         return print_json(&json!({
-            "run": run,
-            "dataset": run.join("dataset.safetensors"),
+            "run": run.to_string_lossy(),
+            "dataset": run.join("dataset.safetensors").to_string_lossy(),
             "environment": dataset.info.environment.id,
             "k": dataset.k(),
             "inner_lr": dataset.inner_lr,
@@ -297,20 +303,23 @@ fn report(setup: &Setup<'_>, run: &Path, outcome: &Outcome, json: bool) -> Resul
             "seconds": outcome.seconds,
         }));
     }
-    say(&format!(
-        "{} instances, η = {:.3}, distilled in {:.0} s",
-        dataset.k(),
-        dataset.inner_lr,
-        outcome.seconds
-    ))?;
+    say(&match setup.direct {
+        true => format!("an agent, trained in {:.0} s", outcome.seconds),
+        false => format!(
+            "{}, η = {:.3}, distilled in {:.0} s",
+            counted(dataset.k(), "instance"),
+            dataset.inner_lr,
+            outcome.seconds
+        ),
+    })?;
     for score in &dataset.info.scores {
         say(&super::eval::line(score))?;
     }
     for (what, file) in
         [("dataset", "dataset.safetensors"), ("report", "report.html"), ("picture", "dataset.png")]
     {
-        say(&format!("{what:8} {}", run.join(file).display()))?;
+        say_named(what, 8, &run.join(file).display().to_string())?;
     }
-    say(&format!("next     {}", setup.command("play", run, "")))?;
-    say(&format!("         {}", setup.command("train", run, " --out agent.safetensors")))
+    say_command("next", &setup.command("play", run, ""))?;
+    say_command("", &setup.command("train", run, " --out agent.safetensors"))
 }

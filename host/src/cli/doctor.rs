@@ -7,10 +7,11 @@ use potstill_plugin_api::Dependencies;
 use serde_json::json;
 
 use super::plugin::setup::state;
-use super::{print_json, say};
+use super::{print_json, say_below};
 use crate::author::{python_package, toolchains};
 use crate::error::{Error, Result};
 use crate::execute::Device;
+use crate::plugin::text::counted;
 use crate::plugin::{Loader, Registry, install};
 
 /// Report what this machine can do, with the command that adds what is missing
@@ -76,7 +77,7 @@ impl Doctor {
                     Ok(what) => ('✓', what),
                     Err(why) => ('–', why),
                 };
-                say(&format!("{sign} {name:21} {}", what.replace('\n', "\n                        ")))?;
+                say_below(&format!("{sign} {name:21} "), what)?;
             }
         }
         match broken {
@@ -96,7 +97,7 @@ fn processor() -> String {
     };
     #[cfg(not(target_arch = "x86_64"))]
     let kernels = std::env::consts::ARCH;
-    format!("{cores} cores, {kernels}")
+    format!("{}, {kernels}", counted(cores, "core"))
 }
 
 /// Resets one cart-pole in the sandbox, to see whether components run.

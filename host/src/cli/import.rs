@@ -6,11 +6,12 @@ use potstill_plugin_api::Space;
 
 use super::options::{pair, to_options};
 use super::output::{Force, Kind, Output};
-use super::{say, tell};
+use super::{say, say_named, tell};
 use crate::distill::{Setup, Teacher};
 use crate::engine::theta::NORMALIZER;
 use crate::error::Result;
 use crate::plugin::Registry;
+use crate::plugin::text::counted;
 use crate::run::{Dataset, DistillConfig, ImportTarget, Imported, import_pytorch};
 
 /// The seed of the episodes in which moments are estimated.
@@ -73,12 +74,8 @@ impl Import {
             None => {}
         }
         out.write(|path| dataset.save(path))?;
-        say(&format!(
-            "{} instances, η = {:.3}\ndataset  {}",
-            dataset.k(),
-            dataset.inner_lr,
-            out.path().display()
-        ))
+        say(&format!("{}, η = {:.3}", counted(dataset.k(), "instance"), dataset.inner_lr))?;
+        say_named("dataset", 8, &out.path().display().to_string())
     }
 }
 

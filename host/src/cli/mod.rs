@@ -6,6 +6,9 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::plugin::{Registry, compile_apart};
+use crate::terminal::{
+    ask, print_answer, print_bytes, print_json, say, say_below, say_command, say_named, say_row, tell,
+};
 
 mod bench;
 mod collect;
@@ -94,34 +97,30 @@ pub fn main() -> ExitCode {
     if let Ok(program) = this_program() {
         compile_apart(program);
     }
-    let arguments = Arguments::try_parse().unwrap_or_else(|refusal| {
-        let help = refusal.kind() == clap::error::ErrorKind::DisplayHelp;
-        let _ = refusal.print();
-        if help {
-            help_on_plugins();
+    let (done, status) = match Arguments::try_parse() {
+        Ok(arguments) => (run(&arguments), ExitCode::SUCCESS),
+        Err(answer) => {
+            let help = answer.kind() == clap::error::ErrorKind::DisplayHelp;
+            let done = print_answer(&answer).and_then(|()| if help { help_on_plugins() } else { Ok(()) });
+            (done, if answer.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS })
         }
-        std::process::exit(refusal.exit_code())
-    });
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    };
+    done.map_or_else(
+        |error| {
             tell(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
-        }
-    }
+        },
+        |()| status,
+    )
 }
 
 /// After the `--help` of `distill` and `rl`: prints the options of the plugins that the command line names.
-fn help_on_plugins() {
+fn help_on_plugins() -> Result<()> {
     let rest = std::env::args_os().filter(|argument| argument != "--help" && argument != "-h");
-    let Ok(arguments) = Arguments::try_parse_from(rest) else { return };
-    let shown = match &arguments.command {
-        Command::Distill(command) => command.help(&arguments.plugins),
-        Command::Rl(command) => command.help(&arguments.plugins),
+    match Arguments::try_parse_from(rest) {
+        Ok(Arguments { plugins, command: Command::Distill(command), .. }) => command.help(&plugins),
+        Ok(Arguments { plugins, command: Command::Rl(command), .. }) => command.help(&plugins),
         _ => Ok(()),
-    };
-    if let Err(error) = shown {
-        tell(&format!("error: {error}"));
     }
 }
 
@@ -163,41 +162,6 @@ fn this_program() -> Result<PathBuf> {
     match cfg!(target_os = "linux") {
         true => Ok("/proc/self/exe".into()),
         false => std::env::current_exe().map_err(|e| Error::usage(format!("--isolate: {e}"))),
-    }
-}
-
-/// Prints `value` as JSON to standard output.
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|e| Error::usage(format!("JSON: {e}")))?;
-    say(&text)
-}
-
-/// Prints a line to standard error. A closed pipe (`2>&1 | head`) is ignored: the work goes on.
-fn tell(line: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// Prints a question to standard error, and stays on its line.
-fn ask(question: &str) {
-    use std::io::Write;
-    let mut out = std::io::stderr();
-    let _ = write!(out, "{question}").and_then(|()| out.flush());
-}
-
-/// Prints a line to standard output. A closed pipe (`| head`) ends the program quietly.
-fn say(line: &str) -> Result<()> {
-    print_bytes(format!("{line}\n").as_bytes())
-}
-
-/// Writes `bytes` to standard output, as [`say`] does.
-fn print_bytes(bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(Error::Io { path: "standard output".into(), source: error }),
-        Ok(()) => Ok(()),
     }
 }
 

@@ -1,5 +1,5 @@
 //! `potstill play`: draws the episodes of an agent in the terminal and as a GIF.
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,18 +7,21 @@ use clap::Args;
 use potstill_plugin_api::Frame;
 
 use super::output::{Force, Kind, Output};
-use super::{say, target};
+use super::{say, target, tell};
 use crate::engine::policy::Acting;
 use crate::engine::policy::{Policy, clamp};
 use crate::engine::random::{Stream, stream};
 use crate::engine::rollout::as_f32;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
+use crate::plugin::text::counted;
 use crate::plugin::{Environments, Registry, RenderMode};
 use crate::run::write_atomically;
+use crate::terminal::draw;
 
 /// Watch an agent in the terminal, or as a GIF
 ///
-/// Given a dataset or a run, it first trains a fresh learner on the dataset.
+/// Given a dataset or a run, it first trains a fresh learner on the dataset. Where the environment draws nothing, or
+/// standard output is no terminal, the return and the length of each episode are printed all the same.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill play runs/five\n  potstill play agent.safetensors --gif agent.gif --greedy"
@@ -56,6 +59,11 @@ const STEPS_PER_PICTURE: usize = 2;
 /// The time between pictures, in hundredths of a second.
 const DELAY: u16 = 4;
 
+/// The time that a step is shown in the terminal.
+const STEP: Duration = Duration::from_millis(20);
+/// The time that the start of an episode is shown, and its end twice as long.
+const HOLD: Duration = Duration::from_millis(500);
+
 impl Play {
     pub(super) fn run(&self, registry: &Registry) -> Result<()> {
         if self.episodes == 0 || self.steps == 0 {
@@ -68,16 +76,24 @@ impl Play {
         let (outputs, policy) = (agent.outputs(1)?, agent.policy()?);
         let mut random = stream(self.seed, "play", 0);
         let mut gif = out.map(Gif::new);
-        let draw = !self.quiet && std::io::stdout().is_terminal();
+        let draws = !self.quiet && std::io::stdout().is_terminal();
+        let mut screen = Screen { draws, picture: String::new() };
         for episode in 1..=self.episodes {
-            let (total, steps, failed) =
-                self.episode(environments.as_mut(), &outputs, policy, &mut random, gif.as_mut(), draw)?;
+            let (total, steps, failed) = self.episode(
+                environments.as_mut(),
+                &outputs,
+                policy,
+                &mut random,
+                gif.as_mut(),
+                &mut screen,
+            )?;
+            let steps = counted(steps, "step");
             let failed = super::eval::faults(failed.into());
-            say(&format!("episode {episode}: return {total:.1} in {steps} steps{failed}"))?;
+            say(&format!("episode {episode}: return {total:.1} in {steps}{failed}"))?;
         }
         if let Some(gif) = gif {
             let (path, pictures) = gif.finish()?;
-            say(&format!("{pictures} pictures in {}", path.display()))?;
+            say(&format!("{} in {}", counted(pictures, "picture"), path.display()))?;
         }
         Ok(())
     }
@@ -90,7 +106,7 @@ impl Play {
         policy: Policy,
         random: &mut Stream,
         mut gif: Option<&mut Gif>,
-        draw: bool,
+        screen: &mut Screen,
     ) -> Result<(f32, usize, bool)> {
         use rand::Rng;
         let space = environments.spec().action.clone();
@@ -100,36 +116,68 @@ impl Play {
             if let Some(gif) = gif.as_deref_mut().filter(|_| step % STEPS_PER_PICTURE == 0) {
                 gif.add(environments.render(0, RenderMode::Rgb)?)?;
             }
-            if draw {
-                show(&environments.render(0, RenderMode::Text)?, step, total)?;
-            }
+            screen.show(environments, step, total)?;
             let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
             let chosen = policy.choose(&outputs(&observations), acting, random);
             let transition = environments.step(&clamp(&chosen.actions, &space))?;
             total += transition.rewards[0];
+            let failed = transition.faults[0];
             if transition.terminated[0] || transition.truncated[0] {
-                return Ok((total, step + 1, transition.faults[0]));
+                let how = if transition.terminated[0] { "terminated" } else { "truncated" };
+                screen.end(step + 1, total, how)?;
+                return Ok((total, step + 1, failed));
             }
             observations = as_f32(&transition.observations);
         }
+        screen.show(environments, self.steps, total)?;
+        screen.end(self.steps, total, "stopped by --steps")?;
         Ok((total, self.steps, false))
     }
 }
 
-/// Draws a text frame in the terminal, over the one before.
-fn show(frame: &Frame, step: usize, total: f32) -> Result<()> {
-    let Frame::Text(text) = frame else { return Ok(()) };
-    let home = if step == 0 { "\x1b[2J\x1b[H" } else { "\x1b[H" };
-    let mut out = std::io::stdout();
-    write!(
-        out,
-        "{home}{}\x1b[K\nstep {step}  return {total:.0}\x1b[K\n",
-        text.trim_end().replace('\n', "\x1b[K\n")
-    )
-    .and_then(|()| out.flush())
-    .at("standard output")?;
-    std::thread::sleep(Duration::from_millis(20));
-    Ok(())
+/// The terminal, on which an episode is drawn.
+struct Screen {
+    /// Whether there is a terminal, and an environment that draws text.
+    draws: bool,
+    /// The state drawn last.
+    picture: String,
+}
+
+impl Screen {
+    /// Draws the state of an episode after `step` steps with this return.
+    fn show(&mut self, environments: &mut dyn Environments, step: usize, total: f32) -> Result<()> {
+        if !self.draws {
+            return Ok(());
+        }
+        match environments.render(0, RenderMode::Text) {
+            Ok(Frame::Text(text)) => self.picture = text.trim_end().to_owned(),
+            Ok(Frame::Rgb { .. }) => return Ok(()),
+            // A plugin that broke down gives the same error at the next step.
+            Err(why) => {
+                self.draws = false;
+                let id = environments.spec().id.clone();
+                let pictures = match environments.render(0, RenderMode::Rgb) {
+                    Ok(_) => "; `--gif FILE` writes its pictures",
+                    Err(_) => "",
+                };
+                tell(&format!("`{id}` is not drawn here ({why}){pictures}"));
+                return Ok(());
+            }
+        }
+        draw(&format!("{}\nstep {step}  return {total:.0}", self.picture), step == 0)?;
+        std::thread::sleep(if step == 0 { HOLD } else { STEP });
+        Ok(())
+    }
+
+    /// Keeps the end of an episode on the screen for a moment. Its last state cannot be drawn where the environment has
+    /// reset itself: then the one before it stays.
+    fn end(&self, steps: usize, total: f32, how: &str) -> Result<()> {
+        if self.draws {
+            draw(&format!("{}\nstep {steps}  return {total:.0}  {how}", self.picture), false)?;
+            std::thread::sleep(2 * HOLD);
+        }
+        Ok(())
+    }
 }
 
 /// A GIF being made.

@@ -1,10 +1,13 @@
 //! `potstill plugin`: lists and describes plugins. The commands that make, check and install them are in `plugin/`.
+use std::borrow::Cow;
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use potstill_plugin_api::{OptionKind, OptionSchema, Role};
 use serde_json::json;
 
 use super::options::pair;
-use super::{print_json, say, tell};
+use super::{print_json, say_below, say_named, say_row, tell};
 use crate::error::Result;
 use crate::plugin::{Entry, Registry};
 
@@ -97,7 +100,7 @@ impl List {
         for row in &rows {
             let cells: Vec<String> =
                 row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-            say(format!("{}  {}", cells.join("  "), row[5]).trim_end())?;
+            say_row(&cells.join("  "), &row[5])?;
         }
         Ok(())
     }
@@ -127,7 +130,7 @@ impl Info {
                 "options": description.options,
                 "loader": entry.loader.to_string(),
                 "version": entry.version,
-                "path": entry.path,
+                "path": path_of(entry),
                 "permissions": entry.permissions(),
                 "setup": entry.setup,
                 "sha256": description.sha256,
@@ -145,7 +148,7 @@ impl Info {
             ("may", entry.permissions()),
             ("sha256", description.sha256.clone()),
         ] {
-            say(&format!("{name:12} {value}"))?;
+            say_named(name, 12, &value)?;
         }
         show_setup(entry)?;
         show_options(&description.options, "--set ")
@@ -164,7 +167,7 @@ impl Info {
                 "options": options,
                 "loader": entry.loader.to_string(),
                 "version": entry.version,
-                "path": entry.path,
+                "path": path_of(entry),
                 "permissions": entry.permissions(),
                 "setup": entry.setup,
                 "sha256": entry.sha256,
@@ -178,7 +181,7 @@ impl Info {
             ("path", entry.path.as_ref().map_or("inside potstill".into(), |p| p.display().to_string())),
             ("may", entry.permissions()),
         ] {
-            say(&format!("{name:12} {value}"))?;
+            say_named(name, 12, &value)?;
         }
         show_setup(entry)?;
         match role {
@@ -188,11 +191,16 @@ impl Info {
     }
 }
 
+/// The path of a plugin's file as JSON can hold it.
+fn path_of(entry: &Entry) -> Option<Cow<'_, str>> {
+    entry.path.as_deref().map(Path::to_string_lossy)
+}
+
 /// Prints the external dependencies of a plugin and whether they are installed; nothing where it has none.
 fn show_setup(entry: &Entry) -> Result<()> {
     let Some(setup) = &entry.setup else { return Ok(()) };
     let (Ok(state) | Err(state)) = setup::state(setup);
-    say(&format!("{:12} {}", "setup", state.replace('\n', "\n         ")))
+    say_below(&format!("{:12} ", "setup"), &state)
 }
 
 /// Prints one line per option: how to set it, its default, its meaning and its values.
@@ -207,7 +215,7 @@ pub(super) fn show_options(options: &[OptionSchema], flag: &str) -> Result<()> {
             OptionKind::Text { choices } if choices.is_empty() => "text".into(),
             OptionKind::Text { choices } => choices.join(", "),
         };
-        say(&format!("{:width$}  {} ({values})", set(option), option.help))?;
+        say_row(&format!("{:width$}", set(option)), &format!("{} ({values})", option.help))?;
     }
     Ok(())
 }

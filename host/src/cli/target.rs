@@ -6,7 +6,7 @@ use crate::distill::{Agent, Teacher};
 use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
 use crate::plugin::{Recorded, Registry};
-use crate::run::{AgentOrDataset, Dataset, PluginVersion, RunDirectory};
+use crate::run::{AgentFile, AgentOrDataset, Dataset, PluginVersion, RunDirectory};
 
 /// The plugins that a run recorded and its configuration names; none if `path` is neither a run directory nor in one.
 pub(super) fn recorded(path: &Path) -> Vec<Recorded> {
@@ -36,26 +36,29 @@ pub(super) fn dataset_path(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Loads the dataset that `path` names.
-pub(super) fn dataset(path: &Path) -> Result<Dataset> {
-    Dataset::load(dataset_path(path)?)
+/// Loads the agent file `path`, or the dataset that `path` names.
+pub(super) fn load(path: &Path) -> Result<AgentOrDataset> {
+    AgentOrDataset::load(dataset_path(path)?)
+}
+
+/// Makes the agent of the file `path`, and warns if its environment has changed since it was made.
+pub(super) fn of_file(path: &Path, file: AgentFile, registry: &Registry) -> Result<Agent> {
+    let agent = Agent::from_file(file, registry)?;
+    warn(path, agent.changes());
+    Ok(agent)
 }
 
 /// Loads the agent file `path`, or trains a learner, initialized with `seed`, on the dataset that `path` names. With
 /// `untaught` the learner stays as it was initialized.
 pub(super) fn agent(path: &Path, registry: &Registry, seed: u64, untaught: bool) -> Result<Agent> {
-    let mut dataset = match AgentOrDataset::load(dataset_path(path)?)? {
+    let mut dataset = match load(path)? {
         AgentOrDataset::Dataset(dataset) => dataset,
         AgentOrDataset::Agent(_) if untaught => {
             return Err(Error::usage(
                 "--untaught needs a dataset or a run: the agent of an agent file is already trained",
             ));
         }
-        AgentOrDataset::Agent(file) => {
-            let agent = Agent::from_file(file, registry)?;
-            warn(path, agent.changes());
-            return Ok(agent);
-        }
+        AgentOrDataset::Agent(file) => return of_file(path, file, registry),
     };
     if untaught {
         // A step of no length leaves the learner as it was initialized.
@@ -77,7 +80,7 @@ pub(super) fn teacher<'a>(
 }
 
 /// Warns that an environment is not what it was when the file of `path` was made.
-pub(super) fn warn(path: &Path, changes: Option<&str>) {
+fn warn(path: &Path, changes: Option<&str>) {
     if let Some(changes) = changes {
         tell(&format!("warning: {}: when it was made, {changes}. Scores may differ", path.display()));
     }

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::options::LearnerArguments;
 use super::output::{Force, Kind, Output};
-use super::{print_json, say, target};
+use super::{print_json, say, say_named, target};
 use crate::error::Result;
 use crate::plugin::Registry;
+use crate::plugin::text::counted;
 use crate::run::Dataset;
 
 /// Train one agent: initialize a learner and take one gradient step on the dataset
@@ -45,13 +46,11 @@ impl Train {
         let milliseconds = agent.time.as_secs_f64() * 1e3;
         if self.json {
             return print_json(
-                &json!({ "agent": self.out, "milliseconds": milliseconds, "seed": self.seed }),
+                &json!({ "agent": self.out.to_string_lossy(), "milliseconds": milliseconds, "seed": self.seed }),
             );
         }
-        say(&format!(
-            "one gradient step on {} instances: {milliseconds:.2} ms (initialization included)\nagent    {}",
-            dataset.k(),
-            self.out.display()
-        ))
+        let instances = counted(dataset.k(), "instance");
+        say(&format!("one gradient step on {instances}: {milliseconds:.2} ms (initialization included)"))?;
+        say_named("agent", 8, &self.out.display().to_string())
     }
 }

@@ -1,6 +1,5 @@
 //! A distillation from the first meta-epoch to the scored dataset. It can be interrupted and resumed.
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +14,7 @@ use crate::engine::training::{MetaEpochReport, Training};
 use crate::error::{Error, Result};
 use crate::execute::Device;
 use crate::plugin::Environments;
+use crate::plugin::text::counted;
 use crate::run::{
     Change, Checkpoint, Checkpoints, Dataset, DatasetInfo, DistillConfig, MetricsWriter, NamedTensor,
     PluginVersion, RunDirectory, Versions, changes, essential,
@@ -43,7 +43,7 @@ pub enum Progress<'a> {
 pub struct Outcome {
     /// The dataset, including its scores.
     pub dataset: Dataset,
-    /// The time that distillation and scoring took in this process, in seconds.
+    /// The time that distillation and scoring took, over all sessions of the run, in seconds.
     pub seconds: f64,
 }
 
@@ -354,7 +354,6 @@ impl Distillation<'_> {
         watch: &mut (dyn FnMut(Progress<'_>) + Send),
         goes_on: &str,
     ) -> Result<Outcome> {
-        let started = Instant::now();
         let config = &self.prepared.setup.config;
         let total = config.meta_epochs;
         // Save before the first meta-epoch too, so that a killed run always has a checkpoint to resume from.
@@ -379,9 +378,10 @@ impl Distillation<'_> {
         }
         if self.meta_epoch() < total {
             watch(Progress::Note(&format!(
-                "every episode of the last {} validations reached the maximum return: done after {} of {total} meta-epochs",
-                self.saturated,
-                self.meta_epoch()
+                "every episode of the last {} reached the maximum return: done after {} of {}",
+                counted(self.saturated as usize, "validation"),
+                self.meta_epoch(),
+                counted(total as usize, "meta-epoch")
             )));
         }
         let mut dataset = Dataset::load(self.run.dataset_path())?;
@@ -390,7 +390,7 @@ impl Distillation<'_> {
             false => Ok(()),
         })?;
         dataset.save(self.run.dataset_path())?;
-        Ok(Outcome { dataset, seconds: started.elapsed().as_secs_f64() })
+        Ok(Outcome { dataset, seconds: self.metrics.seconds() })
     }
 
     /// Whether all meta-epochs are completed, or validations are saturated so that more would not help.

@@ -19,6 +19,7 @@ use crate::engine::theta::{Part, Theta};
 use crate::engine::training::{Rates, Roles};
 use crate::engine::{offline, ppmo};
 use crate::error::{Error, IoContext, Result, did_you_mean};
+use crate::plugin::text::counted;
 use crate::plugin::{Description, Entry, Environments, Loader, Registry};
 use crate::run::{
     DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
@@ -36,6 +37,8 @@ pub struct Setup<'a> {
     training: DatasetEnvironment,
     /// The sizes that the engine's programs share.
     pub dimensions: Dimensions,
+    /// Whether the encoder covers the whole learner: direct PPO, with nothing left for a dataset to teach.
+    pub direct: bool,
     /// The distribution Λ that learners are drawn from.
     pub learner: Box<dyn LearnerDistribution>,
     /// The distribution that the critic is drawn from.
@@ -88,7 +91,7 @@ impl<'a> Setup<'a> {
         config.critic = resolved(critic.id(), &critic.specification())?;
         config.objective = resolved(objective.id(), &objective.specification())?;
         config.ppo.advantages.get_or_insert_with(|| advantages_for(objective.id()));
-        check_encoder(&*learner, &dimensions, config.seed)?;
+        let direct = check_encoder(&*learner, &dimensions, config.seed)?;
         if continuous {
             // At the full learning rate, standard deviations would shrink before the means are any good.
             config.optimizer.scale.entry(LOG_STD.into()).or_insert(0.1);
@@ -99,6 +102,7 @@ impl<'a> Setup<'a> {
             environment,
             training,
             dimensions,
+            direct,
             learner,
             critic,
             objective,
@@ -387,24 +391,25 @@ fn advantages_for(objective: &str) -> Estimator {
     }
 }
 
-/// Refuses an encoder with more layers than the learner has, or one that would have to fit several architectures.
-fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -> Result<()> {
+/// Whether the encoder covers the whole learner. Refuses one with more layers than the learner has, or one that would
+/// have to fit several architectures.
+fn check_encoder(learner: &dyn LearnerDistribution, d: &Dimensions, seed: u64) -> Result<bool> {
     if d.encoder_layers == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let draw =
         |number| learner.draw(&d.observation, d.network_outputs(), derived(seed, "architecture", number));
     let first = Student::new(draw(0)?, d)?;
     if d.encoder_layers > first.layers() {
         return Err(Error::usage(format!(
-            "`encoder_layers` is {}; the learner has {} layers",
+            "`encoder_layers` is {}; the learner has {}",
             d.encoder_layers,
-            first.layers()
+            counted(first.layers(), "layer")
         )));
     }
     let name = first.learner.name();
     match (1..32).all(|number| draw(number).is_ok_and(|other| other.name() == name)) {
-        true => Ok(()),
+        true => Ok(d.encoder_layers == first.layers()),
         false => Err(Error::usage(format!(
             "an encoder needs learners of one architecture; the options of `{}` make them differ",
             learner.id()

@@ -2,7 +2,7 @@
 use std::time::{Duration, Instant};
 
 use super::setup::{Setup, find_environment, learner_of, make_environments, objective_of, part_of};
-use crate::engine::evaluate::{Distilled, KShot, Protocol, Score};
+use crate::engine::evaluate::{Distilled, Faults, KShot, Protocol, Score, episodes};
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::normalize::{Moments, normalized};
 use crate::engine::objective::Objective;
@@ -25,6 +25,9 @@ pub struct Teacher<'a> {
     objective: Source<'a, dyn Objective>,
     make: Box<dyn Fn(usize) -> Result<Box<dyn Environments>> + Sync + 'a>,
 }
+
+/// The most episodes that a learner plays at once: no more than keep their observations in cache.
+const AT_ONCE: usize = 100;
 
 /// A plugin that is borrowed from a setup, or made because a dataset names it.
 enum Source<'a, T: ?Sized> {
@@ -140,8 +143,7 @@ impl<'a> Teacher<'a> {
         threads: usize,
         done: &(dyn Fn() -> Result<()> + Sync),
     ) -> Result<Score> {
-        // Play all episodes of a learner at once, but no more than keep their observations in cache.
-        let at_once = protocol.episodes.clamp(1, 100);
+        let at_once = protocol.episodes.clamp(1, AT_ONCE);
         let teacher = KShot {
             distilled: &self.distilled,
             dimensions: &self.dimensions,
@@ -286,6 +288,23 @@ impl Agent {
     /// This version has no policy for the environment's action space.
     pub fn policy(&self) -> Result<Policy> {
         Ok(Dimensions::new(&self.environment.spec, 1)?.policy)
+    }
+
+    /// Plays the episodes of `protocol` and scores them. The agent is the one learner, whatever `protocol` says.
+    ///
+    /// # Errors
+    /// An error of the plugin, or an episode that does not end.
+    pub fn score(&self, registry: &Registry, protocol: &Protocol) -> Result<Score> {
+        let at_once = protocol.episodes.clamp(1, AT_ONCE);
+        let mut environments = make_environments(registry, &self.environment, at_once)?;
+        let (outputs, policy) = (self.outputs(at_once)?, self.policy()?);
+        let mut random = stream(protocol.seed, "evaluation episodes", 0);
+        let Protocol { acting, episodes: count, .. } = *protocol;
+        let mut faults = Faults::default();
+        let returns =
+            episodes(environments.as_mut(), &outputs, policy, acting, count, &mut random, &mut faults)?;
+        let protocol = Protocol { learners: 1, ..*protocol };
+        Ok(Score { faults: faults.0, ..Score::new(protocol, &[returns]) })
     }
 
     /// A function from `rows` observations to the agent's outputs, `[rows, outputs]`. Those of a categorical policy are

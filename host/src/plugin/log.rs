@@ -1,7 +1,8 @@
 //! Shows the user what plugins log.
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Mutex, PoisonError};
+
+use crate::terminal::tell;
 
 /// The most messages of a plugin that a process shows, so that a run of days does not drown in them.
 const MOST_MESSAGES: u32 = 100;
@@ -11,8 +12,7 @@ pub(super) fn show(who: &str, message: &str) {
     static SHOWN: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(line) = line(&mut shown, who, message) {
-        // A closed standard error must not stop the run.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        tell(&line);
     }
 }
 

@@ -17,6 +17,7 @@
 //! Loaders pass on whatever a plugin answers; the bridge turns the answers into roles that the engine can rely on.
 
 pub mod builtin;
+mod gymnasium;
 pub mod install;
 #[cfg(unix)]
 mod isolate;

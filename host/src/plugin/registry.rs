@@ -26,7 +26,7 @@ use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
     WasmObjective, hex,
 };
-use super::{Limits, install, log, setup, wasm};
+use super::{Limits, gymnasium, install, log, setup, wasm};
 use crate::engine::environment::Environments;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
@@ -263,7 +263,11 @@ impl Registry {
 
     /// A hint for an unknown `id`. One typed without version or namespace is compared with names without them.
     fn hint(&self, id: &str, among: impl Fn(&Entry) -> bool) -> String {
-        let ids = self.entries.iter().filter(|entry| among(entry)).filter_map(|entry| entry.id.as_ref());
+        let ids = || self.entries.iter().filter(|entry| among(entry)).filter_map(|entry| entry.id.as_ref());
+        if let Some(pointer) = gymnasium::pointer(id, ids()) {
+            return pointer;
+        }
+        let ids = ids();
         let known: Vec<String> = match (id.contains('/'), id.rsplit('/').next().map(str::parse::<PluginId>)) {
             (true, Some(Ok(_))) => ids.map(PluginId::to_string).collect(),
             (false, Some(Ok(_))) => ids.map(|id| format!("{}-v{}", id.name(), id.version())).collect(),

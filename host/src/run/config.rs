@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use potstill_plugin_api::OptionValue;
+use potstill_plugin_api::{OptionValue, toml_error};
 use serde::{Deserialize, Serialize};
 
 use super::atomic::write_atomically;
@@ -348,7 +348,7 @@ impl DistillConfig {
     /// # Errors
     /// Names the key or the value, and says what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
+        let mut table: toml::Table = toml::from_str(text).map_err(|e| toml_error(&e))?;
         // Older configurations spell the table `optimiser`.
         if let Some(older) = table.remove("optimiser") {
             table.entry("optimizer").or_insert(older);
@@ -379,7 +379,7 @@ impl DistillConfig {
         let known = toml::Table::try_from(complete).map_err(|e| e.to_string())?;
         refuse_unknown(&table, &known, "")?;
         // Read from the text again, so that an error shows the line of a value of the wrong type.
-        let mut config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        let mut config: Self = toml::from_str(text).map_err(|e| toml_error(&e))?;
         // A table without `id` means the default plugin of that table, with its default options.
         let default = DistillConfig::default();
         let places = [
@@ -591,5 +591,41 @@ mod tests {
         DistillConfig::parse("[environment.settings]\nwhatever = true").unwrap();
         let config = DistillConfig { seed: u64::MAX, ..DistillConfig::default() };
         assert!(config.validate().unwrap_err().contains("`seed`"));
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_is_named_in_a_users_words() {
+        let mut keys = vec![];
+        for (name, value) in
+            toml::from_str::<toml::Table>(&DistillConfig::default().to_toml().unwrap()).unwrap()
+        {
+            match value.as_table() {
+                Some(table) => keys.extend(table.keys().map(|key| (format!("[{name}]\n"), key.clone()))),
+                None => keys.push((String::new(), name)),
+            }
+        }
+        keys.extend(["k", "inner_lr"].map(|key| ("[dataset]\n".to_owned(), key.to_owned())));
+        keys.push(("[offline]\n".into(), "data".into()));
+        for (table, key) in &keys {
+            for value in ["-1", "1.5", "true", "'one'", "[[]]", "{ a = [] }"] {
+                let text = format!("{table}{key} = {value}");
+                let Err(error) = DistillConfig::parse(&text) else { continue };
+                for word in
+                    ["u64", "usize", "f64", "i64", "struct", "enum", "map", "sequence", "invalid type"]
+                {
+                    assert!(!error.contains(word), "{text}: {error}");
+                }
+            }
+        }
+        for (text, expected) in [
+            ("seed = 'one'", "\nexpected a whole number of at least 0, got text \"one\""),
+            ("seed = 1.5", "\nexpected a whole number of at least 0, got number `1.5`"),
+            ("[optimizer]\nlr = true", "\nexpected a number, got boolean `true`"),
+            ("[optimizer]\njoint_norm = 1", "\nexpected true or false, got integer `1`"),
+            ("device = 1", "\nexpected a text in quotes, got integer `1`"),
+        ] {
+            let error = DistillConfig::parse(text).unwrap_err();
+            assert!(error.contains(expected) && error.contains("line "), "{error}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,10 @@ pub struct MetricsRecord {
     pub meta_epoch: u64,
     /// When the line was written, in seconds since 1970.
     pub wall_time: f64,
+    /// How long the run has worked until then, in seconds, without the time between its sessions. Files from before there
+    /// was this field lack it.
+    #[serde(default)]
+    pub seconds: Option<f64>,
     /// The values by name, e.g. `rollout/return`. JSON has no NaN and no infinity: they are written as `null`, which is read
     /// as NaN.
     #[serde(flatten, deserialize_with = "null_is_nan")]
@@ -39,6 +43,8 @@ pub struct MetricsWriter {
     path: PathBuf,
     lines: File,
     events: EventWriter,
+    /// The start of this session, and the seconds that the run worked before.
+    session: (Instant, f64),
 }
 
 impl MetricsWriter {
@@ -49,7 +55,8 @@ impl MetricsWriter {
     pub fn create(run: impl AsRef<Path>) -> Result<Self> {
         let path = lines_path(run.as_ref());
         let lines = OpenOptions::new().append(true).create_new(true).open(&path).at(&path)?;
-        Ok(MetricsWriter { lines, path, events: EventWriter::create(&events_folder(run.as_ref())?)? })
+        let events = EventWriter::create(&events_folder(run.as_ref())?)?;
+        Ok(MetricsWriter { lines, path, events, session: (Instant::now(), 0.0) })
     }
 
     /// Continues after `meta_epoch`: drops later lines and a torn last line, and rewrites TensorBoard's events. Also returns
@@ -75,14 +82,21 @@ impl MetricsWriter {
             fs::remove_file(&file).at(&file)?;
         }
         let lines = OpenOptions::new().append(true).open(&path).at(&path)?;
+        let before = records.last().and_then(|record| record.seconds).unwrap_or(0.0);
         let lost = meta_epoch.saturating_sub(records.len() as u64);
-        Ok((MetricsWriter { path, lines, events }, lost))
+        Ok((MetricsWriter { path, lines, events, session: (Instant::now(), before) }, lost))
+    }
+
+    /// How long the run has worked, over all its sessions, in seconds.
+    pub fn seconds(&self) -> f64 {
+        let (start, before) = self.session;
+        before + start.elapsed().as_secs_f64()
     }
 
     /// Appends the values of `meta_epoch`, and hands them to the operating system.
     ///
     /// # Errors
-    /// [`Error::Io`] naming the file; [`Error::Usage`] for a metric named `meta_epoch` or `wall_time`.
+    /// [`Error::Io`] naming the file; [`Error::Usage`] for a metric named `meta_epoch`, `wall_time` or `seconds`.
     pub fn append<'a>(
         &mut self,
         meta_epoch: u64,
@@ -91,11 +105,11 @@ impl MetricsWriter {
         let record = MetricsRecord {
             meta_epoch,
             wall_time: unix_seconds(SystemTime::now()),
+            seconds: Some(self.seconds()),
             values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         };
-        if let Some(name) =
-            ["meta_epoch", "wall_time"].into_iter().find(|name| record.values.contains_key(*name))
-        {
+        let fields = ["meta_epoch", "wall_time", "seconds"];
+        if let Some(name) = fields.into_iter().find(|name| record.values.contains_key(*name)) {
             return Err(Error::usage(format!(
                 "a metric cannot be named `{name}`: every line has that field"
             )));
@@ -147,6 +161,9 @@ fn line(record: &MetricsRecord) -> Vec<u8> {
         |value: f64| serde_json::Number::from_f64(value).map_or("null".into(), |number| number.to_string());
     let mut line =
         format!("{{\"meta_epoch\":{},\"wall_time\":{}", record.meta_epoch, value(record.wall_time));
+    if let Some(seconds) = record.seconds {
+        line += &format!(",\"seconds\":{}", value(seconds));
+    }
     for (name, number) in &record.values {
         line += &format!(",{}:{}", serde_json::Value::from(name.as_str()), value(*number));
     }
@@ -238,6 +255,15 @@ mod tests {
         write(&mut writer, 8..=12);
         assert_eq!(steps(run.path()), (1..=12).collect::<Vec<_>>());
         assert_eq!(read_metrics(&path).unwrap().len(), 12);
+
+        let before = fs::read_to_string(&path).unwrap();
+        let (_, last) = before.rsplit_once("\"seconds\":").unwrap();
+        let (seconds, _) = last.split_once(',').unwrap();
+        fs::write(&path, before.replace(&format!("\"seconds\":{seconds}"), "\"seconds\":5000.5")).unwrap();
+        let (mut writer, _) = MetricsWriter::resume(run.path(), 12).unwrap();
+        write(&mut writer, 13..=13);
+        assert!(writer.seconds() >= 5000.5);
+        assert!(read_metrics(&path).unwrap()[12].seconds.unwrap() >= 5000.5);
 
         let nothing = tempfile::tempdir().unwrap();
         write(&mut MetricsWriter::resume(nothing.path(), 0).unwrap().0, 1..=2);

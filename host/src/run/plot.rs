@@ -9,6 +9,7 @@ use potstill_plugin_api::Space;
 use super::dataset::Dataset;
 use super::metrics::MetricsRecord;
 use crate::error::{Error, Result};
+use crate::plugin::text::tame;
 
 /// The most cells that a heat map draws as rectangles. A larger one is drawn as an embedded picture.
 const MAX_RECTANGLES: usize = 4096;
@@ -36,8 +37,11 @@ pub fn dataset_svg(dataset: &Dataset) -> Result<String> {
     let height = top + x.height() + 78.0;
     let y_left = left + x.width().max(150.0) + gap;
     let width = y_left + y.width().max(150.0) + 16.0;
-    let label =
-        format!("{} instances and their labels, distilled from {}", dataset.k(), dataset.info.environment.id);
+    let instances = match dataset.k() {
+        1 => "1 instance and its label".to_owned(),
+        k => format!("{k} instances and their labels"),
+    };
+    let label = format!("{instances}, distilled from {}", dataset.info.environment.id);
     let mut svg = open_svg(width, height, &label);
     for row in labeled(x.rows, x.cell.1) {
         let at = top + (row as f64 + 0.5) * x.cell.1 + 4.0;
@@ -440,9 +444,10 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, class: &str, content: &s
     );
 }
 
-/// Escapes text for XML and HTML, also within quotes.
+/// Escapes text for XML and HTML, also within quotes. Hidden characters are replaced, of which XML forbids most.
 pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
+    tame(text, usize::MAX)
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
@@ -564,6 +569,7 @@ mod tests {
             let record = |(i, value): (usize, &f64)| MetricsRecord {
                 meta_epoch: i as u64 + 1,
                 wall_time: 0.0,
+                seconds: None,
                 values: [("return/<sampled>".to_owned(), *value), ("return/greedy".to_owned(), value * 1.1)]
                     .into(),
             };

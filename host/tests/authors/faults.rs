@@ -153,3 +153,42 @@ fn python_that_is_not_what_its_manifest_says() {
     author.write("walk/learner.py", "");
     author.refused(&["plugin", "build", "walk"], "the component has a module of this name; rename it");
 }
+
+/// Runs the author's own trace, as the unit tests of a Python plugin do.
+#[test]
+fn python_that_returns_no_tensors() {
+    let Some(python) = std::env::var_os("POTSTILL_PYTHON") else { return };
+    let traced = |body: &str| {
+        let script = format!(
+            "from potstill_sdk import *\nfrom potstill_sdk.testing import trace_learner, trace_objective\n\n\n{body}"
+        );
+        let author = Author::new();
+        author.write("plugin.py", &script);
+        let mut command = author.command(python.to_str().unwrap());
+        let output = command.arg("plugin.py").env("PYTHONPATH", repository("sdk/python")).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned()
+    };
+    let objective = |result: &str| {
+        traced(&format!(
+            "class Mine(Objective):\n    def columns(self):\n        return [\"observations\"]\n\n    \
+             def outer(self, outer):\n        return {result}\n\n\n\
+             print(trace_objective(Mine, Task(Box([4], -1, 1), Discrete(2), 2, 2)))\n"
+        ))
+    };
+    assert_eq!(objective("Outcome(outer.outputs().mean())"), "");
+    for (result, expected) in [
+        ("0.5", "`outer` returned 0.5, expected Outcome (plugin.py:9)"),
+        ("Outcome(0.5)", "`outer` returned 0.5 as the loss, expected Tensor (plugin.py:9)"),
+        (
+            "Outcome(outer.outputs().mean(), {\"size\": 3})",
+            "`outer` returned 3 as the metric `size`, expected Tensor (plugin.py:9)",
+        ),
+        ("Outcome(grad(\"x\", outer.fresh))", "expected a tensor or a number, got 'x'"),
+    ] {
+        assert_eq!(objective(result), format!("TypeError: {expected}"));
+    }
+    let learner = "class Mine(Learner):\n    def name(self):\n        return \"mine\"\n\n    \
+                   def forward(self, parameters, observations):\n        return None\n\n\n\
+                   trace_learner(Mine, LearnerShape(Box([4], -1, 1), 2))\n";
+    assert_eq!(traced(learner), "TypeError: `forward` returned None, expected Tensor (plugin.py:9)");
+}

@@ -26,6 +26,7 @@ mod search;
 mod setup;
 #[cfg(target_os = "linux")]
 mod several;
+mod terminal;
 #[cfg(unix)]
 mod trust;
 
@@ -250,7 +251,9 @@ impl Outcome {
     fn of(run: &Path) -> Self {
         let newest = newest_checkpoint(run);
         let mut metrics = metrics(run);
-        metrics.iter_mut().for_each(|record| assert!(record.remove("wall_time").is_some()));
+        for record in &mut metrics {
+            assert!(record.remove("wall_time").is_some() && record.remove("seconds").is_some());
+        }
         Outcome {
             dataset: read(run.join("dataset.safetensors")),
             checkpoint: (newest.file_name().unwrap().to_string_lossy().into_owned(), read(&newest)),

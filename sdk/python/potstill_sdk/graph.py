@@ -58,7 +58,7 @@ def learners() -> Learners:
 
 
 def _operation(op, inputs, integers=(), numbers=()):
-    tensors = [_tensor(x).number for x in inputs]
+    tensors = [number_of(x) for x in inputs]
     return Tensor(graph().operation(op, tensors, [int(i) for i in integers], [float(x) for x in numbers]))
 
 
@@ -67,7 +67,22 @@ def _tensor(x):
         return x
     if isinstance(x, (int, float)):
         return Tensor.constant(x)
-    raise TypeError(f"expected a tensor or a number, got {x!r}")
+    raise TypeError(f"expected a tensor or a number, got {x!r:.80}")
+
+
+def number_of(x):
+    """Returns the number of a tensor, or of the constant that a Python number stands for."""
+    return _tensor(x).number
+
+
+def returned(method, kind, value, what=""):
+    """Returns the `value` that the author's `method` returned. If it is not of `kind`, the error says so, and where the
+    method is."""
+    if isinstance(value, kind):
+        return value
+    code = getattr(method, "__code__", None)
+    place = f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})" if code else ""
+    raise TypeError(f"`{method.__name__}` returned {value!r:.80}{what}, expected {kind.__name__}{place}")
 
 
 class Tensor:
@@ -365,4 +380,4 @@ def grad(loss: Tensor, wrt: Sequence[Tensor]) -> List[Tensor]:
     """Returns the gradients of the scalar `loss` with respect to each tensor of `wrt`, in the same shapes. Each tensor of
     `wrt` must come from the host or be a `variable()`. The gradient is zero for a tensor that `loss` does not depend on.
     Gradients are ordinary nodes, so they can be differentiated again."""
-    return [Tensor(number) for number in graph().gradients(loss.number, [x.number for x in wrt])]
+    return [Tensor(number) for number in graph().gradients(number_of(loss), [number_of(x) for x in wrt])]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Sequence, Union
 
-from .graph import Tensor
+from .graph import Tensor, returned
 from .options import Option
 from .rng import Rng
 from .spaces import Box, Image
@@ -140,8 +140,13 @@ class Learner:
         raise NotImplementedError
 
 
+def trace_forward(learner: Learner, parameters: Parameters, observations: Tensor) -> Tensor:
+    """Calls `forward`, and checks that it returns a tensor."""
+    return returned(learner.forward, Tensor, learner.forward(parameters, observations))
+
+
 def declare(learner: Learner, shape: LearnerShape) -> Sequence[Parameter]:
     """Returns the parameters that `forward` requests, found by tracing it on a batch of one observation."""
     parameters = Parameters()
-    learner.forward(parameters, Tensor.full(0, [1, *shape.observation.shape]))
+    trace_forward(learner, parameters, Tensor.full(0, [1, *shape.observation.shape]))
     return parameters.declared

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Dict, List, Sequence, Union
 
 from . import loss
-from .graph import Tensor, learners
+from .graph import Tensor, learners, number_of, returned
 from .options import Option
 from .spaces import Box, Discrete, Image, MultiDiscrete
 
@@ -128,20 +128,20 @@ class Network:
 
     def apply(self, parameters: Sequence[Tensor], x: Tensor) -> Tensor:
         """Computes the learner's outputs `[batch, outputs]` for observations `x` `[batch, …]` and `parameters`."""
-        return Tensor(learners().apply([p.number for p in parameters], x.number))
+        return Tensor(learners().apply([number_of(p) for p in parameters], number_of(x)))
 
     def log_prob(self, outputs: Tensor, actions: Tensor) -> Tensor:
         """Computes the log-probability `[batch, 1]` of `actions` under the policy with these `outputs` `[batch, outputs]`."""
-        return Tensor(learners().log_probability(outputs.number, actions.number))
+        return Tensor(learners().log_probability(number_of(outputs), number_of(actions)))
 
     def entropy(self, outputs: Tensor) -> Tensor:
         """Computes the entropy `[batch, 1]` of the policy with these `outputs` `[batch, outputs]`."""
-        return Tensor(learners().entropy(outputs.number))
+        return Tensor(learners().entropy(number_of(outputs)))
 
     def divergence(self, p: Tensor, q: Tensor) -> Tensor:
         """Computes the Kullback-Leibler divergence `E_p[log p − log q]`, `[batch, 1]`, between the policies with outputs
         `p` and `q`, both `[batch, outputs]`."""
-        return Tensor(learners().divergence(p.number, q.number))
+        return Tensor(learners().divergence(number_of(p), number_of(q)))
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,21 @@ class Objective:
     def outer(self, outer: Outer) -> Outcome:
         """Returns the outer loss of the taught learner on a batch."""
         raise NotImplementedError
+
+
+def trace_inner(objective: Objective, theta: Theta, network: Network, fresh: Sequence[Tensor]) -> List[Tensor]:
+    """Calls `inner`, and checks that it returns tensors."""
+    taught = objective.inner(theta, network, fresh)
+    return [returned(objective.inner, Tensor, p, " as a parameter") for p in taught]
+
+
+def trace_outer(objective: Objective, outer: Outer) -> Outcome:
+    """Calls `outer`, and checks that it returns a loss and metrics that are tensors."""
+    outcome = returned(objective.outer, Outcome, objective.outer(outer))
+    returned(objective.outer, Tensor, outcome.loss, " as the loss")
+    for name, value in outcome.metrics.items():
+        returned(objective.outer, Tensor, value, f" as the metric `{name}`")
+    return outcome
 
 
 def default_theta(task: Task) -> List[MetaParameter]:

@@ -8,8 +8,8 @@ from math import prod
 from typing import Dict, List, NamedTuple, Sequence
 
 from .graph import Tensor, use
-from .learner import LearnerShape, Parameter, Parameters, declare
-from .objective import Batch, Network, Outer, Task, Theta
+from .learner import LearnerShape, Parameter, Parameters, declare, trace_forward
+from .objective import Batch, Network, Outer, Task, Theta, trace_inner, trace_outer
 from .options import as_keywords
 from .rng import Rng
 from .spaces import Discrete, MultiDiscrete
@@ -95,7 +95,7 @@ def trace_learner(learner, shape: LearnerShape, batch=5, seed=0, **options) -> T
     with Tracer() as tracer:
         declared = declare(drawn, shape)
         parameters = Parameters(declared, [tracer.tensor(p.shape) for p in declared])
-        output = drawn.forward(parameters, tracer.tensor([batch, *shape.observation.shape])).shape
+        output = trace_forward(drawn, parameters, tracer.tensor([batch, *shape.observation.shape])).shape
     expected = [batch, shape.outputs]
     _check(output == expected, "forward", expected, output)
     return TracedLearner(drawn.name(), declared, output)
@@ -127,12 +127,12 @@ def trace_objective(objective, task: Task, parameters=((4, 8), (8, 2)), batch=16
         for name, dimensions in expected.items():
             _check(theta[name].shape == dimensions, f"theta[{name!r}]", dimensions, theta[name].shape)
         fresh = [tracer.tensor(p) for p in parameters]
-        taught = made.inner(theta, Network(), fresh)
+        taught = trace_inner(made, theta, Network(), fresh)
         shapes = [[list(p) for p in parameters], [p.shape for p in taught]]
         _check(shapes[0] == shapes[1], "inner", *shapes)
         shaped = lambda name: [1, 1] if name == "progress" else [batch, *widths[name]]
         columns = Batch(names, [tracer.tensor(shaped(name)) for name in names])
-        outcome = made.outer(Outer(theta, Network(), fresh, taught, columns))
+        outcome = trace_outer(made, Outer(theta, Network(), fresh, taught, columns))
         for name, value in {"loss": outcome.loss, **outcome.metrics}.items():
             _check(value.shape == [], name, "a scalar", value.shape)
     return TracedObjective({p.name: list(p.shape) for p in parts}, list(outcome.metrics))

@@ -18,7 +18,6 @@ pub mod process;
 mod trajectory;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::time::Instant;
 
 use potstill_plugin_api::Role;
@@ -129,8 +128,8 @@ pub struct Report {
     pub role: Option<Role>,
     /// The form of the plugin's code, which decides its loader.
     pub loader: String,
-    /// The path of the plugin; `None` for a built-in.
-    pub path: Option<PathBuf>,
+    /// The path of the plugin, as it is shown; `None` for a built-in.
+    pub path: Option<String>,
     /// The findings, in the order of the checks.
     pub findings: Vec<Finding>,
 }

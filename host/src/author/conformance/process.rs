@@ -26,7 +26,13 @@ pub fn check(
         Err(crash) => {
             let findings = vec![rejected(&crash)];
             let (id, loader) = (String::new(), "native".into());
-            return Ok(vec![Report { id, role: None, loader, path: Some(path.to_owned()), findings }]);
+            return Ok(vec![Report {
+                id,
+                role: None,
+                loader,
+                path: Some(path.display().to_string()),
+                findings,
+            }]);
         }
     };
     for report in &mut reports {

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::author::build::build;
-use crate::cli::{print_json, say};
+use crate::cli::{print_json, say_named};
 use crate::error::{Error, Result};
 use crate::plugin::{Entry, Registry};
 
@@ -46,7 +46,7 @@ impl Build {
         made.iter().try_for_each(|entry| registry.try_out(entry))?;
         let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
         if self.json {
-            let (path, sha256) = (file, &entry.sha256);
+            let (path, sha256) = (file.to_string_lossy(), &entry.sha256);
             let built =
                 json!({ "id": ids.first(), "ids": ids, "path": path, "bytes": bytes, "sha256": sha256 });
             return print_json(&built);
@@ -58,7 +58,7 @@ impl Build {
             ("sha256", entry.sha256.clone()),
         ];
         for (name, value) in ids.into_iter().map(|id| ("id", id)).chain(about) {
-            say(&format!("{name:12} {value}"))?;
+            say_named(name, 12, &value)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::author::conformance::{Finding, Report, Subject, Verdict, process, rejected, select};
 use crate::cli::options::pair;
-use crate::cli::{print_json, say};
+use crate::cli::{print_json, say, say_below};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::{Entry, Loader, Registry, resolve};
 
@@ -91,7 +91,8 @@ impl Check {
                 select(role, &self.only)?.into_iter().map(|check| check.run(&subject)).collect()
             }
         };
-        let (loader, path) = (entry.loader.to_string(), entry.path.clone());
+        let path = entry.path.as_ref().map(|path| path.display().to_string());
+        let loader = entry.loader.to_string();
         Ok(vec![Report { id, role: entry.role, loader, path, findings }])
     }
 
@@ -141,13 +142,13 @@ fn value(report: &Report) -> Result<serde_json::Value> {
 
 fn lines(report: &Report) -> Result<()> {
     let role = report.role.map_or("plugin".into(), |role| role.to_string());
-    let path = report.path.as_ref().map_or("inside potstill".into(), |path| path.display().to_string());
+    let path = report.path.as_deref().unwrap_or("inside potstill");
     say(&format!("{} ({} {role}, {path})", report.id, report.loader))?;
     for finding in &report.findings {
         say(&line(finding))?;
         let notes = finding.notes.iter().map(|note| format!("note: {note}"));
         for text in finding.cause.iter().cloned().chain(notes) {
-            say(&format!("{INDENT}{}", text.replace('\n', &format!("\n{INDENT}"))))?;
+            say_below(INDENT, &text)?;
         }
     }
     let [passed, failed, skipped] = counts(report);

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::{print_json, say, tell};
+use crate::cli::plugin::path_of;
+use crate::cli::{print_json, say_named, tell};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::{Entry, Loader, Registry, install};
 
@@ -47,7 +48,7 @@ impl Install {
         if self.json {
             return print_json(&json!({
                 "id": ids.first(), "ids": ids, "role": entry.role, "loader": entry.loader.to_string(),
-                "version": entry.version, "path": entry.path, "sha256": entry.sha256,
+                "version": entry.version, "path": path_of(entry), "sha256": entry.sha256,
             }));
         }
         if entry.loader == Loader::Native {
@@ -63,7 +64,7 @@ impl Install {
         }
         let ids = ids.into_iter().map(|id| ("id", id));
         for (name, value) in ids.chain([("role", role), ("path", path), ("sha256", entry.sha256.clone())]) {
-            say(&format!("{name:12} {value}"))?;
+            say_named(name, 12, &value)?;
         }
         Ok(())
     }
@@ -84,8 +85,8 @@ impl Remove {
         let gone = ids(registry.entries().iter().filter(gone));
         std::fs::remove_dir_all(&place).at(&place)?;
         if let [_, _, ..] = &gone[..] {
-            gone.iter().try_for_each(|id| say(&format!("{:12} {id}", "id")))?;
+            gone.iter().try_for_each(|id| say_named("id", 12, id))?;
         }
-        say(&format!("{:12} {}", "removed", place.display()))
+        say_named("removed", 12, &place.display().to_string())
     }
 }

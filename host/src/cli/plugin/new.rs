@@ -5,7 +5,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::author::{Language, template};
-use crate::cli::say;
+use crate::cli::{say, say_named};
 use crate::error::Result;
 
 /// Start a new plugin: a folder that builds, passes its tests and runs as it is
@@ -44,13 +44,13 @@ impl New {
             Language::Python => "python3 -m unittest",
         };
         say(&format!("{} is in {folder}; its README.md says what to do", made.id))?;
-        say(&format!("test     cd {folder} && {test}"))?;
-        say(&format!("build    potstill plugin build {folder}"))?;
-        say(&format!("check    potstill plugin check {folder}"))?;
+        say_named("test", 8, &format!("cd {folder} && {test}"))?;
+        say_named("build", 8, &format!("potstill plugin build {folder}"))?;
+        say_named("check", 8, &format!("potstill plugin check {folder}"))?;
         let arguments = match self.role.as_str() {
             "environment" => made.id.base().to_owned(),
             role => format!("nd-cartpole --{role} {}", made.id.base()),
         };
-        say(&format!("distill  potstill --plugin {folder} distill {arguments}"))
+        say_named("distill", 8, &format!("potstill --plugin {folder} distill {arguments}"))
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use potstill_plugin_api::{Dependencies, PluginId, Wheel};
 use serde_json::json;
 
-use crate::cli::{print_json, say, tell};
+use crate::cli::{print_json, say_named, tell};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::setup::{self, Pip};
 use crate::plugin::{Entry, Registry};
@@ -62,7 +62,7 @@ impl Fetch {
         let there = setup.wheels.iter().filter(|wheel| setup::is_there(&folder, setup, wheel));
         let object = |wheel: &Wheel| {
             let path = setup::place(&folder, setup, wheel);
-            json!({ "package": wheel.package, "version": wheel.version, "path": path })
+            json!({ "package": wheel.package, "version": wheel.version, "path": path.to_string_lossy() })
         };
         print_json(&there.map(object).collect::<Vec<_>>())
     }
@@ -70,7 +70,7 @@ impl Fetch {
     /// Prints what is said about a package, unless JSON was asked for.
     fn line(&self, wheel: &Wheel, what: &str) -> Result<()> {
         let name = format!("{} {}", wheel.package, wheel.version);
-        if self.json { Ok(()) } else { say(&format!("{name:21} {what}")) }
+        if self.json { Ok(()) } else { say_named(&name, 21, what) }
     }
 
     fn fetch(&self, setup: &Dependencies, folder: &Path) -> Result<()> {
@@ -143,7 +143,10 @@ impl Fetch {
             )));
         }
         std::fs::remove_dir_all(&place).at(&place)?;
-        if self.json { print_json(&json!([])) } else { say(&format!("{:21} {}", "removed", place.display())) }
+        match self.json {
+            true => print_json(&json!([])),
+            false => say_named("removed", 21, &place.display().to_string()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use potstill_plugin_api::toml_error;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -510,7 +511,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
             (true, Some(unknown)) => did_you_mean(unknown, words),
             _ => String::new(),
         };
-        format!("{}{hint}", error.to_string().trim_end())
+        format!("{}{hint}", toml_error(&error))
     };
     let table: Table = toml::from_str(text).map_err(explain)?;
     key::check_printable(&Value::Table(table))?;

@@ -17,8 +17,8 @@ use self::rows::{Filter, Row};
 use self::runs::{Runs, unless_stopped};
 use self::table::Table;
 use super::options::threads;
-use super::say;
 use super::watch::catch_interrupt;
+use super::{say, say_row};
 use crate::error::{Error, Result, did_you_mean};
 use crate::plugin::Registry;
 
@@ -139,10 +139,11 @@ fn list() -> Result<()> {
     let width = builtin::names().map(str::len).max().unwrap_or(0);
     for name in builtin::names() {
         let text = builtin::experiment(name).unwrap_or_default();
-        say(&format!("{name:width$}  {}", Experiment::builtin(name, text)?.about))?;
+        say_row(&format!("{name:width$}"), &Experiment::builtin(name, text)?.about)?;
     }
+    say("")?;
     say(
-        "\nRun one: potstill reproduce NAME. Or one of your own: potstill reproduce my.toml (docs/experiments.md)",
+        "Run one: potstill reproduce NAME. Or one of your own: potstill reproduce my.toml (docs/experiments.md)",
     )
 }
 

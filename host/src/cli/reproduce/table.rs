@@ -67,7 +67,8 @@ impl<'a> Table<'a> {
     /// Prints what comes above the rows.
     pub(super) fn begin(&self) -> Result<()> {
         if !self.caption.is_empty() {
-            say(&format!("{}\n", self.caption))?;
+            say(self.caption.replace('\n', " ").trim())?;
+            say("")?;
         }
         let columns = &self.experiment.columns;
         say(&line(columns.iter().map(|column| column.title.clone())))?;
@@ -104,7 +105,8 @@ impl<'a> Table<'a> {
                 true => String::new(),
                 false => format!(" {}", published.protocol),
             };
-            say(&format!("\n{name}: {}.{protocol}", published.source))?;
+            say("")?;
+            say(&format!("{name}: {}.{protocol}", published.source))?;
         }
         let pictures = self.pictures.keys().map(|file| self.runs.dir.join(file).display().to_string());
         match pictures.collect::<Vec<_>>() {
@@ -260,6 +262,10 @@ fn steps(records: &[MetricsRecord]) -> f64 {
 
 /// The time from the first meta-epoch to the last, in minutes, without the time in which the run was stopped.
 fn minutes(records: &[MetricsRecord]) -> f64 {
+    if let Some(seconds) = records.last().and_then(|last| last.seconds) {
+        return seconds / 60.0;
+    }
+    // Older runs did not record it.
     let gaps = records.windows(2).map(|pair| pair[1].wall_time - pair[0].wall_time);
     gaps.filter(|seconds| *seconds < LONGEST_PAUSE).sum::<f64>() / 60.0
 }

@@ -22,6 +22,7 @@ use crate::plugin::check::{FailedCall, Failure, RawEnvironments};
 use crate::plugin::native::{NativeEnvironments, NativeObjective, NativePlugin, open};
 use crate::plugin::trace::Ask;
 use crate::plugin::traced::{RawLearner, RawLearners, RawObjective};
+use crate::terminal::tell;
 
 /// The name of the hidden command.
 pub(super) const COMMAND: &str = "__host-plugin";
@@ -31,7 +32,7 @@ pub(super) const SOCKET_LOST: u8 = 113;
 /// Runs the library for the host that started this process, until the host closes the socket.
 pub(crate) fn serve(library: &Path) -> ExitCode {
     let Ok((socket, memory)) = take_over() else {
-        eprintln!("error: `{COMMAND}` is internal: potstill starts itself with it for --isolate");
+        tell(&format!("error: `{COMMAND}` is internal: potstill starts itself with it for --isolate"));
         return ExitCode::from(2);
     };
     // As long as this process lives, it has this socket.

@@ -4,7 +4,7 @@ from potstill_contract import from_contract, guarded, made
 from potstill_sdk import LearnerShape, Parameters, Rng, Tensor
 from potstill_sdk.export import exported
 from potstill_sdk.graph import use
-from potstill_sdk.learner import declare
+from potstill_sdk.learner import declare, trace_forward
 from wit_world.exports import learner as role
 from wit_world.imports import graph
 
@@ -47,4 +47,4 @@ class Architecture(role.Architecture):
     @guarded
     def forward(self, parameters, observations):
         given = Parameters(self._declared(), [Tensor(number) for number in parameters])
-        return self.learner.forward(given, Tensor(observations)).number
+        return trace_forward(self.learner, given, Tensor(observations)).number

@@ -4,6 +4,7 @@ from potstill_contract import from_contract, guarded, made
 from potstill_sdk import Batch, Network, Outer, Task, Tensor, Theta
 from potstill_sdk.export import exported
 from potstill_sdk.graph import use
+from potstill_sdk.objective import trace_inner, trace_outer
 from wit_world.exports import objective as role
 from wit_world.imports import graph, network
 
@@ -50,19 +51,20 @@ class Instance(role.Instance):
 
     @guarded
     def inner(self, theta, fresh):
-        taught = self.objective.inner(self._theta(theta), Network(), _tensors(fresh))
+        taught = trace_inner(self.objective, self._theta(theta), Network(), _tensors(fresh))
         return [tensor.number for tensor in taught]
 
     @guarded
     def outer(self, judged):
-        outcome = self.objective.outer(
+        outcome = trace_outer(
+            self.objective,
             Outer(
                 self._theta(judged.theta),
                 Network(),
                 _tensors(judged.fresh),
                 _tensors(judged.taught),
                 Batch(self.names, _tensors(judged.columns)),
-            )
+            ),
         )
         metrics = [role.Metric(name, value.number) for name, value in outcome.metrics.items()]
         return role.Outcome(outcome.loss.number, metrics)
