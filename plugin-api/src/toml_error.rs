@@ -19,11 +19,10 @@ pub fn toml_error(error: &toml::de::Error) -> String {
             _ if expected.contains("untagged enum") => "a number, a text in quotes, true or false",
             _ => return None,
         };
-        let got = match got.split_once(": ") {
-            Some(("invalid type", got)) => {
-                got.replacen("floating point", "number", 1).replacen("string", "text", 1)
-            }
-            _ => got.to_owned(),
+        let got = match got.strip_prefix("invalid type: ").unwrap_or(got) {
+            "sequence" => "a list".to_owned(),
+            "map" => "a table".to_owned(),
+            got => got.replacen("floating point", "number", 1).replacen("string", "text", 1),
         };
         Some(format!("{}expected {expected}, got {got}", all.strip_suffix(message)?))
     });
