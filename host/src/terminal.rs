@@ -15,6 +15,8 @@ use crate::plugin::text::{is_hidden, tame};
 const LONGEST: usize = 8000;
 /// Where a line goes on that is too wide for the terminal, or that would be indented by more than half of it.
 const HANG: usize = 4;
+/// A terminal with fewer columns than this is taken to have as many.
+const NARROWEST: usize = 20;
 /// The indentation of a message's further lines.
 const INDENT: usize = 2;
 /// Shown in place of a newline within a line.
@@ -150,11 +152,25 @@ fn abridged(text: &str) -> Cow<'_, str> {
     format!("{before} … {} characters left out … {after}", count - head - tail).into()
 }
 
-/// Breaks `line` at spaces into lines of at most `columns` characters. A word that is longer, such as a path, stays
-/// whole.
+/// Breaks `line` at spaces into lines of at most `columns` characters, of which all but the first are indented by `hang`.
+/// Where this leaves too little room, what begins at `hang` goes on a line of its own.
 fn broken(line: &str, columns: usize, hang: usize) -> String {
-    let hang = if hang > columns / 2 { HANG } else { hang };
-    let (mut out, mut rest, mut room) = (String::new(), line.trim_end(), columns);
+    let (line, columns) = (line.trim_end(), columns.max(NARROWEST));
+    let start = line.char_indices().nth(hang).map_or(line.len(), |(at, _)| at);
+    if hang <= columns / 2 || line.chars().count() <= columns || start == line.len() {
+        return filled(line, columns, if hang > columns / 2 { HANG } else { hang });
+    }
+    let (first, second) = line.split_at(start);
+    let second = filled(&format!("{:HANG$}{second}", ""), columns, HANG);
+    match first.trim_end() {
+        "" => second,
+        first => format!("{}\n{second}", filled(first, columns, HANG)),
+    }
+}
+
+/// As [`broken`], whatever room is left. A word that is too long for a line, such as a path, stays whole.
+fn filled(line: &str, columns: usize, hang: usize) -> String {
+    let (mut out, mut rest, mut room) = (String::new(), line, columns);
     while let Some((end, _)) = rest.char_indices().nth(room) {
         let text = rest.len() - rest.trim_start().len();
         let spaces = rest[text..].match_indices(' ').map(|(at, _)| text + at);
@@ -202,11 +218,13 @@ mod tests {
         assert_eq!(laid_out(row, 13, Some(31)), row);
         assert_eq!(laid_out(row, 13, Some(30)), "name         one two three\n             four");
         // The indentation would leave too little room.
-        assert_eq!(laid_out(row, 13, Some(20)), "name         one two\n    three four");
+        assert_eq!(laid_out(row, 13, Some(20)), "name\n    one two three\n    four");
+        let table = laid_out("a\nb one two three four", 13, Some(20));
+        assert_eq!(table, "a\n    b one two three\n    four");
         let path = "/a/path/that/is/wider/than/the/terminal and more";
         let expected = "path\n  /a/path/that/is/wider/than/the/terminal\n  and more";
         assert_eq!(laid_out(&format!("path {path}"), 2, Some(20)), expected);
-        assert_eq!(laid_out("  héllo wörld", 4, Some(8)), "  héllo\n    wörld");
+        assert_eq!(laid_out("  héllo wörld, héllo wörld", 4, Some(20)), "  héllo wörld, héllo\n    wörld");
         for columns in 1..40 {
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
             assert_eq!(words(&laid_out(row, 13, Some(columns))), words(row));

@@ -48,6 +48,7 @@ const PLUGIN_API: &[Carried] = carried!("plugin-api":
     "src/option.rs"
     "src/setup.rs"
     "src/space.rs"
+    "src/toml_error.rs"
     "src/version.rs"
 );
 /// The crate `potstill-pool`, which the Rust SDK depends on.

@@ -1,7 +1,7 @@
 //! `potstill distill` and `potstill rl`: from a configuration to a finished run directory.
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Arg, Args};
 use potstill_plugin_api::Role;
 use serde_json::json;
 
@@ -21,7 +21,9 @@ use crate::run::{DistillConfig, RunDirectory, Transitions, Versions, write_repor
 /// run directory holds everything: configuration, checkpoints, metrics, dataset, report. With an environment before
 /// --help, the help also lists the options of the plugins that take part.
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    mut_args(with_default),
+    after_help = "\
 Examples:
   potstill distill nd-cartpole
   potstill distill nd-cartpole --set n=5 --k 6 --seed 1 --out runs/five
@@ -29,19 +31,22 @@ Examples:
   potstill distill --objective gradient-matching --data expert.safetensors --k 4
   potstill distill --config runs/five/config.toml
 
-Every configuration key is described in docs/reference/configuration.md.")]
+Every configuration key is described in docs/reference/configuration.md."
+)]
 pub(super) struct Distill {
     /// The environment's id, e.g. nd-cartpole (the newest version) or nd-cartpole-v1
     environment: Option<String>,
     /// Number of instances [default: ⌈c/2⌉ + 1 for c discrete actions, 64 for continuous actions]
     #[arg(long, help_heading = "Dataset")]
     k: Option<usize>,
-    #[arg(long, value_name = "L", help_heading = "Dataset", help = default("Meta-learn the first L layers with the dataset instead of teaching them (encoder rollback)", |c| &c.encoder_layers))]
+    /// Meta-learn the first L layers with the dataset instead of teaching them (encoder rollback)
+    #[arg(long, value_name = "L", help_heading = "Dataset")]
     encoder_layers: Option<usize>,
     /// The transitions that an offline objective learns from: a file written by `potstill collect`
     #[arg(long, value_name = "FILE", help_heading = "Offline data")]
     data: Option<PathBuf>,
-    #[arg(long, value_name = "SHARE", help_heading = "Offline data", help = default("Use only this share of the episodes, those with the highest returns, e.g. 0.1", |c| &c.offline.top))]
+    /// Use only this share of the episodes, those with the highest returns, e.g. 0.1
+    #[arg(long, value_name = "SHARE", help_heading = "Offline data")]
     top: Option<f64>,
     #[command(flatten)]
     common: Common,
@@ -52,6 +57,7 @@ pub(super) struct Distill {
 /// This is `distill` with every layer in the encoder, so that no layer is left for the dataset to teach.
 #[derive(Args)]
 #[command(
+    mut_args(with_default),
     after_help = "Examples:\n  potstill rl nd-cartpole --set n=2\n  potstill rl nd-cartpole --out runs/expert"
 )]
 pub(super) struct Rl {
@@ -67,28 +73,37 @@ struct Common {
     /// Set an option of the environment, e.g. n=2. Repeatable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Environment")]
     set: Vec<(String, String)>,
-    #[arg(long, help_heading = "Environment", help = default("Number of environment copies, stepped together", |c| &c.environment.envs))]
+    /// Number of environment copies, stepped together
+    #[arg(long, help_heading = "Environment")]
     envs: Option<usize>,
-    #[arg(long, help_heading = "Environment", help = default("Steps of each copy in a meta-epoch", |c| &c.environment.steps))]
+    /// Steps of each copy in a meta-epoch
+    #[arg(long, help_heading = "Environment")]
     steps: Option<usize>,
     #[command(flatten)]
     learner: LearnerArguments,
-    #[arg(long, help_heading = "Learner", help = default_learners())]
+    /// Number of learners drawn in each meta-epoch; they share the environment copies
+    #[arg(long, help_heading = "Learner")]
     learners: Option<usize>,
-    #[arg(long, value_name = "ID", help_heading = "Objective", help = default("The meta-objective", |c| &c.objective.id))]
+    /// The meta-objective
+    #[arg(long, value_name = "ID", help_heading = "Objective")]
     objective: Option<String>,
     /// Set an option of the objective, e.g. clip=0.1. Repeatable
     #[arg(long = "objective-set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Objective")]
     objective_set: Vec<(String, String)>,
-    #[arg(long, help_heading = "Optimization", help = default("Number of meta-epochs", |c| &c.meta_epochs))]
+    /// Number of meta-epochs
+    #[arg(long, help_heading = "Optimization")]
     meta_epochs: Option<u64>,
-    #[arg(long, help_heading = "Optimization", help = default("Learning rate of the dataset, the encoder and the critic", |c| &c.optimizer.lr))]
+    /// Learning rate of the dataset, the encoder and the critic
+    #[arg(long, help_heading = "Optimization")]
     lr: Option<f64>,
-    #[arg(long, help_heading = "Optimization", help = default("Seed of all random numbers", |c| &c.seed))]
+    /// Seed of all random numbers
+    #[arg(long, help_heading = "Optimization")]
     seed: Option<u64>,
-    #[arg(long, help_heading = "Machine", help = default("The device: cpu, cuda or cuda:N", |c| &c.device))]
+    /// The device: cpu, cuda or cuda:N
+    #[arg(long, help_heading = "Machine")]
     device: Option<String>,
-    #[arg(long, help_heading = "Machine", help = default("CPU threads; 0 uses every core. Results do not depend on it", |c| &c.threads))]
+    /// CPU threads; 0 uses every core. Results do not depend on it
+    #[arg(long, help_heading = "Machine")]
     threads: Option<usize>,
     /// Read the configuration from a TOML file, e.g. another run's config.toml
     #[arg(long, value_name = "FILE", help_heading = "Input and output")]
@@ -101,14 +116,26 @@ struct Common {
     json: bool,
 }
 
-/// The help of an option, with the default that its key has in a configuration.
-fn default<T: std::fmt::Display>(help: &str, of: fn(&DistillConfig) -> &T) -> String {
-    format!("{help} [default: {}]", of(&DistillConfig::default()))
-}
-
-fn default_learners() -> String {
-    let help = "Number of learners drawn in each meta-epoch; they share the environment copies";
-    format!("{help} [default: {}, and {RL_LEARNERS} for `rl`]", DistillConfig::default().ppo.learners)
+/// Adds to the help of an option the default that its key has in a configuration.
+fn with_default(argument: Arg) -> Arg {
+    let config = DistillConfig::default();
+    let default = match argument.get_id().as_str() {
+        "encoder_layers" => config.encoder_layers.to_string(),
+        "top" => config.offline.top.to_string(),
+        "envs" => config.environment.envs.to_string(),
+        "steps" => config.environment.steps.to_string(),
+        "learner" => config.learner.plugins().into_iter().map(|(id, _)| id).collect::<Vec<_>>().join(", "),
+        "learners" => format!("{}, and {RL_LEARNERS} for `rl`", config.ppo.learners),
+        "objective" => config.objective.id,
+        "meta_epochs" => config.meta_epochs.to_string(),
+        "lr" => config.optimizer.lr.to_string(),
+        "seed" => config.seed.to_string(),
+        "device" => config.device,
+        "threads" => config.threads.to_string(),
+        _ => return argument,
+    };
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    argument.help(format!("{help} [default: {default}]"))
 }
 
 /// With `rl` all learners are the same network: drawing several averages nothing.

@@ -101,7 +101,11 @@ pub fn main() -> ExitCode {
         Ok(arguments) => (run(&arguments), ExitCode::SUCCESS),
         Err(answer) => {
             let help = answer.kind() == clap::error::ErrorKind::DisplayHelp;
-            let done = print_answer(&answer).and_then(|()| if help { help_on_plugins() } else { Ok(()) });
+            let done = print_answer(&answer).map(|()| {
+                if help {
+                    help_on_plugins()
+                }
+            });
             (done, if answer.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS })
         }
     };
@@ -115,12 +119,15 @@ pub fn main() -> ExitCode {
 }
 
 /// After the `--help` of `distill` and `rl`: prints the options of the plugins that the command line names.
-fn help_on_plugins() -> Result<()> {
+fn help_on_plugins() {
     let rest = std::env::args_os().filter(|argument| argument != "--help" && argument != "-h");
-    match Arguments::try_parse_from(rest) {
+    let shown = match Arguments::try_parse_from(rest) {
         Ok(Arguments { plugins, command: Command::Distill(command), .. }) => command.help(&plugins),
         Ok(Arguments { plugins, command: Command::Rl(command), .. }) => command.help(&plugins),
         _ => Ok(()),
+    };
+    if let Err(error) = shown {
+        tell(&format!("error: {error}"));
     }
 }
 

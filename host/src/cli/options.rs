@@ -30,20 +30,12 @@ pub(super) fn to_options(pairs: &[(String, String)]) -> Options {
 /// The options that choose the distribution of learners.
 #[derive(Args, Clone, Default, PartialEq)]
 pub(super) struct LearnerArguments {
-    #[arg(long, value_name = "ID", help_heading = "Learner", help = help_of_learner())]
+    /// The learner distribution to draw from. Repeat as ID:WEIGHT for a mixture
+    #[arg(long, value_name = "ID", help_heading = "Learner")]
     pub(super) learner: Vec<String>,
     /// Set an option of the learner, e.g. width=32-256; in a mixture, ID.NAME=VALUE. Repeatable
     #[arg(long = "learner-set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Learner")]
     pub(super) learner_set: Vec<(String, String)>,
-}
-
-fn help_of_learner() -> String {
-    let default = LearnerConfig::default();
-    let ids: Vec<&str> = default.plugins().into_iter().map(|(id, _)| id).collect();
-    format!(
-        "The learner distribution to draw from. Repeat as ID:WEIGHT for a mixture [default: {}, or the dataset's own]",
-        ids.join(", ")
-    )
 }
 
 impl LearnerArguments {

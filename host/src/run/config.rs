@@ -618,11 +618,11 @@ mod tests {
             }
         }
         for (text, expected) in [
-            ("seed = 'one'", "\nexpected a whole number of at least 0, got text \"one\""),
-            ("seed = 1.5", "\nexpected a whole number of at least 0, got number `1.5`"),
-            ("[optimizer]\nlr = true", "\nexpected a number, got boolean `true`"),
-            ("[optimizer]\njoint_norm = 1", "\nexpected true or false, got integer `1`"),
-            ("device = 1", "\nexpected a text in quotes, got integer `1`"),
+            ("seed = 'one'", "\nexpected a whole number of at least 0, got \"one\""),
+            ("seed = 1.5", "\nexpected a whole number of at least 0, got `1.5`"),
+            ("[optimizer]\nlr = true", "\nexpected a number, got `true`"),
+            ("[optimizer]\njoint_norm = 1", "\nexpected true or false, got `1`"),
+            ("device = 1", "\nexpected a text in quotes, got `1`"),
         ] {
             let error = DistillConfig::parse(text).unwrap_err();
             assert!(error.contains(expected) && error.contains("line "), "{error}");

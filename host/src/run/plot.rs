@@ -540,6 +540,11 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_escaped() {
+        assert_eq!(escape("<a href='&\u{1b}\u{202e}\">"), "&lt;a href=&#39;&amp;\u{fffd}\u{fffd}&quot;&gt;");
+    }
+
+    #[test]
     fn datasets_of_every_shape() {
         for (name, dataset) in [
             ("cartpole", cartpole_dataset()),

@@ -252,7 +252,7 @@ fn says_what_is_missing() {
     let no_pip = place.path("no-pip");
     let said = setup(&place, &no_pip, &["tiny", "--yes"]);
     let expected = format!(
-        "{} has no pip, which is needed to fetch the packages. Install it:\n    {0} -m ensurepip",
+        "{} has no pip, which is needed to fetch the packages. Install it:\n      {0} -m ensurepip",
         no_pip.display()
     );
     assert!(said.code == Some(2) && said.err.contains(&expected), "{}", said.err);
