@@ -12,7 +12,8 @@ use super::entries::Entries;
 use super::learners::LearnerConfig;
 use crate::engine::advantage::Estimator;
 use crate::engine::optimizer::Schedule;
-use crate::error::{Error, IoContext, Result, did_you_mean};
+use crate::error::{Error, Result, did_you_mean};
+use crate::files;
 
 /// The options of a plugin, by name.
 pub type Options = BTreeMap<String, OptionValue>;
@@ -339,7 +340,8 @@ impl DistillConfig {
     /// the nearest known one), a value of the wrong type, or one that [`DistillConfig::validate`] refuses.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).at(path)?;
+        let bytes = files::read_or_pipe(path, LARGEST_CONFIG)?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::file(path, "is not text in UTF-8"))?;
         Self::parse(&text).map_err(|what| Error::file(path, what))
     }
 
@@ -482,6 +484,9 @@ impl DistillConfig {
         positive("ppo.reward_scale", ppo.reward_scale)
     }
 }
+
+/// The most bytes of a configuration.
+const LARGEST_CONFIG: u64 = 1 << 20;
 
 /// The largest size for which memory is allocated, so that a typing mistake does not take all of it.
 const LARGEST_SIZE: u64 = 1_000_000;

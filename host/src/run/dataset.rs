@@ -630,7 +630,7 @@ pub(super) mod tests {
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(load_error(&path).contains("cut short"));
         std::fs::write(&path, [&whole[..], b"and more"].concat()).unwrap();
-        assert!(load_error(&path).starts_with("8 bytes follow its last tensor"));
+        assert!(load_error(&path).contains("something was appended"));
         std::fs::write(&path, b"").unwrap();
         assert!(load_error(&path).contains("empty"));
         std::fs::write(&path, b"PK\x03\x04 certainly not safetensors").unwrap();

@@ -163,7 +163,7 @@ mod tests {
         assert_eq!((&negated.x.data, &negated.y), (&opposite, &released.y));
         let Imported { dataset: wrapped, prefix } = imported("wrapped.pt");
         assert_eq!((&wrapped.x, prefix.as_deref()), (&released.x, Some("module.")));
-        assert_eq!(imported("number.pt").dataset.inner_lr, 1.5, "η is a number of Python");
+        assert_eq!(imported("number.pt").dataset.inner_lr, 1.5, "η is a number, not a tensor");
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         );
         let error = import("bzip2.pt", 2);
         assert!(
-            error.contains("is compressed in a way that is not read") && error.contains("torch.save"),
+            error.contains("is compressed with bzip2, which is not read") && error.contains("torch.save"),
             "{error}"
         );
     }

@@ -45,7 +45,7 @@ pub(super) struct PytorchFile {
     path: PathBuf,
     storages: Storages,
     tensors: BTreeMap<String, TensorView>,
-    /// Numbers of Python in place of tensors.
+    /// Python's numbers in place of tensors.
     numbers: BTreeMap<String, f64>,
 }
 
@@ -250,10 +250,19 @@ fn read_entry(archive: &mut Archive, name: &str, limit: u64) -> Result<Vec<u8>, 
     let damaged =
         |e: &dyn std::fmt::Display| format!("entry `{name}` cannot be read ({e}); the file is damaged");
     let entry = archive.by_name(name).map_err(|e| match e {
-        ZipError::CompressionMethodNotSupported(_) => format!(
-            "entry `{name}` is compressed in a way that is not read; load the file with `torch.load` and save it with \
-             `torch.save`, which does not compress"
-        ),
+        ZipError::CompressionMethodNotSupported(method) => {
+            let method = match method {
+                9 => "Deflate64",
+                12 => "bzip2",
+                14 => "LZMA",
+                93 => "Zstandard",
+                _ => "another method",
+            };
+            format!(
+                "entry `{name}` is compressed with {method}, which is not read: load the file with `torch.load` and save \
+                 it with `torch.save`, which does not compress"
+            )
+        }
         ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => {
             format!("entry `{name}` is encrypted; save the file without a password")
         }

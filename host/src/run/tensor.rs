@@ -296,7 +296,7 @@ fn not_safetensors(bytes: &[u8], error: &SafeTensorError) -> String {
         {
             let extra = length - end_of_tensors(bytes).unwrap_or(length);
             format!(
-                "{extra} bytes follow its last tensor: something was appended to the file; copy or download it again"
+                "{extra} bytes after its last tensor were appended to the file; copy or download it again"
             )
         }
         SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {

@@ -3,6 +3,7 @@ mod advantages;
 mod book;
 mod commands;
 mod doctor;
+mod format;
 mod install;
 mod interruption;
 #[cfg(unix)]

@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::{finished_run, metrics, repository};
 
 /// Runs a script of `tests/python` and returns its output, or `None` if `POTSTILL_PYTHON` is not set.
-fn python(script: &str, argument: Option<&OsStr>) -> Option<String> {
+pub(crate) fn python<'a>(script: &str, arguments: impl IntoIterator<Item = &'a OsStr>) -> Option<String> {
     let interpreter = std::env::var_os("POTSTILL_PYTHON")?;
     let script = repository("tests/python").join(script);
-    let output = Command::new(interpreter).arg(script).args(argument).output().unwrap();
+    let output = Command::new(interpreter).arg(script).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
 }

@@ -101,6 +101,17 @@ fn rewritten(change: impl Fn(&str) -> String) -> Vec<u8> {
     safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()
 }
 
+/// A run that diverges says so, and not that it can be resumed.
+#[test]
+fn an_inner_rate_that_shrinks_to_nothing_is_a_divergence() {
+    let place = Place::new();
+    let expected = "the inner learning rate has shrunk to 0: the optimization diverged; start a new run with a smaller --lr";
+    let run = ["distill", "nd-cartpole", "--lr", "1000", "--meta-epochs", "2", "--out", "run"];
+    place.refused(&run, 2, expected);
+    place.refused(&["resume", "run"], 2, expected);
+    place.refused(&["eval", "run"], 1, "unless it ended with an error that asks for a new run");
+}
+
 #[test]
 fn files_that_are_not_datasets_are_rejected() {
     let place = Place::new();
@@ -118,6 +129,7 @@ fn files_that_are_not_datasets_are_rejected() {
         (b"a text about datasets".to_vec(), "wrong: "),
         (whole[..whole.len() - 9].to_vec(), "wrong: the file is cut short"),
         (whole[..100].to_vec(), "wrong: the file is cut short"),
+        ([&whole[..], b"\n"].concat(), "wrong: its last tensor ends at byte "),
         (flipped(whole.len() - 1), "wrong: the file is damaged: its content does not match its checksum"),
         (flipped(whole.len() - 30), "wrong: "),
         (flipped(300), "wrong: "),
@@ -129,6 +141,14 @@ fn files_that_are_not_datasets_are_rejected() {
             "wrong: dataset format 2; this Potstill (0.1.0) reads up to 1: upgrade it",
         ),
         (rewritten(|text| text.replace("\"seed\"", "\"sead\"")), "wrong: the metadata is incomplete"),
+        (
+            rewritten(|text| text.replace("\"learners\":4", "\"learners\":-4")),
+            "wrong: the metadata is incomplete",
+        ),
+        (
+            rewritten(|text| text.replace("\"max_return\":500.0", "\"max_return\":1.0")),
+            "wrong: an impossible score",
+        ),
     ];
     for (content, expected) in cases {
         place.write("wrong", content);

@@ -1,7 +1,6 @@
 //! The format of an experiment file, which says what is varied, trained, scored and printed. `docs/experiments.md`
 //! describes it.
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use potstill_plugin_api::toml_error;
@@ -11,7 +10,8 @@ use toml::{Table, Value};
 
 use super::{builtin, key};
 use crate::engine::policy::Acting;
-use crate::error::{Error, IoContext, Result, did_you_mean};
+use crate::error::{Error, Result, did_you_mean};
+use crate::files;
 use crate::run::LearnerConfig;
 
 /// The size of the largest file that is read, in bytes.
@@ -269,9 +269,9 @@ impl Experiment {
     /// Reads the experiment file at `path`. Paths in it are relative to its folder.
     pub(super) fn load(path: &Path, name: &str) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(path, name, &read(path)?, &|base| {
+        Self::parse(path, name, &files::read_text(path, LARGEST)?, &|base| {
             let path = folder.join(base);
-            read(&path).map(|text| (path, text))
+            files::read_text(&path, LARGEST).map(|text| (path, text))
         })
     }
 
@@ -516,16 +516,6 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let table: Table = toml::from_str(text).map_err(explain)?;
     key::check_printable(&Value::Table(table))?;
     toml::from_str(text).map_err(explain)
-}
-
-fn read(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    let mut file = std::fs::File::open(path).at(path)?.take(LARGEST + 1);
-    file.read_to_string(&mut text).at(path)?;
-    match text.len() as u64 > LARGEST {
-        true => Err(Error::file(path, format!("the file is longer than {LARGEST} bytes"))),
-        false => Ok(text),
-    }
 }
 
 /// Whether `c` may occur in names that become parts of a file name.
