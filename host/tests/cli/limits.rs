@@ -1,6 +1,6 @@
 //! Tests the program where the system has few threads or open files left: it does with fewer, or names the system's limit,
 //! and never blames a plugin or itself.
-use crate::{Outcome, Place, Said};
+use crate::{Outcome, Place, Said, repository, text};
 
 /// A stack that no thread can get, so that the system refuses every thread that does not ask for another size.
 const NO_THREADS: (&str, &str) = ("RUST_MIN_STACK", "140000000000000");
@@ -21,6 +21,11 @@ fn a_system_without_threads_gives_the_same_results() {
     let eval = ["eval", "alone", "--threads", "4", "--learners", "4", "--episodes", "1"];
     let said = alone(&eval);
     assert_eq!((said.code, said.out), (Some(0), place.ok(&eval)), "{}", said.err);
+    // A core module is validated too, before it is made a component.
+    let module = repository("tests/hostile");
+    let info = ["--plugin", text(&module), "plugin", "info", "test/hostile-v1"];
+    let said = alone(&info);
+    assert_eq!((said.code, said.out), (Some(0), place.ok(&info)), "{}", said.err);
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(crate) mod apart {
 
     use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
+    use crate::error::not_started;
     use crate::plugin::wasm::sandbox::engine;
     use crate::plugin::wasm::workers::with_workers;
 
@@ -76,7 +77,10 @@ pub(crate) mod apart {
 
     /// Has `program` compile.
     pub(super) fn compile(program: &Path, component: &[u8]) -> Result<Vec<u8>, String> {
-        let lost = |e| format!("cannot be compiled: the process for it failed ({}: {e})", program.display());
+        let lost = |e: std::io::Error| {
+            let why = not_started("process", &e);
+            format!("cannot be compiled: the process for it failed ({}: {why})", program.display())
+        };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let mut child = Command::new(program)
             .arg(COMMAND)

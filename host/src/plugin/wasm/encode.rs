@@ -9,6 +9,7 @@ use std::thread;
 use wasmparser::{ComponentType, ComponentTypeDeclaration, InstanceTypeDeclaration, Parser, Payload};
 use wasmtime::{Engine, Module};
 
+use super::workers::with_workers;
 use crate::error::not_started;
 
 const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
@@ -30,7 +31,7 @@ pub(crate) fn encode<'a>(engine: &Engine, wasm: &'a [u8]) -> Result<Cow<'a, [u8]
     if !wasm.starts_with(&CORE_MODULE) {
         return Err("is not WebAssembly".into());
     }
-    Module::validate(engine, wasm).map_err(|e| format!("is damaged: {e:#}"))?;
+    with_workers(|| Module::validate(engine, wasm)).map_err(|e| format!("is damaged: {e:#}"))?;
     let encoded = thread::scope(|scope| {
         let encoder = thread::Builder::new().name("potstill-encoder".into()).stack_size(STACK);
         let thread = encoder.spawn_scoped(scope, || checked(wasm)).map_err(|e| not_started("thread", &e))?;
