@@ -15,6 +15,7 @@ pub mod distill;
 mod files;
 pub mod plugin;
 pub mod run;
+mod shell;
 mod terminal;
 
 pub use potstill_engine as engine;

@@ -25,6 +25,7 @@ use crate::run::{
     DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
     OptimizerKind, Options, PluginConfig, PluginRecord, PluginVersion, Transitions,
 };
+use crate::shell;
 
 /// A resolved configuration with its plugins.
 pub struct Setup<'a> {
@@ -203,7 +204,7 @@ impl<'a> Setup<'a> {
     /// A command line that goes on with the file or folder `path` of this run, for the user to copy. It names the plugins
     /// that potstill would not find or not run without `--plugin`.
     pub fn command(&self, before: &str, path: &Path, after: &str) -> String {
-        let mut line = format!("potstill {before} {}{after}", shell(path));
+        let mut line = format!("potstill {before} {}{after}", shell::word(path));
         let mut named: Vec<&Path> = vec![];
         for (role, id) in self.used() {
             let Ok(Entry { loader: Loader::Native, on_command_line: true, path: Some(path), .. }) =
@@ -213,7 +214,7 @@ impl<'a> Setup<'a> {
             };
             if !named.contains(&&**path) {
                 named.push(path);
-                line += &format!(" --plugin {}", shell(path));
+                line += &format!(" --plugin {}", shell::word(path));
             }
         }
         line
@@ -254,12 +255,6 @@ impl<'a> Setup<'a> {
     pub fn objective_part(&self) -> PluginRecord {
         PluginRecord { id: self.objective.id().into(), options: self.objective.specification() }
     }
-}
-
-/// `path` as a word of a shell's command line.
-fn shell(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    shlex::try_quote(&path).map_or_else(|_| path.to_string(), |quoted| quoted.into_owned())
 }
 
 /// Changes `config` for direct PPO: every layer of the learner belongs to the encoder, and nothing is left for θ to

@@ -13,7 +13,7 @@ use super::registry::{Entry, Loader, Registry};
 use super::source::{self, LARGEST_MANIFEST, MANIFEST, scan};
 use super::wasm::hex;
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::{files, shell};
 
 /// The name of the record beside an installed plugin's manifest.
 const RECORD: &str = "installed.json";
@@ -187,7 +187,7 @@ pub(super) fn changed(file: &Path, sha256: &str) -> Option<String> {
         Some(installed) if installed.sha256 == sha256 => None,
         Some(installed) => Some(format!(
             "its file has changed since it was installed; `potstill plugin install {}` installs it again",
-            installed.from.display()
+            shell::word(&installed.from)
         )),
         None => Some(format!("{RECORD} is damaged; install the plugin again")),
     }

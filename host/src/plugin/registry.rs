@@ -31,6 +31,7 @@ use crate::engine::environment::Environments;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::objective::Objective;
 use crate::error::{Error, Result, did_you_mean};
+use crate::shell;
 
 /// The form in which a plugin's code comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -469,7 +470,10 @@ impl Registry {
         let mut entry = Entry::unknown(&path);
         let file = source::read(&path).map_err(|e| match (e, path.parent()) {
             (Error::Io { source: e, .. }, Some(folder)) if e.kind() == io::ErrorKind::NotFound => {
-                format!("{e}. If {0} is a plugin's source, run `potstill plugin build {0}`", folder.display())
+                format!(
+                    "{e}. If {0} is a plugin's source, run `potstill plugin build {0}`",
+                    shell::word(folder)
+                )
             }
             (e, _) => source::without_path(e),
         });
