@@ -433,10 +433,10 @@ impl DistillConfig {
         at_least_one("ppo.minibatch", ppo.minibatch as u64)?;
         size("offline.updates", offline.updates as u64)?;
         size("offline.minibatch", offline.minibatch as u64)?;
-        size("evaluation.learners", evaluation.learners as u64)?;
-        size("evaluation.episodes", evaluation.episodes as u64)?;
-        size("evaluation.validation_learners", evaluation.validation_learners as u64)?;
-        size("evaluation.validation_episodes", evaluation.validation_episodes as u64)?;
+        at_least_one("evaluation.learners", evaluation.learners as u64)?;
+        at_least_one("evaluation.episodes", evaluation.episodes as u64)?;
+        at_least_one("evaluation.validation_learners", evaluation.validation_learners as u64)?;
+        at_least_one("evaluation.validation_episodes", evaluation.validation_episodes as u64)?;
         for (key, id) in [
             ("environment.id", &environment.id),
             ("objective.id", &self.objective.id),
