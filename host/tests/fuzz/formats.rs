@@ -10,6 +10,9 @@ use zip::write::SimpleFileOptions;
 
 use crate::mutate;
 
+/// The operations of a pickle that inflates.
+const MANY: usize = 1 << 24;
+
 /// Applies the general change of bytes.
 fn any(file: &[u8], others: &[Vec<u8>], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = file.to_vec();
@@ -114,7 +117,15 @@ pub(crate) fn pytorch(file: &[u8], others: &[Vec<u8>], rng: &mut ChaCha8Rng) -> 
             let pickle = files.iter().position(|(name, _)| name.ends_with("data.pkl"));
             let chosen = pickle.filter(|_| rng.random_range(0..3) > 0);
             let chosen = chosen.unwrap_or_else(|| rng.random_range(0..files.len()));
-            mutate::bytes(&mut files[chosen].1, others, rng);
+            match rng.random_range(0..100) {
+                0 => {
+                    // A small file of many small objects: each of these operations makes one, or a reference to one.
+                    let operation = *b")]}(N2".choose(rng).unwrap();
+                    let at = rng.random_range(0..=files[chosen].1.len());
+                    files[chosen].1.splice(at..at, std::iter::repeat_n(operation, MANY));
+                }
+                _ => mutate::bytes(&mut files[chosen].1, others, rng),
+            }
             packed(&files)
         }
         None => any(file, others, rng),
@@ -135,9 +146,13 @@ fn unpacked(file: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
 
 fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(Cursor::new(vec![]));
-    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, bytes) in files {
-        archive.start_file(name.as_str(), stored).unwrap();
+        let method = if bytes.len() < MANY {
+            zip::CompressionMethod::Stored
+        } else {
+            zip::CompressionMethod::Deflated
+        };
+        archive.start_file(name.as_str(), SimpleFileOptions::default().compression_method(method)).unwrap();
         archive.write_all(bytes).unwrap();
     }
     archive.finish().unwrap().into_inner()
