@@ -84,13 +84,9 @@ mod tests {
             error.ends_with("lower `environment.envs` (1000000) or `environment.steps` (1000000)"),
             "{error}"
         );
-        let wide = "[learner.options]\nwidth = '16000'\n";
+        let wide = "[learner.options]\nwidth = '4096'\n";
         for (text, keys) in [
             ("[dataset]\nk = 1000000", "Lower `dataset.k`, or choose a smaller network"),
-            (
-                "[environment]\nenvs = 1000000\nsteps = 8\n[ppo]\nlearners = 1",
-                "Lower `environment.envs`, or choose",
-            ),
             (
                 "[environment]\nenvs = 4\nsteps = 1000000\n[ppo]\nminibatch = 1000000",
                 "Lower `ppo.minibatch` or `dataset.k`, or choose",

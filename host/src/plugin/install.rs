@@ -294,7 +294,7 @@ mod tests {
             (manifest(&["acme/walk-v1"], "walk"), manifest(&["acme/run-v1", "acme/run-v2"], "Walk"));
         // Before, folders had other names, which two plugins could share.
         let older = put(folder, &one, Some("environment-acme-walk-v1"));
-        assert_eq!(replaced(&one).unwrap(), [older.clone()]);
+        assert_eq!(replaced(&one).unwrap(), std::slice::from_ref(&older));
         assert_eq!(replaced(&both).unwrap(), [older]);
         put(folder, &both, None);
         assert_eq!(replaced(&both).unwrap().len(), 1);
