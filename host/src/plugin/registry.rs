@@ -127,7 +127,7 @@ impl Registry {
             None => vec![],
         };
         searched.extend(install::folder().filter(|folder| folder.is_dir()));
-        Self::search(named, recorded, &searched, isolate)
+        Self::search(named, recorded, (&searched, Bare::Reject), isolate)
     }
 
     /// Searches as [`Registry::discover`] does, with `searched` in place of `recorded`, the environment variable and the
@@ -136,7 +136,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::discover`].
     pub fn of(named: &[PathBuf], searched: &[PathBuf]) -> Result<Self> {
-        Self::search(named, &[], searched, None)
+        Self::search(named, &[], (searched, Bare::Ask), None)
     }
 
     /// Searches as [`Registry::of`] does; native plugins run in separate processes of the program `potstill`.
@@ -144,14 +144,14 @@ impl Registry {
     /// # Errors
     /// As [`Registry::discover`].
     pub fn isolated(named: &[PathBuf], searched: &[PathBuf], potstill: PathBuf) -> Result<Self> {
-        Self::search(named, &[], searched, Some(potstill))
+        Self::search(named, &[], (searched, Bare::Ask), Some(potstill))
     }
 
-    /// Searches in this order. Files without a manifest are run in `named` and `recorded`, and rejected in `searched`.
+    /// Searches in this order. Files without a manifest are run in `named`; in `searched` they are run or rejected (`bare`).
     fn search(
         named: &[PathBuf],
         recorded: &[Recorded],
-        searched: &[PathBuf],
+        (searched, bare): (&[PathBuf], Bare),
         isolate: Option<PathBuf>,
     ) -> Result<Self> {
         if isolate.is_some() && !cfg!(unix) {
@@ -179,7 +179,7 @@ impl Registry {
         }
         registry.entries.iter_mut().for_each(|entry| entry.on_command_line = true);
         recorded.iter().for_each(|recorded| registry.add_recorded(recorded));
-        searched.iter().for_each(|path| registry.add(path, Bare::Reject));
+        searched.iter().for_each(|path| registry.add(path, bare));
         let mut own: Vec<Entry> = inventory::iter::<Builtin>.into_iter().map(Entry::builtin).collect();
         own.sort_by_key(|entry| (entry.role, entry.named()));
         registry.entries.extend(own);
