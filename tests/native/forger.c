@@ -1,5 +1,5 @@
 /* An environment whose every text tries to command the terminal and to pose as lines of the host: its summary, an option's
- * help and default, its log, its pictures and its errors. It refuses to make more than 8 copies. -DSILENT: it draws
+ * help, its log, its pictures and its errors. It refuses to make more than 8 copies. -DSILENT: it draws
  * nothing. */
 #include <stdlib.h>
 
@@ -7,6 +7,11 @@
 
 /* A newline, an escape sequence, a carriage return, a control of C1, an override of direction, a line separator. */
 #define FORGED "x\nforged\033]0;forged\007\r\nforged\t\302\233\342\200\256y\342\200\250forged"
+
+/* A default with such characters is against the contract. */
+#ifndef DEFAULT
+#define DEFAULT "plain"
+#endif
 
 struct potstill_environments { uint32_t copies, steps; };
 
@@ -66,7 +71,7 @@ POTSTILL_EXPORT const potstill_plugin_description *potstill_plugin(const potstil
     static const potstill_environment functions = {.struct_size = sizeof functions, .make = make, .destroy = destroy,
                                                    .spec = spec, .reset = reset, .step = step, .render = render};
     static const potstill_option options[] = {
-        {.name = "word", .help = "right\342\200\256tfel", .default_value = {.kind = POTSTILL_TEXT, .text = FORGED}}};
+        {.name = "word", .help = "right\342\200\256tfel", .default_value = {.kind = POTSTILL_TEXT, .text = DEFAULT}}};
     static const potstill_plugin_description plugin = {
         .magic = POTSTILL_MAGIC, .abi_major = POTSTILL_ABI_MAJOR, .abi_minor = POTSTILL_ABI_MINOR,
         .struct_size = sizeof plugin, .role = POTSTILL_ENVIRONMENT, .id = "test/forger-v1", .version = "1.0.0",

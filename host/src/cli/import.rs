@@ -62,7 +62,7 @@ impl Import {
         )?;
         if let Some(prefix) = prefix {
             tell(&format!(
-                "note: read the tensors that are named `{prefix}…`, as those of a wrapped model are"
+                "note: took the tensors whose names begin with `{prefix}`, as in a model saved in its wrapper"
             ));
         }
         match self.estimate_normalizer {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
+use potstill_bridge::text::counted;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest as _, Sha256};
@@ -296,7 +297,8 @@ fn not_safetensors(bytes: &[u8], error: &SafeTensorError) -> String {
         {
             let extra = length - end_of_tensors(bytes).unwrap_or(length);
             format!(
-                "{extra} bytes after its last tensor were appended to the file; copy or download it again"
+                "something was appended after the last tensor ({}); copy or download the file again",
+                counted(extra, "byte")
             )
         }
         SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {

@@ -34,7 +34,7 @@ fn page_teaches_as_the_program(place: &Place, dataset: &str) {
         return;
     }
     for (from, to) in [("fresh.safetensors", "before"), (dataset, "after")] {
-        place.ok(&[&plugin[..], &["train", from, "--seed", "5", "--out", to]].concat());
+        place.ok(&[&plugin[..], &["train", from, "--seed", "5", "--out", to, "--force"]].concat());
     }
     let said = teach(place, &["compare", dataset, "before", "after"]).unwrap();
     let distance: f64 = said.trim().parse().unwrap();

@@ -129,7 +129,7 @@ fn files_that_are_not_datasets_are_rejected() {
         (b"a text about datasets".to_vec(), "wrong: "),
         (whole[..whole.len() - 9].to_vec(), "wrong: the file is cut short"),
         (whole[..100].to_vec(), "wrong: the file is cut short"),
-        ([&whole[..], b"\n"].concat(), "wrong: its last tensor ends at byte "),
+        ([&whole[..], b"\n"].concat(), "wrong: something was appended after the last tensor (1 byte)"),
         (flipped(whole.len() - 1), "wrong: the file is damaged: its content does not match its checksum"),
         (flipped(whole.len() - 30), "wrong: "),
         (flipped(300), "wrong: "),
