@@ -114,7 +114,7 @@ impl Author {
     #[track_caller]
     fn build(&self, folder: &Path, out: &str) -> bool {
         let said = self.potstill(&["plugin", "build", folder.to_str().unwrap(), "--out", out]);
-        if !said.ok && said.err.contains("here; install") {
+        if !said.ok && said.err.contains("; install") {
             missing(&said.err);
             return false;
         }

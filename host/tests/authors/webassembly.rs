@@ -14,7 +14,7 @@ fn a_whole_distillation_of_cart_pole() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/library");
     let module = match webassembly(&folder) {
         Ok(module) => module,
-        Err(error) if error.to_string().contains("here; install") => return missing(&error.to_string()),
+        Err(error) if error.to_string().contains("; install") => return missing(&error.to_string()),
         Err(error) => panic!("{error}"),
     };
     let engine = Engine::default();
