@@ -228,7 +228,10 @@ impl<'a> Setup<'a> {
                 id: id.to_owned(),
                 version: entry.map(|entry| entry.version.clone()).unwrap_or_default(),
                 sha256: entry.map(|entry| entry.sha256.clone()).filter(|hash| !hash.is_empty()),
-                path: entry.and_then(|entry| entry.path.as_ref()?.canonicalize().ok()),
+                // JSON holds only paths in UTF-8; the user has to name any other again.
+                path: entry
+                    .and_then(|entry| entry.path.as_ref()?.canonicalize().ok())
+                    .filter(|path| path.to_str().is_some()),
             }
         };
         // The environment's hash is that of the binary that described it.

@@ -83,6 +83,7 @@ impl AgentFile {
 
 /// A file that an agent can be made from.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a command loads one file")]
 pub enum AgentOrDataset {
     /// A trained agent.
     Agent(AgentFile),

@@ -67,7 +67,7 @@ impl Change {
         let within = |key: &&str| {
             self.key.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        OF_VALIDATION.iter().any(|key| within(&key))
+        OF_VALIDATION.iter().any(within)
     }
 }
 

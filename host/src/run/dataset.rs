@@ -554,7 +554,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_score_must_be_possible() {
-        let changes: [(fn(&mut Score), &str); 9] = [
+        type Change = fn(&mut Score);
+        let changes: [(Change, &str); 9] = [
             (|s| s.protocol.learners = 0, "0 learners × 10 episodes have no score"),
             (|s| s.protocol.episodes = 0, "100 learners × 0 episodes have no score"),
             (|s| s.faults = 1001, "1001 episodes failed, of 100 × 10"),

@@ -1,6 +1,6 @@
 //! Compiles components. The compiler can be kept busy for hours by a few KiB of code, and cannot be interrupted: the program
 //! starts itself as a process with limits of time and memory for it. Without a program, in a library, only the
-//! [structure](super::structure) of the code limits it.
+//! [`structure`] of the code limits it.
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
