@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::options::{pair, to_options};
 use super::output::{Force, Kind, Output};
+use super::watch::Meter;
 use super::{print_json, say, say_named, target};
 use crate::distill::Actor;
 use crate::engine::policy::Acting;
@@ -66,7 +67,10 @@ impl Collect {
         };
         let out = Output::new(&self.out, Kind::Transitions, &self.force, &[path])?;
         let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };
-        let transitions = actor.collect(registry, self.episodes, acting, self.seed)?;
+        let meter = Meter::new("episodes", self.episodes as u64, 0, self.json);
+        let transitions = actor.collect(registry, self.episodes, acting, self.seed, &|| meter.one_more());
+        meter.finish();
+        let transitions = transitions?;
         out.write(|path| transitions.save(path))?;
         let returns: Vec<f64> = transitions.episodes().iter().map(|(_, r)| f64::from(*r)).collect();
         let mean = returns.iter().sum::<f64>() / returns.len() as f64;

@@ -47,9 +47,6 @@ impl Meter {
         );
         bar.set_position(done);
         bar.reset_eta();
-        if !bar.is_hidden() {
-            bar.enable_steady_tick(Duration::from_millis(500));
-        }
         let log = (bar.is_hidden() && !quiet).then(|| Mutex::new(Log::new(done, Instant::now())));
         Meter { unit, total, bar, log }
     }

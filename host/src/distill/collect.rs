@@ -34,6 +34,7 @@ impl Actor {
     }
 
     /// Plays `count` whole episodes and returns all transitions, episode by episode. Random actions are always sampled.
+    /// `done` is called after each episode.
     ///
     /// # Errors
     /// An error of a plugin, or policy outputs that are not numbers.
@@ -43,6 +44,7 @@ impl Actor {
         count: usize,
         acting: Acting,
         seed: u64,
+        done: &dyn Fn(),
     ) -> Result<Transitions> {
         let (environment, who) = match self {
             Actor::Agent(agent) => (agent.environment(), agent.to_string()),
@@ -56,7 +58,7 @@ impl Actor {
         };
         let copies = count.clamp(1, AT_ONCE);
         let mut environments = make_environments(registry, environment, copies)?;
-        let mut recorder = Recorder::new(environment, copies);
+        let mut recorder = Recorder::new(environment, copies, done);
         let mut random = stream(seed, "collect", 0);
         let acting = match self {
             Actor::Agent(_) => acting,
@@ -79,7 +81,8 @@ impl Actor {
 }
 
 /// Records the transitions of copies that play side by side, and puts them in order episode by episode.
-struct Recorder {
+struct Recorder<'a> {
+    ended: &'a dyn Fn(),
     /// The number of scalars in an observation.
     width: usize,
     before: Observations,
@@ -111,9 +114,10 @@ impl Steps {
     }
 }
 
-impl Recorder {
-    fn new(environment: &DatasetEnvironment, copies: usize) -> Self {
+impl<'a> Recorder<'a> {
+    fn new(environment: &DatasetEnvironment, copies: usize, ended: &'a dyn Fn()) -> Self {
         Recorder {
+            ended,
             width: environment.spec.observation.size(),
             before: Observations::Float(vec![]),
             running: vec![Steps::default(); copies],
@@ -132,7 +136,7 @@ impl Recorder {
     }
 }
 
-impl Watch for Recorder {
+impl Watch for Recorder<'_> {
     fn observed(&mut self, observations: &Observations) {
         self.before = observations.clone();
     }
@@ -153,6 +157,7 @@ impl Watch for Recorder {
             steps.truncated.push(transition.truncated[i]);
             if transition.terminated[i] || transition.truncated[i] {
                 self.done.append(steps);
+                (self.ended)();
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use super::experiment::{Across, Column, Evaluate, Experiment, Plot, Reference, Statistic};
 use super::rows::{Row, Trained};
 use super::runs::{Runs, unless_stopped};
+use crate::cli::watch::Meter;
 use crate::cli::{say, tell};
 use crate::distill::{Setup, Teacher, learners};
 use crate::engine::evaluate::{Faults, Protocol, Score, episodes};
@@ -154,7 +155,14 @@ impl<'a> Table<'a> {
         };
         let teacher = Teacher::of_dataset(dataset, self.registry, Some(learners(self.registry, learner)?))?;
         let Evaluate { learners, episodes } = *evaluate;
-        teacher.score(&Protocol { acting, learners, episodes, seed: 0 }, self.runs.threads, &unless_stopped)
+        let meter = Meter::new("learners", learners as u64, 0, false);
+        let score =
+            teacher.score(&Protocol { acting, learners, episodes, seed: 0 }, self.runs.threads, &|| {
+                meter.one_more();
+                unless_stopped()
+            });
+        meter.finish();
+        score
     }
 
     fn published(&self, reference: &Reference, row: &Row<'_>) -> Option<&str> {
