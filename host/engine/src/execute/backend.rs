@@ -62,6 +62,61 @@ pub(super) trait Execute: Backend {
     fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(a, b)
     }
+
+    /// Convolves `x` `[n, c, h, w]` with `weight` `[o, c, kh, kw]`.
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, window: &Window) -> FloatTensor<Self> {
+        Self::conv2d(x, weight, None, options(window))
+    }
+
+    /// The gradient of a convolution with respect to its input, which has this shape.
+    fn convolve_input(
+        gradient: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        window: &Window,
+        shape: &[usize],
+        context: &Context<Self>,
+    ) -> FloatTensor<Self> {
+        input_gradient::<Self>(gradient, weight, window, shape, context)
+    }
+
+    /// The gradient of a convolution with respect to its weight, which has this shape.
+    fn convolve_weight(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        window: &Window,
+        shape: &[usize],
+        context: &Context<Self>,
+    ) -> FloatTensor<Self> {
+        weight_gradient::<Self>(x, gradient, window, shape, context)
+    }
+}
+
+pub(super) fn options(window: &Window) -> ConvOptions<2> {
+    ConvOptions::new(window.stride, window.padding, [1, 1], 1)
+}
+
+/// [`Execute::convolve_input`] with burn's primitives, which need the input for its shape only.
+pub(super) fn input_gradient<B: Backend>(
+    gradient: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    window: &Window,
+    shape: &[usize],
+    context: &Context<B>,
+) -> FloatTensor<B> {
+    let x = B::float_zeros(physical(shape), &context.device, context.dtype);
+    B::conv2d_x_backward(x, weight, gradient, options(window))
+}
+
+/// [`Execute::convolve_weight`] with burn's primitives, which need the weight for its shape only.
+pub(super) fn weight_gradient<B: Backend>(
+    x: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    window: &Window,
+    shape: &[usize],
+    context: &Context<B>,
+) -> FloatTensor<B> {
+    let weight = B::float_zeros(physical(shape), &context.device, context.dtype);
+    B::conv2d_weight_backward(x, weight, gradient, options(window))
 }
 
 /// The shape in which a backend stores a tensor. Backends have no rank 0, so a scalar is stored with shape `[1]`.
@@ -192,7 +247,6 @@ pub(super) fn primitive<B: Execute>(
         Value::Int(t) => t.clone(),
         Value::Float(_) => unreachable!("indices are checked when the graph is built"),
     };
-    let convolution = |w: &Window| ConvOptions::new(w.stride, w.padding, [1, 1], 1);
     Value::Float(match op {
         Op::Input(_) | Op::Constant(_) | Op::Values(_) | Op::StopGradient | Op::Variable(_) => {
             unreachable!("not a step")
@@ -251,9 +305,9 @@ pub(super) fn primitive<B: Execute>(
             Reduction::Max => B::max(t, axis),
         }),
         Op::MatMul => B::matmul(float(0), float(1)),
-        Op::Conv2d(w) => B::conv2d(float(0), float(1), None, convolution(w)),
-        Op::Conv2dInput(w) => B::conv2d_x_backward(zeros(shape), float(1), float(0), convolution(w)),
-        Op::Conv2dWeight(w) => B::conv2d_weight_backward(float(0), zeros(shape), float(1), convolution(w)),
+        Op::Conv2d(w) => B::convolve(float(0), float(1), w),
+        Op::Conv2dInput(w) => B::convolve_input(float(0), float(1), w, shape, context),
+        Op::Conv2dWeight(w) => B::convolve_weight(float(0), float(1), w, shape, context),
         Op::AvgPool2d(w) => B::avg_pool2d(float(0), w.kernel, w.stride, w.padding, true, false),
         Op::AvgPool2dInput(w) => {
             B::avg_pool2d_backward(zeros(shape), float(0), w.kernel, w.stride, w.padding, true, false)

@@ -1,14 +1,20 @@
 //! CPU overrides for the operations that a small learner spends its time on. They avoid needless passes over memory:
 //! burn-flex zeroes the output of a product before overwriting it, and sums one element at a time.
+mod convolution;
+
 use std::borrow::Cow;
 
-use burn_backend::ops::FloatTensorOps;
+use burn_backend::ops::{FloatTensorOps, ModuleOps};
 use burn_backend::{Bytes, DType, FloatDType};
 use burn_flex::{Flex, FlexTensor, Layout};
 
-use super::backend::{Context, Execute, fused_in_primitives, physical};
+use super::backend::{
+    Context, Execute, fused_in_primitives, input_gradient, options, physical, weight_gradient,
+};
 use super::kernel::Kernel;
 use super::simd;
+use crate::graph::Window;
+use convolution::Convolution;
 
 impl Execute for Flex {
     fn fused(
@@ -89,6 +95,53 @@ impl Execute for Flex {
         }
         tensor(product, &[m, n])
     }
+
+    fn convolve(x: FlexTensor, weight: FlexTensor, window: &Window) -> FlexTensor {
+        let of = Convolution::new(sizes(&x), sizes(&weight)[0], window);
+        match slices([&x, &weight], |x, weight| of.forward(x, weight)) {
+            Some(data) => tensor(data, &of.output()),
+            None => Self::conv2d(x, weight, None, options(window)),
+        }
+    }
+
+    fn convolve_input(
+        gradient: FlexTensor,
+        weight: FlexTensor,
+        window: &Window,
+        shape: &[usize],
+        context: &Context<Self>,
+    ) -> FlexTensor {
+        let of = Convolution::new(shape, sizes(&weight)[0], window);
+        match slices([&gradient, &weight], |gradient, weight| of.input(gradient, weight)) {
+            Some(data) => tensor(data, shape),
+            None => input_gradient::<Self>(gradient, weight, window, shape, context),
+        }
+    }
+
+    fn convolve_weight(
+        x: FlexTensor,
+        gradient: FlexTensor,
+        window: &Window,
+        shape: &[usize],
+        context: &Context<Self>,
+    ) -> FlexTensor {
+        let of = Convolution::new(sizes(&x), shape[0], window);
+        match slices([&x, &gradient], |x, gradient| of.weight(x, gradient)) {
+            Some(data) => tensor(data, shape),
+            None => weight_gradient::<Self>(x, gradient, window, shape, context),
+        }
+    }
+}
+
+fn sizes(tensor: &FlexTensor) -> &[usize] {
+    tensor.layout().shape().as_slice()
+}
+
+/// `left` and `right` as the slices of [`convolution`], if both are of single precision.
+fn slices<T>([left, right]: [&FlexTensor; 2], work: impl FnOnce(&[f32], &[f32]) -> T) -> Option<T> {
+    let is_single = |t: &FlexTensor| t.dtype() == DType::F32;
+    (is_single(left) && is_single(right))
+        .then(|| work(contiguous(left).storage(), contiguous(right).storage()))
 }
 
 /// The position of a view's last element in its storage. The graph's views never have negative strides.
