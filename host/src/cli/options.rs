@@ -5,6 +5,7 @@ use crate::distill::learners;
 use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
+use crate::plugin::text::counted;
 use crate::run::{LearnerConfig, Options, PluginRecord};
 
 /// Splits `NAME=VALUE`.
@@ -91,8 +92,8 @@ pub(super) fn threads(asked: usize) -> Result<usize> {
         0 => Ok(cores),
         n if n <= most => Ok(n),
         n => Err(Error::usage(format!(
-            "`threads` is {n}; expected at most {most} on this machine, which has {cores} {}",
-            if cores == 1 { "core" } else { "cores" }
+            "`threads` is {n}; expected at most {most} on this machine, which has {}",
+            counted(cores, "core")
         ))),
     }
 }

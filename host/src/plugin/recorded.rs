@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::source::{self, is_library};
+use super::source::{self, Candidate, is_library, scan};
 use super::wasm::hex;
 
 /// A plugin's file as a run directory records it.
@@ -22,11 +22,11 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Checks, without running anything, that the file may be used.
+    /// The recorded file, which may be used. Nothing of it has run.
     ///
     /// # Errors
-    /// Says why it may not, and what to do.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Says why it may not be used, and what to do.
+    pub(super) fn candidate(&self) -> Result<Candidate, String> {
         if is_library(&self.path) {
             return Err(
                 "the run used this shared library, which runs only if you name it: add --plugin with \
@@ -41,11 +41,20 @@ impl Recorded {
         let now = hex(&Sha256::digest(bytes));
         match &self.sha256 {
             Some(then) if *then != now => {
-                Err("its file has changed since the run began: restore it, or use it \
+                return Err("its file has changed since the run began: restore it, or use it \
                 as it is (`potstill resume` with --changed-plugin, other commands with --plugin and its path)"
+                    .into());
+            }
+            _ => {}
+        }
+        match scan(&self.path).pop() {
+            Some(Candidate { manifest: Err(reason), .. }) => Err(reason),
+            // A manifest would lead to another file, which was not compared.
+            Some(candidate) if candidate.path == self.path => Ok(candidate),
+            _ => {
+                Err("the run recorded a file that is no component: add --plugin with the plugin's path"
                     .into())
             }
-            _ => Ok(()),
         }
     }
 }

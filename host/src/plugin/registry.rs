@@ -455,10 +455,7 @@ impl Registry {
             let id = recorded.id.parse().ok();
             vec![Entry { id, rejected: Some(reason), leads: true, ..Entry::unknown(&recorded.path) }]
         };
-        let mut entries = match recorded.check() {
-            Ok(()) => scan(&recorded.path).into_iter().flat_map(|one| self.entries_of(one)).collect(),
-            Err(reason) => rejected(reason),
-        };
+        let mut entries = recorded.candidate().map_or_else(rejected, |candidate| self.entries_of(candidate));
         entries.retain(|entry| entry.named().as_ref() == Some(&recorded.id));
         mark_leaders(&mut entries);
         self.entries.append(&mut entries);

@@ -42,13 +42,11 @@ fn a_run_directory_opens_no_library() {
     let library = compile("tests/hostile-native/constructor.c", "constructor", &[]);
     let (library, mark) = (library.canonicalize().unwrap(), place.path("mark"));
     let run = place.distil("run", &[]);
-    let hash = String::from_utf8(Command::new("sha256sum").arg(&library).output().unwrap().stdout)
-        .unwrap()
-        .split_whitespace()
-        .next()
-        .unwrap()
-        .to_owned();
-    let evil = |id: &str, path: &Path| serde_json::json!({ "id": id, "version": "0.1.0", "sha256": hash, "path": path });
+    let evil = |id: &str, path: &Path| {
+        let said = Command::new("sha256sum").arg(path).output().unwrap().stdout;
+        let hash = String::from_utf8(said).unwrap().split_whitespace().next().unwrap_or_default().to_owned();
+        serde_json::json!({ "id": id, "version": "0.1.0", "sha256": hash, "path": path })
+    };
     let marked = |arguments: &[&str]| -> (Said, bool) {
         let said = place.command(arguments).env("POTSTILL_TEST_MARK", &mark).output().unwrap().into();
         (said, mark.exists())
@@ -63,12 +61,22 @@ fn a_run_directory_opens_no_library() {
     let folder = place.path("folder");
     std::fs::create_dir(&folder).unwrap();
     std::fs::copy(&library, folder.join("library.so")).unwrap();
+    // A manifest, whose hash is right and which names a library beside it.
+    let manifest = place.path("manifest");
+    std::fs::create_dir(&manifest).unwrap();
+    let name = format!("{}evil{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    std::fs::copy(&library, manifest.join(name)).unwrap();
+    let manifest = manifest.join("plugin.toml");
+    let text = "id = \"nd-cartpole-v1\"\nrole = \"environment\"\nversion = \"0.1.0\"\napi = \"0.1\"\n\
+                summary = \"Evil.\"\nlicense = \"MIT\"\nauthors = []\nlibrary = \"evil\"\n";
+    std::fs::write(&manifest, text).unwrap();
     for (id, path) in [
         ("acme/other-v1", &library),
         ("nd-cartpole-v1", &library),
         ("mlp-v1", &library),
         ("nd-cartpole-v1", &disguised),
         ("nd-cartpole-v1", &folder),
+        ("nd-cartpole-v1", &manifest),
     ] {
         record(&run, |plugins| {
             plugins.retain(|plugin| plugin["id"] != id);
