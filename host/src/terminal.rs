@@ -4,11 +4,11 @@
 //! line stays one line, and the further lines of a message are indented, so that no text can pose as a line of the
 //! program's own. On a terminal, lines are broken between words.
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 
 use terminal_size::{Height, Width, terminal_size_of};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::plugin::text::{is_hidden, tame};
 
 /// The most characters of a message or a line. The middle of a longer one is left out.
@@ -60,10 +60,13 @@ pub(crate) fn say_command(name: &str, command: &str) -> Result<()> {
     print_bytes(format!("{line}\n").as_bytes())
 }
 
-/// Prints a question to standard error, and stays on its line.
-pub(crate) fn ask(question: &str) {
-    let line = tame(&question.replace('\n', NEWLINE), LONGEST);
+/// Asks a question on standard error and reads the answer from standard input: whether it is yes.
+pub(crate) fn confirmed(question: &str) -> Result<bool> {
+    let line = tame(&format!("{} [y/N] ", question.replace('\n', NEWLINE)), LONGEST);
     let _ = io::stderr().write_all(line.as_bytes());
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).at("standard input")?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
 /// Prints `value` as JSON to standard output.

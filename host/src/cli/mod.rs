@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::error::{Error, Result};
 use crate::plugin::{Registry, compile_apart};
 use crate::terminal::{
-    ask, print_answer, print_bytes, print_json, say, say_below, say_command, say_named, say_row, tell,
+    confirmed, print_answer, print_bytes, print_json, say, say_below, say_command, say_named, say_row, tell,
 };
 
 mod bench;

@@ -1,12 +1,13 @@
 //! The file that a command writes: `--out` must not destroy what the user did not mean.
 use std::fs::{self, File};
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::confirmed;
 use crate::error::{Error, IoContext, Result};
-use crate::run::RunDirectory;
+use crate::run::{RunDirectory, folder_of};
 
 /// The option that answers the question before an existing file is replaced.
 #[derive(Args)]
@@ -79,7 +80,7 @@ impl Output {
             Ok(there) => there,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let file = target_of(path).at(path)?;
-                fs::read_dir(folder(&file)).at(path)?;
+                fs::read_dir(folder_of(&file)).at(path)?;
                 return out(Some(file));
             }
             Err(e) => return Err(e).at(path),
@@ -94,7 +95,7 @@ impl Output {
         if inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == file)) {
             return refuse("is what this command reads; write to another file".into());
         }
-        if RunDirectory::inspect(folder(&file)).is_ok() {
+        if RunDirectory::inspect(folder_of(&file)).is_ok() {
             return refuse(
                 "is a file of a run, which only the run itself writes; write to another file".into(),
             );
@@ -105,7 +106,7 @@ impl Output {
                 kind.name()
             ));
         }
-        if there.len() > 0 && !force.force && !confirmed(path)? {
+        if there.len() > 0 && !force.force && !may_replace(path)? {
             return Err(Error::usage(format!(
                 "{} exists: --force replaces it, or write to another file",
                 path.display()
@@ -143,24 +144,15 @@ fn target_of(path: &Path) -> io::Result<PathBuf> {
     // As many links as systems follow.
     for _ in 0..40 {
         match fs::read_link(&path) {
-            Ok(target) => path = folder(&path).join(target),
+            Ok(target) => path = folder_of(&path).join(target),
             Err(_) => return Ok(path),
         }
     }
     Err(io::Error::other("too many links"))
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Asks whether the file at `path` is to be replaced; without a terminal the answer is no.
-fn confirmed(path: &Path) -> Result<bool> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(false);
-    }
-    super::ask(&format!("{} exists. Replace it? [y/N] ", path.display()));
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).at("standard input")?;
-    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+fn may_replace(path: &Path) -> Result<bool> {
+    let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
+    Ok(asks && confirmed(&format!("{} exists. Replace it?", path.display()))?)
 }

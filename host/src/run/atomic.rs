@@ -63,7 +63,8 @@ fn try_write(
 /// Where the names of temporary files end.
 const TEMPORARY: &str = ".tmp";
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder of `path`, which is this one for a bare name.
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

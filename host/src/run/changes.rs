@@ -61,6 +61,11 @@ fn compare(prefix: &str, from: &toml::Table, to: &toml::Table, found: &mut Vec<C
     }
 }
 
+/// The changes in one line.
+pub fn listed(changed: &[Change]) -> String {
+    changed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Change {
     /// Whether scores of validations from before and after the change cannot be compared.
     pub fn affects_validation(&self) -> bool {

@@ -21,8 +21,8 @@ mod tensor;
 mod transitions;
 
 pub use agent::{AgentFile, AgentOrDataset};
-pub(crate) use atomic::write_atomically;
-pub use changes::{Change, changes, essential};
+pub(crate) use atomic::{folder_of, write_atomically};
+pub use changes::{Change, changes, essential, listed};
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
     DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, NormalizeConfig, OfflineConfig,

@@ -5,8 +5,9 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::author::{Language, template};
-use crate::cli::{say, say_named};
+use crate::cli::{say, say_command};
 use crate::error::Result;
+use crate::shell;
 
 /// Start a new plugin: a folder that builds, passes its tests and runs as it is
 #[derive(Args)]
@@ -37,20 +38,20 @@ impl New {
         let variable = || std::env::var_os("POTSTILL_SDK").filter(|path| !path.is_empty()).map(PathBuf::from);
         let sdk = if self.lang == Language::Rust { self.sdk.clone().or_else(variable) } else { None };
         let made = template::create(Path::new(""), &self.name, &self.role, self.lang, sdk.as_deref())?;
-        let folder = made.folder.display();
+        let folder = shell::word(&made.folder);
         let test = match self.lang {
             Language::Rust => "cargo test",
             Language::C => "make test",
             Language::Python => "python3 -m unittest",
         };
         say(&format!("{} is in {folder}; its README.md says what to do", made.id))?;
-        say_named("test", 8, &format!("cd {folder} && {test}"))?;
-        say_named("build", 8, &format!("potstill plugin build {folder}"))?;
-        say_named("check", 8, &format!("potstill plugin check {folder}"))?;
+        say_command("test", &format!("cd {folder} && {test}"))?;
+        say_command("build", &format!("potstill plugin build {folder}"))?;
+        say_command("check", &format!("potstill plugin check {folder}"))?;
         let arguments = match self.role.as_str() {
             "environment" => made.id.base().to_owned(),
             role => format!("nd-cartpole --{role} {}", made.id.base()),
         };
-        say_named("distill", 8, &format!("potstill --plugin {folder} distill {arguments}"))
+        say_command("distill", &format!("potstill --plugin {folder} distill {arguments}"))
     }
 }

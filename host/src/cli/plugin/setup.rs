@@ -1,12 +1,12 @@
 //! `potstill plugin setup`: fetches the external dependencies of a plugin.
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use potstill_plugin_api::{Dependencies, PluginId, Wheel};
 use serde_json::json;
 
-use crate::cli::{print_json, say_named, tell};
+use crate::cli::{confirmed, print_json, say_named};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::setup::{self, Pip};
 use crate::plugin::{Entry, Registry};
@@ -173,12 +173,9 @@ fn agreed(read: bool) -> Result<()> {
     if !read || !std::io::stdin().is_terminal() {
         return Err(Error::usage("nobody can be asked here; say --yes to fetch this"));
     }
-    tell("Go on? [y/N]");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).at("standard input")?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Error::Failed("nothing was fetched".into())),
+    match confirmed("Go on?")? {
+        true => Ok(()),
+        false => Err(Error::Failed("nothing was fetched".into())),
     }
 }
 

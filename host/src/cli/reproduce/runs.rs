@@ -8,7 +8,9 @@ use crate::cli::watch::{STOP, Watcher};
 use crate::distill::{Changed, Distillation, Prepared, Setup};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::Registry;
-use crate::run::{Dataset, DistillConfig, MetricsRecord, RunDirectory, Versions, changes, read_metrics};
+use crate::run::{
+    Dataset, DistillConfig, MetricsRecord, RunDirectory, Versions, changes, listed, read_metrics,
+};
 
 /// Where an experiment's runs are, and how they are made.
 pub(super) struct Runs {
@@ -53,13 +55,13 @@ impl Runs {
 
 /// Refuses a run with another configuration, because its figure does not belong in the table.
 fn same(path: &Path, was: &DistillConfig, is: &DistillConfig) -> Result<()> {
-    let changed: Vec<String> = changes(was, is)?.iter().map(ToString::to_string).collect();
+    let changed = changes(was, is)?;
     match changed.is_empty() {
         true => Ok(()),
         false => Err(Error::usage(format!(
             "{} holds a run whose configuration is not the experiment's ({}): move it away, or choose another --dir",
             path.display(),
-            changed.join(", ")
+            listed(&changed)
         ))),
     }
 }

@@ -2,7 +2,7 @@
 use super::{Counters, Distillation, Prepared};
 use crate::error::{Error, Result};
 use crate::run::{
-    Change, Dataset, DistillConfig, MetricsWriter, PluginVersion, RunDirectory, Versions, changes,
+    Change, Dataset, DistillConfig, MetricsWriter, PluginVersion, RunDirectory, Versions, changes, listed,
 };
 
 /// What may differ when a run is resumed.
@@ -122,10 +122,6 @@ impl<'a> Prepared<'a> {
         versions.changes.extend(said.iter().map(|change| format!("{change} after meta-epoch {meta_epoch}")));
         run.save_versions(&Versions { plugins: now, seed: self.setup.config.seed, ..versions })
     }
-}
-
-fn listed(changed: &[Change]) -> String {
-    changed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Refuses to begin a run that has begun before: without a checkpoint, its metrics and its dataset would be overwritten.

@@ -1,4 +1,5 @@
-//! The threads that wasmtime compiles and validates with. It takes rayon's, whose shared pool panics if the system refuses it a thread.
+//! The threads that wasmtime compiles and validates with. It takes rayon's, whose shared pool panics if the system refuses
+//! it a thread.
 use rayon::ThreadPoolBuilder;
 
 /// Runs `work`, whose parallel parts get a thread for each core, or this thread alone if the system refuses more.
