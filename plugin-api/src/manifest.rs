@@ -318,6 +318,16 @@ step-seconds = 0.5
     }
 
     #[test]
+    fn nesting_has_an_end() {
+        for text in ["[", "{a=", "[{a=", "{a=[", "a.", "[a."] {
+            for start in ["", "x="] {
+                let text = format!("{start}{}", text.repeat(100_000));
+                assert!(Manifest::parse(&text).is_err(), "{:.10}", text);
+            }
+        }
+    }
+
+    #[test]
     fn one_library_may_provide_several_plugins() {
         let several =
             GOOD.replace("id = \"acme/hill-v2\"\n", "").replace("wasm = \"hill.wasm\"", "library = \"hill\"");
