@@ -1,22 +1,18 @@
 //! `potstill bench`: times meta-epochs, updates and environment steps on this machine.
+mod pictures;
+
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use potstill_plugin_api::{Role, Space, Task};
-use rand::Rng;
+use potstill_plugin_api::Role;
 use serde_json::json;
 
 use super::options::threads;
 use super::{print_json, say};
 use crate::distill::Setup;
-use crate::engine::policy::Policy;
 use crate::engine::ppmo::Ppmo;
-use crate::engine::programs::{SCALARS, Update, UpdateRule, sample, update};
-use crate::engine::random::stream;
-use crate::engine::student::{Dimensions, Student};
-use crate::engine::theta::{Layout, Theta};
 use crate::error::{Error, Result};
-use crate::execute::{Array, Device};
+use crate::execute::Device;
 use crate::plugin::{Actions, Loader, Registry};
 use crate::run::DistillConfig;
 
@@ -35,7 +31,7 @@ pub(super) struct Bench {
     /// The device: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", help_heading = "Machine")]
     device: String,
-    /// Repetitions of each timing; the update of convolutional networks takes 5 at most
+    /// Repetitions of each timing; an update of convolutional networks takes 5 at most
     #[arg(long, default_value_t = 20)]
     repetitions: usize,
     /// Print only the timings, as JSON
@@ -75,7 +71,7 @@ impl Bench {
                 (config.ppo.learners, config.ppo.minibatch) = (1, 512);
             },
         )?);
-        timings.push(self.pictures(registry)?);
+        timings.extend(self.pictures(registry)?);
         for copies in [64, 1024] {
             timings.push(environment_steps(registry, "environment steps", copies)?);
         }
@@ -116,51 +112,6 @@ impl Bench {
             times.push(started.elapsed());
         }
         Ok(Timing { name: name.into(), seconds: median(&mut times), per_second: None })
-    }
-
-    /// Times one outer update through convolutional networks, on observations of Atari's size.
-    fn pictures(&self, registry: &Registry) -> Result<Timing> {
-        const ROWS: usize = 256;
-        const ACTIONS: usize = 9;
-        let observation = Space::Image { shape: vec![4, 84, 84] };
-        let policy = Policy::Categorical(ACTIONS);
-        let d = Dimensions { k: 6, observation: observation.clone(), policy, encoder_layers: 0 };
-        let cnn = registry.learner("nature-cnn", &[])?;
-        let student = Student::new(cnn.draw(&observation, ACTIONS, 0)?, &d)?;
-        let critic = Student::critic(cnn.draw(&observation, 1, 0)?, &d)?;
-        let task =
-            Task { observation, action: Space::Discrete { n: ACTIONS }, instances: d.k, outputs: ACTIONS };
-        let objective = registry.objective("ppmo", &[], &task)?;
-        let Update { plan, .. } = update(&student, &critic, &*objective, &UpdateRule::default(), &d, ROWS)?;
-
-        let device = Device::named(&self.device, threads(self.threads)?)?;
-        let random = &mut stream(0, "bench", 0);
-        let mut numbers = |n: usize| -> Vec<f32> { (0..n).map(|_| random.random_range(0.0..0.01)).collect() };
-        let shapes = Layout::new(Theta::new(&*objective, &d), &student, &critic).shapes;
-        let mut inputs: Vec<Array> = (0..3)
-            .flat_map(|_| &shapes)
-            .map(|shape| device.tensor(&numbers(shape.iter().product()), shape))
-            .collect();
-        let observations = numbers(ROWS * d.observation.size());
-        let (actions, column) = ([1; ROWS], [0.5; ROWS]);
-        inputs.extend(sample(&student, &device, &mut stream(0, "learner", 0)));
-        inputs.extend(SCALARS.map(|_| device.tensor(&[1e-3], &[])));
-        let mut times = vec![];
-        // The first update is not counted.
-        for _ in 0..=self.repetitions.min(5) {
-            let started = Instant::now();
-            let mut inputs = inputs.clone();
-            let first = inputs.len();
-            inputs.push(device.rows(&plan, first, &observations, None));
-            inputs.push(device.int_rows(&plan, first + 1, &actions, None));
-            inputs.extend((2..5).map(|i| device.rows(&plan, first + i, &column, None)));
-            if let Some(metric) = device.run(&plan, &inputs).last() {
-                device.read(metric);
-            }
-            times.push(started.elapsed());
-        }
-        let name = format!("outer update, Nature CNN, k={}, {ROWS} × 4 × 84 × 84", d.k);
-        Ok(Timing { name, seconds: median(&mut times[1..]), per_second: None })
     }
 }
 

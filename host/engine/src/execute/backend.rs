@@ -89,6 +89,27 @@ pub(super) trait Execute: Backend {
     ) -> FloatTensor<Self> {
         weight_gradient::<Self>(x, gradient, window, shape, context)
     }
+
+    /// For each window of `x` `[n, c, h, w]`, the position of its maximum in the flattened `h · w`.
+    fn largest(x: FloatTensor<Self>, window: &Window) -> IntTensor<Self> {
+        largest::<Self>(x, window)
+    }
+
+    /// The elements of `x` at `index` along `axis`.
+    fn gather(x: FloatTensor<Self>, axis: usize, index: IntTensor<Self>) -> FloatTensor<Self> {
+        Self::float_gather(axis, x, index)
+    }
+
+    /// Zeros of this shape, to which `y` is added at `index` along `axis`.
+    fn scatter(
+        y: FloatTensor<Self>,
+        axis: usize,
+        index: IntTensor<Self>,
+        shape: &[usize],
+        context: &Context<Self>,
+    ) -> FloatTensor<Self> {
+        scatter::<Self>(y, axis, index, shape, context)
+    }
 }
 
 pub(super) fn options(window: &Window) -> ConvOptions<2> {
@@ -117,6 +138,25 @@ pub(super) fn weight_gradient<B: Backend>(
 ) -> FloatTensor<B> {
     let weight = B::float_zeros(physical(shape), &context.device, context.dtype);
     B::conv2d_weight_backward(x, weight, gradient, options(window))
+}
+
+/// [`Execute::largest`] with burn's primitives.
+pub(super) fn largest<B: Backend>(x: FloatTensor<B>, window: &Window) -> IntTensor<B> {
+    let pooled = B::max_pool2d_with_indices(x, window.kernel, window.stride, window.padding, [1, 1], false);
+    // A window of NaNs has no maximum, but its index must still be valid.
+    B::int_clamp_min(pooled.indices, Scalar::Int(0))
+}
+
+/// [`Execute::scatter`] with burn's primitives.
+pub(super) fn scatter<B: Backend>(
+    y: FloatTensor<B>,
+    axis: usize,
+    index: IntTensor<B>,
+    shape: &[usize],
+    context: &Context<B>,
+) -> FloatTensor<B> {
+    let zeros = B::float_zeros(physical(shape), &context.device, context.dtype);
+    B::float_scatter_add(axis, zeros, index, y)
 }
 
 /// The shape in which a backend stores a tensor. Backends have no rank 0, so a scalar is stored with shape `[1]`.
@@ -312,13 +352,9 @@ pub(super) fn primitive<B: Execute>(
         Op::AvgPool2dInput(w) => {
             B::avg_pool2d_backward(zeros(shape), float(0), w.kernel, w.stride, w.padding, true, false)
         }
-        Op::MaxPool2dIndex(w) => {
-            let pooled = B::max_pool2d_with_indices(float(0), w.kernel, w.stride, w.padding, [1, 1], false);
-            // A window of NaNs has no maximum, but its index must still be valid.
-            return Value::Int(B::int_clamp_min(pooled.indices, Scalar::Int(0)));
-        }
-        Op::Gather { axis } => B::float_gather(*axis, float(0), int(1)),
-        Op::Scatter { axis } => B::float_scatter_add(*axis, zeros(shape), int(1), float(0)),
+        Op::MaxPool2dIndex(w) => return Value::Int(B::largest(float(0), w)),
+        Op::Gather { axis } => B::gather(float(0), *axis, int(1)),
+        Op::Scatter { axis } => B::scatter(float(0), *axis, int(1), shape, context),
         Op::OneHot => {
             let (&classes, rest) = shape.split_last().expect("a one-hot tensor has a last axis");
             let mut column = rest.to_vec();

@@ -1,6 +1,8 @@
 //! CPU overrides for the operations that a small learner spends its time on. They avoid needless passes over memory:
 //! burn-flex zeroes the output of a product before overwriting it, and sums one element at a time.
 mod convolution;
+mod pool;
+mod tile;
 
 use std::borrow::Cow;
 
@@ -9,7 +11,8 @@ use burn_backend::{Bytes, DType, FloatDType};
 use burn_flex::{Flex, FlexTensor, Layout};
 
 use super::backend::{
-    Context, Execute, fused_in_primitives, input_gradient, options, physical, weight_gradient,
+    Context, Execute, fused_in_primitives, input_gradient, largest, options, physical, scatter,
+    weight_gradient,
 };
 use super::kernel::Kernel;
 use super::simd;
@@ -59,40 +62,18 @@ impl Execute for Flex {
         if a.dtype() != DType::F32 || b.dtype() != DType::F32 || m * n * k == 0 {
             return Self::float_matmul(a, b);
         }
-        let mut product: Vec<f32> = Vec::with_capacity(m * n);
-        let start = |t: &FlexTensor| {
-            assert!(last_element(t.layout()) < t.storage::<f32>().len(), "a view lies inside its tensor");
-            // SAFETY: no element of the view is outside the storage; in particular, the first is not.
-            unsafe { t.storage::<f32>().as_ptr().add(t.layout().start_offset()) }
-        };
         let (sa, sb) = (a.layout().strides(), b.layout().strides());
-        let serial = gemm::Parallelism::None;
-        // SAFETY: `a` is m × k and `b` is k × n by their own layouts, which `start` checked against their storage.
-        // `product` has room for m × n elements and is not read before all of it is written (`read_dst` is false).
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                k,
-                product.as_mut_ptr(),
-                1,
-                n as isize,
-                false,
-                start(&a),
-                sa[1],
-                sa[0],
-                start(&b),
-                sb[1],
-                sb[0],
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                serial,
-            );
-            product.set_len(m * n);
+        if sb[0] != 1 || m == 1 || n == 1 {
+            let product = product([m, k, n], start(&a), sa, start(&b), sb);
+            return tensor(product, &[m, n]);
         }
+        // The rows of `b` are not in memory, its columns are. `gemm` would rearrange all of `b` for every few rows of `a`,
+        // so it computes the transposed product from the transposed `a`.
+        let mut columns = vec![0.0; m * k];
+        convolution::transpose(contiguous(&a).storage(), k, &mut columns, m);
+        let transposed = product([n, k, m], start(&b), &[sb[1], sb[0]], columns.as_ptr(), &[m as isize, 1]);
+        let mut product = vec![0.0; m * n];
+        convolution::transpose(&transposed, m, &mut product, n);
         tensor(product, &[m, n])
     }
 
@@ -131,6 +112,72 @@ impl Execute for Flex {
             None => weight_gradient::<Self>(x, gradient, window, shape, context),
         }
     }
+
+    fn largest(x: FlexTensor, window: &Window) -> FlexTensor {
+        if x.dtype() != DType::F32 {
+            return largest::<Self>(x, window);
+        }
+        let [h, w] = [2, 3].map(|axis| sizes(&x)[axis]);
+        let shape: Vec<usize> =
+            sizes(&x)[..2].iter().copied().chain(window.output([h, w]).expect("the kernel fits")).collect();
+        let index = pool::largest(contiguous(&x).storage(), sizes(&x), window);
+        FlexTensor::new(Bytes::from_elems(index), Layout::contiguous(physical(&shape)), DType::I32)
+    }
+
+    fn gather(x: FlexTensor, axis: usize, index: FlexTensor) -> FlexTensor {
+        if x.dtype() != DType::F32 || index.dtype() != DType::I32 {
+            return Self::float_gather(axis, x, index);
+        }
+        let axes = indexed(sizes(&x)[axis], axis, &index);
+        let index = index.to_contiguous();
+        tensor(pool::gather(contiguous(&x).storage(), index.storage(), axes), sizes(&index))
+    }
+
+    fn scatter(
+        y: FlexTensor,
+        axis: usize,
+        index: FlexTensor,
+        shape: &[usize],
+        context: &Context<Self>,
+    ) -> FlexTensor {
+        if y.dtype() != DType::F32 || index.dtype() != DType::I32 {
+            return scatter::<Self>(y, axis, index, shape, context);
+        }
+        let axes = indexed(shape[axis], axis, &index);
+        let index = index.to_contiguous();
+        tensor(pool::scatter(contiguous(&y).storage(), index.storage(), axes), shape)
+    }
+}
+
+/// The length of an axis, that of the same axis of an index, and the elements behind it.
+fn indexed(length: usize, axis: usize, index: &FlexTensor) -> [usize; 3] {
+    [length, sizes(index)[axis], sizes(index)[axis + 1..].iter().product()]
+}
+
+/// The first number of a view.
+fn start(view: &FlexTensor) -> *const f32 {
+    assert!(last_element(view.layout()) < view.storage::<f32>().len(), "a view lies inside its tensor");
+    // SAFETY: no element of the view is outside the storage; in particular, the first is not.
+    unsafe { view.storage::<f32>().as_ptr().add(view.layout().start_offset()) }
+}
+
+/// The product of an `m × k` and a `k × n` matrix, row-major. The elements of each are `strides` apart, and [`start`] checked
+/// that they are there.
+fn product([m, k, n]: [usize; 3], a: *const f32, sa: &[isize], b: *const f32, sb: &[isize]) -> Vec<f32> {
+    let mut product: Vec<f32> = Vec::with_capacity(m * n);
+    let serial = gemm::Parallelism::None;
+    // SAFETY: `a` and `b` have these elements. `product` has room for m × n elements and is not read before all of it is
+    // written (`read_dst` is false).
+    unsafe {
+        let out = product.as_mut_ptr();
+        let (alpha, beta) = (0.0, 1.0);
+        gemm::gemm(
+            m, n, k, out, 1, n as isize, false, a, sa[1], sa[0], b, sb[1], sb[0], alpha, beta, false, false,
+            false, serial,
+        );
+        product.set_len(m * n);
+    }
+    product
 }
 
 fn sizes(tensor: &FlexTensor) -> &[usize] {

@@ -88,6 +88,9 @@ const SHARD_ROWS: usize = 256;
 /// The most numbers in a shard's rows. A batch of pictures has work for more threads than its rows suggest.
 const SHARD_NUMBERS: usize = 1 << 20;
 
+/// The number of rows that a product works on at once, at most.
+const SHARD_VECTOR: usize = 32;
+
 /// A node during planning. Aliases are resolved, and a broadcast is split over the rows if a reader needs it so.
 struct Planned {
     node: Node,
@@ -213,7 +216,9 @@ fn shard_rows(graph: &Graph) -> usize {
         .iter()
         .filter(|i| i.rows)
         .map(|i| store.nodes[i.node].shape.iter().skip(1).product::<usize>());
-    (SHARD_NUMBERS / widths.max().unwrap_or(1).max(1)).clamp(1, SHARD_ROWS)
+    let most = (SHARD_NUMBERS / widths.max().unwrap_or(1).max(1)).clamp(1, SHARD_ROWS);
+    // Whole vectors of rows.
+    if most < SHARD_VECTOR { most } else { most / SHARD_VECTOR * SHARD_VECTOR }
 }
 
 /// Resolves aliases, decides what is split, and numbers the levels. Returns `None` if rows cannot be split.

@@ -30,7 +30,8 @@ pub(super) enum Layout {
     Scalar,
     /// The whole input repeats, as a bias does over rows.
     Repeat,
-    /// Each element repeats this many times in a row, as a column does when it is broadcast over columns.
+    /// Each element repeats this many times in a row, as a column does when it is broadcast over columns. After the last
+    /// element the first one follows again, as a channel's bias does over pictures.
     Run(usize),
     /// Anything else: for each axis of the result, its length and the input's step along it.
     Strided(Vec<(usize, usize)>),
@@ -53,9 +54,10 @@ impl Layout {
         if suffix == n {
             return Layout::Repeat;
         }
-        let prefix = (0..rank).take_while(|&i| same(i)).map(|i| to[i]).product::<usize>();
-        if prefix == n {
-            return Layout::Run(total / n);
+        let inner = (0..rank).rev().take_while(|&i| !same(i)).count();
+        let middle = (0..rank - inner).rev().take_while(|&i| same(i)).map(|i| to[i]).product::<usize>();
+        if middle == n {
+            return Layout::Run(to[rank - inner..].iter().product());
         }
         let mut strides = vec![(1, 0); rank];
         let mut step = 1;
@@ -242,12 +244,12 @@ fn stage(load: &Load<'_>, start: usize, out: &mut [f32]) {
             }
         }
         Layout::Run(run) => {
-            let (mut at, mut index, mut left) = (0, start / run, run - start % run);
+            let (mut at, mut index, mut left) = (0, start / run % data.len(), run - start % run);
             while at < out.len() {
                 let n = left.min(out.len() - at);
                 out[at..at + n].fill(data[index]);
                 at += n;
-                index += 1;
+                index = if index + 1 < data.len() { index + 1 } else { 0 };
                 left = *run;
             }
         }
@@ -498,6 +500,11 @@ mod tests {
         assert_eq!(Layout::new(&[], &[4, 3]), Layout::Scalar);
         assert_eq!(Layout::new(&[3], &[4, 3]), Layout::Repeat);
         assert_eq!(Layout::new(&[4, 1], &[4, 3]), Layout::Run(3));
+        let channels = Layout::new(&[1, 3, 1], &[2, 3, 2]);
+        assert_eq!(channels, Layout::Run(2));
+        let mut out = vec![0.0; 7];
+        stage(&Load { data: &[0.0, 1.0, 2.0], layout: channels }, 3, &mut out);
+        assert_eq!(out, [1.0, 2.0, 2.0, 0.0, 0.0, 1.0, 1.0]);
         let strided = Layout::new(&[2, 1, 3], &[2, 4, 3]);
         let data: Vec<f32> = (0..6).map(|v| v as f32).collect();
         let mut out = vec![0.0; 24];

@@ -1,7 +1,13 @@
-//! Convolutions on the CPU, as products over patches: row `p` of the patches of a picture is what the kernel sees at output
-//! position `p`. One picture at a time, so that its patches stay in the cache.
+//! Convolutions on the CPU, as products of a matrix with patches: what a kernel sees at an output position. The patches are
+//! never all in memory. The pictures are laid out so that an element of a kernel sees neighbours in memory as it moves along a
+//! row of the output, and only the patches of a tile are gathered, or none at all.
 //!
 //! burn-flex computes the gradient of the weights one output channel after the other.
+use std::cell::RefCell;
+
+use pulp::{Simd, WithSimd};
+
+use super::tile;
 use crate::graph::Window;
 
 /// The sizes of a convolution: `[n, c, h, w]` with kernels `[o, c, kh, kw]` gives `[n, o, oh, ow]`.
@@ -15,7 +21,12 @@ pub(super) struct Convolution {
     stride: [usize; 2],
     padding: [usize; 2],
     out: [usize; 2],
+    /// The processor's vectors.
+    arch: pulp::Arch,
 }
+
+/// The most numbers of the pictures that are worked on together, a quarter of a core's second-level cache.
+const CACHED: usize = 1 << 16;
 
 impl Convolution {
     /// The convolution of pictures `[n, c, h, w]` with `kernels` kernels. The graph has checked that they fit.
@@ -30,12 +41,68 @@ impl Convolution {
             stride: window.stride,
             padding: window.padding,
             out: window.output([h, w]).expect("the kernel fits"),
+            arch: pulp::Arch::new(),
         }
     }
 
     /// The shape of the output, `[n, o, oh, ow]`.
     pub(super) fn output(&self) -> [usize; 4] {
         [self.pictures, self.kernels, self.out[0], self.out[1]]
+    }
+
+    /// The convolution of `x` with `weight`: `[n, o, oh, ow]`.
+    pub(super) fn forward(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.output().iter().product()];
+        with_scratch(|scratch| self.arch.dispatch(Forward { of: *self, x, weight, out: &mut out, scratch }));
+        out
+    }
+
+    /// The gradient with respect to the pictures, `[n, c, h, w]`, for the gradient `[n, o, oh, ow]` of the output.
+    pub(super) fn input(&self, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
+        if let Some(full) = self.full() {
+            return full.forward(gradient, &self.turned(weight));
+        }
+        let mut x = Vec::with_capacity(self.pictures * self.picture());
+        with_scratch(|scratch| {
+            self.arch.dispatch(Input { of: *self, gradient, weight, x: &mut x, scratch });
+        });
+        x
+    }
+
+    /// The gradient with respect to the weight, `[o, c, kh, kw]`.
+    pub(super) fn weight(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+        let mut weight = vec![0.0; self.kernels * self.patch()];
+        with_scratch(|scratch| {
+            self.arch.dispatch(Weight { of: *self, x, gradient, weight: &mut weight, scratch });
+        });
+        weight
+    }
+
+    /// The convolution of the output's gradient that gives the input's, if it takes little more work than adding patches up.
+    fn full(&self) -> Option<Convolution> {
+        let of_gradient = [0, 1].map(|i| self.kernel[i].checked_sub(self.padding[i] + 1));
+        let &[Some(top), Some(left)] = &of_gradient else { return None };
+        let near = 4 * self.size[0] * self.size[1] <= 5 * self.positions();
+        (self.stride == [1, 1] && near).then_some(Convolution {
+            channels: self.kernels,
+            size: self.out,
+            kernels: self.channels,
+            padding: [top, left],
+            out: self.size,
+            ..*self
+        })
+    }
+
+    /// The kernels of [`Self::full`], `[c, o, kh, kw]`: each one turned by half a turn.
+    fn turned(&self, weight: &[f32]) -> Vec<f32> {
+        let elements = self.kernel[0] * self.kernel[1];
+        let mut turned = Vec::with_capacity(weight.len());
+        for c in 0..self.channels {
+            for kernel in weight.chunks_exact(self.patch()) {
+                turned.extend(kernel[c * elements..][..elements].iter().rev());
+            }
+        }
+        turned
     }
 
     /// The numbers of a picture.
@@ -53,210 +120,493 @@ impl Convolution {
         self.out[0] * self.out[1]
     }
 
-    /// The height and width of a picture with its padding.
-    fn padded(&self) -> [usize; 2] {
-        [0, 1].map(|i| self.size[i] + 2 * self.padding[i])
+    /// The sizes of a channel in the planes of a picture, `[h + 2p, stride, (w + 2p) / stride]`. Columns that an element of a
+    /// kernel sees one after the other are neighbours.
+    fn planes(&self) -> [usize; 3] {
+        let [h, w] = [0, 1].map(|i| self.size[i] + 2 * self.padding[i]);
+        [h, self.stride[1], w.div_ceil(self.stride[1])]
     }
 
-    /// The convolution of `x` with `weight`: `[n, o, oh, ow]`.
-    pub(super) fn forward(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
-        let (positions, patch) = (self.positions(), self.patch());
-        let mut out = vec![0.0; self.pictures * self.kernels * positions];
-        let mut scratch = Scratch::new(self);
-        for (x, out) in x.chunks_exact(self.picture()).zip(out.chunks_exact_mut(self.kernels * positions)) {
-            let patches = scratch.gather(self, x);
-            let [weight, patches] = [Matrix::of(weight, patch), Matrix::of(patches, patch).transposed()];
-            product(out, [self.kernels, patch, positions], weight, patches, false);
+    /// The numbers of a picture's planes.
+    fn spread_picture(&self) -> usize {
+        self.channels * self.planes().iter().product::<usize>()
+    }
+
+    /// The pictures that are worked on together.
+    fn group(&self) -> usize {
+        (CACHED / self.spread_picture().max(1)).clamp(1, self.pictures.max(1))
+    }
+
+    /// The elements of a kernel: the place in the kernel, and the place in the planes of what it sees at the first position.
+    /// Neighbours belong to different channels, so that gradients which are added one after the other do not overlap.
+    fn taps(&self) -> Vec<(usize, usize)> {
+        let ([h, stride, length], [kh, kw]) = (self.planes(), self.kernel);
+        let mut taps = Vec::with_capacity(self.patch());
+        for (i, j) in (0..kh).flat_map(|i| (0..kw).map(move |j| (i, j))) {
+            let first = (i * stride + j % stride) * length + j / stride;
+            taps.extend((0..self.channels).map(|c| ((c * kh + i) * kw + j, c * h * stride * length + first)));
         }
-        out
+        taps
     }
 
-    /// The gradient with respect to the pictures, `[n, c, h, w]`, for the gradient `[n, o, oh, ow]` of the output.
-    pub(super) fn input(&self, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
-        let (positions, patch) = (self.positions(), self.patch());
-        let mut x = vec![0.0; self.pictures * self.picture()];
-        let mut scratch = Scratch::new(self);
-        let pictures = gradient.chunks_exact(self.kernels * positions);
-        for (gradient, x) in pictures.zip(x.chunks_exact_mut(self.picture())) {
-            let gradient = Matrix::of(gradient, positions).transposed();
-            let weight = Matrix::of(weight, patch);
-            product(&mut scratch.patches, [positions, self.kernels, patch], gradient, weight, false);
-            scratch.scatter(self, x);
+    /// Calls `each` for the parts of rows that the positions `from..to` of a group of pictures consist of.
+    #[inline(always)]
+    fn runs(&self, from: usize, to: usize, mut each: impl FnMut(Run)) {
+        let [_, stride, length] = self.planes();
+        let mut position = from;
+        while position < to {
+            let (row, x) = (position / self.out[1], position % self.out[1]);
+            let (picture, y) = (row / self.out[0], row % self.out[0]);
+            let run = (self.out[1] - x).min(to - position);
+            each(Run {
+                lane: position - from,
+                length: run,
+                planes: picture * self.spread_picture() + y * self.stride[0] * stride * length + x,
+            });
+            position += run;
         }
-        x
     }
 
-    /// The gradient with respect to the weight, `[o, c, kh, kw]`.
-    pub(super) fn weight(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-        let (positions, patch) = (self.positions(), self.patch());
-        let mut weight = vec![0.0; self.kernels * patch];
-        let mut scratch = Scratch::new(self);
-        let pictures = x.chunks_exact(self.picture()).zip(gradient.chunks_exact(self.kernels * positions));
-        for (x, gradient) in pictures {
-            let patches = Matrix::of(scratch.gather(self, x), patch);
-            let gradient = Matrix::of(gradient, positions);
-            product(&mut weight, [self.kernels, positions, patch], gradient, patches, true);
-        }
-        weight
-    }
-}
-
-/// Memory for the picture that is being worked on.
-struct Scratch {
-    /// The picture with its padding, `[c, h + 2p, w + 2p]`; empty if there is no padding.
-    padded: Vec<f32>,
-    /// Its patches, `[oh · ow, c · kh · kw]`.
-    patches: Vec<f32>,
-}
-
-impl Scratch {
-    fn new(of: &Convolution) -> Self {
-        let [h, w] = of.padded();
-        let padded = if of.padding == [0, 0] { 0 } else { of.channels * h * w };
-        Scratch { padded: vec![0.0; padded], patches: vec![0.0; of.positions() * of.patch()] }
-    }
-
-    /// The patches of the picture `x`.
-    fn gather(&mut self, of: &Convolution, x: &[f32]) -> &[f32] {
-        let picture = match self.padded.is_empty() {
-            true => x,
-            false => {
-                rows(of, |inside, row| self.padded[inside].copy_from_slice(&x[row]));
-                &self.padded
+    /// [`Self::runs`], each as vectors, the last of which may not be full.
+    #[inline(always)]
+    fn vectors<S: Simd>(&self, from: usize, to: usize, mut each: impl FnMut(Run)) {
+        self.runs(from, to, |Run { lane, length, planes }| {
+            for at in (0..length).step_by(S::F32_LANES) {
+                each(Run { lane: lane + at, length: (length - at).min(S::F32_LANES), planes: planes + at });
             }
-        };
-        let patches = &mut self.patches;
-        segments(of, |from, to, length| {
-            copy(&mut patches[to..to + length], &picture[from..from + length]);
         });
-        patches
     }
 
-    /// Adds up the patches where they came from in the picture `x`, which is all 0.
-    fn scatter(&mut self, of: &Convolution, x: &mut [f32]) {
-        let Scratch { padded, patches } = self;
-        if padded.is_empty() {
-            segments(of, |to, from, length| add(&mut x[to..to + length], &patches[from..from + length]));
-            return;
-        }
-        padded.fill(0.0);
-        segments(of, |to, from, length| add(&mut padded[to..to + length], &patches[from..from + length]));
-        rows(of, |inside, row| x[row].copy_from_slice(&padded[inside]));
+    /// The place of the planes of a row of the pictures.
+    #[inline(always)]
+    fn row(&self, row: usize) -> std::ops::Range<usize> {
+        let [ph, stride, length] = self.planes();
+        let (channel, y) = (row / self.size[0], row % self.size[0]);
+        let at = (channel * ph + y + self.padding[0]) * stride * length;
+        at..at + stride * length
     }
-}
 
-/// Calls `each` with the place of every row of a picture within the padding, and its place in the picture.
-fn rows(of: &Convolution, mut each: impl FnMut(std::ops::Range<usize>, std::ops::Range<usize>)) {
-    let ([h, w], [ph, pw], [top, left]) = (of.size, of.padded(), of.padding);
-    for c in 0..of.channels {
-        for y in 0..h {
-            let (inside, row) = ((c * ph + y + top) * pw + left, (c * h + y) * w);
-            each(inside..inside + w, row..row + w);
+    /// Lays out the pictures `x`.
+    #[inline(always)]
+    fn spread(&self, x: &[f32], planes: &mut [f32]) {
+        for (row, from) in x.chunks_exact(self.size[1]).enumerate() {
+            spread(from, self.padding[1], &mut planes[self.row(row)], self.stride[1]);
         }
     }
 }
 
-/// Calls `each` for every row of a kernel at every output position: with its place in the padded picture, its place in the
-/// patches, and its length.
-fn segments(of: &Convolution, mut each: impl FnMut(usize, usize, usize)) {
-    let ([ph, pw], [kh, kw], [sh, sw]) = (of.padded(), of.kernel, of.stride);
-    let mut patch = 0;
-    for y in 0..of.out[0] {
-        for x in 0..of.out[1] {
-            for c in 0..of.channels {
-                let mut picture = (c * ph + y * sh) * pw + x * sw;
-                for _ in 0..kh {
-                    each(picture, patch, kw);
-                    picture += pw;
-                    patch += kw;
+/// Neighbouring output positions in a row of a picture: the first one's number in the tile, how many there are, and the place
+/// in the planes of what the first element of a kernel sees at the first one.
+#[derive(Clone, Copy)]
+struct Run {
+    lane: usize,
+    length: usize,
+    planes: usize,
+}
+
+/// Memory for the pictures that are being worked on. It stays allocated between convolutions.
+#[derive(Default)]
+struct Scratch {
+    planes: Vec<f32>,
+    lanes: Vec<f32>,
+    rows: Vec<f32>,
+    runs: Vec<Run>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn with_scratch(work: impl FnOnce(&mut Scratch)) {
+    SCRATCH.with_borrow_mut(work);
+}
+
+/// `memory` with at least this many numbers, whatever they are, and a vector behind them.
+#[inline(always)]
+fn room<S: Simd>(memory: &mut Vec<f32>, numbers: usize) -> *mut f32 {
+    if memory.len() < numbers + S::F32_LANES {
+        memory.resize(numbers + S::F32_LANES, 0.0);
+    }
+    memory.as_mut_ptr()
+}
+
+/// The vectors of a row of tiles whose lanes are positions.
+const VECTORS: usize = 2;
+
+struct Forward<'a> {
+    of: Convolution,
+    x: &'a [f32],
+    weight: &'a [f32],
+    out: &'a mut [f32],
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::REGISTER_COUNT {
+            32.. => self.run::<S, 8>(simd),
+            _ => self.run::<S, 4>(simd),
+        }
+    }
+}
+
+impl Forward<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(self, simd: S) {
+        let Forward { of, x, weight, out, scratch } = self;
+        let (positions, patch, kernels, group) = (of.positions(), of.patch(), of.kernels, of.group());
+        let (width, taps) = (VECTORS * S::F32_LANES, of.taps());
+        let rows = room::<S>(&mut scratch.rows, kernels.next_multiple_of(R) * patch);
+        pack::<R>(&mut scratch.rows, kernels, patch, |kernel, k| weight[kernel * patch + taps[k].0]);
+        let lanes = room::<S>(&mut scratch.lanes, patch * width);
+        let mut result = vec![0.0f32; R * width];
+        let planes = of.start::<S>(&mut scratch.planes);
+        let groups = x.chunks(group * of.picture()).zip(out.chunks_mut(group * kernels * positions));
+        for (x, out) in groups {
+            of.spread(x, &mut scratch.planes);
+            let all = out.len() / kernels;
+            for start in (0..all).step_by(width) {
+                let end = (start + width).min(all);
+                scratch.runs.clear();
+                of.vectors::<S>(start, end, |run| scratch.runs.push(run));
+                for run in &scratch.runs {
+                    // SAFETY: taps see planes of the pictures only, the tile has room for its positions, and both have a
+                    // vector behind them.
+                    unsafe { gather(simd, &taps, run, width, planes, lanes) };
+                }
+                for first in (0..kernels).step_by(R) {
+                    let mut tile = tile::zeros::<S, VECTORS, R>(simd);
+                    // SAFETY: `pack` wrote all kernels, the loop above all lanes.
+                    unsafe { tile::packed(simd, &mut tile, patch, rows.add(first * patch), lanes) };
+                    let (picture, p) = (start / positions, start % positions);
+                    if p + width <= positions {
+                        let to = &mut out[(picture * kernels + first) * positions + p..];
+                        // SAFETY: the tile lies in the picture.
+                        unsafe {
+                            tile::write::<S, VECTORS, R>(&tile, kernels - first, to.as_mut_ptr(), positions)
+                        };
+                        continue;
+                    }
+                    // SAFETY: the result has room for all rows.
+                    unsafe { tile::write::<S, VECTORS, R>(&tile, R, result.as_mut_ptr(), width) };
+                    for (kernel, result) in (first..kernels).zip(result.chunks_exact(width)) {
+                        let mut position = start;
+                        while position < end {
+                            let (picture, p) = (position / positions, position % positions);
+                            let run = (positions - p).min(end - position);
+                            let to = (picture * kernels + kernel) * positions + p;
+                            out[to..to + run].copy_from_slice(&result[position - start..][..run]);
+                            position += run;
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// Copies a row of a kernel. The lengths that kernels have are known to the compiler.
-#[inline(always)]
-fn copy(to: &mut [f32], from: &[f32]) {
-    fn fixed<const N: usize>(to: &mut [f32], from: &[f32]) {
-        if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
-            *to = *from;
+struct Input<'a> {
+    of: Convolution,
+    gradient: &'a [f32],
+    weight: &'a [f32],
+    x: &'a mut Vec<f32>,
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for Input<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::REGISTER_COUNT {
+            32.. => self.run::<S, 8>(simd),
+            _ => self.run::<S, 4>(simd),
         }
     }
-    match to.len() {
-        3 => fixed::<3>(to, from),
-        4 => fixed::<4>(to, from),
-        8 => fixed::<8>(to, from),
-        _ => to.copy_from_slice(from),
-    }
 }
 
-/// Adds a row of a kernel.
-#[inline(always)]
-fn add(to: &mut [f32], from: &[f32]) {
-    fn fixed<const N: usize>(to: &mut [f32], from: &[f32]) {
-        if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
-            (0..N).for_each(|i| to[i] += from[i]);
+impl Input<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(self, simd: S) {
+        let Input { of, gradient, weight, x, scratch } = self;
+        let (positions, patch, kernels, group) = (of.positions(), of.patch(), of.kernels, of.group());
+        let (width, taps) = (VECTORS * S::F32_LANES, of.taps());
+        let rows = room::<S>(&mut scratch.rows, patch.next_multiple_of(R) * kernels);
+        pack::<R>(&mut scratch.rows, patch, kernels, |k, kernel| weight[kernel * patch + taps[k].0]);
+        let lanes = room::<S>(&mut scratch.lanes, kernels * width);
+        let mut result = vec![0.0f32; R * width + S::F32_LANES];
+        let planes = of.start::<S>(&mut scratch.planes);
+        for gradient in gradient.chunks(group * kernels * positions) {
+            let all = gradient.len() / kernels;
+            let pictures = all / positions;
+            scratch.planes[..pictures * of.spread_picture()].fill(0.0);
+            for start in (0..all).step_by(width) {
+                let end = (start + width).min(all);
+                scratch.runs.clear();
+                of.vectors::<S>(start, end, |run| scratch.runs.push(run));
+                for (kernel, lanes) in scratch.lanes.chunks_exact_mut(width).take(kernels).enumerate() {
+                    let mut position = start;
+                    while position < end {
+                        let (picture, p) = (position / positions, position % positions);
+                        let run = (positions - p).min(end - position);
+                        let from = (picture * kernels + kernel) * positions + p;
+                        lanes[position - start..][..run].copy_from_slice(&gradient[from..from + run]);
+                        position += run;
+                    }
+                }
+                for first in (0..patch).step_by(R) {
+                    let mut tile = tile::zeros::<S, VECTORS, R>(simd);
+                    // SAFETY: `pack` wrote the whole weight, the loop above all lanes.
+                    unsafe {
+                        tile::packed(simd, &mut tile, kernels, rows.add(first * kernels), lanes);
+                        tile::write::<S, VECTORS, R>(&tile, R, result.as_mut_ptr(), width);
+                    }
+                    for run in &scratch.runs {
+                        // SAFETY: taps see planes of the pictures only, and both have a vector behind them.
+                        unsafe {
+                            scatter(simd, &taps[first..(first + R).min(patch)], run, width, &result, planes)
+                        };
+                    }
+                }
+            }
+            for row in 0..pictures * of.channels * of.size[0] {
+                collect(&scratch.planes[of.row(row)], of.padding[1], x, of.size[1], of.stride[1]);
+            }
         }
     }
-    match to.len() {
-        3 => fixed::<3>(to, from),
-        4 => fixed::<4>(to, from),
-        8 => fixed::<8>(to, from),
-        _ => to.iter_mut().zip(from).for_each(|(to, from)| *to += from),
+}
+
+struct Weight<'a> {
+    of: Convolution,
+    x: &'a [f32],
+    gradient: &'a [f32],
+    weight: &'a mut [f32],
+    scratch: &'a mut Scratch,
+}
+
+impl WithSimd for Weight<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match (S::REGISTER_COUNT, self.of.kernels > S::F32_LANES) {
+            (32.., true) => self.run::<S, 2, 12>(simd),
+            (_, true) => self.run::<S, 2, 6>(simd),
+            (_, false) => self.run::<S, 1, 12>(simd),
+        }
     }
 }
 
-/// A matrix in memory.
-#[derive(Clone, Copy)]
-struct Matrix<'a> {
-    data: &'a [f32],
-    row: usize,
-    column: usize,
+impl Weight<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const R: usize>(self, simd: S) {
+        let Weight { of, x, gradient, weight, scratch } = self;
+        let (positions, patch, kernels, group) = (of.positions(), of.patch(), of.kernels, of.group());
+        let (width, taps) = (V * S::F32_LANES, of.taps());
+        let blocks = kernels.div_ceil(width);
+        // The lanes are kernels, so the product is the transposed weight, `[blocks, patch, width]`.
+        let sums = room::<S>(&mut scratch.rows, blocks * patch.next_multiple_of(R) * width);
+        scratch.rows.fill(0.0);
+        let lanes = room::<S>(&mut scratch.lanes, blocks * group * positions * width);
+        let planes = of.start::<S>(&mut scratch.planes).cast_const();
+        let groups = x.chunks(group * of.picture()).zip(gradient.chunks(group * kernels * positions));
+        for (x, gradient) in groups {
+            of.spread(x, &mut scratch.planes);
+            let all = gradient.len() / kernels;
+            scratch.runs.clear();
+            of.runs(0, all, |run| scratch.runs.push(run));
+            for (picture, gradient) in gradient.chunks_exact(kernels * positions).enumerate() {
+                for (block, gradient) in gradient.chunks(width * positions).enumerate() {
+                    let to = (block * all + picture * positions) * width;
+                    let to = &mut scratch.lanes[to..to + positions * width];
+                    transpose(gradient, positions, to, width);
+                }
+            }
+            for block in 0..blocks {
+                for first in (0..patch).step_by(R) {
+                    let mut tile = tile::zeros::<S, V, R>(simd);
+                    let mut offsets = [0; R];
+                    for r in 0..R {
+                        offsets[r] = taps[(first + r).min(patch - 1)].1;
+                    }
+                    // SAFETY: taps see planes of the pictures only, all lanes were written, and the sums have room for
+                    // whole tiles.
+                    unsafe {
+                        for run in &scratch.runs {
+                            let mut seen = [planes; R];
+                            for r in 0..R {
+                                seen[r] = planes.add(offsets[r] + run.planes);
+                            }
+                            let lanes = lanes.add((block * all + run.lane) * width);
+                            tile::scattered(simd, &mut tile, run.length, &seen, lanes);
+                        }
+                        tile::add(simd, &tile, sums.add((block * patch.next_multiple_of(R) + first) * width));
+                    }
+                }
+            }
+        }
+        for (kernel, weight) in weight.chunks_exact_mut(patch).enumerate() {
+            let block = kernel / width * patch.next_multiple_of(R) * width;
+            for (k, &(place, _)) in taps.iter().enumerate() {
+                weight[place] = scratch.rows[block + k * width + kernel % width];
+            }
+        }
+    }
 }
 
-impl<'a> Matrix<'a> {
-    /// Rows of `columns` numbers.
-    fn of(data: &'a [f32], columns: usize) -> Self {
-        Matrix { data, row: columns, column: 1 }
-    }
-
-    fn transposed(self) -> Self {
-        Matrix { row: self.column, column: self.row, ..self }
-    }
-
-    /// Whether all elements of an `m × n` matrix are in memory.
-    fn holds(&self, m: usize, n: usize) -> bool {
-        m == 0 || n == 0 || (m - 1) * self.row + (n - 1) * self.column < self.data.len()
+impl Convolution {
+    /// Memory for the planes of a group of pictures. The padding is 0.
+    #[inline(always)]
+    fn start<S: Simd>(&self, planes: &mut Vec<f32>) -> *mut f32 {
+        // The last row may be read in whole vectors, from any of its columns.
+        let start = room::<S>(planes, self.group() * self.spread_picture());
+        if self.padding != [0, 0] {
+            planes.fill(0.0);
+        }
+        start
     }
 }
 
-/// Writes `a · b` to `out`, or adds it with `accumulate`. `a` is m × k, `b` is k × n, and `out` has rows of n numbers.
-fn product(out: &mut [f32], [m, k, n]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, accumulate: bool) {
-    assert!(a.holds(m, k) && b.holds(k, n) && Matrix::of(out, n).holds(m, n), "matrices lie in their memory");
-    // SAFETY: all three matrices lie in their memory, which was checked, and `out` is borrowed by nobody else.
+/// Writes a matrix of `m × depth` elements in blocks of `R` rows, each column by column, with zeros for missing rows.
+#[inline(always)]
+fn pack<const R: usize>(to: &mut [f32], m: usize, depth: usize, element: impl Fn(usize, usize) -> f32) {
+    for (block, to) in to.chunks_exact_mut(R * depth).take(m.div_ceil(R)).enumerate() {
+        for (k, to) in to.as_chunks_mut::<R>().0.iter_mut().enumerate() {
+            for (r, to) in to.iter_mut().enumerate() {
+                *to = if block * R + r < m { element(block * R + r, k) } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// Copies what every element of a kernel sees at a vector of positions to the lanes of a tile.
+///
+/// # Safety
+/// All of it lies within the planes, and the lanes of all taps have room, each with a vector behind it.
+#[inline(always)]
+unsafe fn gather<S: Simd>(
+    simd: S,
+    taps: &[(usize, usize)],
+    run: &Run,
+    width: usize,
+    planes: *const f32,
+    lanes: *mut f32,
+) {
+    // SAFETY: the caller's.
     unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            n as isize,
-            accumulate,
-            a.data.as_ptr(),
-            a.column as isize,
-            a.row as isize,
-            b.data.as_ptr(),
-            b.column as isize,
-            b.row as isize,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+        let (planes, lanes) = (planes.add(run.planes), lanes.add(run.lane));
+        if run.lane + S::F32_LANES <= width {
+            // What is too much in a vector is overwritten by the next one.
+            for (k, &(_, offset)) in taps.iter().enumerate() {
+                tile::store::<S>(lanes.add(k * width), tile::load::<S>(planes.add(offset)));
+            }
+        } else {
+            let of_run = simd.mask_between_m32s(0, run.length as u32).mask();
+            for (k, &(_, offset)) in taps.iter().enumerate() {
+                let to = lanes.add(k * width);
+                let numbers =
+                    simd.select_f32s(of_run, tile::load::<S>(planes.add(offset)), tile::load::<S>(to));
+                tile::store::<S>(to, numbers);
+            }
+        }
+    }
+}
+
+/// Adds the gradients of what every element of a kernel sees at a vector of positions.
+///
+/// # Safety
+/// All of it lies within the planes, which have a vector behind them, and so do the rows of `result`.
+#[inline(always)]
+unsafe fn scatter<S: Simd>(
+    simd: S,
+    taps: &[(usize, usize)],
+    run: &Run,
+    width: usize,
+    result: &[f32],
+    planes: *mut f32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let (planes, result) = (planes.add(run.planes), result.as_ptr().add(run.lane));
+        let (of_run, zeros) = (simd.mask_between_m32s(0, run.length as u32).mask(), simd.splat_f32s(0.0));
+        for (r, &(_, offset)) in taps.iter().enumerate() {
+            let to = planes.add(offset);
+            let gradient = simd.select_f32s(of_run, tile::load::<S>(result.add(r * width)), zeros);
+            tile::store::<S>(to, simd.add_f32s(tile::load::<S>(to), gradient));
+        }
+    }
+}
+
+/// Deals the numbers of a row, `padding` to the right, to `stride` planes in turn.
+#[inline(always)]
+pub(super) fn spread(row: &[f32], padding: usize, planes: &mut [f32], stride: usize) {
+    /// In blocks of 4 from each plane, which become shuffles.
+    #[inline(always)]
+    fn fixed<const S: usize>(row: &[f32], padding: usize, planes: &mut [f32]) {
+        let length = planes.len() / S;
+        // The numbers before the first block that begins in plane 0.
+        let before = (S - padding % S) % S;
+        let (before, blocks) = row.split_at(before.min(row.len()));
+        let blocks = blocks.as_chunks::<S>().0.as_chunks::<4>().0;
+        let start = (before.len() + padding) / S;
+        for (i, block) in blocks.iter().enumerate() {
+            for plane in 0..S {
+                let to = &mut planes[plane * length + start + i * 4..];
+                let to: &mut [f32; 4] = to.first_chunk_mut().expect("a block");
+                *to = [block[0][plane], block[1][plane], block[2][plane], block[3][plane]];
+            }
+        }
+        let behind = before.len() + blocks.len() * 4 * S;
+        for x in (0..before.len()).chain(behind..row.len()) {
+            planes[(x + padding) % S * length + (x + padding) / S] = row[x];
+        }
+    }
+    match stride {
+        1 => planes[padding..padding + row.len()].copy_from_slice(row),
+        2 => fixed::<2>(row, padding, planes),
+        4 => fixed::<4>(row, padding, planes),
+        _ => {
+            let length = planes.len() / stride;
+            for (x, value) in row.iter().enumerate() {
+                planes[(x + padding) % stride * length + (x + padding) / stride] = *value;
+            }
+        }
+    }
+}
+
+/// Appends the row of `width` numbers that [`spread`] dealt to the planes.
+#[inline(always)]
+fn collect(planes: &[f32], padding: usize, row: &mut Vec<f32>, width: usize, stride: usize) {
+    let length = planes.len() / stride;
+    match (stride, padding) {
+        (1, _) => row.extend_from_slice(&planes[padding..padding + width]),
+        (2, 0) => {
+            let (even, odd) = planes.split_at(length);
+            row.extend(even.iter().zip(odd).flat_map(|(&even, &odd)| [even, odd]).take(width));
+        }
+        _ => row.extend((padding..padding + width).map(|x| planes[x % stride * length + x / stride])),
+    }
+}
+
+/// Writes the transpose of a matrix with rows of `n` numbers to `to`, in rows of `width` numbers.
+#[inline(always)]
+pub(super) fn transpose(from: &[f32], n: usize, to: &mut [f32], width: usize) {
+    const SIDE: usize = 8;
+    for (block, from) in from.chunks(SIDE * n).enumerate() {
+        let mut rows = from.chunks_exact(n);
+        if from.len() < SIDE * n {
+            for (r, row) in rows.enumerate() {
+                to.chunks_exact_mut(width).zip(row).for_each(|(to, from)| to[block * SIDE + r] = *from);
+            }
+        } else {
+            let rows: [&[f32]; SIDE] = std::array::from_fn(|_| rows.next().expect("a row of the block"));
+            for (i, to) in to.chunks_exact_mut(width).take(n).enumerate() {
+                let to: &mut [f32; SIDE] = to[block * SIDE..].first_chunk_mut().expect("a block of the row");
+                for r in 0..SIDE {
+                    to[r] = rows[r][i];
+                }
+            }
+        }
     }
 }
 
@@ -310,7 +660,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn equals_the_definition(
-            (n, c, o) in (1usize..4, 1usize..4, 1usize..5),
+            (n, c, o) in (1usize..4, 1usize..4, 1usize..40),
             kernel in [1usize..10, 1usize..10],
             stride in [1usize..5, 1usize..5],
             padding in [0usize..3, 0usize..3],
@@ -319,7 +669,7 @@ mod tests {
         ) {
             let size = [0, 1].map(|i| (kernel[i] + more[i]).saturating_sub(2 * padding[i]).max(1));
             let window = Window { kernel, stride, padding };
-            let of = Convolution::new(&[n, c, size[0], size[1]], o, &window);
+            let mut of = Convolution::new(&[n, c, size[0], size[1]], o, &window);
             let x = numbers(n * of.picture(), seed);
             let weight = numbers(o * of.patch(), seed ^ 1);
             let gradient = numbers(n * o * of.positions(), seed ^ 2);
@@ -330,9 +680,12 @@ mod tests {
                 expected[1][a] += gradient * weight;
                 expected[2][k] += x * gradient;
             });
-            close(&of.forward(&x, &weight), &expected[0]);
-            close(&of.input(&gradient, &weight), &expected[1]);
-            close(&of.weight(&x, &gradient), &expected[2]);
+            for arch in tile::arches() {
+                of.arch = arch;
+                close(&of.forward(&x, &weight), &expected[0]);
+                close(&of.input(&gradient, &weight), &expected[1]);
+                close(&of.weight(&x, &gradient), &expected[2]);
+            }
         }
     }
 }

@@ -1,0 +1,143 @@
+//! Times convolutional networks on pictures.
+use std::time::Instant;
+
+use potstill_plugin_api::{Space, Task};
+use rand::Rng;
+
+use super::{Bench, Timing, median, threads};
+use crate::engine::policy::Policy;
+use crate::engine::programs::{SCALARS, Update, UpdateRule, act, sample, update};
+use crate::engine::random::stream;
+use crate::engine::student::{Dimensions, Student};
+use crate::engine::theta::{Layout, Theta};
+use crate::error::Result;
+use crate::execute::{Array, Device};
+use crate::plugin::Registry;
+
+/// The actions of most Atari games with a joystick.
+const ACTIONS: usize = 9;
+/// The instances of θ.
+const K: usize = 6;
+/// The rows of a minibatch.
+const ROWS: usize = 256;
+
+/// A network and the pictures that it sees.
+struct Network {
+    name: &'static str,
+    learner: &'static str,
+    shape: [usize; 3],
+}
+
+/// The networks and observations of Atari and Procgen.
+const NETWORKS: [Network; 2] = [
+    Network { name: "Nature CNN", learner: "nature-cnn", shape: [4, 84, 84] },
+    Network { name: "IMPALA", learner: "impala-cnn", shape: [3, 64, 64] },
+];
+
+impl Bench {
+    /// Times updates of PPMO and of direct PPO, and acting.
+    pub(super) fn pictures(&self, registry: &Registry) -> Result<Vec<Timing>> {
+        let device = Device::named(&self.device, threads(self.threads)?)?;
+        let mut timings = vec![];
+        for network in &NETWORKS {
+            for direct in [false, true] {
+                timings.push(self.update(registry, &device, network, direct)?);
+            }
+            for rows in [8, 32, 128] {
+                timings.push(self.acting(registry, &device, network, rows)?);
+            }
+        }
+        Ok(timings)
+    }
+
+    /// Times one outer update: of PPMO, or of a learner that is trained as it is.
+    fn update(
+        &self,
+        registry: &Registry,
+        device: &Device,
+        network: &Network,
+        direct: bool,
+    ) -> Result<Timing> {
+        let mut d = network.dimensions();
+        let cnn = registry.learner(network.learner, &[])?;
+        if direct {
+            d.encoder_layers = Student::new(cnn.draw(&d.observation, ACTIONS, 0)?, &d)?.layers();
+        }
+        let student = Student::new(cnn.draw(&d.observation, ACTIONS, 0)?, &d)?;
+        let critic = Student::critic(cnn.draw(&d.observation, 1, 0)?, &d)?;
+        let action = Space::Discrete { n: ACTIONS };
+        let task = Task { observation: d.observation.clone(), action, instances: K, outputs: ACTIONS };
+        let objective = registry.objective("ppmo", &[], &task)?;
+        let Update { plan, .. } = update(&student, &critic, &*objective, &UpdateRule::default(), &d, ROWS)?;
+
+        let mut numbers = numbers();
+        let shapes = Layout::new(Theta::new(&*objective, &d), &student, &critic).shapes;
+        let mut inputs: Vec<Array> = (0..3)
+            .flat_map(|_| &shapes)
+            .map(|shape| device.tensor(&numbers(shape.iter().product()), shape))
+            .collect();
+        let observations = numbers(ROWS * d.observation.size());
+        let (actions, column) = ([1; ROWS], [0.5; ROWS]);
+        inputs.extend(sample(&student, device, &mut stream(0, "learner", 0)));
+        inputs.extend(SCALARS.map(|_| device.tensor(&[1e-3], &[])));
+        let what = if direct { "direct PPO update".to_owned() } else { format!("outer update, k={K}") };
+        self.times(format!("{what}, {}", network.on(ROWS)), 5, || {
+            let mut inputs = inputs.clone();
+            let first = inputs.len();
+            inputs.push(device.rows(&plan, first, &observations, None));
+            inputs.push(device.int_rows(&plan, first + 1, &actions, None));
+            inputs.extend((2..5).map(|i| device.rows(&plan, first + i, &column, None)));
+            device.run(&plan, &inputs).last().map(|metric| device.read(metric))
+        })
+    }
+
+    /// Times the outputs for a step of `rows` environments.
+    fn acting(&self, registry: &Registry, device: &Device, network: &Network, rows: usize) -> Result<Timing> {
+        let d = network.dimensions();
+        let cnn = registry.learner(network.learner, &[])?;
+        let student = Student::new(cnn.draw(&d.observation, ACTIONS, 0)?, &d)?;
+        let plan = act(&student, &d, rows)?;
+        let inputs = sample(&student, device, &mut stream(0, "learner", 0));
+        let observations = numbers()(rows * d.observation.size());
+        self.times(format!("acting, {}", network.on(rows)), 20, || {
+            let mut inputs = inputs.clone();
+            inputs.push(device.rows(&plan, inputs.len(), &observations, None));
+            device.read(&device.run(&plan, &inputs)[0])
+        })
+    }
+
+    /// The median of several calls of `work`, the first of which is not counted.
+    fn times<T>(&self, name: String, most: usize, work: impl Fn() -> T) -> Result<Timing> {
+        work();
+        let mut times = vec![];
+        for _ in 0..self.repetitions.min(most) {
+            let started = Instant::now();
+            std::hint::black_box(work());
+            times.push(started.elapsed());
+        }
+        Ok(Timing { name, seconds: median(&mut times), per_second: None })
+    }
+}
+
+impl Network {
+    fn dimensions(&self) -> Dimensions {
+        Dimensions {
+            k: K,
+            observation: Space::Image { shape: self.shape.to_vec() },
+            policy: Policy::Categorical(ACTIONS),
+            encoder_layers: 0,
+        }
+    }
+
+    /// The network and the observations of a batch.
+    fn on(&self, rows: usize) -> String {
+        let [c, h, w] = self.shape;
+        format!("{}, {rows} × {c} × {h} × {w}", self.name)
+    }
+}
+
+/// Small random numbers.
+fn numbers() -> impl FnMut(usize) -> Vec<f32> {
+    let mut random = stream(0, "bench", 0);
+    move |n| (0..n).map(|_| random.random_range(0.0..0.01)).collect()
+}
