@@ -1,12 +1,18 @@
 /* An environment with pixel observations, for tests. One half of the image is bright, and the action that names this half
- * pays 1. An episode has 20 steps.
+ * pays 1. An episode has 20 steps. The size of an image can be set with -DSIDE and -DCHANNELS.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "potstill.h"
 
-enum { SIDE = 8, SIZE = SIDE * SIDE, LIMIT = 20 };
+#ifndef SIDE
+#define SIDE 8
+#endif
+#ifndef CHANNELS
+#define CHANNELS 1
+#endif
+enum { ROWS = CHANNELS * SIDE, SIZE = ROWS * SIDE, LIMIT = 20 };
 
 typedef struct {
     uint64_t random;
@@ -28,7 +34,8 @@ static void turn(copy *c) {
 }
 
 static void draw(const copy *c, uint8_t *picture) {
-    for (int y = 0; y < SIDE; y++) memset(picture + y * SIDE, y / (SIDE / 2) == (int)c->bright ? 255 : 20, SIDE);
+    for (int y = 0; y < ROWS; y++)
+        memset(picture + y * SIDE, y % SIDE / (SIDE / 2) == (int)c->bright ? 255 : 20, SIDE);
 }
 
 static int32_t make(uint32_t count, const potstill_setting *settings, uint32_t setting_count,
@@ -42,7 +49,7 @@ static int32_t make(uint32_t count, const potstill_setting *settings, uint32_t s
 static void destroy(potstill_environments *e) { free(e); }
 
 static int32_t spec(potstill_environments *e, potstill_spec *s) {
-    static const uint32_t shape[] = {1, SIDE, SIDE};
+    static const uint32_t shape[] = {CHANNELS, SIDE, SIDE};
     (void)e;
     s->max_episode_steps = LIMIT;
     s->observation = (potstill_space){.kind = POTSTILL_IMAGE, .rank = 3, .shape = shape};

@@ -5,6 +5,7 @@ use std::ops::Range;
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 
 use crate::error::Result;
+use crate::execute::{Array, Device, Plan, scaled};
 
 /// One action for each of N environments.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +16,8 @@ pub enum Actions {
     Continuous(Vec<f32>),
 }
 
-/// Observations of N environments, row-major.
+/// Observations of N environments, row-major. Pictures stay bytes, one a pixel, until a plan reads them
+/// ([`Observations::upload`]).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observations {
     /// Observations from a `Box` space, `[N, size]`.
@@ -56,6 +58,12 @@ impl Transition {
     }
 }
 
+impl Default for Observations {
+    fn default() -> Self {
+        Observations::Float(vec![])
+    }
+}
+
 impl Observations {
     /// No observations, of the type that `space` has.
     pub fn none(space: &Space) -> Self {
@@ -67,14 +75,46 @@ impl Observations {
 
     /// Appends the observations to `out` as a learner gets them: as `f32`, with bytes scaled to 0–1.
     pub fn extend_f32(&self, out: &mut Vec<f32>) {
-        self.extend_f32_of(0..self.len(), out);
+        match self {
+            Observations::Float(values) => out.extend_from_slice(values),
+            Observations::Byte(values) => out.extend(values.iter().copied().map(scaled)),
+        }
     }
 
-    /// Appends only the scalars in the range `place`, like [`Self::extend_f32`].
-    pub fn extend_f32_of(&self, place: Range<usize>, out: &mut Vec<f32>) {
+    /// Uploads the rows `index` (all rows for `None`) as input number `input` of `plan`, as a learner gets them:
+    /// [`Device::rows`], or [`Device::byte_rows`], which scales bytes to 0–1.
+    pub fn upload(&self, device: &Device, plan: &Plan, input: usize, index: Option<&[usize]>) -> Array {
         match self {
-            Observations::Float(values) => out.extend_from_slice(&values[place]),
-            Observations::Byte(values) => out.extend(values[place].iter().map(|&v| f32::from(v) / 255.0)),
+            Observations::Float(values) => device.rows(plan, input, values, index),
+            Observations::Byte(values) => device.byte_rows(plan, input, values, index),
+        }
+    }
+
+    /// Appends the scalars in the range `place` of `others`.
+    ///
+    /// # Panics
+    /// If there are scalars of the other type here already, which is a bug of the host: the observations of an
+    /// environment are of one type.
+    pub fn append(&mut self, others: &Observations, place: Range<usize>) {
+        match (self, others) {
+            (Observations::Float(values), Observations::Float(others)) => {
+                values.extend_from_slice(&others[place]);
+            }
+            (Observations::Byte(values), Observations::Byte(others)) => {
+                values.extend_from_slice(&others[place]);
+            }
+            (values, others) => {
+                assert!(values.is_empty(), "observations of two types");
+                *values = others.cut(place);
+            }
+        }
+    }
+
+    /// A copy of the scalars in the range `place`.
+    pub fn cut(&self, place: Range<usize>) -> Observations {
+        match self {
+            Observations::Float(values) => Observations::Float(values[place].to_vec()),
+            Observations::Byte(values) => Observations::Byte(values[place].to_vec()),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::objective::Objective;
 use crate::policy::{Acting, Policy, clamp};
 use crate::programs;
 use crate::random::{Stream, derived, stream};
-use crate::rollout::{Acts, as_f32, is_policy};
+use crate::rollout::{Acts, is_policy};
 use crate::student::{Dimensions, Student};
 use crate::theta::NamedTensor;
 
@@ -100,8 +100,7 @@ impl KShot<'_> {
         let parameters = distilled.teach(&device, &plan, &student, &mut initialization);
         let plan = programs::act(&student, d, environments.len())?;
         let acts = Acts { device: &device, plan: &plan, parameters: &parameters, policy: d.policy };
-        let outputs =
-            |observations: &[f32]| acts.outputs(&normalized(distilled.normalizer.as_ref(), observations));
+        let outputs = |seen: &Observations| acts.outputs(&normalized(distilled.normalizer.as_ref(), seen));
         let mut random = stream(protocol.seed, "evaluation episodes", number);
         episodes(environments, &outputs, d.policy, protocol.acting, protocol.episodes, &mut random, watch)
     }
@@ -213,7 +212,7 @@ impl Watch for Faults {
 /// An error of the environment, policy outputs that are not numbers, or an episode that does not end.
 pub fn episodes(
     environments: &mut dyn Environments,
-    outputs: &dyn Fn(&[f32]) -> Vec<f32>,
+    outputs: &dyn Fn(&Observations) -> Vec<f32>,
     policy: Policy,
     acting: Acting,
     count: usize,
@@ -225,9 +224,8 @@ pub fn episodes(
     let mut returns = vec![];
     while returns.len() < count {
         let seeds: Vec<u64> = (0..n).map(|_| random.random()).collect();
-        let first = environments.reset(&seeds)?;
-        watch.observed(&first);
-        let mut observations = as_f32(&first);
+        let mut observations = environments.reset(&seeds)?;
+        watch.observed(&observations);
         // Each environment plays one episode. One that ends early does not play another, which would overweight
         // short episodes.
         let wanted = n.min(count - returns.len());
@@ -261,7 +259,7 @@ pub fn episodes(
                     playing[i] = !(transition.terminated[i] || transition.truncated[i]);
                 }
             }
-            observations = as_f32(&transition.observations);
+            observations.clone_from(&transition.observations);
         }
         returns.extend_from_slice(&totals[..wanted]);
     }

@@ -5,7 +5,9 @@
 //! single precision, so that a checkpoint holds them exactly.
 use std::borrow::Cow;
 
+use crate::environment::Observations;
 use crate::error::{Error, Result};
+use crate::rollout::as_f32;
 use crate::theta::NamedTensor;
 
 /// The mean and variance of each element of a row, over the rows seen so far.
@@ -127,15 +129,15 @@ impl Moments {
     }
 }
 
-/// Normalizes `rows` by `moments`, if there are any.
-pub fn normalized<'a>(moments: Option<&Moments>, rows: &'a [f32]) -> Cow<'a, [f32]> {
+/// Normalizes `observations` by `moments`, if there are any.
+pub fn normalized<'a>(moments: Option<&Moments>, observations: &'a Observations) -> Cow<'a, Observations> {
     match moments {
         Some(moments) => {
-            let mut rows = rows.to_vec();
+            let mut rows = as_f32(observations);
             moments.normalize(&mut rows);
-            rows.into()
+            Cow::Owned(Observations::Float(rows))
         }
-        None => rows.into(),
+        None => Cow::Borrowed(observations),
     }
 }
 

@@ -28,18 +28,6 @@ pub struct OfflineData<'a> {
     pub actions: &'a [i32],
 }
 
-impl OfflineData<'_> {
-    /// The observations of `rows` as a learner gets them, `[rows, …observation]`.
-    pub fn observations_of(&self, rows: &[usize]) -> Vec<f32> {
-        let width = self.observations.len() / self.actions.len().max(1);
-        let mut out = Vec::with_capacity(rows.len() * width);
-        for &row in rows {
-            self.observations.extend_f32_of(row * width..(row + 1) * width, &mut out);
-        }
-        out
-    }
-}
-
 /// One distillation in progress.
 pub struct Offline<'a> {
     /// What this loop trains.
@@ -88,11 +76,11 @@ impl<'a> Offline<'a> {
             let number = self.training.meta_epoch * self.hyper.updates as u64 + i;
             let learner = self.training.draw(number)?;
             let rows = self.batch(&mut stream(self.training.seed, "minibatch", number));
-            let observations = self.data.observations_of(&rows);
-            let actions: Vec<i32> = rows.iter().map(|&row| self.data.actions[row]).collect();
+            let data = &self.data;
+            let actions: Vec<i32> = rows.iter().map(|&row| data.actions[row]).collect();
             metrics.add(self.training.update(&learner, rows.len(), |device, plan, first| {
                 vec![
-                    device.rows(plan, first, &observations, None),
+                    data.observations.upload(device, plan, first, Some(&rows)),
                     device.int_rows(plan, first + 1, &actions, None),
                 ]
             })?);

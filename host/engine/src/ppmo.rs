@@ -25,13 +25,14 @@ use potstill_plugin_api::Column;
 use rand::seq::SliceRandom;
 
 use crate::advantage::{Estimator, Trajectories, estimate};
-use crate::environment::{Actions, Environments};
+use crate::environment::{Actions, Environments, Observations};
 use crate::error::Result;
 use crate::execute::{Array, Device, Plan};
 use crate::normalize::discounted;
 use crate::programs;
 use crate::random::{Stream, stream};
 use crate::rollout::{Acts, Rollout, collect};
+use crate::student::Dimensions;
 #[cfg(doc)]
 use crate::student::Student;
 use crate::training::{DrawnLearner, Means, MetaEpochReport, Rates, Roles, Training};
@@ -224,27 +225,27 @@ impl<'a> Ppmo<'a> {
         rollouts.into_iter().map(&mut judge).collect()
     }
 
-    /// The critic's values of `observations` `[rows, observation]`, computed in one batch: `[rows]`.
-    fn values(&mut self, observations: &[f32]) -> Result<Vec<f32>> {
+    /// The critic's values of `observations` `[rows, observation]`: `[rows]`.
+    fn values(&mut self, observations: &Observations) -> Result<Vec<f32>> {
         let Training { device, roles, critic: Some(critic), .. } = &self.training else { return Ok(vec![]) };
-        let width = roles.dimensions.observation.size();
-        let rows = observations.len() / width;
-        if rows == 0 {
-            return Ok(vec![]);
+        let d = roles.dimensions;
+        let rows = observations.len() / d.observation.size();
+        let mut values = Vec::with_capacity(rows);
+        for first in (0..rows).step_by(value_rows(d)) {
+            let end = rows.min(first + value_rows(d));
+            // The number of episodes that end varies. Batches are padded, so that a few plans serve all sizes.
+            let padded = (end - first).next_multiple_of(PADDED);
+            let index: Vec<usize> = (first..first + padded).map(|row| row.min(end - 1)).collect();
+            let plan = match self.value_plans.entry(padded) {
+                Entry::Occupied(plan) => plan.into_mut(),
+                Entry::Vacant(place) => place.insert(programs::value(critic, d, padded)?),
+            };
+            let mut inputs = self.training.critic_parameters().to_vec();
+            inputs.push(observations.upload(device, plan, inputs.len(), Some(&index)));
+            let outputs = device.run(plan, &inputs);
+            values.extend(outputs.first().map(|t| device.read(t)).unwrap_or_default());
+            values.truncate(end);
         }
-        // The number of episodes that end varies. Batches are padded, so that a few plans serve all sizes.
-        let padded = rows.next_multiple_of(64);
-        let mut batch = observations.to_vec();
-        batch.resize(padded * width, 0.0);
-        let plan = match self.value_plans.entry(padded) {
-            Entry::Occupied(plan) => plan.into_mut(),
-            Entry::Vacant(place) => place.insert(programs::value(critic, roles.dimensions, padded)?),
-        };
-        let mut inputs = self.training.critic_parameters().to_vec();
-        inputs.push(device.rows(plan, inputs.len(), &batch, None));
-        let outputs = device.run(plan, &inputs);
-        let mut values = outputs.first().map(|t| device.read(t)).unwrap_or_default();
-        values.truncate(rows);
         Ok(values)
     }
 
@@ -279,7 +280,7 @@ impl<'a> Ppmo<'a> {
             reads(Column::Values).then_some(values),
         ];
         self.training.update(learner, rows.len(), |device, plan, first| {
-            let mut inputs = vec![device.rows(plan, first, &rollout.observations, Some(rows))];
+            let mut inputs = vec![rollout.observations.upload(device, plan, first, Some(rows))];
             inputs.extend(rollout.actions.as_ref().map(|actions| match actions {
                 Actions::Discrete(indices) => {
                     device.int_rows(plan, first + 1, bytemuck::cast_slice(indices), Some(rows))
@@ -292,6 +293,18 @@ impl<'a> Ppmo<'a> {
             inputs
         })
     }
+}
+
+/// The rows of a batch of critic's values are a multiple of this.
+const PADDED: usize = 64;
+
+/// The most numbers of the observations in a batch of critic's values. Larger rollouts are judged in several batches, so
+/// that pictures, which rollouts hold as bytes, are not all numbers at once.
+const BATCH_NUMBERS: usize = 1 << 24;
+
+/// The most rows of a batch of critic's values, which is a multiple of [`PADDED`].
+pub fn value_rows(d: &Dimensions) -> usize {
+    (BATCH_NUMBERS / d.observation.size() / PADDED).max(1) * PADDED
 }
 
 /// Adds the returns and lengths of the episodes that ended to `report`.

@@ -14,8 +14,8 @@ pub struct Rollout {
     /// The number of environments.
     pub environments: usize,
     /// The observation before each step, `[steps · environments, observation]`, as the policy saw it: normalized if the
-    /// policy's observations are.
-    pub observations: Vec<f32>,
+    /// policy's observations are. Pictures are bytes.
+    pub observations: Observations,
     /// The sums of the observations before normalization, if they are normalized.
     pub seen: Option<Sums>,
     /// The actions as they were drawn: indices `[steps · environments]` or numbers `[steps · environments, size]`.
@@ -32,9 +32,9 @@ pub struct Rollout {
     /// Whether the episode was cut short after each step.
     pub truncated: Vec<bool>,
     /// The observations after the last step, `[environments, observation]`.
-    pub last_observations: Vec<f32>,
+    pub last_observations: Observations,
     /// The final observations of the episodes that ended, `[ended, observation]`, ordered by step, then environment.
-    pub final_observations: Vec<f32>,
+    pub final_observations: Observations,
     /// The undiscounted returns of the episodes that ended.
     pub episode_returns: Vec<f32>,
     /// The lengths of these episodes, in steps.
@@ -57,9 +57,9 @@ pub struct Acts<'a> {
 
 impl Acts<'_> {
     /// The policy's outputs for `observations`, `[rows, outputs]`; those of a categorical policy are log-probabilities.
-    pub fn outputs(&self, observations: &[f32]) -> Vec<f32> {
+    pub fn outputs(&self, observations: &Observations) -> Vec<f32> {
         let mut inputs = self.parameters.to_vec();
-        inputs.push(self.device.rows(self.plan, inputs.len(), observations, None));
+        inputs.push(observations.upload(self.device, self.plan, inputs.len(), None));
         self.device.run(self.plan, &inputs).first().map(|t| self.device.read(t)).unwrap_or_default()
     }
 }
@@ -89,14 +89,13 @@ pub fn collect(
     let space = environments.spec().action.clone();
     let seeds: Vec<u64> = (0..n).map(|_| stream.random()).collect();
     let mut seen = moments.map(|moments| Sums::new(moments.mean.len()));
-    // Observations as the policy sees them. They are also added to the sums.
+    // Observations as the policy sees them. If they are normalized, they are also added to the sums.
     let mut see = |observations: &Observations| {
+        let (Some(seen), Some(moments)) = (&mut seen, moments) else { return observations.clone() };
         let mut numbers = as_f32(observations);
-        if let (Some(seen), Some(moments)) = (&mut seen, moments) {
-            seen.add(&numbers);
-            moments.normalize(&mut numbers);
-        }
-        numbers
+        seen.add(&numbers);
+        moments.normalize(&mut numbers);
+        Observations::Float(numbers)
     };
     let mut current = see(&environments.reset(&seeds)?);
     let mut rollout = Rollout { environments: n, ..Rollout::default() };
@@ -112,7 +111,7 @@ pub fn collect(
         let Chosen { actions, log_probs } = acts.policy.choose(&outputs, Acting::Sampled, stream);
         rollout.log_probs.extend(log_probs);
         rollout.outputs.extend_from_slice(&outputs);
-        rollout.observations.append(&mut current);
+        rollout.observations.append(&current, 0..current.len());
         let transition = environments.step(&clamp(&actions, &space))?;
         match (&mut rollout.actions, actions) {
             (Some(Actions::Discrete(all)), Actions::Discrete(new)) => all.extend(new),
@@ -121,7 +120,8 @@ pub fn collect(
         }
         current = see(&transition.observations);
         if !transition.final_observations.is_empty() {
-            rollout.final_observations.extend(see(&transition.final_observations));
+            let finals = see(&transition.final_observations);
+            rollout.final_observations.append(&finals, 0..finals.len());
         }
         rollout.rewards.extend_from_slice(&transition.rewards);
         rollout.terminated.extend_from_slice(&transition.terminated);

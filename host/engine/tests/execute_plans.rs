@@ -104,6 +104,26 @@ fn single_functions_in_single_precision() {
     }
 }
 
+/// Bytes become the numbers that learners see, whichever rows are chosen and however they are split into shards.
+#[test]
+fn bytes_are_scaled_when_they_are_uploaded() {
+    let pictures: Vec<u8> = (0..600 * 12).map(|i| (i * 7 % 256) as u8).collect();
+    let numbers: Vec<f32> = pictures.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let chosen: Vec<usize> = (0..450).map(|i| i * 37 % 600).collect();
+    for index in [None, Some(&chosen[..])] {
+        let rows = index.map_or(600, <[usize]>::len);
+        let graph = Graph::new();
+        let x = graph.rows("x", &[rows, 3, 2, 2]);
+        let plan = Plan::compile(&graph, &[x * 1.0]).unwrap();
+        for device in single_precision(3).into_iter().chain([Device::cpu_f64()]) {
+            let run = |x| device.read(&device.run(&plan, &[x])[0]);
+            let seen = run(device.byte_rows(&plan, 0, &pictures, index));
+            assert_eq!(seen, run(device.rows(&plan, 0, &numbers, index)), "{}", device.name());
+            assert_eq!(seen.len(), rows * 12);
+        }
+    }
+}
+
 #[test]
 fn not_a_number_stays_not_a_number() {
     let graph = Graph::new();

@@ -11,10 +11,9 @@ use super::{say, target, tell};
 use crate::engine::policy::Acting;
 use crate::engine::policy::{Policy, clamp};
 use crate::engine::random::{Stream, stream};
-use crate::engine::rollout::as_f32;
 use crate::error::{Error, Result};
 use crate::plugin::text::counted;
-use crate::plugin::{Environments, Registry, RenderMode};
+use crate::plugin::{Environments, Observations, Registry, RenderMode};
 use crate::run::write_atomically;
 use crate::terminal::draw;
 
@@ -102,7 +101,7 @@ impl Play {
     fn episode(
         &self,
         environments: &mut dyn Environments,
-        outputs: &dyn Fn(&[f32]) -> Vec<f32>,
+        outputs: &dyn Fn(&Observations) -> Vec<f32>,
         policy: Policy,
         random: &mut Stream,
         mut gif: Option<&mut Gif>,
@@ -110,7 +109,7 @@ impl Play {
     ) -> Result<(f32, usize, bool)> {
         use rand::Rng;
         let space = environments.spec().action.clone();
-        let mut observations = as_f32(&environments.reset(&[random.random()])?);
+        let mut observations = environments.reset(&[random.random()])?;
         let mut total = 0.0;
         for step in 0..self.steps {
             if let Some(gif) = gif.as_deref_mut().filter(|_| step % STEPS_PER_PICTURE == 0) {
@@ -127,7 +126,7 @@ impl Play {
                 screen.end(step + 1, total, how)?;
                 return Ok((total, step + 1, failed));
             }
-            observations = as_f32(&transition.observations);
+            observations.clone_from(&transition.observations);
         }
         screen.show(environments, self.steps, total)?;
         screen.end(self.steps, total, "stopped by --steps")?;

@@ -19,7 +19,7 @@ pub enum Actor {
 }
 
 /// A function from observations to a policy's outputs, as [`episodes`] takes it.
-type Outputs<'a> = dyn Fn(&[f32]) -> Vec<f32> + 'a;
+type Outputs<'a> = dyn Fn(&Observations) -> Vec<f32> + 'a;
 
 /// The number of episodes that are played at a time.
 const AT_ONCE: usize = 64;
@@ -94,9 +94,7 @@ struct Recorder<'a> {
 
 #[derive(Clone, Default)]
 struct Steps {
-    /// The observations, if they are floats; otherwise `bytes` holds them.
-    floats: Vec<f32>,
-    bytes: Vec<u8>,
+    observations: Observations,
     actions: Vec<i32>,
     rewards: Vec<f32>,
     terminated: Vec<bool>,
@@ -105,8 +103,8 @@ struct Steps {
 
 impl Steps {
     fn append(&mut self, other: &mut Steps) {
-        self.floats.append(&mut other.floats);
-        self.bytes.append(&mut other.bytes);
+        let observations = std::mem::take(&mut other.observations);
+        self.observations.append(&observations, 0..observations.len());
         self.actions.append(&mut other.actions);
         self.rewards.append(&mut other.rewards);
         self.terminated.append(&mut other.terminated);
@@ -127,11 +125,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn finish(self, info: TransitionsInfo) -> Transitions {
-        let Steps { floats, bytes, actions, rewards, terminated, truncated } = self.done;
-        let observations = match info.environment.spec.observation {
-            Space::Image { .. } => Observations::Byte(bytes),
-            _ => Observations::Float(floats),
-        };
+        let Steps { observations, actions, rewards, terminated, truncated } = self.done;
         Transitions { observations, actions, rewards, terminated, truncated, info }
     }
 }
@@ -146,11 +140,7 @@ impl Watch for Recorder<'_> {
         // `collect` has checked that the action space is discrete.
         let Actions::Discrete(actions) = actions else { return };
         for (i, steps) in self.running.iter_mut().enumerate().filter(|(i, _)| playing[*i]) {
-            let place = i * self.width..(i + 1) * self.width;
-            match &self.before {
-                Observations::Float(values) => steps.floats.extend_from_slice(&values[place]),
-                Observations::Byte(values) => steps.bytes.extend_from_slice(&values[place]),
-            }
+            steps.observations.append(&self.before, i * self.width..(i + 1) * self.width);
             steps.actions.push(actions[i] as i32);
             steps.rewards.push(transition.rewards[i]);
             steps.terminated.push(transition.terminated[i]);

@@ -1,5 +1,8 @@
 //! Whether a run fits this machine's memory, which is found out before anything is allocated or written.
+use potstill_plugin_api::Space;
+
 use super::setup::Setup;
+use crate::engine::ppmo::value_rows;
 use crate::engine::programs;
 use crate::engine::random::derived;
 use crate::engine::student::{Dimensions, Student};
@@ -18,6 +21,7 @@ pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
     fits(programs::teach(&student, roles.objective, d), "`dataset.k`")?;
     if setup.transitions.is_some() {
         let rows = config.offline.minibatch;
+        batch_fits(d, rows, "`offline.minibatch`")?;
         let update = programs::update(&student, None, roles.objective, &rules, d, rows);
         return fits(update, "`offline.minibatch` or `dataset.k`");
     }
@@ -36,18 +40,38 @@ pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
     let seed = derived(config.seed, "critic architecture", 0);
     let critic = Student::critic(roles.critic.draw(&d.observation, 1, seed)?, d)?;
     let (envs, rows) = (copies / learners, copies / learners * steps);
+    batch_fits(d, copies, "`environment.envs`")?;
+    batch_fits(d, rows.min(config.ppo.minibatch), "`ppo.minibatch`")?;
     fits(programs::act(&student, d, envs), "`environment.envs`")?;
-    fits(programs::value(&critic, d, rows), "`environment.envs` or `environment.steps`")?;
+    let batch = rows.min(value_rows(d));
+    fits(programs::value(&critic, d, batch), "`environment.envs` or `environment.steps`")?;
     let update =
         programs::update(&student, Some(&critic), roles.objective, &rules, d, rows.min(config.ppo.minibatch));
     fits(update, "`ppo.minibatch` or `dataset.k`")
 }
 
-/// The bytes of a transition: the observation, the action, the policy's outputs, and for each a log-probability, a reward,
+/// The bytes of a transition: the observation (a byte a pixel), the action, the policy's outputs, and for each a log-probability, a reward,
 /// a value, the next value, an advantage and a return.
 fn bytes_of_a_transition(d: &Dimensions) -> u64 {
-    let numbers = d.observation.size() + 2 * d.outputs() + 6;
-    (numbers * size_of::<f32>()) as u64
+    let each = if matches!(d.observation, Space::Image { .. }) { 1 } else { size_of::<f32>() };
+    let numbers = 2 * d.outputs() + 6;
+    (d.observation.size() * each + numbers * size_of::<f32>()) as u64
+}
+
+/// Checks that `rows` observations fit as numbers: plans take them as such, also those of pictures, and count only what
+/// they compute themselves.
+fn batch_fits(d: &Dimensions, rows: usize, key: &str) -> Result<()> {
+    let needed = (rows as u64).saturating_mul((d.observation.size() * size_of::<f32>()) as u64);
+    let most = memory() / 2;
+    match needed > most {
+        false => Ok(()),
+        true => Err(Error::usage(format!(
+            "{rows} observations of {} at once take {} as numbers, and this machine has {} for them: lower {key}",
+            d.observation,
+            in_gib(needed),
+            in_gib(most)
+        ))),
+    }
 }
 
 /// Adds what to lower to the error of a plan that is too large.
@@ -63,8 +87,23 @@ fn fits<T>(plan: Result<T>, keys: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::policy::Policy;
     use crate::plugin::Registry;
     use crate::run::DistillConfig;
+
+    #[test]
+    fn a_pixel_of_a_rollout_is_one_byte() {
+        let atari = Space::Image { shape: vec![4, 84, 84] };
+        let mut d =
+            Dimensions { k: 1, observation: atari, policy: Policy::Categorical(6), encoder_layers: 0 };
+        let others = (2 * 6 + 6) * 4;
+        assert_eq!(bytes_of_a_transition(&d), 4 * 84 * 84 + others);
+        let error = batch_fits(&d, 1 << 40, "`ppo.minibatch`").unwrap_err().to_string();
+        assert!(error.starts_with("1099511627776 observations of Image([4, 84, 84], u8) at once"), "{error}");
+        assert!(error.ends_with("for them: lower `ppo.minibatch`"), "{error}");
+        d.observation = Space::unbounded([4, 84, 84]);
+        assert_eq!(bytes_of_a_transition(&d), 4 * 4 * 84 * 84 + others);
+    }
 
     #[test]
     fn sizes_beyond_any_memory_are_refused_with_what_to_lower() {

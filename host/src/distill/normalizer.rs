@@ -31,7 +31,7 @@ impl Teacher<'_> {
         for first in (0..episodes_wanted).step_by(copies) {
             let agent = self.train(derived(seed, "normalizer learner", first as u64))?;
             let outputs = agent.outputs(copies)?;
-            let outputs = |rows: &[f32]| outputs(&normalized(Some(&moments.borrow()), rows));
+            let outputs = |rows: &Observations| outputs(&normalized(Some(&moments.borrow()), rows));
             let count = copies.min(episodes_wanted - first);
             let mut watch = Running { moments: &moments, sums: Sums::new(width), steps: 0 };
             let (copies, policy) = (environments.as_mut(), agent.policy()?);

@@ -13,7 +13,7 @@ use crate::engine::student::{Dimensions, Student};
 use crate::engine::theta::{NORMALIZER, Theta, encoder_from, has_encoder};
 use crate::error::{Error, Result};
 use crate::execute::{Array, Device, Plan};
-use crate::plugin::{Environments, Registry};
+use crate::plugin::{Environments, Observations, Registry};
 use crate::run::{AgentFile, Dataset, DatasetEnvironment, NamedTensor, PluginRecord};
 
 /// A dataset with the plugins that it teaches with.
@@ -312,13 +312,13 @@ impl Agent {
     ///
     /// # Errors
     /// An error of tracing the learner.
-    pub fn outputs(&self, rows: usize) -> Result<impl Fn(&[f32]) -> Vec<f32> + '_> {
+    pub fn outputs(&self, rows: usize) -> Result<impl Fn(&Observations) -> Vec<f32> + '_> {
         let d = Dimensions::new(&self.environment.spec, 1)?;
         let plan: Plan = programs::act(&self.student, &d, rows)?;
-        Ok(move |observations: &[f32]| {
+        Ok(move |observations: &Observations| {
             let mut inputs = self.parameters.clone();
             let observations = normalized(self.normalizer.as_ref(), observations);
-            inputs.push(self.device.rows(&plan, inputs.len(), &observations, None));
+            inputs.push(observations.upload(&self.device, &plan, inputs.len(), None));
             let outputs = self.device.run(&plan, &inputs);
             outputs.first().map(|t| self.device.read(t)).unwrap_or_default()
         })

@@ -39,3 +39,48 @@ fn pictures_are_distilled_by_every_way() {
     let refused = ["--plugin", text(&library), "distill", "--config", "normalized.toml"];
     place.refused(&refused, 2, "pixels are scaled to 0–1 and not normalized");
 }
+
+/// Observations of the size of Atari's: what does not fit is refused before there is a run directory, with what to lower.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_sizes_of_large_pictures_are_checked() {
+    let place = Place::new();
+    let library = compile("tests/pixels/pixels.c", "atari", &["-DSIDE=84", "-DCHANNELS=4"]);
+    // With 8 GiB for the program, half of it is for rollouts, and half for a plan.
+    let refused = |learner: &str, [envs, steps, minibatch]: [usize; 3], expected: &str| {
+        let environment = format!("[environment]\nid = \"test/pixels\"\nenvs = {envs}\nsteps = {steps}\n");
+        let plugins = format!("[learner]\nid = \"{learner}\"\n[critic]\nid = \"mlp\"\n");
+        let ppo = format!("[ppo]\nlearners = 1\nminibatch = {minibatch}\n");
+        place.write("large.toml", format!("{environment}{plugins}{ppo}"));
+        let mut command = std::process::Command::new("sh");
+        command.args([
+            "-c",
+            "ulimit -d 8388608; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_potstill"),
+            "--plugin",
+        ]);
+        command.args([text(&library), "distill", "--config", "large.toml", "--out", "large"]);
+        place.settle(&mut command);
+        crate::Said::from(command.output().unwrap()).refused(2, expected);
+        assert!(!place.path("large").exists());
+    };
+    // A byte a pixel, and ten other numbers of a transition.
+    let gib = 1e6 * (4 * 84 * 84 + 4 * 10) as f64 / f64::from(1 << 30);
+    let said =
+        format!("the rollouts of a meta-epoch take {gib:.1} GiB, and this machine has 4.0 GiB for them");
+    refused("nature-cnn", [1000, 1000, 32], &said);
+    refused(
+        "nature-cnn",
+        [120_000, 1, 32],
+        "12.6 GiB as numbers, and this machine has 4.0 GiB for them: lower \
+        `environment.envs`",
+    );
+    refused("impala-cnn", [20_000, 1, 32], "Lower `environment.envs`, or choose a smaller network");
+    refused("nature-cnn", [100, 1000, 100_000], "for them: lower `ppo.minibatch`");
+    refused(
+        "nature-cnn",
+        [100, 1000, 20_000],
+        "Lower `ppo.minibatch` or `dataset.k`, or choose a smaller network",
+    );
+}

@@ -150,6 +150,14 @@ impl Device {
         self.gather(plan, input, data, index, Data::Float)
     }
 
+    /// Uploads rows of bytes, like [`Self::rows`], as numbers from 0 to 1: every byte is divided by 255. Only the chosen
+    /// rows are ever held as numbers.
+    pub fn byte_rows(&self, plan: &Plan, input: usize, data: &[u8], index: Option<&[usize]>) -> Array {
+        self.gather(plan, input, data, index, |bytes, shape| {
+            Data::Float(bytes.into_iter().map(scaled).collect(), shape)
+        })
+    }
+
     /// Uploads rows for an integer input, like [`Self::rows`].
     pub fn int_rows(&self, plan: &Plan, input: usize, data: &[i32], index: Option<&[usize]>) -> Array {
         self.gather(plan, input, data, index, Data::Int)
@@ -330,6 +338,11 @@ fn in_parallel<T: Send>(pool: Option<&Pool>, tables: &mut [T], work: &(dyn Fn(us
             work(i, &mut table);
         }
     });
+}
+
+/// A byte of a picture as a learner sees it.
+pub(crate) fn scaled(byte: u8) -> f32 {
+    f32::from(byte) / 255.0
 }
 
 /// Numbers to be uploaded to a device.

@@ -29,6 +29,7 @@ mod run;
 mod shard;
 mod simd;
 
+pub(crate) use device::scaled;
 pub use device::{Array, Device};
 pub use memory::{in_gib, memory};
 pub use plan::Plan;
