@@ -48,6 +48,11 @@ def impala(outputs):
 NETWORKS = [("Nature CNN", nature, (4, 84, 84)), ("IMPALA", impala, (3, 64, 64))]
 
 
+def pictures(rows, shape):
+    """The bytes of random pictures."""
+    return torch.randint(256, (rows, *shape), dtype=torch.uint8)
+
+
 def updates(make, shape, device, direct):
     """An update of a minibatch that is in the host's memory, as after a rollout."""
     learner, critic = make(ACTIONS).to(device), make(1).to(device)
@@ -58,7 +63,7 @@ def updates(make, shape, device, direct):
     trained = list(learner.parameters()) if direct else [x, y, rate]
     adam = torch.optim.Adam([*trained, *critic.parameters()], lr=2.5e-4, eps=1e-5)
     batch = [
-        torch.rand(ROWS, *shape), torch.randint(ACTIONS, (ROWS, 1)),
+        pictures(ROWS, shape), torch.randint(ACTIONS, (ROWS, 1)),
         torch.full((ROWS, 1), -2.0), torch.randn(ROWS, 1), torch.randn(ROWS, 1),
     ]  # fmt: skip
 
@@ -70,6 +75,7 @@ def updates(make, shape, device, direct):
 
     def update():
         observations, actions, log_probs, advantages, returns = (tensor.to(device) for tensor in batch)
+        observations = observations.float() / 255
         outputs = learner(observations) if direct else functional_call(learner, taught(), (observations,))
         policy = F.log_softmax(outputs, dim=-1)
         ratio = (policy.gather(1, actions) - log_probs).exp()
@@ -89,11 +95,11 @@ def updates(make, shape, device, direct):
 
 def acting(make, shape, device, rows):
     """The outputs for a step of environments whose observations are in the host's memory."""
-    learner, observations = make(ACTIONS).to(device), torch.rand(rows, *shape)
+    learner, observations = make(ACTIONS).to(device), pictures(rows, shape)
 
     @torch.inference_mode()
     def act():
-        return F.log_softmax(learner(observations.to(device)), dim=-1).cpu()
+        return F.log_softmax(learner(observations.to(device).float() / 255), dim=-1).cpu()
 
     return act
 

@@ -113,13 +113,22 @@ fn bytes_are_scaled_when_they_are_uploaded() {
     for index in [None, Some(&chosen[..])] {
         let rows = index.map_or(600, <[usize]>::len);
         let graph = Graph::new();
-        let x = graph.rows("x", &[rows, 3, 2, 2]);
-        let plan = Plan::compile(&graph, &[x * 1.0]).unwrap();
-        for device in single_precision(3).into_iter().chain([Device::cpu_f64()]) {
-            let run = |x| device.read(&device.run(&plan, &[x])[0]);
-            let seen = run(device.byte_rows(&plan, 0, &pictures, index));
-            assert_eq!(seen, run(device.rows(&plan, 0, &numbers, index)), "{}", device.name());
-            assert_eq!(seen.len(), rows * 12);
+        let (x, w) = (graph.rows("x", &[rows, 3, 2, 2]), graph.input("w", &[5, 3, 2, 1]));
+        // Convolutions may read the bytes themselves.
+        let y = x.conv2d(&w, 1, 0);
+        let of_weight = grad(&y.square().sum(), &[w]);
+        let weight: Vec<f32> = (0..30).map(|i| (i as f32).sin()).collect();
+        for outputs in [vec![&x * 1.0], vec![y.clone(), of_weight[0].clone()], vec![&y * x.sum(), x.clone()]]
+        {
+            let plan = Plan::compile(&graph, &outputs).unwrap();
+            for device in single_precision(3).into_iter().chain([Device::cpu_f64()]) {
+                let weight = device.tensor(&weight, &[5, 3, 2, 1]);
+                let run = |x| -> Vec<Vec<f32>> {
+                    device.run(&plan, &[x, weight.clone()]).iter().map(|y| device.read(y)).collect()
+                };
+                let seen = run(device.byte_rows(&plan, 0, &pictures, index));
+                assert!(seen == run(device.rows(&plan, 0, &numbers, index)), "{}", device.name());
+            }
         }
     }
 }

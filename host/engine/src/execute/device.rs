@@ -153,9 +153,15 @@ impl Device {
     /// Uploads rows of bytes, like [`Self::rows`], as numbers from 0 to 1: every byte is divided by 255. Only the chosen
     /// rows are ever held as numbers.
     pub fn byte_rows(&self, plan: &Plan, input: usize, data: &[u8], index: Option<&[usize]>) -> Array {
-        self.gather(plan, input, data, index, |bytes, shape| {
-            Data::Float(bytes.into_iter().map(scaled).collect(), shape)
-        })
+        match &self.0 {
+            // Convolutions read bytes as they are.
+            Inner::Cpu { context, .. } if context.dtype == FloatDType::F32 && plan.inputs[input].pictures => {
+                self.gather(plan, input, data, index, Data::Byte)
+            }
+            _ => self.gather(plan, input, data, index, |bytes, shape| {
+                Data::Float(bytes.into_iter().map(scaled).collect(), shape)
+            }),
+        }
     }
 
     /// Uploads rows for an integer input, like [`Self::rows`].
@@ -350,6 +356,8 @@ enum Data {
     Float(Vec<f32>, Vec<usize>),
     Double(Vec<f64>, Vec<usize>),
     Int(Vec<i32>, Vec<usize>),
+    /// Pictures that only convolutions on the CPU read.
+    Byte(Vec<u8>, Vec<usize>),
 }
 
 impl Data {
@@ -365,6 +373,7 @@ impl Data {
                 TensorData::new(v.into_iter().map(f64::from).collect::<Vec<_>>(), physical(&shape))
             }
             Data::Float(v, shape) => TensorData::new(v, physical(&shape)),
+            Data::Byte(v, shape) => TensorData::new(v, physical(&shape)),
             Data::Double(v, shape) if double => TensorData::new(v, physical(&shape)),
             Data::Double(v, shape) => {
                 TensorData::new(v.into_iter().map(|v| v as f32).collect::<Vec<_>>(), physical(&shape))

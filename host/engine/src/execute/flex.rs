@@ -79,7 +79,11 @@ impl Execute for Flex {
 
     fn convolve(x: FlexTensor, weight: FlexTensor, window: &Window) -> FlexTensor {
         let of = Convolution::new(sizes(&x), sizes(&weight)[0], window);
-        match slices([&x, &weight], |x, weight| of.forward(x, weight)) {
+        let data = match x.dtype() {
+            DType::U8 => Some(of.forward(x.storage::<u8>(), contiguous(&weight).storage())),
+            _ => slices([&x, &weight], |x, weight| of.forward(x, weight)),
+        };
+        match data {
             Some(data) => tensor(data, &of.output()),
             None => Self::conv2d(x, weight, None, options(window)),
         }
@@ -107,7 +111,11 @@ impl Execute for Flex {
         context: &Context<Self>,
     ) -> FlexTensor {
         let of = Convolution::new(sizes(&x), shape[0], window);
-        match slices([&x, &gradient], |x, gradient| of.weight(x, gradient)) {
+        let data = match x.dtype() {
+            DType::U8 => Some(of.weight(x.storage::<u8>(), contiguous(&gradient).storage())),
+            _ => slices([&x, &gradient], |x, gradient| of.weight(x, gradient)),
+        };
+        match data {
             Some(data) => tensor(data, shape),
             None => weight_gradient::<Self>(x, gradient, window, shape, context),
         }

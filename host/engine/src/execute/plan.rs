@@ -54,6 +54,8 @@ pub(super) struct PlanInput {
     pub(super) shape: Vec<usize>,
     pub(super) dtype: DType,
     pub(super) split: bool,
+    /// Whether only convolutions read it, as pictures, which may then be bytes.
+    pub(super) pictures: bool,
 }
 
 /// A value that every run needs and that is not an input.
@@ -400,6 +402,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
                 shape: node.shape.clone(),
                 dtype: node.dtype,
                 split: false,
+                pictures: false,
             });
         }
     }
@@ -410,6 +413,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
             Op::Input(i) => {
                 plan.inputs[i].slot = Some(members[0]);
                 plan.inputs[i].split = first.is_split();
+                plan.inputs[i].pictures = !is_output[members[0]] && only_pictures(&nodes, members[0]);
                 continue;
             }
             Op::Constant(value) => {
@@ -455,6 +459,13 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
     plan.most_elements = most_elements(&plan, &nodes);
     number_slots(&mut plan);
     plan
+}
+
+/// Whether only convolutions read this node, as their pictures.
+fn only_pictures(nodes: &[Planned], node: usize) -> bool {
+    nodes.iter().filter(|reader| reader.inputs.contains(&node)).all(|reader| {
+        matches!(reader.node.op, Op::Conv2d(_) | Op::Conv2dWeight(_)) && reader.inputs[1] != node
+    })
 }
 
 /// The most elements that are held at once, if all shards run at the same time.

@@ -76,7 +76,7 @@ impl Bench {
             .flat_map(|_| &shapes)
             .map(|shape| device.tensor(&numbers(shape.iter().product()), shape))
             .collect();
-        let observations = numbers(ROWS * d.observation.size());
+        let observations = pictures(ROWS * d.observation.size());
         let (actions, column) = ([1; ROWS], [0.5; ROWS]);
         inputs.extend(sample(&student, device, &mut stream(0, "learner", 0)));
         inputs.extend(SCALARS.map(|_| device.tensor(&[1e-3], &[])));
@@ -84,7 +84,7 @@ impl Bench {
         self.times(format!("{what}, {}", network.on(ROWS)), 5, || {
             let mut inputs = inputs.clone();
             let first = inputs.len();
-            inputs.push(device.rows(&plan, first, &observations, None));
+            inputs.push(device.byte_rows(&plan, first, &observations, None));
             inputs.push(device.int_rows(&plan, first + 1, &actions, None));
             inputs.extend((2..5).map(|i| device.rows(&plan, first + i, &column, None)));
             device.run(&plan, &inputs).last().map(|metric| device.read(metric))
@@ -98,10 +98,10 @@ impl Bench {
         let student = Student::new(cnn.draw(&d.observation, ACTIONS, 0)?, &d)?;
         let plan = act(&student, &d, rows)?;
         let inputs = sample(&student, device, &mut stream(0, "learner", 0));
-        let observations = numbers()(rows * d.observation.size());
+        let observations = pictures(rows * d.observation.size());
         self.times(format!("acting, {}", network.on(rows)), 20, || {
             let mut inputs = inputs.clone();
-            inputs.push(device.rows(&plan, inputs.len(), &observations, None));
+            inputs.push(device.byte_rows(&plan, inputs.len(), &observations, None));
             device.read(&device.run(&plan, &inputs)[0])
         })
     }
@@ -140,4 +140,11 @@ impl Network {
 fn numbers() -> impl FnMut(usize) -> Vec<f32> {
     let mut random = stream(0, "bench", 0);
     move |n| (0..n).map(|_| random.random_range(0.0..0.01)).collect()
+}
+
+/// The bytes of random pictures.
+fn pictures(n: usize) -> Vec<u8> {
+    let mut bytes = vec![0; n];
+    stream(0, "bench", 1).fill(&mut bytes[..]);
+    bytes
 }

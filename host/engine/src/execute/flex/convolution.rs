@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use pulp::{Simd, WithSimd};
 
 use super::tile;
+use crate::execute::scaled;
 use crate::graph::Window;
 
 /// The sizes of a convolution: `[n, c, h, w]` with kernels `[o, c, kh, kw]` gives `[n, o, oh, ow]`.
@@ -51,7 +52,7 @@ impl Convolution {
     }
 
     /// The convolution of `x` with `weight`: `[n, o, oh, ow]`.
-    pub(super) fn forward(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
+    pub(super) fn forward<T: Number>(&self, x: &[T], weight: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; self.output().iter().product()];
         with_scratch(|scratch| self.arch.dispatch(Forward { of: *self, x, weight, out: &mut out, scratch }));
         out
@@ -70,7 +71,7 @@ impl Convolution {
     }
 
     /// The gradient with respect to the weight, `[o, c, kh, kw]`.
-    pub(super) fn weight(&self, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    pub(super) fn weight<T: Number>(&self, x: &[T], gradient: &[f32]) -> Vec<f32> {
         let mut weight = vec![0.0; self.kernels * self.patch()];
         with_scratch(|scratch| {
             self.arch.dispatch(Weight { of: *self, x, gradient, weight: &mut weight, scratch });
@@ -186,12 +187,34 @@ impl Convolution {
         at..at + stride * length
     }
 
-    /// Lays out the pictures `x`.
+    /// Lays out the pictures `x`. `row` is memory for a row.
     #[inline(always)]
-    fn spread(&self, x: &[f32], planes: &mut [f32]) {
-        for (row, from) in x.chunks_exact(self.size[1]).enumerate() {
-            spread(from, self.padding[1], &mut planes[self.row(row)], self.stride[1]);
+    fn spread<T: Number>(&self, x: &[T], planes: &mut [f32], row: &mut Vec<f32>) {
+        for (i, from) in x.chunks_exact(self.size[1]).enumerate() {
+            spread(T::numbers(from, row), self.padding[1], &mut planes[self.row(i)], self.stride[1]);
         }
+    }
+}
+
+/// What pictures are made of: numbers, or bytes that stand for numbers from 0 to 1.
+pub(super) trait Number: Copy {
+    /// The numbers of a row, for which `memory` may be used.
+    fn numbers<'a>(row: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32];
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    fn numbers<'a>(row: &'a [f32], _: &'a mut Vec<f32>) -> &'a [f32] {
+        row
+    }
+}
+
+impl Number for u8 {
+    #[inline(always)]
+    fn numbers<'a>(row: &'a [u8], memory: &'a mut Vec<f32>) -> &'a [f32] {
+        memory.clear();
+        memory.extend(row.iter().map(|&byte| scaled(byte)));
+        memory
     }
 }
 
@@ -210,6 +233,7 @@ struct Scratch {
     planes: Vec<f32>,
     lanes: Vec<f32>,
     rows: Vec<f32>,
+    row: Vec<f32>,
     runs: Vec<Run>,
 }
 
@@ -233,15 +257,15 @@ fn room<S: Simd>(memory: &mut Vec<f32>, numbers: usize) -> *mut f32 {
 /// The vectors of a row of tiles whose lanes are positions.
 const VECTORS: usize = 2;
 
-struct Forward<'a> {
+struct Forward<'a, T> {
     of: Convolution,
-    x: &'a [f32],
+    x: &'a [T],
     weight: &'a [f32],
     out: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
-impl WithSimd for Forward<'_> {
+impl<T: Number> WithSimd for Forward<'_, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
@@ -252,7 +276,7 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-impl Forward<'_> {
+impl<T: Number> Forward<'_, T> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
         let Forward { of, x, weight, out, scratch } = self;
@@ -265,7 +289,7 @@ impl Forward<'_> {
         let planes = of.start::<S>(&mut scratch.planes);
         let groups = x.chunks(group * of.picture()).zip(out.chunks_mut(group * kernels * positions));
         for (x, out) in groups {
-            of.spread(x, &mut scratch.planes);
+            of.spread(x, &mut scratch.planes, &mut scratch.row);
             let all = out.len() / kernels;
             for start in (0..all).step_by(width) {
                 let end = (start + width).min(all);
@@ -377,15 +401,15 @@ impl Input<'_> {
     }
 }
 
-struct Weight<'a> {
+struct Weight<'a, T> {
     of: Convolution,
-    x: &'a [f32],
+    x: &'a [T],
     gradient: &'a [f32],
     weight: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
-impl WithSimd for Weight<'_> {
+impl<T: Number> WithSimd for Weight<'_, T> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
@@ -397,7 +421,7 @@ impl WithSimd for Weight<'_> {
     }
 }
 
-impl Weight<'_> {
+impl<T: Number> Weight<'_, T> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const R: usize>(self, simd: S) {
         let Weight { of, x, gradient, weight, scratch } = self;
@@ -411,7 +435,7 @@ impl Weight<'_> {
         let planes = of.start::<S>(&mut scratch.planes).cast_const();
         let groups = x.chunks(group * of.picture()).zip(gradient.chunks(group * kernels * positions));
         for (x, gradient) in groups {
-            of.spread(x, &mut scratch.planes);
+            of.spread(x, &mut scratch.planes, &mut scratch.row);
             let all = gradient.len() / kernels;
             scratch.runs.clear();
             of.runs(0, all, |run| scratch.runs.push(run));
@@ -680,11 +704,15 @@ mod tests {
                 expected[1][a] += gradient * weight;
                 expected[2][k] += x * gradient;
             });
+            let bytes: Vec<u8> = x.iter().map(|x| (x.abs() * 255.0) as u8).collect();
+            let pictures: Vec<f32> = bytes.iter().map(|&byte| scaled(byte)).collect();
             for arch in tile::arches() {
                 of.arch = arch;
                 close(&of.forward(&x, &weight), &expected[0]);
                 close(&of.input(&gradient, &weight), &expected[1]);
                 close(&of.weight(&x, &gradient), &expected[2]);
+                prop_assert_eq!(of.forward(&bytes, &weight), of.forward(&pictures, &weight));
+                prop_assert_eq!(of.weight(&bytes, &gradient), of.weight(&pictures, &gradient));
             }
         }
     }
