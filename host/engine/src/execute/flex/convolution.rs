@@ -26,6 +26,12 @@ pub(super) struct Convolution {
     arch: pulp::Arch,
 }
 
+/// The positions that are copied at once. Vectors of more would mostly cross a border between lines of the cache.
+const BLOCK: usize = 8;
+
+/// The taps that are gathered together.
+const GATHERED: usize = 128;
+
 /// The most numbers of the pictures that are worked on together, a quarter of a core's second-level cache.
 const CACHED: usize = 1 << 16;
 
@@ -168,30 +174,37 @@ impl Convolution {
         }
     }
 
-    /// [`Self::runs`], each as vectors, the last of which may not be full.
+    /// [`Self::runs`], each as blocks, the last of which may not be full.
     #[inline(always)]
-    fn vectors<S: Simd>(&self, from: usize, to: usize, mut each: impl FnMut(Run)) {
+    fn blocks(&self, from: usize, to: usize, mut each: impl FnMut(Run)) {
         self.runs(from, to, |Run { lane, length, planes }| {
-            for at in (0..length).step_by(S::F32_LANES) {
-                each(Run { lane: lane + at, length: (length - at).min(S::F32_LANES), planes: planes + at });
+            for at in (0..length).step_by(BLOCK) {
+                each(Run { lane: lane + at, length: (length - at).min(BLOCK), planes: planes + at });
             }
         });
-    }
-
-    /// The place of the planes of a row of the pictures.
-    #[inline(always)]
-    fn row(&self, row: usize) -> std::ops::Range<usize> {
-        let [ph, stride, length] = self.planes();
-        let (channel, y) = (row / self.size[0], row % self.size[0]);
-        let at = (channel * ph + y + self.padding[0]) * stride * length;
-        at..at + stride * length
     }
 
     /// Lays out the pictures `x`. `row` is memory for a row.
     #[inline(always)]
     fn spread<T: Number>(&self, x: &[T], planes: &mut [f32], row: &mut Vec<f32>) {
-        for (i, from) in x.chunks_exact(self.size[1]).enumerate() {
-            spread(T::numbers(from, row), self.padding[1], &mut planes[self.row(i)], self.stride[1]);
+        let ([h, w], [ph, stride, length], [top, left]) = (self.size, self.planes(), self.padding);
+        let planes = planes.chunks_exact_mut(ph * stride * length);
+        for (channel, planes) in x.chunks_exact(h * w).zip(planes) {
+            let planes = planes.chunks_exact_mut(stride * length).skip(top);
+            for (from, planes) in channel.chunks_exact(w).zip(planes) {
+                spread(T::numbers(from, row), left, planes, stride);
+            }
+        }
+    }
+
+    /// Appends the pictures that were laid out in these planes to `x`.
+    #[inline(always)]
+    fn collect(&self, planes: &[f32], x: &mut Vec<f32>) {
+        let ([h, w], [ph, stride, length], [top, left]) = (self.size, self.planes(), self.padding);
+        for planes in planes.chunks_exact(ph * stride * length) {
+            for planes in planes.chunks_exact(stride * length).skip(top).take(h) {
+                collect(planes, left, x, w, stride);
+            }
         }
     }
 }
@@ -245,11 +258,12 @@ fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     SCRATCH.with_borrow_mut(work);
 }
 
-/// `memory` with at least this many numbers, whatever they are, and a vector behind them.
+/// `memory` with at least this many numbers, whatever they are, and a vector and a block behind them.
 #[inline(always)]
 fn room<S: Simd>(memory: &mut Vec<f32>, numbers: usize) -> *mut f32 {
-    if memory.len() < numbers + S::F32_LANES {
-        memory.resize(numbers + S::F32_LANES, 0.0);
+    let numbers = numbers + S::F32_LANES.max(BLOCK);
+    if memory.len() < numbers {
+        memory.resize(numbers, 0.0);
     }
     memory.as_mut_ptr()
 }
@@ -294,11 +308,14 @@ impl<T: Number> Forward<'_, T> {
             for start in (0..all).step_by(width) {
                 let end = (start + width).min(all);
                 scratch.runs.clear();
-                of.vectors::<S>(start, end, |run| scratch.runs.push(run));
-                for run in &scratch.runs {
-                    // SAFETY: taps see planes of the pictures only, the tile has room for its positions, and both have a
-                    // vector behind them.
-                    unsafe { gather(simd, &taps, run, width, planes, lanes) };
+                of.blocks(start, end, |run| scratch.runs.push(run));
+                // The lanes of a few taps stay in the first-level cache until all are written.
+                for (part, taps) in taps.chunks(GATHERED).enumerate() {
+                    for run in &scratch.runs {
+                        // SAFETY: taps see planes of the pictures only, the tile has room for its positions, and both have
+                        // a block behind them.
+                        unsafe { gather(taps, run, width, planes, lanes.add(part * GATHERED * width)) };
+                    }
                 }
                 for first in (0..kernels).step_by(R) {
                     let mut tile = tile::zeros::<S, VECTORS, R>(simd);
@@ -359,7 +376,7 @@ impl Input<'_> {
         let rows = room::<S>(&mut scratch.rows, patch.next_multiple_of(R) * kernels);
         pack::<R>(&mut scratch.rows, patch, kernels, |k, kernel| weight[kernel * patch + taps[k].0]);
         let lanes = room::<S>(&mut scratch.lanes, kernels * width);
-        let mut result = vec![0.0f32; R * width + S::F32_LANES];
+        let mut result = vec![0.0f32; R * width + BLOCK];
         let planes = of.start::<S>(&mut scratch.planes);
         for gradient in gradient.chunks(group * kernels * positions) {
             let all = gradient.len() / kernels;
@@ -368,7 +385,7 @@ impl Input<'_> {
             for start in (0..all).step_by(width) {
                 let end = (start + width).min(all);
                 scratch.runs.clear();
-                of.vectors::<S>(start, end, |run| scratch.runs.push(run));
+                of.blocks(start, end, |run| scratch.runs.push(run));
                 for (kernel, lanes) in scratch.lanes.chunks_exact_mut(width).take(kernels).enumerate() {
                     let mut position = start;
                     while position < end {
@@ -388,15 +405,11 @@ impl Input<'_> {
                     }
                     for run in &scratch.runs {
                         // SAFETY: taps see planes of the pictures only, and both have a vector behind them.
-                        unsafe {
-                            scatter(simd, &taps[first..(first + R).min(patch)], run, width, &result, planes)
-                        };
+                        unsafe { scatter(&taps[first..(first + R).min(patch)], run, width, &result, planes) };
                     }
                 }
             }
-            for row in 0..pictures * of.channels * of.size[0] {
-                collect(&scratch.planes[of.row(row)], of.padding[1], x, of.size[1], of.stride[1]);
-            }
+            of.collect(&scratch.planes[..pictures * of.spread_picture()], x);
         }
     }
 }
@@ -503,60 +516,49 @@ fn pack<const R: usize>(to: &mut [f32], m: usize, depth: usize, element: impl Fn
     }
 }
 
-/// Copies what every element of a kernel sees at a vector of positions to the lanes of a tile.
+/// Copies what every element of a kernel sees at a block of positions to the lanes of a tile.
 ///
 /// # Safety
-/// All of it lies within the planes, and the lanes of all taps have room, each with a vector behind it.
+/// All of it lies within the planes, and the lanes of all taps have room, each with a block behind it.
 #[inline(always)]
-unsafe fn gather<S: Simd>(
-    simd: S,
-    taps: &[(usize, usize)],
-    run: &Run,
-    width: usize,
-    planes: *const f32,
-    lanes: *mut f32,
-) {
+unsafe fn gather(taps: &[(usize, usize)], run: &Run, width: usize, planes: *const f32, lanes: *mut f32) {
     // SAFETY: the caller's.
     unsafe {
         let (planes, lanes) = (planes.add(run.planes), lanes.add(run.lane));
-        if run.lane + S::F32_LANES <= width {
-            // What is too much in a vector is overwritten by the next one.
+        if run.lane + BLOCK <= width {
+            // What is too much in a block is overwritten by the next one.
             for (k, &(_, offset)) in taps.iter().enumerate() {
-                tile::store::<S>(lanes.add(k * width), tile::load::<S>(planes.add(offset)));
+                let block = planes.add(offset).cast::<[f32; BLOCK]>().read_unaligned();
+                lanes.add(k * width).cast::<[f32; BLOCK]>().write_unaligned(block);
             }
         } else {
-            let of_run = simd.mask_between_m32s(0, run.length as u32).mask();
             for (k, &(_, offset)) in taps.iter().enumerate() {
-                let to = lanes.add(k * width);
-                let numbers =
-                    simd.select_f32s(of_run, tile::load::<S>(planes.add(offset)), tile::load::<S>(to));
-                tile::store::<S>(to, numbers);
+                let (from, to) = (planes.add(offset), lanes.add(k * width));
+                (0..run.length).for_each(|i| *to.add(i) = *from.add(i));
             }
         }
     }
 }
 
-/// Adds the gradients of what every element of a kernel sees at a vector of positions.
+/// Adds the gradients of what every element of a kernel sees at a block of positions.
 ///
 /// # Safety
-/// All of it lies within the planes, which have a vector behind them, and so do the rows of `result`.
+/// All of it lies within the planes, which have a block behind them, and so do the rows of `result`.
 #[inline(always)]
-unsafe fn scatter<S: Simd>(
-    simd: S,
-    taps: &[(usize, usize)],
-    run: &Run,
-    width: usize,
-    result: &[f32],
-    planes: *mut f32,
-) {
+unsafe fn scatter(taps: &[(usize, usize)], run: &Run, width: usize, result: &[f32], planes: *mut f32) {
     // SAFETY: the caller's.
     unsafe {
         let (planes, result) = (planes.add(run.planes), result.as_ptr().add(run.lane));
-        let (of_run, zeros) = (simd.mask_between_m32s(0, run.length as u32).mask(), simd.splat_f32s(0.0));
+        let mut of_run = [0; BLOCK];
+        of_run[..run.length].fill(u32::MAX);
         for (r, &(_, offset)) in taps.iter().enumerate() {
-            let to = planes.add(offset);
-            let gradient = simd.select_f32s(of_run, tile::load::<S>(result.add(r * width)), zeros);
-            tile::store::<S>(to, simd.add_f32s(tile::load::<S>(to), gradient));
+            let to = planes.add(offset).cast::<[f32; BLOCK]>();
+            let gradient = result.add(r * width).cast::<[f32; BLOCK]>().read_unaligned();
+            let mut sum = to.read_unaligned();
+            for i in 0..BLOCK {
+                sum[i] += f32::from_bits(gradient[i].to_bits() & of_run[i]);
+            }
+            to.write_unaligned(sum);
         }
     }
 }
