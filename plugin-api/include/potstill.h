@@ -140,7 +140,12 @@ typedef struct potstill_transition {
     uint8_t *faults;          /* [N], zeros, or NULL. Set an element to 1 if the simulation failed (became unstable,
                                  say) and cannot go on: the episode is then `truncated`, its last observation must be
                                  finite, and the host counts it. Log the reason once, with host->log */
+    uint8_t *lives_lost;      /* [N], POTSTILL_NO_LIVES, or NULL. A game with lives sets every element to 1 if the step
+                                 cost a life and the episode goes on, else to 0. All others leave it alone */
 } potstill_transition;
+
+/* What `lives_lost` holds before a step. */
+enum { POTSTILL_NO_LIVES = 2 };
 
 enum { POTSTILL_RGB = 0, POTSTILL_LINES = 1 };
 

@@ -22,6 +22,10 @@ pub const REFUSED: i32 = 1;
 /// The result code of a call that failed for good. The handle may only be destroyed.
 pub const FAILED: i32 = 2;
 
+/// What the host writes to every element of `lives_lost` before a step, and what stays there if the plugin does not report
+/// lives, `POTSTILL_NO_LIVES`.
+pub const NO_LIVES: u8 = 2;
+
 /// A withdrawn number of [`DataKind`], which meant rollouts with the advantage estimates of one paper's code. It is never
 /// reused.
 pub const DATA_WITHDRAWN: u32 = 1;
@@ -82,7 +86,7 @@ structure! {
     /// `potstill_transition`.
     RawTransition {
         struct_size: u32, reserved: u32, observations: *mut c_void, rewards: *mut f32, terminated: *mut u8,
-        truncated: *mut u8, final_observations: *mut c_void, faults: *mut u8,
+        truncated: *mut u8, final_observations: *mut c_void, faults: *mut u8, lives_lost: *mut u8,
     }
 }
 structure! {

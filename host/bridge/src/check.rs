@@ -1,5 +1,6 @@
 //! Checks the answers of environments from any loader: their lengths against the specification, and values, flags and
 //! final observations. The engine relies on these checks.
+use potstill_plugin_api::abi::NO_LIVES;
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 
 use super::text::{LONGEST_MESSAGE, tame};
@@ -90,6 +91,8 @@ pub struct UncheckedTransition {
     pub final_observations: Observations,
     /// Whether each episode ended because its simulation failed, `[N]`: 0 or 1. Empty if the loader cannot report this.
     pub faults: Vec<u8>,
+    /// Whether each step cost a life, `[N]`: 0 or 1. [`NO_LIVES`] everywhere, or empty, if the plugin does not report this.
+    pub lives_lost: Vec<u8>,
 }
 
 /// The most scalars that the observations of one step may have.
@@ -125,6 +128,7 @@ impl<R: RawEnvironments> Checked<R> {
             truncated: vec![],
             final_observations: Observations::none(&spec.observation),
             faults: vec![],
+            lives_lost: vec![],
         };
         let transition = Transition::none(&spec.observation);
         let expected = Expected { len, size: spec.observation.size(), space: spec.observation.clone() };
@@ -350,6 +354,10 @@ fn accept(raw: &mut UncheckedTransition, out: &mut Transition, expected: &Expect
         return Err(format!(
             "environment {i} reports a fault but is not truncated; a fault ends the episode"
         ));
+    }
+    match raw.lives_lost.iter().all(|&lost| lost == NO_LIVES) {
+        true => out.lives_lost.clear(),
+        false => flags("lives_lost", &raw.lives_lost, &mut out.lives_lost, len)?,
     }
     let ended = ends().filter(|e| *e).count();
     check_observations(&raw.final_observations, "final observation", expected, ended, |row| {

@@ -42,6 +42,9 @@ pub struct Transition {
     pub final_observations: Observations,
     /// Whether the episode was cut short because its simulation failed, `[N]`. Components cannot report this.
     pub faults: Vec<bool>,
+    /// Whether the step cost a life and the episode goes on, `[N]`; empty if the environment does not report lives, as
+    /// components cannot.
+    pub lives_lost: Vec<bool>,
 }
 
 impl Transition {
@@ -54,6 +57,7 @@ impl Transition {
             truncated: vec![],
             final_observations: Observations::none(space),
             faults: vec![],
+            lives_lost: vec![],
         }
     }
 }

@@ -237,7 +237,7 @@ pub fn episodes(
             if steps == LONGEST_EPISODE {
                 return Err(Error::usage(format!(
                     "an episode of `{}` has not ended after {LONGEST_EPISODE} steps, so there is no return to score; \
-                     the environment needs a time limit",
+                     the environment needs a time limit (`environment.max_episode_steps`)",
                     environments.spec().id
                 )));
             }

@@ -18,6 +18,7 @@
 //! - [`evaluate`]: k-shot learning, the protocol of every score.
 //!
 //! Their parts:
+//! - [`wrappers`]: frame stack, action repeat, episodic life and time limit of any environment.
 //! - [`student`]: a learner whose parameters are split into ξ and φ, and the sizes that programs share.
 //! - [`programs`]: the graphs of a meta-epoch (teach, act, value, update), traced and compiled.
 //! - [`policy`]: the action distribution that a learner's outputs parametrize.
@@ -51,5 +52,6 @@ pub mod rollout;
 pub mod student;
 pub mod theta;
 pub mod training;
+pub mod wrappers;
 
 pub use error::{Error, Result};

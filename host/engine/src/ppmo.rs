@@ -56,6 +56,9 @@ pub struct Hyperparameters {
     pub advantages: Estimator,
     /// A factor on the rewards that the critic and the advantages see. Reported returns are not scaled.
     pub reward_scale: f32,
+    /// Whether the critic and the advantages see only the signs of rewards: −1, 0 or 1. Reported returns are of the rewards
+    /// themselves.
+    pub clip_rewards: bool,
 }
 
 impl Default for Hyperparameters {
@@ -70,6 +73,7 @@ impl Default for Hyperparameters {
             lambda: 0.95,
             advantages: Estimator::Gae,
             reward_scale: 1.0,
+            clip_rewards: false,
         }
     }
 }
@@ -180,7 +184,14 @@ impl<'a> Ppmo<'a> {
             let rollout = collect(environments.as_mut(), &acts, normalizer.as_ref(), steps, &mut actions)?;
             Ok((learner, rollout))
         });
-        let rollouts: Vec<(DrawnLearner, Rollout)> = collected.into_iter().collect::<Result<_>>()?;
+        let mut rollouts: Vec<(DrawnLearner, Rollout)> = collected.into_iter().collect::<Result<_>>()?;
+        if self.hyper.clip_rewards {
+            // Returns were summed before.
+            rollouts
+                .iter_mut()
+                .flat_map(|(_, r)| &mut r.rewards)
+                .for_each(|reward| *reward = clipped(*reward));
+        }
         self.training.steps += rollouts.iter().map(|(_, r)| r.rewards.len() as u64).sum::<u64>();
         Ok(rollouts)
     }
@@ -293,6 +304,11 @@ impl<'a> Ppmo<'a> {
             inputs
         })
     }
+}
+
+/// The sign of a reward: −1, 0 or 1.
+pub fn clipped(reward: f32) -> f32 {
+    if reward == 0.0 { 0.0 } else { reward.signum() }
 }
 
 /// The rows of a batch of critic's values are a multiple of this.

@@ -98,8 +98,9 @@ impl Bench {
         let mut config = DistillConfig::default();
         change(&mut config);
         let setup = Setup::new(config, registry)?;
-        let device = Device::named(&self.device, threads(self.threads)?)?;
-        let mut environments = vec![setup.training_environments(setup.config.environment.envs)?];
+        let threads = threads(self.threads)?;
+        let device = Device::named(&self.device, threads)?;
+        let mut environments = vec![setup.training_environments(setup.config.environment.envs, threads)?];
         let mut ppmo = Ppmo::new(device, setup.roles(), setup.rates(), setup.rollouts(), 0)?;
         // The first compiles the plans, and a few more warm the memory.
         for _ in 0..3 {

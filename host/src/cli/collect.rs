@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::options::{pair, to_options};
+use super::options::{WrapperArguments, pair, to_options};
 use super::output::{Force, Kind, Output};
 use super::watch::Meter;
 use super::{print_json, say, say_named, target};
@@ -13,6 +13,7 @@ use crate::engine::policy::Acting;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::plugin::text::counted;
+use crate::run::{DistillConfig, EnvironmentConfig};
 
 /// Collect offline data: whole episodes of an agent, or of random actions
 ///
@@ -28,6 +29,8 @@ pub(super) struct Collect {
     /// Set an option of the environment, for random actions. Repeatable
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Environment")]
     set: Vec<(String, String)>,
+    #[command(flatten)]
+    wrappers: WrapperArguments,
     /// Number of episodes
     #[arg(long, default_value_t = 100, help_heading = "Episodes")]
     episodes: usize,
@@ -54,16 +57,24 @@ impl Collect {
         }
         let path = Path::new(&self.target);
         let actor = match path.exists() {
-            true if !self.set.is_empty() => {
-                return Err(Error::usage(
-                    "--set is for random actions: an agent acts in the environment that it was trained for",
-                ));
+            true if !self.set.is_empty() || self.wrappers.any() => {
+                let what = if self.set.is_empty() { "a wrapper" } else { "--set" };
+                return Err(Error::usage(format!(
+                    "{what} is for random actions: an agent acts in the environment that it was trained for"
+                )));
             }
             true => Actor::Agent(Box::new(target::agent(path, registry, self.seed, false)?)),
             false if self.greedy => {
                 return Err(Error::usage("--greedy needs an agent: random actions are all equally probable"));
             }
-            false => Actor::random(registry, &self.target, &to_options(&self.set))?,
+            false => {
+                let mut environment = EnvironmentConfig::default();
+                self.wrappers.apply(&mut environment);
+                let config = DistillConfig { environment, ..DistillConfig::default() };
+                config.validate().map_err(Error::Usage)?;
+                let wrappers = config.environment.wrappers();
+                Actor::random(registry, &self.target, &to_options(&self.set), &wrappers)?
+            }
         };
         let out = Output::new(&self.out, Kind::Transitions, &self.force, &[path])?;
         let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };

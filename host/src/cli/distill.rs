@@ -5,7 +5,7 @@ use clap::{Arg, Args};
 use potstill_plugin_api::Role;
 use serde_json::json;
 
-use super::options::{LearnerArguments, pair, threads, to_options};
+use super::options::{LearnerArguments, WrapperArguments, pair, threads, to_options};
 use super::plugin::show_options;
 use super::watch::{STOP, Watcher, catch_interrupt};
 use super::{print_json, say, say_command, say_named, target, tell};
@@ -80,6 +80,14 @@ struct Common {
     #[arg(long, help_heading = "Environment")]
     steps: Option<usize>,
     #[command(flatten)]
+    wrappers: WrapperArguments,
+    /// Let the loss of a life end an episode while learning; scores are of whole episodes
+    #[arg(long, help_heading = "Environment")]
+    episodic_life: bool,
+    /// Learn from the signs of rewards; returns and scores are of the rewards themselves
+    #[arg(long, help_heading = "Environment")]
+    clip_rewards: bool,
+    #[command(flatten)]
     learner: LearnerArguments,
     /// Number of learners drawn in each meta-epoch; they share the environment copies
     #[arg(long, help_heading = "Learner")]
@@ -124,6 +132,8 @@ fn with_default(argument: Arg) -> Arg {
         "top" => config.offline.top.to_string(),
         "envs" => config.environment.envs.to_string(),
         "steps" => config.environment.steps.to_string(),
+        "frame_stack" => config.environment.frame_stack.to_string(),
+        "action_repeat" => config.environment.action_repeat.to_string(),
         "learner" => config.learner.plugins().into_iter().map(|(id, _)| id).collect::<Vec<_>>().join(", "),
         "learners" => format!("{}, and {RL_LEARNERS} for `rl`", config.ppo.learners),
         "objective" => config.objective.id,
@@ -177,6 +187,9 @@ impl Common {
         put(&mut config.ppo.learners, &self.learners);
         put(&mut config.environment.envs, &self.envs);
         put(&mut config.environment.steps, &self.steps);
+        self.wrappers.apply(&mut config.environment);
+        config.environment.episodic_life |= self.episodic_life;
+        config.environment.clip_rewards |= self.clip_rewards;
         put(&mut config.optimizer.lr, &self.lr);
         put(&mut config.optimizer.critic_lr, &self.lr);
         put(&mut config.seed, &self.seed);
@@ -240,6 +253,8 @@ impl Distill {
                 let of_data = Transitions::load(path)?.info.environment;
                 (config.environment.id, config.environment.settings) = (of_data.id, of_data.settings);
                 config.environment.settings.extend(to_options(&self.common.set));
+                config.environment.set_wrappers(&of_data.wrappers);
+                self.common.wrappers.apply(&mut config.environment);
             }
         }
         if let Some(top) = self.top {

@@ -6,7 +6,7 @@ use crate::engine::learner::LearnerDistribution;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::plugin::text::counted;
-use crate::run::{LearnerConfig, Options, PluginRecord};
+use crate::run::{EnvironmentConfig, LearnerConfig, Options, PluginRecord};
 
 /// Splits `NAME=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
@@ -37,6 +37,39 @@ pub(super) struct LearnerArguments {
     /// Set an option of the learner, e.g. width=32-256; in a mixture, ID.NAME=VALUE. Repeatable
     #[arg(long = "learner-set", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Learner")]
     pub(super) learner_set: Vec<(String, String)>,
+}
+
+/// The host's wrappers of an environment, for training and scores.
+#[derive(Args)]
+pub(super) struct WrapperArguments {
+    /// Stack the last N observations, e.g. 4 for Atari
+    #[arg(long, value_name = "N", help_heading = "Environment")]
+    frame_stack: Option<usize>,
+    /// Take each action for N of the environment's own steps, and sum the rewards
+    #[arg(long, value_name = "N", help_heading = "Environment")]
+    action_repeat: Option<usize>,
+    /// Observe the maximum of the last two of these steps
+    #[arg(long, help_heading = "Environment")]
+    max_pool: bool,
+    /// Truncate episodes after N of the environment's own steps
+    #[arg(long, value_name = "N", help_heading = "Environment")]
+    max_episode_steps: Option<usize>,
+}
+
+impl WrapperArguments {
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        let numbers = [self.frame_stack, self.action_repeat, self.max_episode_steps];
+        self.max_pool || numbers.iter().any(Option::is_some)
+    }
+
+    /// Changes `config` as asked for.
+    pub(super) fn apply(&self, config: &mut EnvironmentConfig) {
+        config.frame_stack = self.frame_stack.unwrap_or(config.frame_stack);
+        config.action_repeat = self.action_repeat.unwrap_or(config.action_repeat);
+        config.max_pool |= self.max_pool;
+        config.max_episode_steps = self.max_episode_steps.or(config.max_episode_steps);
+    }
 }
 
 impl LearnerArguments {

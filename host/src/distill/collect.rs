@@ -6,6 +6,7 @@ use super::teach::Agent;
 use crate::engine::evaluate::{Faults, Watch, episodes};
 use crate::engine::policy::{Acting, Policy};
 use crate::engine::random::stream;
+use crate::engine::wrappers::Wrappers;
 use crate::error::{Error, Result};
 use crate::plugin::{Actions, Observations, Registry, Transition};
 use crate::run::{DatasetEnvironment, Options, Transitions, TransitionsInfo};
@@ -25,12 +26,12 @@ type Outputs<'a> = dyn Fn(&Observations) -> Vec<f32> + 'a;
 const AT_ONCE: usize = 64;
 
 impl Actor {
-    /// Creates an actor that takes random actions in the environment `id` with `settings`.
+    /// Creates an actor that takes random actions in the environment `id` with `settings`, in `wrappers`.
     ///
     /// # Errors
-    /// The id or an option is unknown, or the plugin fails.
-    pub fn random(registry: &Registry, id: &str, settings: &Options) -> Result<Self> {
-        Ok(Actor::Random(Box::new(find_environment(registry, id, settings, None)?)))
+    /// The id or an option is unknown, the plugin fails, or its observations cannot be stacked.
+    pub fn random(registry: &Registry, id: &str, settings: &Options, wrappers: &Wrappers) -> Result<Self> {
+        Ok(Actor::Random(Box::new(find_environment(registry, id, settings, None, wrappers)?)))
     }
 
     /// Plays `count` whole episodes and returns all transitions, episode by episode. Random actions are always sampled.
@@ -57,7 +58,7 @@ impl Actor {
             )));
         };
         let copies = count.clamp(1, AT_ONCE);
-        let mut environments = make_environments(registry, environment, copies)?;
+        let mut environments = make_environments(registry, environment, copies, 1)?;
         let mut recorder = Recorder::new(environment, copies, done);
         let mut random = stream(seed, "collect", 0);
         let acting = match self {

@@ -136,7 +136,10 @@ impl<'a> Prepared<'a> {
             None => {
                 let ppmo = Ppmo::new(device.clone(), roles, rates, setup.rollouts(), config.seed)?;
                 let each = config.environment.envs / config.ppo.learners;
-                let environments = (0..config.ppo.learners).map(|_| setup.training_environments(each));
+                // The learners act in parallel, and share the threads.
+                let of_each = (threads / config.ppo.learners).max(1);
+                let environments =
+                    (0..config.ppo.learners).map(|_| setup.training_environments(each, of_each));
                 Outer::Rollouts(ppmo, environments.collect::<Result<_>>()?)
             }
         };
@@ -277,8 +280,9 @@ impl Distillation<'_> {
         let evaluation = &setup.config.evaluation;
         // After a change of the configuration, the best θ may be for other plugins than those of the setup.
         let info = &dataset.info;
-        let is_of_setup = (&info.environment.settings, &info.learner, &info.objective)
-            == (&setup.environment.settings, &setup.learner_part(), &setup.objective_part());
+        let (then, now) = (&info.environment, &setup.environment);
+        let is_of_setup = (&then.settings, &then.wrappers, &info.learner, &info.objective)
+            == (&now.settings, &now.wrappers, &setup.learner_part(), &setup.objective_part());
         let teacher = match is_of_setup {
             true => Teacher::new(dataset, setup)?,
             false => Teacher::of_dataset(dataset, setup.registry(), None)?,

@@ -1,7 +1,7 @@
 //! An environment of whose observations learners see only some entries (`[environment] observe`).
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plugin::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::run::Entries;
 
@@ -17,16 +17,30 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// Reduces the observations of `inner` to `entries`. `spec` is the specification of `inner` with the reduced space.
-    pub(super) fn new(inner: Box<dyn Environments>, entries: &Entries, spec: EnvironmentSpec) -> Self {
-        Observed {
+    /// Reduces the observations of `inner` to `entries`.
+    ///
+    /// # Errors
+    /// An entry does not exist.
+    pub(super) fn new(inner: Box<dyn Environments>, entries: &Entries) -> Result<Self> {
+        let spec = reduced(inner.spec().clone(), entries)?;
+        Ok(Observed {
             entries: entries.indices().collect(),
             size: inner.spec().observation.size(),
             inner,
             transition: Transition::none(&spec.observation),
             spec,
-        }
+        })
     }
+}
+
+/// `spec` with only the `entries` of its observations.
+///
+/// # Errors
+/// An entry does not exist.
+pub(super) fn reduced(mut spec: EnvironmentSpec, entries: &Entries) -> Result<EnvironmentSpec> {
+    let refuse = |why| Error::usage(format!("`environment.observe` of `{}`: {why}", spec.id));
+    spec.observation = entries.of(&spec.observation).map_err(refuse)?;
+    Ok(spec)
 }
 
 /// The chosen `entries` of each row of `size` entries.
@@ -59,6 +73,7 @@ impl Environments for Observed {
         self.transition.terminated.clone_from(&whole.terminated);
         self.transition.truncated.clone_from(&whole.truncated);
         self.transition.faults.clone_from(&whole.faults);
+        self.transition.lives_lost.clone_from(&whole.lives_lost);
         self.transition.observations = choose(&whole.observations, self.size, &self.entries);
         self.transition.final_observations = choose(&whole.final_observations, self.size, &self.entries);
         Ok(&self.transition)
@@ -81,6 +96,7 @@ impl Environments for Observed {
 mod tests {
     use super::*;
     use crate::distill::setup::{find_environment, make_environments};
+    use crate::engine::wrappers::Wrappers;
     use crate::plugin::Registry;
     use crate::run::Options;
 
@@ -95,8 +111,10 @@ mod tests {
         let registry = Registry::of(&[], &[]).unwrap();
         let entries = Entries::try_from("0,2-3".to_owned()).unwrap();
         let make = |entries: Option<&Entries>| {
-            let found = find_environment(&registry, "nd-cartpole", &Options::new(), entries).unwrap();
-            make_environments(&registry, &found, 3).unwrap()
+            let found =
+                find_environment(&registry, "nd-cartpole", &Options::new(), entries, &Wrappers::default());
+            let found = found.unwrap();
+            make_environments(&registry, &found, 3, 1).unwrap()
         };
         let (mut whole, mut part) = (make(None), make(Some(&entries)));
         assert_eq!((part.len(), part.spec().observation.size()), (3, 3));
@@ -125,7 +143,9 @@ mod tests {
         assert!(ends > 3, "{ends} episodes ended");
         part.restore(&saved.unwrap()).unwrap();
         let beyond = Entries::try_from("4".to_owned()).unwrap();
-        let error = find_environment(&registry, "nd-cartpole", &Options::new(), Some(&beyond)).unwrap_err();
+        let none = Wrappers::default();
+        let found = find_environment(&registry, "nd-cartpole", &Options::new(), Some(&beyond), &none);
+        let error = found.unwrap_err();
         let error = error.to_string();
         assert!(error.contains("`environment.observe` of `nd-cartpole-v1`: there is no entry 4"), "{error}");
     }

@@ -2,25 +2,26 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use potstill_plugin_api::{Data, EnvironmentSpec, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
+use potstill_plugin_api::{Data, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
 
 use super::fit;
-use super::observe::Observed;
+use super::observe::{Observed, reduced};
 use crate::engine::advantage::Estimator;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::mixture::Mixture;
 use crate::engine::objective::Objective;
 use crate::engine::optimizer::{Adam, Optimizer};
-use crate::engine::policy::LOG_STD;
+use crate::engine::policy::{LOG_STD, clamp};
 use crate::engine::programs::UpdateRule;
 use crate::engine::random::derived;
 use crate::engine::student::{Dimensions, Student};
 use crate::engine::theta::{Part, Theta};
 use crate::engine::training::{Rates, Roles};
+use crate::engine::wrappers::Wrappers;
 use crate::engine::{offline, ppmo};
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::text::counted;
-use crate::plugin::{Description, Entry, Environments, Loader, Registry};
+use crate::plugin::{Actions, Description, Entry, Environments, Loader, Registry};
 use crate::run::{
     DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
     OptimizerKind, Options, PluginConfig, PluginRecord, PluginVersion, Transitions,
@@ -59,12 +60,13 @@ impl<'a> Setup<'a> {
     pub fn new(mut config: DistillConfig, registry: &'a Registry) -> Result<Self> {
         config.validate().map_err(Error::Usage)?;
         let EnvironmentConfig { id, settings, observe, .. } = &config.environment;
-        let environment = find_environment(registry, id, settings, observe.as_ref())?;
+        let wrappers = config.environment.wrappers();
+        let environment = find_environment(registry, id, settings, observe.as_ref(), &wrappers)?;
         config.isolate = registry.isolates();
         config.environment.id.clone_from(&environment.id);
         config.environment.settings.clone_from(&environment.settings);
         let spec = &environment.spec;
-        let training = training(registry, &environment, &mut config.environment.training)?;
+        let training = training(registry, &environment, &mut config.environment)?;
         let continuous = matches!(spec.action, Space::Box { .. });
         let normalize = &mut config.normalize;
         normalize.rewards.get_or_insert(continuous);
@@ -81,10 +83,15 @@ impl<'a> Setup<'a> {
         let task = dimensions.task(&spec.action);
         let objective =
             registry.objective(&config.objective.id, &as_text(&config.objective.options), &task)?;
-        let transitions = transitions(&*objective, &mut config.offline, spec)?;
-        if transitions.is_some() && !config.environment.training.is_empty() {
+        let transitions = transitions(&*objective, &mut config.offline, &environment)?;
+        let for_rollouts = [
+            ("training", !config.environment.training.is_empty()),
+            ("episodic_life", config.environment.episodic_life),
+            ("clip_rewards", config.environment.clip_rewards),
+        ];
+        if let Some((key, _)) = for_rollouts.iter().find(|(_, set)| *set && transitions.is_some()) {
             return Err(Error::usage(format!(
-                "`environment.training`: no learner acts while objective `{}` learns from offline data",
+                "`environment.{key}`: no learner acts while objective `{}` learns from offline data",
                 objective.id()
             )));
         }
@@ -119,15 +126,16 @@ impl<'a> Setup<'a> {
     /// # Errors
     /// An error of the plugin.
     pub fn environments(&self, count: usize) -> Result<Box<dyn Environments>> {
-        make_environments(self.registry, &self.environment, count)
+        make_environments(self.registry, &self.environment, count, 1)
     }
 
-    /// Makes `count` copies of the environment in which learners collect rollouts for the outer loop.
+    /// Makes `count` copies of the environment in which learners collect rollouts for the outer loop. Copies that are
+    /// stepped apart ([`Wrappers::make_unstacked`]) have `threads` threads.
     ///
     /// # Errors
     /// An error of the plugin.
-    pub fn training_environments(&self, count: usize) -> Result<Box<dyn Environments>> {
-        make_environments(self.registry, &self.training, count)
+    pub fn training_environments(&self, count: usize, threads: usize) -> Result<Box<dyn Environments>> {
+        make_environments(self.registry, &self.training, count, threads)
     }
 
     /// The roles in the form that the engine takes.
@@ -179,6 +187,7 @@ impl<'a> Setup<'a> {
             lambda: ppo.lambda as f32,
             advantages: ppo.advantages.unwrap_or(Estimator::Gae),
             reward_scale: ppo.reward_scale as f32,
+            clip_rewards: environment.clip_rewards,
         }
     }
 
@@ -287,43 +296,78 @@ fn check_scale(scale: &BTreeMap<String, f64>, objective: &dyn Objective, d: &Dim
     }
 }
 
-/// Finds the environment `id` with `settings` and every other option at its default. Learners see only the entries
-/// `observe` of its observations, if given.
+/// Finds the environment `id` with `settings` and every other option at its default, in `wrappers`. Learners see only the
+/// entries `observe` of its observations, if given; a frame stack is made of these.
 ///
 /// # Errors
-/// The id or an option is unknown, a value is out of range, an entry does not exist, or the plugin fails.
+/// The id or an option is unknown, a value is out of range, an entry does not exist, the plugin fails, or its observations
+/// cannot be stacked.
 pub(super) fn find_environment(
     registry: &Registry,
     id: &str,
     settings: &Options,
     observe: Option<&Entries>,
+    wrappers: &Wrappers,
 ) -> Result<DatasetEnvironment> {
-    let Description { entry, options, mut spec, sha256 } = registry.describe(id, &as_text(settings))?;
+    let Description { entry, options, spec, sha256 } = registry.describe(id, &as_text(settings))?;
     let all = options.iter().map(|option| {
         let value = settings.get(&option.name).map(|value| typed(option, value));
         (option.name.clone(), value.unwrap_or_else(|| option.default.clone()))
     });
     let settings = all.collect();
+    let mut spec = wrappers.unstacked(spec);
     if let Some(entries) = observe {
-        let refuse = |why| Error::usage(format!("`environment.observe` of `{}`: {why}", spec.id));
-        spec.observation = entries.of(&spec.observation).map_err(refuse)?;
+        spec = reduced(spec, entries)?;
     }
+    let spec = wrappers.stacked(spec)?;
     Ok(DatasetEnvironment {
         id: spec.id.clone(),
         version: entry.version,
         settings,
         observe: observe.cloned(),
+        wrappers: wrappers.clone(),
         plugin_sha256: Some(sha256),
         spec,
     })
 }
 
-/// The environment for training rollouts: `environment` with the options of `changes`, whose values are converted to
-/// the options' types.
+/// Finds an environment that a file records.
 ///
 /// # Errors
-/// The errors of [`find_environment`], or the changed environment has other spaces.
+/// The errors of [`find_environment`].
+pub(super) fn find_recorded(registry: &Registry, of_file: &DatasetEnvironment) -> Result<DatasetEnvironment> {
+    let DatasetEnvironment { id, settings, observe, wrappers, .. } = of_file;
+    find_environment(registry, id, settings, observe.as_ref(), wrappers)
+}
+
+/// The environment for training rollouts: `environment` with the options and wrappers that `config` has for them alone.
+/// The options' values are converted to the options' types.
+///
+/// # Errors
+/// The errors of [`find_environment`]; the changed environment has other spaces, or reports no lives.
 fn training(
+    registry: &Registry,
+    environment: &DatasetEnvironment,
+    config: &mut EnvironmentConfig,
+) -> Result<DatasetEnvironment> {
+    let mut training = with_options(registry, environment, &mut config.training)?;
+    if config.episodic_life {
+        training.wrappers.episodic_life = true;
+        // One step shows whether the environment reports lives.
+        let mut environments = make_environments(registry, &training, 1, 1)?;
+        let action = &training.spec.action;
+        let zeros = match action {
+            Space::Box { .. } => Actions::Continuous(vec![0.0; action.size()]),
+            _ => Actions::Discrete(vec![0; action.size()]),
+        };
+        environments.reset(&[0])?;
+        environments.step(&clamp(&zeros, action))?;
+    }
+    Ok(training)
+}
+
+/// `environment` with other values of the options `changes`.
+fn with_options(
     registry: &Registry,
     environment: &DatasetEnvironment,
     changes: &mut Options,
@@ -333,7 +377,8 @@ fn training(
     }
     let mut settings = environment.settings.clone();
     settings.extend(changes.clone());
-    let training = find_environment(registry, &environment.id, &settings, environment.observe.as_ref())?;
+    let DatasetEnvironment { id, observe, wrappers, .. } = environment;
+    let training = find_environment(registry, id, &settings, observe.as_ref(), wrappers)?;
     for (name, value) in changes {
         value.clone_from(&training.settings[name]);
     }
@@ -354,17 +399,22 @@ fn typed(option: &OptionSchema, value: &OptionValue) -> OptionValue {
     }
 }
 
-/// Makes `count` copies of an environment that a dataset or a setup records.
+/// Makes `count` copies of an environment that a dataset or a setup records. Copies that are stepped apart have `threads`
+/// threads.
 pub(super) fn make_environments(
     registry: &Registry,
     environment: &DatasetEnvironment,
     count: usize,
+    threads: usize,
 ) -> Result<Box<dyn Environments>> {
-    let whole = registry.make_environments(&environment.id, &as_text(&environment.settings), count)?;
-    Ok(match &environment.observe {
-        Some(entries) => Box::new(Observed::new(whole, entries, environment.spec.clone())),
-        None => whole,
-    })
+    let DatasetEnvironment { id, settings, observe, wrappers, .. } = environment;
+    let settings = as_text(settings);
+    let make = |count: usize| registry.make_environments(id, &settings, count);
+    let mut environments = wrappers.make_unstacked(&make, count, threads)?;
+    if let Some(entries) = observe {
+        environments = Box::new(Observed::new(environments, entries)?);
+    }
+    wrappers.stack(environments)
 }
 
 pub(crate) fn as_text(settings: &BTreeMap<String, OptionValue>) -> Vec<(String, String)> {
@@ -448,7 +498,7 @@ pub(super) fn learner_of(registry: &Registry, part: &PluginRecord) -> Result<Box
 fn transitions(
     objective: &dyn Objective,
     config: &mut OfflineConfig,
-    spec: &EnvironmentSpec,
+    environment: &DatasetEnvironment,
 ) -> Result<Option<Transitions>> {
     let path: &Path = match (objective.data(), &config.data) {
         (Data::Offline, Some(path)) => path,
@@ -470,7 +520,7 @@ fn transitions(
     };
     let path = path.canonicalize().at(path)?;
     let (transitions, sha256) = Transitions::load_hashed(&path)?;
-    transitions.check_environment(spec)?;
+    transitions.check_environment(environment)?;
     if config.sha256.as_ref().is_some_and(|expected| *expected != sha256) {
         return Err(Error::file(path, "is not the file that this run or configuration began with"));
     }

@@ -1,7 +1,7 @@
 //! Uses a distilled dataset: scores it, and trains agents that act.
 use std::time::{Duration, Instant};
 
-use super::setup::{Setup, find_environment, learner_of, make_environments, objective_of, part_of};
+use super::setup::{Setup, find_recorded, learner_of, make_environments, objective_of, part_of};
 use crate::engine::evaluate::{Distilled, Faults, KShot, Protocol, Score, episodes};
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::normalize::{Moments, normalized};
@@ -100,8 +100,7 @@ impl<'a> Teacher<'a> {
         learner: Option<Box<dyn LearnerDistribution>>,
     ) -> Result<Self> {
         let info = &dataset.info;
-        let DatasetEnvironment { id, settings, observe, .. } = &info.environment;
-        let environment = find_environment(registry, id, settings, observe.as_ref())?;
+        let environment = find_recorded(registry, &info.environment)?;
         dataset.check_environment(&environment.spec)?;
         let learner = match learner {
             Some(learner) => learner,
@@ -118,7 +117,7 @@ impl<'a> Teacher<'a> {
             environment,
             learner: Source::Owned(learner),
             objective: Source::Owned(objective),
-            make: Box::new(move |count| make_environments(registry, &of_environment, count)),
+            make: Box::new(move |count| make_environments(registry, &of_environment, count, 1)),
         })
     }
 
@@ -212,8 +211,7 @@ impl Agent {
     /// The learner or the environment is not installed, the parameters are not those of the learner, or the environment
     /// has other spaces now.
     pub fn from_file(file: AgentFile, registry: &Registry) -> Result<Self> {
-        let DatasetEnvironment { id, settings, observe, .. } = &file.environment;
-        let environment = find_environment(registry, id, settings, observe.as_ref())?;
+        let environment = find_recorded(registry, &file.environment)?;
         file.environment.check("agent was trained for", &environment.spec)?;
         let changes = file.environment.changes(&environment);
         let learner = learner_of(registry, &file.learner)?;
@@ -279,7 +277,7 @@ impl Agent {
     /// # Errors
     /// An error of the plugin.
     pub fn make_environment(&self, registry: &Registry) -> Result<Box<dyn Environments>> {
-        make_environments(registry, &self.environment, 1)
+        make_environments(registry, &self.environment, 1, 1)
     }
 
     /// The distribution over actions that the agent's outputs describe.
@@ -296,7 +294,7 @@ impl Agent {
     /// An error of the plugin, or an episode that does not end.
     pub fn score(&self, registry: &Registry, protocol: &Protocol) -> Result<Score> {
         let at_once = protocol.episodes.clamp(1, AT_ONCE);
-        let mut environments = make_environments(registry, &self.environment, at_once)?;
+        let mut environments = make_environments(registry, &self.environment, at_once, 1)?;
         let (outputs, policy) = (self.outputs(at_once)?, self.policy()?);
         let mut random = stream(protocol.seed, "evaluation episodes", 0);
         let Protocol { acting, episodes: count, .. } = *protocol;

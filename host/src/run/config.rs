@@ -12,6 +12,7 @@ use super::entries::Entries;
 use super::learners::LearnerConfig;
 use crate::engine::advantage::Estimator;
 use crate::engine::optimizer::Schedule;
+use crate::engine::wrappers::Wrappers;
 use crate::error::{Error, Result, did_you_mean};
 use crate::files;
 
@@ -81,6 +82,24 @@ pub struct EnvironmentConfig {
     pub envs: usize,
     /// The steps of each copy in a meta-epoch.
     pub steps: usize,
+    /// The number of the environment's own steps after which an episode is truncated, also in scores; the environment's own
+    /// limit still holds. By default there is no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_episode_steps: Option<usize>,
+    /// The number of the environment's own steps that each action is taken for, with the sum of their rewards. All other
+    /// keys and figures count steps of the agent.
+    pub action_repeat: usize,
+    /// Whether an observation is the maximum of the last two that an action led to, as Atari's sprites flicker. It needs an
+    /// `action_repeat` of at least 2.
+    pub max_pool: bool,
+    /// Whether the loss of a life ends an episode, as terminal, while learners collect rollouts. Scores are of whole
+    /// episodes. The environment must report lives.
+    pub episodic_life: bool,
+    /// Whether learning sees only the sign of each reward: −1, 0 or 1. Returns and scores are of the rewards themselves.
+    pub clip_rewards: bool,
+    /// The number of observations that are stacked, the newest last. `[c, h, w]` becomes `[n · c, h, w]`, any other shape
+    /// gets an axis in front. A stack begins with n times the first observation of its episode.
+    pub frame_stack: usize,
 }
 
 /// The dataset θ.
@@ -261,7 +280,34 @@ impl Default for EnvironmentConfig {
             observe: None,
             envs: 8,
             steps: 512,
+            max_episode_steps: None,
+            action_repeat: 1,
+            max_pool: false,
+            episodic_life: false,
+            clip_rewards: false,
+            frame_stack: 1,
         }
+    }
+}
+
+impl EnvironmentConfig {
+    /// The wrappers of the environment that is scored: all but those for learning.
+    pub fn wrappers(&self) -> Wrappers {
+        Wrappers {
+            max_episode_steps: self.max_episode_steps,
+            action_repeat: (self.action_repeat > 1).then_some(self.action_repeat),
+            max_pool: self.max_pool,
+            episodic_life: false,
+            frame_stack: (self.frame_stack > 1).then_some(self.frame_stack),
+        }
+    }
+
+    /// Sets the wrappers to those that a file records.
+    pub fn set_wrappers(&mut self, wrappers: &Wrappers) {
+        self.max_episode_steps = wrappers.max_episode_steps;
+        self.action_repeat = wrappers.action_repeat.unwrap_or(1);
+        self.max_pool = wrappers.max_pool;
+        self.frame_stack = wrappers.frame_stack.unwrap_or(1);
     }
 }
 
@@ -368,7 +414,9 @@ impl DistillConfig {
         let ppo = PpoConfig { advantages: Some(Estimator::Gae), ..PpoConfig::default() };
         let training = [("steps".to_owned(), OptionValue::Integer(1))].into();
         let observe = Entries::try_from("0".to_owned()).ok();
-        let environment = EnvironmentConfig { training, observe, ..EnvironmentConfig::default() };
+        let max_episode_steps = Some(1);
+        let environment =
+            EnvironmentConfig { training, observe, max_episode_steps, ..EnvironmentConfig::default() };
         let complete = DistillConfig {
             environment,
             dataset,
@@ -427,6 +475,16 @@ impl DistillConfig {
         at_least_one("meta_epochs", self.meta_epochs)?;
         size("environment.envs", environment.envs as u64)?;
         size("environment.steps", environment.steps as u64)?;
+        let limit = environment.max_episode_steps.unwrap_or(1);
+        within("environment.max_episode_steps", limit as u64, LONGEST_LIMIT)?;
+        within("environment.action_repeat", environment.action_repeat as u64, MOST_FRAMES)?;
+        within("environment.frame_stack", environment.frame_stack as u64, MOST_FRAMES)?;
+        check(
+            "environment.max_pool",
+            environment.max_pool,
+            !environment.max_pool || environment.action_repeat > 1,
+            "false, unless `environment.action_repeat` is at least 2",
+        )?;
         size("dataset.k", dataset.k.unwrap_or(1) as u64)?;
         at_least_one("ppo.learners", ppo.learners as u64)?;
         at_least_one("ppo.policy_epochs", ppo.policy_epochs as u64)?;
@@ -491,10 +549,21 @@ const LARGEST_CONFIG: u64 = 1 << 20;
 /// The largest size for which memory is allocated, so that a typing mistake does not take all of it.
 const LARGEST_SIZE: u64 = 1_000_000;
 
+/// The most frames of a stack, and of a repeated action.
+const MOST_FRAMES: u64 = 1000;
+
+/// The longest time limit, in steps.
+const LONGEST_LIMIT: u64 = 1_000_000_000;
+
 /// Checks a size for which memory is allocated.
 fn size(key: &str, value: u64) -> Result<(), String> {
+    within(key, value, LARGEST_SIZE)
+}
+
+/// Checks a number from 1 to `most`.
+fn within(key: &str, value: u64, most: u64) -> Result<(), String> {
     at_least_one(key, value)?;
-    check(key, value, value <= LARGEST_SIZE, &format!("at most {LARGEST_SIZE}"))
+    check(key, value, value <= most, &format!("at most {most}"))
 }
 
 fn at_least_one(key: &str, value: u64) -> Result<(), String> {
@@ -573,6 +642,19 @@ mod tests {
             ("seed = -1", "seed = -1"),
             ("[dataset]\nk = 0", "`dataset.k` is 0; expected at least 1"),
             ("[environment]\nenvs = 0", "`environment.envs`"),
+            ("[environment]\nframe_stack = 0", "`environment.frame_stack` is 0; expected at least 1"),
+            ("[environment]\nframe_stack = 9999", "`environment.frame_stack` is 9999; expected at most 1000"),
+            ("[environment]\naction_repeat = 0", "`environment.action_repeat` is 0; expected at least 1"),
+            ("[environment]\naction_repeat = 1001", "`environment.action_repeat` is 1001; expected at most"),
+            (
+                "[environment]\nmax_episode_steps = 0",
+                "`environment.max_episode_steps` is 0; expected at least",
+            ),
+            ("[environment]\nmax_pool = true", "`environment.max_pool` is true; expected false, unless"),
+            (
+                "[environment]\nframe_stak = 4",
+                "unknown key `environment.frame_stak`. Did you mean `frame_stack`?",
+            ),
             ("[ppo]\ngamma = 1.5", "`ppo.gamma` is 1.5; expected a number above 0 and at most 1"),
             ("[ppo]\ngamma = nan", "`ppo.gamma` is NaN"),
             ("[ppo]\nlambda = inf", "`ppo.lambda` is inf"),

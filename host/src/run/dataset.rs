@@ -27,6 +27,7 @@ use crate::engine::evaluate::Score;
 use crate::engine::normalize::Moments;
 use crate::engine::policy::LOG_STD;
 use crate::engine::theta::{ENCODER, NORMALIZER};
+use crate::engine::wrappers::Wrappers;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -93,10 +94,14 @@ pub struct DatasetEnvironment {
     /// The entries of the observation that learners see; `None` means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observe: Option<Entries>,
+    /// The host's wrappers around the environment. Those that are for learning only are not recorded.
+    #[serde(default, skip_serializing_if = "Wrappers::is_none")]
+    pub wrappers: Wrappers,
     /// The SHA-256 of the plugin's file in hexadecimal; `None` for a built-in.
     #[serde(default)]
     pub plugin_sha256: Option<String>,
-    /// The spaces and limits under these options. The observation space is that of the entries learners see.
+    /// The spaces and limits under these options. The observation space is that of what learners see: of the
+    /// observed entries, in the wrappers.
     pub spec: EnvironmentSpec,
 }
 
@@ -340,6 +345,27 @@ impl DatasetEnvironment {
         (!changes.is_empty()).then(|| format!("`{}` was another one: {}", self.id, changes.join(", ")))
     }
 
+    /// Checks that a file that records this environment has the wrappers of another one, `now`. The error begins with
+    /// `made`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] names those that differ.
+    pub(crate) fn check_wrappers(&self, made: &str, now: &Wrappers) -> Result<()> {
+        let (own, now) = (self.wrappers.named(), now.named());
+        match own.iter().chain(&now).find(|(name, _)| own.get(*name) != now.get(*name)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let value = |of: &BTreeMap<_, String>| of.get(name).map_or("not set".into(), String::clone);
+                Err(Error::usage(format!(
+                    "`environment.{name}` is {} here; the {made} `{}` where it is {}: set it to that",
+                    value(&now),
+                    self.id,
+                    value(&own)
+                )))
+            }
+        }
+    }
+
     /// Checks that a file that records this environment can be used with `spec`. The error begins with `made`, e.g.
     /// "dataset was made for".
     ///
@@ -410,6 +436,7 @@ pub(super) mod tests {
                 version: "1.0.0".into(),
                 settings: BTreeMap::from([("n".into(), OptionValue::Integer(1))]),
                 observe: None,
+                wrappers: Wrappers::default(),
                 plugin_sha256: Some("ab".repeat(32)),
                 spec,
             },

@@ -13,7 +13,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use potstill_plugin_api::{EnvironmentSpec, Space};
+use potstill_plugin_api::Space;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -110,12 +110,16 @@ impl Transitions {
         rows
     }
 
-    /// Checks that the transitions were collected for the environment `spec`.
+    /// Checks that the transitions were collected for `environment`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the id or a space differs; the message says what they were collected for.
-    pub fn check_environment(&self, spec: &EnvironmentSpec) -> Result<()> {
-        self.info.environment.check("data was collected for", spec)
+    /// [`Error::Usage`] when the id, a wrapper or a space differs; the message says what they were collected for.
+    pub fn check_environment(&self, environment: &DatasetEnvironment) -> Result<()> {
+        let own = &self.info.environment;
+        if own.id == environment.id {
+            own.check_wrappers("data was collected for", &environment.wrappers)?;
+        }
+        own.check("data was collected for", &environment.spec)
     }
 
     /// Reads and checks a file of transitions.
@@ -253,6 +257,7 @@ impl Transitions {
 mod tests {
     use super::super::dataset::tests::cartpole_spec;
     use super::*;
+    use crate::engine::wrappers::Wrappers;
     use proptest::prelude::*;
 
     /// Episodes of these lengths; the reward is 1 a step.
@@ -277,6 +282,7 @@ mod tests {
                     version: "0.1.0".into(),
                     settings: [].into(),
                     observe: None,
+                    wrappers: Wrappers::default(),
                     plugin_sha256: None,
                     spec,
                 },

@@ -109,6 +109,7 @@ fn native(length: i64) -> Vec<potstill::plugin::Transition> {
             truncated: flags(&out.truncated),
             final_observations: Observations::Float(out.final_observations.clone()),
             faults: flags(&out.faults),
+            lives_lost: vec![],
         }
     };
     (0..STEPS).map(|_| step()).collect()

@@ -30,6 +30,7 @@ mod several;
 mod terminal;
 #[cfg(unix)]
 mod trust;
+mod wrappers;
 
 #[path = "../common/c.rs"]
 mod c;

@@ -181,6 +181,13 @@ pub trait Environment: Sized + Send + 'static {
         None
     }
 
+    /// For a game with lives, whether the last step cost one while the episode goes on. It must then be `Some` after every
+    /// step. Users can let learners see that as the end of an episode (`[environment] episodic_life`). Components cannot
+    /// report it.
+    fn life_lost(&mut self) -> Option<bool> {
+        None
+    }
+
     /// Renders the current state of the copy.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
 //! Steps N copies of an environment: seeds, automatic resets, time limits, threads and snapshots.
+use potstill_plugin_api::abi::NO_LIVES;
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, Space};
 #[cfg(not(target_family = "wasm"))]
 use potstill_pool::{Helpers, Pool};
@@ -30,6 +31,8 @@ pub struct Transition<O> {
     pub final_observations: O,
     /// `[N]`: 1 if the episode was truncated because the simulation failed ([`Environment::fault`]), else 0.
     pub faults: Vec<u8>,
+    /// `[N]`: 1 if the step cost a life ([`Environment::life_lost`]), 0 if not, [`NO_LIVES`] if the environment has none.
+    pub lives_lost: Vec<u8>,
 }
 
 /// Helpers spin for about as long as it takes to wake a thread, and then sleep to free the core.
@@ -59,6 +62,7 @@ struct Rows<'a, E: Environment> {
     terminated: *mut u8,
     truncated: *mut u8,
     faults: *mut u8,
+    lives_lost: *mut u8,
     actions: Actions<'a>,
     single: bool,
     size: usize,
@@ -178,6 +182,7 @@ impl<E: Environment> Vectorised<E> {
         out.final_observations.clear();
         out.faults.clear();
         out.faults.resize(n, 0);
+        out.lives_lost.resize(n, NO_LIVES);
         let rows = Rows::<E> {
             copies: self.copies.as_mut_ptr(),
             observations: out.observations.as_mut_ptr(),
@@ -186,6 +191,7 @@ impl<E: Environment> Vectorised<E> {
             terminated: out.terminated.as_mut_ptr(),
             truncated: out.truncated.as_mut_ptr(),
             faults: out.faults.as_mut_ptr(),
+            lives_lost: out.lives_lost.as_mut_ptr(),
             actions,
             single,
             size,
@@ -265,7 +271,7 @@ impl<E: Environment> Rows<'_, E> {
         use std::slice::from_raw_parts_mut as rows;
         let (size, components) = (self.size, self.components);
         // SAFETY: the caller guarantees that these rows exist and that nobody else uses them.
-        let (copies, observations, ended, rewards, terminated, truncated, faults) = unsafe {
+        let (copies, observations, ended, rewards, terminated, truncated, faults, lives_lost) = unsafe {
             (
                 rows(self.copies.add(first), count),
                 rows(self.observations.add(first * size), count * size),
@@ -274,6 +280,7 @@ impl<E: Environment> Rows<'_, E> {
                 rows(self.terminated.add(first), count),
                 rows(self.truncated.add(first), count),
                 rows(self.faults.add(first), count),
+                rows(self.lives_lost.add(first), count),
             )
         };
         let slots =
@@ -292,6 +299,8 @@ impl<E: Environment> Rows<'_, E> {
             *reward = step.reward;
             *terminated = step.terminated.into();
             *truncated = cut.into();
+            let lost = copy.environment.life_lost();
+            lives_lost[i] = lost.map_or(NO_LIVES, |lost| (lost && !step.terminated && !cut).into());
             if step.terminated || cut {
                 ended[i * size..][..size].copy_from_slice(row);
                 faults[i] = (cut && step.truncated && copy.failed()).into();

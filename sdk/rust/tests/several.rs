@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::ptr;
 use std::sync::Mutex;
 
-use potstill_sdk::abi::{EnvironmentFunctions, Grows, Host, Plugin, RawTransition};
+use potstill_sdk::abi::{EnvironmentFunctions, Grows, Host, NO_LIVES, Plugin, RawTransition};
 use potstill_sdk::{Action, Environment, Options, Rng, Space, Spec, Step, export_environments, host};
 
-/// An environment whose simulation fails in its second step if `V` is 2.
+/// An environment whose simulation fails in its second step if `V` is 2. If it is 1, the second step costs a life.
 struct Walk<const V: u32>(u32);
 
 impl<const V: u32> Environment for Walk<V> {
@@ -45,6 +45,10 @@ impl<const V: u32> Environment for Walk<V> {
     fn fault(&mut self) -> Option<String> {
         Some("it fell over".into())
     }
+
+    fn life_lost(&mut self) -> Option<bool> {
+        (V == 1).then_some(self.0 >= 2)
+    }
 }
 
 export_environments!(Walk<2>, Walk<1>);
@@ -64,9 +68,14 @@ unsafe extern "C" fn log(level: u32, text: *const c_char) {
 /// Steps two copies four times with `functions` and a transition of `size` bytes. Returns `truncated` and `faults` of
 /// each step.
 fn flags(functions: &EnvironmentFunctions, size: u32) -> Vec<([u8; 2], [u8; 2])> {
+    all_flags(functions, size).into_iter().map(|[truncated, faults, _]| (truncated, faults)).collect()
+}
+
+/// As [`flags`], with `lives_lost`.
+fn all_flags(functions: &EnvironmentFunctions, size: u32) -> Vec<[[u8; 2]; 3]> {
     let mut copies: *mut c_void = ptr::null_mut();
     let (mut observations, mut finals, mut rewards) = ([0.0f32; 2], [0.0f32; 2], [0.0f32; 2]);
-    let (mut terminated, mut truncated, mut faults) = ([9u8; 2], [9u8; 2], [9u8; 2]);
+    let (mut terminated, mut truncated, mut faults, mut lives) = ([9u8; 2], [9u8; 2], [9u8; 2], [9u8; 2]);
     // SAFETY: the calls keep the contract: every array has room for two copies, with observations of one number.
     unsafe {
         assert_eq!(functions.make.unwrap()(2, ptr::null(), 0, &mut copies), 0);
@@ -82,9 +91,10 @@ fn flags(functions: &EnvironmentFunctions, size: u32) -> Vec<([u8; 2], [u8; 2])>
                     truncated: truncated.as_mut_ptr(),
                     final_observations: finals.as_mut_ptr().cast(),
                     faults: faults.as_mut_ptr(),
+                    lives_lost: lives.as_mut_ptr(),
                 };
                 assert_eq!(functions.step.unwrap()(copies, [0u32, 1].as_ptr().cast(), &mut out), 0);
-                (truncated, faults)
+                [truncated, faults, lives]
             })
             .collect();
         functions.destroy.unwrap()(copies);
@@ -123,6 +133,12 @@ fn a_host_reads_every_plugin_of_the_library_and_their_faults() {
     // The time limit truncates an episode too, but it is not a fault.
     let limited = [(none, none), (none, none), (both, none), (none, none)];
     assert_eq!(flags(&functions[1], RawTransition::SIZE), limited);
+    // The step that ends an episode costs no life, and who has none says so.
+    let lives = |functions| -> Vec<[u8; 2]> {
+        all_flags(functions, RawTransition::SIZE).into_iter().map(|[_, _, lives]| lives).collect()
+    };
+    assert_eq!(lives(&functions[1]), [none, both, none, none]);
+    assert_eq!(lives(&functions[0]), [[NO_LIVES; 2]; 4]);
     // The same message is logged only once.
     let log = || std::mem::take(&mut *LOG.lock().unwrap());
     let told = "`test/walk-v2`: an episode was ended early, because its simulation failed: it fell over";
@@ -131,6 +147,7 @@ fn a_host_reads_every_plugin_of_the_library_and_their_faults() {
     // The transition of an older host ends before `faults`, so the plugin must not write beyond it.
     let untouched: Vec<_> = faulty.iter().map(|(cut, _)| (*cut, [9; 2])).collect();
     assert_eq!(flags(&functions[0], RawTransition::FIRST), untouched);
+    assert!(all_flags(&functions[1], RawTransition::FIRST).iter().all(|[_, _, lives]| *lives == [9; 2]));
     let older: &'static Host = Box::leak(Box::new(Host { struct_size: Host::FIRST, ..*today }));
     // SAFETY: this host is leaked, too.
     unsafe { potstill_plugin(older) };

@@ -3,7 +3,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use potstill_plugin_api::abi::{
-    EnvironmentFunctions, RawFrame, RawSpec, RawTransition, RenderKind, SettingsData, text,
+    EnvironmentFunctions, NO_LIVES, RawFrame, RawSpec, RawTransition, RenderKind, SettingsData, text,
 };
 use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, OptionValue, Space};
 
@@ -154,9 +154,11 @@ impl RawEnvironments for NativeEnvironments {
         out.rewards.resize(self.len, 0.0);
         out.terminated.resize(self.len, 0);
         out.truncated.resize(self.len, 0);
-        // Plugins older than this field leave it unchanged.
+        // Plugins older than these fields leave them unchanged.
         out.faults.clear();
         out.faults.resize(self.len, 0);
+        out.lives_lost.clear();
+        out.lives_lost.resize(self.len, NO_LIVES);
         let mut raw = RawTransition {
             struct_size: RawTransition::SIZE,
             reserved: 0,
@@ -166,6 +168,7 @@ impl RawEnvironments for NativeEnvironments {
             truncated: out.truncated.as_mut_ptr(),
             final_observations: self.room(&mut out.final_observations, self.len),
             faults: out.faults.as_mut_ptr(),
+            lives_lost: out.lives_lost.as_mut_ptr(),
         };
         // SAFETY: `check` has counted the actions; the arrays have space for every copy.
         unsafe { self.step_into(actions, &mut raw)? };

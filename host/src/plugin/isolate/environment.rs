@@ -90,6 +90,7 @@ impl RawEnvironments for IsolatedEnvironments {
         memory.read(Part::Terminated, copies, &mut out.terminated);
         memory.read(Part::Truncated, copies, &mut out.truncated);
         memory.read(Part::Faults, copies, &mut out.faults);
+        memory.read(Part::LivesLost, copies, &mut out.lives_lost);
         let ended = out.terminated.iter().zip(&out.truncated).filter(|&(&a, &b)| a != 0 || b != 0).count();
         self.observations(Part::Observations, copies, &mut out.observations);
         self.observations(Part::FinalObservations, ended, &mut out.final_observations);

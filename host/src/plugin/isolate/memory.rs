@@ -35,12 +35,13 @@ pub(super) enum Part {
     Terminated,
     Truncated,
     Faults,
+    LivesLost,
 }
 
 impl Layout {
-    fn sizes(&self) -> [usize; 7] {
+    fn sizes(&self) -> [usize; 8] {
         let Layout { copies: n, input, observation } = *self;
-        [input, n * observation, n * observation, 4 * n, n, n, n]
+        [input, n * observation, n * observation, 4 * n, n, n, n, n]
     }
 
     /// Where a part begins.
@@ -170,10 +171,10 @@ impl Memory {
         self.map.as_mut_ptr().wrapping_add(self.layout.offset(part as usize))
     }
 
-    /// Fills a part with zeros.
-    pub(super) fn clear(&self, part: Part) {
+    /// Fills a part with a byte.
+    pub(super) fn fill(&self, part: Part, byte: u8) {
         // SAFETY: within the mapping, as `part` says.
-        unsafe { std::ptr::write_bytes(self.part(part), 0, self.layout.sizes()[part as usize]) };
+        unsafe { std::ptr::write_bytes(self.part(part), byte, self.layout.sizes()[part as usize]) };
     }
 
     /// Writes the beginning of a part.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{ExitCode, exit};
 
 use potstill_plugin_api::Frame;
-use potstill_plugin_api::abi::RawTransition;
+use potstill_plugin_api::abi::{NO_LIVES, RawTransition};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
 use rustix::stdio::{dup2_stdin, dup2_stdout};
@@ -165,7 +165,8 @@ impl Served<'_> {
             // SAFETY: the memory has a seed for each copy, and space for an observation of each.
             ("reset", unsafe { environments.reset_into(input.cast(), observations.cast()) })
         } else {
-            memory.clear(Part::Faults);
+            memory.fill(Part::Faults, 0);
+            memory.fill(Part::LivesLost, NO_LIVES);
             let mut out = RawTransition {
                 struct_size: RawTransition::SIZE,
                 reserved: 0,
@@ -175,6 +176,7 @@ impl Served<'_> {
                 truncated: memory.part(Part::Truncated),
                 final_observations: memory.part(Part::FinalObservations).cast(),
                 faults: memory.part(Part::Faults),
+                lives_lost: memory.part(Part::LivesLost),
             };
             // SAFETY: the memory has the actions of all copies, and space for their results.
             ("step", unsafe { environments.step_into(input.cast(), &mut out) })

@@ -158,6 +158,9 @@ unsafe extern "C" fn step<E: Environment>(
             if !out.faults.is_null() {
                 write(&own.faults, out.faults);
             }
+            if !out.lives_lost.is_null() {
+                write(&own.lives_lost, out.lives_lost);
+            }
         }
         Ok(())
     })
