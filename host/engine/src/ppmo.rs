@@ -318,7 +318,7 @@ const PADDED: usize = 64;
 /// that pictures, which rollouts hold as bytes, are not all numbers at once.
 const BATCH_NUMBERS: usize = 1 << 24;
 
-/// The most rows of a batch of critic's values, which is a multiple of [`PADDED`].
+/// The most rows of a batch of critic's values, which is a multiple of 64.
 pub fn value_rows(d: &Dimensions) -> usize {
     (BATCH_NUMBERS / d.observation.size() / PADDED).max(1) * PADDED
 }

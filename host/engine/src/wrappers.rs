@@ -40,6 +40,12 @@ pub struct Wrappers {
     pub frame_stack: Option<usize>,
 }
 
+/// The most frames of a stack, and of a repeated action.
+pub const MOST_FRAMES: usize = 1000;
+
+/// The longest time limit, in steps.
+pub const LONGEST_LIMIT: usize = 1_000_000_000;
+
 /// Makes copies of an environment, as many as it is told.
 pub type Make<'a> = &'a dyn Fn(usize) -> Result<Box<dyn Environments>>;
 
@@ -49,7 +55,24 @@ impl Wrappers {
         *self == Wrappers::default()
     }
 
-    /// What differs from `other`, by name, e.g. `frame_stack = 4`.
+    /// Checks the numbers, which may come from somebody else's file.
+    ///
+    /// # Errors
+    /// Names the wrapper, its value and what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, value, most) in [
+            ("max_episode_steps", self.max_episode_steps, LONGEST_LIMIT),
+            ("action_repeat", self.action_repeat, MOST_FRAMES),
+            ("frame_stack", self.frame_stack, MOST_FRAMES),
+        ] {
+            if let Some(value) = value.filter(|value| !(1..=most).contains(value)) {
+                return Err(format!("the wrapper `{name}` is {value}; expected 1 to {most}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that are set, by name, e.g. `frame_stack` with `4`.
     pub fn named(&self) -> BTreeMap<&'static str, String> {
         let number = |value: Option<usize>| value.map(|v| v.to_string());
         let flag = |value: bool| value.then(|| "true".to_owned());

@@ -315,6 +315,7 @@ pub(super) fn find_environment(
         (option.name.clone(), value.unwrap_or_else(|| option.default.clone()))
     });
     let settings = all.collect();
+    wrappers.check().map_err(|why| Error::usage(format!("`{}`: {why}", spec.id)))?;
     let mut spec = wrappers.unstacked(spec);
     if let Some(entries) = observe {
         spec = reduced(spec, entries)?;

@@ -12,7 +12,7 @@ use super::entries::Entries;
 use super::learners::LearnerConfig;
 use crate::engine::advantage::Estimator;
 use crate::engine::optimizer::Schedule;
-use crate::engine::wrappers::Wrappers;
+use crate::engine::wrappers::{LONGEST_LIMIT, MOST_FRAMES, Wrappers};
 use crate::error::{Error, Result, did_you_mean};
 use crate::files;
 
@@ -476,9 +476,9 @@ impl DistillConfig {
         size("environment.envs", environment.envs as u64)?;
         size("environment.steps", environment.steps as u64)?;
         let limit = environment.max_episode_steps.unwrap_or(1);
-        within("environment.max_episode_steps", limit as u64, LONGEST_LIMIT)?;
-        within("environment.action_repeat", environment.action_repeat as u64, MOST_FRAMES)?;
-        within("environment.frame_stack", environment.frame_stack as u64, MOST_FRAMES)?;
+        within("environment.max_episode_steps", limit as u64, LONGEST_LIMIT as u64)?;
+        within("environment.action_repeat", environment.action_repeat as u64, MOST_FRAMES as u64)?;
+        within("environment.frame_stack", environment.frame_stack as u64, MOST_FRAMES as u64)?;
         check(
             "environment.max_pool",
             environment.max_pool,
@@ -548,12 +548,6 @@ const LARGEST_CONFIG: u64 = 1 << 20;
 
 /// The largest size for which memory is allocated, so that a typing mistake does not take all of it.
 const LARGEST_SIZE: u64 = 1_000_000;
-
-/// The most frames of a stack, and of a repeated action.
-const MOST_FRAMES: u64 = 1000;
-
-/// The longest time limit, in steps.
-const LONGEST_LIMIT: u64 = 1_000_000_000;
 
 /// Checks a size for which memory is allocated.
 fn size(key: &str, value: u64) -> Result<(), String> {

@@ -210,6 +210,7 @@ impl Dataset {
     /// Names the tensor, and says what was expected and what it holds.
     pub fn validate(&self) -> Result<(), String> {
         let spec = &self.info.environment.spec;
+        self.info.environment.wrappers.check()?;
         for (name, space) in [("observation", &spec.observation), ("action", &spec.action)] {
             space.validate().map_err(|e| format!("the {name} space of `{}`: {e}", spec.id))?;
         }
@@ -574,6 +575,8 @@ pub(super) mod tests {
             assert!(error.contains(&format!("`normalizer.…` holds {value}")), "{error}");
         }
         assert!(refused(|d| d.extra.push(tensor("normalizer.mean", &[4]))).contains("incomplete"));
+        let wrapped = refused(|d| d.info.environment.wrappers.frame_stack = Some(0));
+        assert_eq!(wrapped, "the wrapper `frame_stack` is 0; expected 1 to 1000");
         assert!(
             refused(|d| d.info.environment.spec.action = Space::Discrete { n: 0 }).contains("action space")
         );

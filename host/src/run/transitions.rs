@@ -189,6 +189,7 @@ impl Transitions {
     /// Names the tensor, and says what was expected and what it holds.
     pub fn validate(&self) -> Result<(), String> {
         let (n, spec) = (self.len(), &self.info.environment.spec);
+        self.info.environment.wrappers.check()?;
         let of_space = matches!(self.observations, Observations::Byte(_))
             == matches!(spec.observation, Space::Image { .. });
         if !of_space {

@@ -301,4 +301,7 @@ fn files_hold_only_what_is_set() {
     assert_eq!(serde_json::from_str::<Wrappers>(&text).unwrap(), some);
     assert!(serde_json::from_str::<Wrappers>("{}").unwrap().is_none());
     assert!(serde_json::from_str::<Wrappers>(r#"{"sticky":true}"#).is_err(), "from a newer release");
+    some.check().unwrap();
+    let wrong = Wrappers { action_repeat: Some(0), ..some }.check().unwrap_err();
+    assert_eq!(wrong, "the wrapper `action_repeat` is 0; expected 1 to 1000");
 }
