@@ -38,7 +38,7 @@ fn check_program(program: &Program, outputs: &[Value]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(common::cases(200))]
 
     #[test]
     fn elementwise_programs(seed: u64, rows in 0..ROWS.len(), steps in 5..60usize) {

@@ -28,7 +28,7 @@ pub(super) struct Bench {
     /// CPU threads; 0 uses every core
     #[arg(long, default_value_t = 0, help_heading = "Machine")]
     threads: usize,
-    /// The device: cpu, cuda or cuda:N
+    /// The device: cpu, cuda, cuda:N, wgpu or wgpu:N
     #[arg(long, default_value = "cpu", help_heading = "Machine")]
     device: String,
     /// Repetitions of each timing; an update of convolutional networks takes 5 at most

@@ -107,7 +107,7 @@ struct Common {
     /// Seed of all random numbers
     #[arg(long, help_heading = "Optimization")]
     seed: Option<u64>,
-    /// The device: cpu, cuda or cuda:N
+    /// The device: cpu, cuda, cuda:N, wgpu or wgpu:N
     #[arg(long, help_heading = "Machine")]
     device: Option<String>,
     /// CPU threads; 0 uses every core. Results do not depend on it

@@ -43,7 +43,8 @@ impl Doctor {
             Finding { name: "processor".into(), found: Ok(processor()) },
             Finding { name: "sandbox".into(), found: sandbox },
             Finding { name: "cache".into(), found: cache(registry) },
-            Finding { name: "CUDA".into(), found: cuda() },
+            Finding { name: "CUDA".into(), found: gpu("cuda") },
+            Finding { name: "wgpu".into(), found: gpu("wgpu") },
             Finding { name: "plugins".into(), found: plugins(registry) },
         ];
         for (name, found) in toolchains(here) {
@@ -117,8 +118,8 @@ fn cache(registry: &Registry) -> Result<String, String> {
     )
 }
 
-fn cuda() -> Result<String, String> {
-    match Device::named("cuda", 1) {
+fn gpu(name: &str) -> Result<String, String> {
+    match Device::named(name, 1) {
         Ok(device) => Ok(device.name()),
         Err(Error::Device { what, .. }) => Err(what),
         Err(error) => Err(error.to_string()),

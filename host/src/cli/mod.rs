@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
+use crate::execute::caught;
 use crate::plugin::{Registry, compile_apart};
 use crate::terminal::{
     confirmed, print_answer, print_bytes, print_json, say, say_below, say_command, say_named, say_row, tell,
@@ -98,7 +99,7 @@ pub fn main() -> ExitCode {
         compile_apart(program);
     }
     let (done, status) = match Arguments::try_parse() {
-        Ok(arguments) => (run(&arguments), ExitCode::SUCCESS),
+        Ok(arguments) => (caught(|| run(&arguments)), ExitCode::SUCCESS),
         Err(answer) => {
             let help = answer.kind() == clap::error::ErrorKind::DisplayHelp;
             let done = print_answer(&answer).map(|()| {

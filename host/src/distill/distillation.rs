@@ -71,6 +71,8 @@ pub struct Prepared<'a> {
     /// What results depend on in the configuration, as TOML.
     config: String,
     device: Device,
+    /// Where the run computes instead of on the device that was asked for, and why.
+    elsewhere: Option<String>,
     threads: usize,
     outer: Outer<'a>,
 }
@@ -123,7 +125,7 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// An error of a plugin or the device.
     pub fn new(setup: &'a Setup<'a>, threads: usize) -> Result<Self> {
-        let device = Device::named(&setup.config.device, threads)?;
+        let (device, elsewhere) = setup.device(threads)?;
         let (config, roles, rates) = (&setup.config, setup.roles(), setup.rates());
         let outer = match &setup.transitions {
             Some(data) => {
@@ -143,7 +145,7 @@ impl<'a> Prepared<'a> {
                 Outer::Rollouts(ppmo, environments.collect::<Result<_>>()?)
             }
         };
-        Ok(Prepared { setup, config: essential(config).to_toml()?, device, threads, outer })
+        Ok(Prepared { setup, config: essential(config).to_toml()?, device, elsewhere, threads, outer })
     }
 
     /// Starts a run in a new run directory.
@@ -180,6 +182,9 @@ impl Distillation<'_> {
     /// [`Error::Interrupted`] after `stop`, or an error of a plugin or a file. The last checkpoint stays intact.
     pub fn run(mut self, stop: &AtomicBool, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<Outcome> {
         let setup = self.prepared.setup;
+        if let Some(elsewhere) = &self.prepared.elsewhere {
+            watch(Progress::Note(elsewhere));
+        }
         let resume = |after: &str| setup.command("resume", self.run.path(), after);
         let (goes_on, repaired) =
             (format!("`{}` continues", resume("")), format!("`{}` continues", resume(" --changed-plugin")));

@@ -5,12 +5,14 @@
 //! - `setup`: resolves a configuration against the plugins.
 //! - `distillation`: runs a distillation from the first meta-epoch to the scored dataset. It can be interrupted and
 //!   resumed.
+//! - `device`: chooses the device that a run computes on.
 //! - `fit`: refuses what does not fit this machine's memory.
 //! - `normalizer`: estimates the moments of observations for a dataset that lacks them.
 //! - `observe`: hides a part of the observations of an environment.
 //! - `teach`: uses a dataset, to score it or to train an agent.
 
 mod collect;
+mod device;
 mod distillation;
 mod fit;
 mod normalizer;

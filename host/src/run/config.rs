@@ -31,7 +31,8 @@ pub struct DistillConfig {
     /// How many of the learner's first layers form the encoder, which is meta-learned with θ: 0 is full distillation, all
     /// layers is direct PPO.
     pub encoder_layers: usize,
-    /// The device that runs the updates: `cpu`, `cuda` or `cuda:N` for GPU number N.
+    /// The device that runs the updates: `cpu`; `cuda` or `cuda:N` for NVIDIA's GPU number N; `wgpu` or `wgpu:N` for GPUs
+    /// of any maker. A run whose updates are too small for a GPU computes on the CPU, and says so.
     pub device: String,
     /// The number of CPU threads; 0 uses every core. Results do not depend on it.
     pub threads: usize,

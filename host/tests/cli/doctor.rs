@@ -17,6 +17,7 @@ fn says_what_is_there_and_how_to_get_the_rest() {
     assert!(find("plugins")["what"].as_str().unwrap().contains("12 built in, 0 found; "), "{findings}");
     for (name, install) in [
         ("CUDA", "install"),
+        ("wgpu", "install"),
         ("components in Rust", "rustup target add wasm32-unknown-unknown"),
         ("components in C", "pip install ziglang"),
         ("components in Python", "pip install componentize-py"),
@@ -28,14 +29,14 @@ fn says_what_is_there_and_how_to_get_the_rest() {
         assert!(!what.is_empty());
     }
     // It asks for nothing that no plugin uses.
-    assert_eq!(findings.as_array().unwrap().len(), 9, "{findings}");
+    assert_eq!(findings.as_array().unwrap().len(), 10, "{findings}");
 
     // With an empty PATH it finds nothing and names the command for everything.
     let bare =
         place.command(&["doctor"]).env("PATH", "").env("POTSTILL_WEB_RUSTC", "/nowhere").output().unwrap();
     let said = String::from_utf8(bare.stdout).unwrap();
     assert!(bare.status.success() && bare.stderr.is_empty(), "{said}");
-    assert_eq!(said.lines().filter(|line| line.starts_with('–')).count(), 5, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with('–')).count(), 6, "{said}");
     assert!(said.contains("✓ sandbox") && said.contains("rustup target add"), "{said}");
 
     // It reports a rejected plugin.

@@ -56,6 +56,9 @@ fn invalid_requests_are_rejected() {
     place.refused(&["distil", "nd-cartpole"], 2, "a similar subcommand exists: 'distill'");
     place.refused(&["eval", text(finished_run()), "--learners", "0"], 2, "must be at least 1");
     place.refused(&["bench", "--repetitions", "0"], 2, "--repetitions must be at least 1");
+    if !cfg!(feature = "wgpu") {
+        place.refused(&["distill", "--device", "wgpu"], 1, "device `wgpu`: this build has no wgpu");
+    }
     if !cfg!(feature = "cuda") {
         place.refused(&["distill", "--device", "cuda"], 1, "device `cuda:0`: this build has no CUDA");
     }

@@ -58,6 +58,14 @@ pub(super) trait Execute: Backend {
         Self::float_max_dim(tensor, axis)
     }
 
+    /// Reduces `axes`, which are kept with length 1.
+    fn reduce(reduction: Reduction, tensor: FloatTensor<Self>, axes: &[usize]) -> FloatTensor<Self> {
+        axes.iter().fold(tensor, |tensor, &axis| match reduction {
+            Reduction::Sum => Self::sum(tensor, axis),
+            Reduction::Max => Self::max(tensor, axis),
+        })
+    }
+
     /// Multiplies matrices over the last two axes. The leading axes of both tensors are equal.
     fn matmul(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::float_matmul(a, b)
@@ -124,7 +132,7 @@ pub(super) fn input_gradient<B: Backend>(
     shape: &[usize],
     context: &Context<B>,
 ) -> FloatTensor<B> {
-    let x = B::float_zeros(physical(shape), &context.device, context.dtype);
+    let x = B::float_empty(physical(shape), &context.device, context.dtype);
     B::conv2d_x_backward(x, weight, gradient, options(window))
 }
 
@@ -136,7 +144,7 @@ pub(super) fn weight_gradient<B: Backend>(
     shape: &[usize],
     context: &Context<B>,
 ) -> FloatTensor<B> {
-    let weight = B::float_zeros(physical(shape), &context.device, context.dtype);
+    let weight = B::float_empty(physical(shape), &context.device, context.dtype);
     B::conv2d_weight_backward(x, weight, gradient, options(window))
 }
 
@@ -273,7 +281,6 @@ pub(super) fn primitive<B: Execute>(
             false => Value::Float(B::float_empty(shape, &context.device, context.dtype)),
         };
     }
-    // Some of burn's backward passes need a forward operand only for its shape.
     let zeros = |shape: &[usize]| B::float_zeros(physical(shape), &context.device, context.dtype);
     let float = |i: usize| match inputs[i] {
         Value::Float(t) => t.clone(),
@@ -340,17 +347,16 @@ pub(super) fn primitive<B: Execute>(
         Op::Concat { axis } => {
             B::float_cat((0..inputs.len()).map(float).filter(|t| t.shape()[*axis] > 0).collect(), *axis)
         }
-        Op::Reduce { reduction, axes } => axes.iter().fold(float(0), |t, &axis| match reduction {
-            Reduction::Sum => B::sum(t, axis),
-            Reduction::Max => B::max(t, axis),
-        }),
+        Op::Reduce { reduction, axes } => B::reduce(*reduction, float(0), axes),
         Op::MatMul => B::matmul(float(0), float(1)),
         Op::Conv2d(w) => B::convolve(float(0), float(1), w),
         Op::Conv2dInput(w) => B::convolve_input(float(0), float(1), w, shape, context),
         Op::Conv2dWeight(w) => B::convolve_weight(float(0), float(1), w, shape, context),
         Op::AvgPool2d(w) => B::avg_pool2d(float(0), w.kernel, w.stride, w.padding, true, false),
         Op::AvgPool2dInput(w) => {
-            B::avg_pool2d_backward(zeros(shape), float(0), w.kernel, w.stride, w.padding, true, false)
+            // burn needs the input only for its shape.
+            let x = B::float_empty(physical(shape), &context.device, context.dtype);
+            B::avg_pool2d_backward(x, float(0), w.kernel, w.stride, w.padding, true, false)
         }
         Op::MaxPool2dIndex(w) => return Value::Int(B::largest(float(0), w)),
         Op::Gather { axis } => B::gather(float(0), *axis, int(1)),

@@ -7,6 +7,8 @@ use burn_flex::{Flex, FlexDevice};
 use potstill_pool::{Helpers, Pool};
 
 use super::backend::{Context, Execute, Value};
+#[cfg(feature = "gpu")]
+use super::gpu;
 use super::plan::Plan;
 use super::run::run;
 use crate::error::{Error, Result, did_you_mean};
@@ -27,10 +29,9 @@ enum Inner {
         pool: Option<Arc<Pool>>,
     },
     #[cfg(feature = "cuda")]
-    Cuda {
-        context: Context<burn_cuda::Cuda>,
-        index: usize,
-    },
+    Cuda(gpu::CudaGpu),
+    #[cfg(feature = "wgpu")]
+    Wgpu(gpu::WgpuGpu),
 }
 
 /// Numbers on a device: one whole array, or one part for each shard of a plan's rows.
@@ -44,7 +45,9 @@ pub struct Array {
 enum Shards {
     Cpu(Vec<Value<Flex>>),
     #[cfg(feature = "cuda")]
-    Cuda(Vec<Value<burn_cuda::Cuda>>),
+    Cuda(Vec<Value<gpu::Cuda>>),
+    #[cfg(feature = "wgpu")]
+    Wgpu(Vec<Value<gpu::Wgpu>>),
 }
 
 impl Shards {
@@ -53,6 +56,8 @@ impl Shards {
             Shards::Cpu(parts) => parts.len(),
             #[cfg(feature = "cuda")]
             Shards::Cuda(parts) => parts.len(),
+            #[cfg(feature = "wgpu")]
+            Shards::Wgpu(parts) => parts.len(),
         }
     }
 }
@@ -62,6 +67,17 @@ impl Array {
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
+}
+
+/// Rows of bytes that a device picks from; see [`Device::bytes`].
+#[derive(Clone, Debug)]
+pub struct Bytes<'a>(OnDevice<'a>);
+
+#[derive(Clone, Debug)]
+enum OnDevice<'a> {
+    Host(&'a [u8]),
+    #[cfg(feature = "gpu")]
+    Gpu(gpu::Bytes),
 }
 
 impl Device {
@@ -78,7 +94,8 @@ impl Device {
         Device(Inner::Cpu { context, pool: None })
     }
 
-    /// The device called `name`: `cpu`, `cuda`, `cuda:1`, ….
+    /// The device called `name`: `cpu`, `cuda`, `cuda:1`, `wgpu`, …. `wgpu` is the GPU that the system prefers, `wgpu:1`
+    /// the second of its own card.
     ///
     /// # Errors
     /// [`Error::Usage`] for an unknown name; [`Error::Device`] for a device that this build or this machine does not
@@ -87,16 +104,13 @@ impl Device {
         if name == "cpu" {
             return Ok(Self::cpu(threads));
         }
-        let index = match name.strip_prefix("cuda") {
-            Some("") => Some(0),
-            Some(rest) => rest.strip_prefix(':').and_then(|i| i.parse().ok()),
-            None => None,
-        };
-        match index {
-            Some(index) => Self::cuda(index),
-            None => Err(Error::usage(format!(
+        let (kind, index) = name.split_once(':').map_or((name, None), |(kind, index)| (kind, Some(index)));
+        match (kind, index.map(str::parse).transpose()) {
+            ("cuda", Ok(index)) => Self::cuda(index.unwrap_or(0)),
+            ("wgpu", Ok(index)) => Self::wgpu(index),
+            _ => Err(Error::usage(format!(
                 "unknown device `{name}`.{}",
-                did_you_mean(name, ["cpu", "cuda", "cuda:0"])
+                did_you_mean(name, ["cpu", "cuda", "cuda:0", "wgpu", "wgpu:0"])
             ))),
         }
     }
@@ -112,8 +126,28 @@ impl Device {
     #[cfg(feature = "cuda")]
     fn cuda(index: usize) -> Result<Self> {
         super::probe::probe(index)?;
-        let context = Context { device: burn_cuda::CudaDevice::new(index), dtype: FloatDType::F32 };
-        Ok(Device(Inner::Cuda { context, index }))
+        let device = cubecl::cuda::CudaDevice::new(index);
+        Ok(Device(Inner::Cuda(gpu::CudaGpu::new(device, format!("cuda:{index}"))?)))
+    }
+
+    #[cfg(not(feature = "wgpu"))]
+    fn wgpu(index: Option<usize>) -> Result<Self> {
+        Err(Error::Device {
+            device: wgpu_name(index),
+            what: "this build has no wgpu; install with `cargo install potstill --features wgpu`".into(),
+        })
+    }
+
+    #[cfg(feature = "wgpu")]
+    fn wgpu(index: Option<usize>) -> Result<Self> {
+        use cubecl::wgpu::WgpuDevice;
+        let device = index.map_or(WgpuDevice::DefaultDevice, WgpuDevice::DiscreteGpu);
+        let opened = gpu::WgpuGpu::new(device, wgpu_name(index)).map_err(|_| Error::Device {
+            device: wgpu_name(index),
+            what: "no such GPU, or no driver for Vulkan, Metal or Direct3D; install the driver, or use --device cpu"
+                .into(),
+        });
+        Ok(Device(Inner::Wgpu(opened?)))
     }
 
     /// The name by which [`Self::named`] finds this device.
@@ -121,7 +155,9 @@ impl Device {
         match &self.0 {
             Inner::Cpu { .. } => "cpu".into(),
             #[cfg(feature = "cuda")]
-            Inner::Cuda { index, .. } => format!("cuda:{index}"),
+            Inner::Cuda(gpu) => gpu.name().into(),
+            #[cfg(feature = "wgpu")]
+            Inner::Wgpu(gpu) => gpu.name().into(),
         }
     }
 
@@ -129,8 +165,8 @@ impl Device {
     fn shards(&self, plan: &Plan) -> usize {
         match &self.0 {
             Inner::Cpu { .. } => plan.shards,
-            #[cfg(feature = "cuda")]
-            Inner::Cuda { .. } => 1,
+            #[cfg(feature = "gpu")]
+            _ => 1,
         }
     }
 
@@ -153,14 +189,67 @@ impl Device {
     /// Uploads rows of bytes, like [`Self::rows`], as numbers from 0 to 1: every byte is divided by 255. Only the chosen
     /// rows are ever held as numbers.
     pub fn byte_rows(&self, plan: &Plan, input: usize, data: &[u8], index: Option<&[usize]>) -> Array {
-        match &self.0 {
+        if let Inner::Cpu { context, .. } = &self.0 {
             // Convolutions read bytes as they are.
-            Inner::Cpu { context, .. } if context.dtype == FloatDType::F32 && plan.inputs[input].pictures => {
-                self.gather(plan, input, data, index, Data::Byte)
+            let as_they_are = context.dtype == FloatDType::F32 && plan.inputs[input].pictures;
+            return self.gather(plan, input, data, index, match as_they_are {
+                true => Data::Byte,
+                false => |bytes, shape| Data::Float(bytes.into_iter().map(scaled).collect(), shape),
+            });
+        }
+        // A GPU gets the chosen rows only.
+        let width: usize = plan.inputs[input].shape[1..].iter().product();
+        match index {
+            None => self.rows_of_bytes(plan, input, &self.bytes(data), None),
+            Some(index) => {
+                let chosen: Vec<u8> =
+                    index.iter().flat_map(|&row| &data[row * width..(row + 1) * width]).copied().collect();
+                self.rows_of_bytes(plan, input, &self.bytes(&chosen), None)
             }
-            _ => self.gather(plan, input, data, index, |bytes, shape| {
-                Data::Float(bytes.into_iter().map(scaled).collect(), shape)
-            }),
+        }
+    }
+
+    /// Bytes from which [`Self::rows_of_bytes`] picks rows: a GPU gets them once for many batches, the CPU reads them
+    /// where they are.
+    pub fn bytes<'a>(&self, data: &'a [u8]) -> Bytes<'a> {
+        Bytes(match &self.0 {
+            Inner::Cpu { .. } => OnDevice::Host(data),
+            #[cfg(feature = "cuda")]
+            Inner::Cuda(gpu) => OnDevice::Gpu(gpu.upload_bytes(data)),
+            #[cfg(feature = "wgpu")]
+            Inner::Wgpu(gpu) => OnDevice::Gpu(gpu.upload_bytes(data)),
+        })
+    }
+
+    /// Rows of bytes, like [`Self::byte_rows`], from what [`Self::bytes`] of this device returned.
+    ///
+    /// # Panics
+    /// If the bytes lack one of the rows.
+    pub fn rows_of_bytes(
+        &self,
+        plan: &Plan,
+        input: usize,
+        bytes: &Bytes<'_>,
+        index: Option<&[usize]>,
+    ) -> Array {
+        match &bytes.0 {
+            OnDevice::Host(data) => self.byte_rows(plan, input, data, index),
+            #[cfg(feature = "gpu")]
+            OnDevice::Gpu(bytes) => {
+                let shape = &plan.inputs[input].shape;
+                let rows: Vec<u32> = match index {
+                    Some(index) => index.iter().map(|&row| row as u32).collect(),
+                    None => (0..shape[0] as u32).collect(),
+                };
+                let parts = match &self.0 {
+                    #[cfg(feature = "cuda")]
+                    Inner::Cuda(gpu) => Shards::Cuda(vec![gpu.rows_of_bytes(bytes, &rows, shape)]),
+                    #[cfg(feature = "wgpu")]
+                    Inner::Wgpu(gpu) => Shards::Wgpu(vec![gpu.rows_of_bytes(bytes, &rows, shape)]),
+                    Inner::Cpu { .. } => panic!("bytes of another device"),
+                };
+                Array { parts, shape: shape.clone() }
+            }
         }
     }
 
@@ -203,9 +292,9 @@ impl Device {
         let parts = match &self.0 {
             Inner::Cpu { context, .. } => Shards::Cpu(data.into_iter().map(|d| d.upload(context)).collect()),
             #[cfg(feature = "cuda")]
-            Inner::Cuda { context, .. } => {
-                Shards::Cuda(data.into_iter().map(|d| d.upload(context)).collect())
-            }
+            Inner::Cuda(gpu) => Shards::Cuda(gpu.on(|on| data.into_iter().map(|d| d.upload(on)).collect())),
+            #[cfg(feature = "wgpu")]
+            Inner::Wgpu(gpu) => Shards::Wgpu(gpu.on(|on| data.into_iter().map(|d| d.upload(on)).collect())),
         };
         Array { parts, shape: shape.to_vec() }
     }
@@ -238,8 +327,8 @@ impl Device {
     fn alone(&self) -> Device {
         match &self.0 {
             Inner::Cpu { context, .. } => Device(Inner::Cpu { context: context.clone(), pool: None }),
-            #[cfg(feature = "cuda")]
-            Inner::Cuda { .. } => self.clone(),
+            #[cfg(feature = "gpu")]
+            _ => self.clone(),
         }
     }
 
@@ -247,7 +336,8 @@ impl Device {
     /// each output.
     ///
     /// # Panics
-    /// If `inputs` do not match the plan's inputs, which is a bug of the host, never a mistake of a plugin or a user.
+    /// If `inputs` do not match the plan's inputs, which is a bug of the host, never a mistake of a plugin or a user. If a
+    /// GPU fails, for which see [`super::caught`]; so do all functions of a device.
     pub fn run(&self, plan: &Plan, inputs: &[Array]) -> Vec<Array> {
         assert_eq!(inputs.len(), plan.inputs.len(), "a plan needs all its inputs");
         let wrap = |i: usize, parts: Shards| Array { parts, shape: plan.output_shapes[i].clone() };
@@ -262,33 +352,31 @@ impl Device {
         }
         match &self.0 {
             Inner::Cpu { context, pool } => {
-                let parts: Vec<&[Value<Flex>]> = inputs
-                    .iter()
-                    .map(|t| match &t.parts {
-                        Shards::Cpu(parts) => &parts[..],
-                        #[cfg(feature = "cuda")]
-                        Shards::Cuda(_) => panic!("a tensor of another device"),
-                    })
-                    .collect();
+                let parts = parts(inputs, |shards| match shards {
+                    Shards::Cpu(parts) => Some(parts),
+                    #[cfg(feature = "gpu")]
+                    _ => None,
+                });
                 let outputs = run::<Flex>(plan, self.shards(plan), &parts, context, &|tables, work| {
                     in_parallel(pool.as_deref(), tables, work);
                 });
                 outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Shards::Cpu(p))).collect()
             }
             #[cfg(feature = "cuda")]
-            Inner::Cuda { context, .. } => {
-                let parts: Vec<&[Value<burn_cuda::Cuda>]> = inputs
-                    .iter()
-                    .map(|t| match &t.parts {
-                        Shards::Cuda(parts) => &parts[..],
-                        Shards::Cpu(_) => panic!("a tensor of another device"),
-                    })
-                    .collect();
-                let outputs =
-                    run::<burn_cuda::Cuda>(plan, self.shards(plan), &parts, context, &|tables, work| {
-                        in_parallel(None, tables, work);
-                    });
-                outputs.into_iter().enumerate().map(|(i, p)| wrap(i, Shards::Cuda(p))).collect()
+            Inner::Cuda(gpu) => {
+                let parts = parts(inputs, |shards| match shards {
+                    Shards::Cuda(parts) => Some(parts),
+                    _ => None,
+                });
+                gpu.run(plan, &parts).into_iter().enumerate().map(|(i, p)| wrap(i, Shards::Cuda(p))).collect()
+            }
+            #[cfg(feature = "wgpu")]
+            Inner::Wgpu(gpu) => {
+                let parts = parts(inputs, |shards| match shards {
+                    Shards::Wgpu(parts) => Some(parts),
+                    _ => None,
+                });
+                gpu.run(plan, &parts).into_iter().enumerate().map(|(i, p)| wrap(i, Shards::Wgpu(p))).collect()
             }
         }
     }
@@ -307,25 +395,44 @@ impl Device {
     }
 
     fn download<T>(&self, tensor: &Array, convert: impl Fn(TensorData) -> Vec<T>) -> Vec<T> {
-        match &tensor.parts {
-            Shards::Cpu(parts) => parts.iter().flat_map(|p| convert(download::<Flex>(p))).collect(),
-            #[cfg(feature = "cuda")]
-            Shards::Cuda(parts) => {
-                parts.iter().flat_map(|p| convert(download::<burn_cuda::Cuda>(p))).collect()
+        match (&self.0, &tensor.parts) {
+            (Inner::Cpu { .. }, Shards::Cpu(parts)) => {
+                let read = |part| download::<Flex>(part).expect("the CPU's own memory");
+                parts.iter().flat_map(|part| convert(read(part))).collect()
             }
+            #[cfg(feature = "cuda")]
+            (Inner::Cuda(gpu), Shards::Cuda(parts)) => {
+                parts.iter().flat_map(|part| convert(gpu.download(part))).collect()
+            }
+            #[cfg(feature = "wgpu")]
+            (Inner::Wgpu(gpu), Shards::Wgpu(parts)) => {
+                parts.iter().flat_map(|part| convert(gpu.download(part))).collect()
+            }
+            #[cfg(feature = "gpu")]
+            _ => panic!("a tensor of another device"),
         }
     }
 }
 
-fn download<B: Backend>(value: &Value<B>) -> TensorData {
+/// The parts of each array, which `of` takes from those of one kind of device.
+fn parts<'a, B: Backend>(
+    arrays: &'a [Array],
+    of: impl Fn(&'a Shards) -> Option<&'a Vec<Value<B>>>,
+) -> Vec<&'a [Value<B>]> {
+    arrays.iter().map(|array| &of(&array.parts).expect("a tensor of this device")[..]).collect()
+}
+
+fn wgpu_name(index: Option<usize>) -> String {
+    index.map_or("wgpu".into(), |index| format!("wgpu:{index}"))
+}
+
+/// Reads a value back; the error is the backend's own text.
+pub(super) fn download<B: Backend>(value: &Value<B>) -> Result<TensorData, String> {
     let data = match value {
         Value::Float(t) => block_on(B::float_into_data(t.clone())),
         Value::Int(t) => block_on(B::int_into_data(t.clone())),
     };
-    match data {
-        Ok(data) => data,
-        Err(error) => panic!("reading a tensor back: {error:?}"),
-    }
+    data.map_err(|error| error.to_string())
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

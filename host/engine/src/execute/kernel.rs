@@ -13,7 +13,7 @@ pub(super) enum Operand {
 }
 
 /// What an instruction computes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Function {
     Unary(Unary),
     Binary(Binary),

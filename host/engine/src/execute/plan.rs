@@ -76,6 +76,8 @@ pub struct Plan {
     pub(super) slots: usize,
     /// The most elements of intermediate results that are held at once.
     most_elements: usize,
+    /// A rough count of arithmetic operations.
+    pub(super) work: usize,
     /// The number of rows of the batch, which are split into `shards`.
     pub(super) rows: usize,
     pub(super) shards: usize,
@@ -389,6 +391,7 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
         constants: vec![],
         slots: nodes.len(),
         most_elements: 0,
+        work: 0,
         rows,
         shards,
     };
@@ -455,6 +458,8 @@ fn schedule(graph: &Graph, nodes: Vec<Planned>, outputs: Vec<usize>, rows: usize
     for stage in &mut plan.stages {
         stage.heavy = stage.split.iter().map(|step| work(step, &nodes)).sum::<usize>() > WORTH_A_THREAD;
     }
+    plan.work =
+        plan.stages.iter().flat_map(|s| s.whole.iter().chain(&s.split)).map(|s| work(s, &nodes)).sum();
     free_after_last_use(&mut plan, &nodes, &is_output);
     plan.most_elements = most_elements(&plan, &nodes);
     number_slots(&mut plan);

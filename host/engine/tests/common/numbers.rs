@@ -3,12 +3,24 @@
 use potstill_engine::execute::{Array as Numbers, Device, Plan};
 use potstill_engine::graph::{Graph, Tensor, grad};
 use potstill_engine::random::{Stream, stream};
+use proptest::test_runner::Config as ProptestConfig;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// The devices that compute in single precision: the CPU, and a GPU if the build supports CUDA and the machine has one.
+/// The devices that compute in single precision: the CPU, and the GPUs of this machine that this build supports.
 pub fn single_precision(threads: usize) -> Vec<Device> {
-    [Device::cpu(threads)].into_iter().chain(Device::named("cuda", 1)).collect()
+    [Device::cpu(threads)].into_iter().chain(gpus()).collect()
+}
+
+/// The GPUs of this machine that this build supports.
+pub fn gpus() -> Vec<Device> {
+    ["cuda", "wgpu"].into_iter().filter_map(|name| Device::named(name, 1).ok()).collect()
+}
+
+/// As many cases as `PROPTEST_CASES` says, or else the `usual` number.
+pub fn cases(usual: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig::with_cases(cases.unwrap_or(usual))
 }
 
 /// The random stream of a test case.

@@ -1,0 +1,65 @@
+//! The device that a run computes on.
+use super::setup::Setup;
+use crate::engine::programs;
+use crate::engine::random::derived;
+use crate::engine::student::Student;
+use crate::error::Result;
+use crate::execute::Device;
+
+impl Setup<'_> {
+    /// The device of the run: the one that the configuration names, or the CPU if the updates of the first learner are
+    /// too small for a GPU, and then a sentence that says so.
+    ///
+    /// # Errors
+    /// The device cannot be used, or an error of a plugin, which is traced.
+    pub(super) fn device(&self, threads: usize) -> Result<(Device, Option<String>)> {
+        let device = Device::named(&self.config.device, threads)?;
+        if self.config.device == "cpu" || self.is_worth_a_gpu()? {
+            return Ok((device, None));
+        }
+        let elsewhere = format!(
+            "the updates of `{}` are too small for a GPU: this run computes on the CPU, not on {}",
+            self.config.learner.id,
+            device.name()
+        );
+        Ok((Device::cpu(threads), Some(elsewhere)))
+    }
+
+    /// Whether a GPU is faster at an update with the first learner.
+    fn is_worth_a_gpu(&self) -> Result<bool> {
+        let (config, d, roles) = (&self.config, &self.dimensions, self.roles());
+        let seed = derived(config.seed, "architecture", 0);
+        let student = Student::new(roles.learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
+        let (critic, rows) = match self.transitions {
+            Some(_) => (None, config.offline.minibatch),
+            None => {
+                let seed = derived(config.seed, "critic architecture", 0);
+                let critic = Student::critic(roles.critic.draw(&d.observation, 1, seed)?, d)?;
+                let of_learner = config.environment.envs / config.ppo.learners * config.environment.steps;
+                (Some(critic), of_learner.min(config.ppo.minibatch))
+            }
+        };
+        let rule = self.rates().rule;
+        let update = programs::update(&student, critic.as_ref(), roles.objective, &rule, d, rows)?;
+        Ok(update.plan.is_worth_a_gpu())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::Registry;
+    use crate::run::DistillConfig;
+
+    #[test]
+    fn small_learners_are_not_worth_a_gpu() {
+        let registry = Registry::of(&[], &[]).unwrap();
+        let worth = |text: &str| {
+            let config = DistillConfig::parse(text).unwrap();
+            Setup::new(config, &registry).unwrap().is_worth_a_gpu().unwrap()
+        };
+        assert!(!worth(""));
+        assert!(!worth("[environment.settings]\nn = 5"));
+        assert!(worth("[learner.options]\nwidth = '1024'"));
+    }
+}
