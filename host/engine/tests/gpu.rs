@@ -265,7 +265,8 @@ fn what_is_no_number() {
         f64::sqrt,
         |x| x.powi(3),
         |x| x.powi(-2),
-        |x| x.powf(0.75),
+        // Also of -∞, where IEEE's is ∞.
+        |x| if x < 0.0 { f64::NAN } else { x.powf(0.75) },
     ];
     let mut expected: Vec<Array> = exact.iter().map(|f| values.map(f)).collect();
     expected.extend([

@@ -18,8 +18,7 @@ impl Setup<'_> {
             return Ok((device, None));
         }
         let elsewhere = format!(
-            "the updates of `{}` are too small for a GPU: this run computes on the CPU, not on {}",
-            self.config.learner.id,
+            "the updates of these learners are too small for a GPU: this run computes on the CPU, not on {}",
             device.name()
         );
         Ok((Device::cpu(threads), Some(elsewhere)))
@@ -60,6 +59,6 @@ mod tests {
         };
         assert!(!worth(""));
         assert!(!worth("[environment.settings]\nn = 5"));
-        assert!(worth("[learner.options]\nwidth = '1024'"));
+        assert!(worth("[learner.options]\nwidth = '2048'"));
     }
 }

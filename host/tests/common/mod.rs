@@ -1,6 +1,7 @@
 //! Helpers that the tests of learners share: those of the engine, and the program's plugins.
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses its part")]
 
+#[path = "../../engine/tests/common/meta.rs"]
 pub mod meta;
 #[path = "../../engine/tests/common/numbers.rs"]
 mod numbers;

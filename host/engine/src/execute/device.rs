@@ -189,22 +189,22 @@ impl Device {
     /// Uploads rows of bytes, like [`Self::rows`], as numbers from 0 to 1: every byte is divided by 255. Only the chosen
     /// rows are ever held as numbers.
     pub fn byte_rows(&self, plan: &Plan, input: usize, data: &[u8], index: Option<&[usize]>) -> Array {
-        if let Inner::Cpu { context, .. } = &self.0 {
+        match &self.0 {
             // Convolutions read bytes as they are.
-            let as_they_are = context.dtype == FloatDType::F32 && plan.inputs[input].pictures;
-            return self.gather(plan, input, data, index, match as_they_are {
-                true => Data::Byte,
-                false => |bytes, shape| Data::Float(bytes.into_iter().map(scaled).collect(), shape),
-            });
-        }
-        // A GPU gets the chosen rows only.
-        let width: usize = plan.inputs[input].shape[1..].iter().product();
-        match index {
-            None => self.rows_of_bytes(plan, input, &self.bytes(data), None),
-            Some(index) => {
-                let chosen: Vec<u8> =
-                    index.iter().flat_map(|&row| &data[row * width..(row + 1) * width]).copied().collect();
-                self.rows_of_bytes(plan, input, &self.bytes(&chosen), None)
+            Inner::Cpu { context, .. } if context.dtype == FloatDType::F32 && plan.inputs[input].pictures => {
+                self.gather(plan, input, data, index, Data::Byte)
+            }
+            Inner::Cpu { .. } => self.gather(plan, input, data, index, |bytes, shape| {
+                Data::Float(bytes.into_iter().map(scaled).collect(), shape)
+            }),
+            // A GPU gets the chosen rows only.
+            #[cfg(feature = "gpu")]
+            _ => {
+                let width: usize = plan.inputs[input].shape[1..].iter().product();
+                let of_row = |&row: &usize| &data[row * width..(row + 1) * width];
+                let chosen: Option<Vec<u8>> =
+                    index.map(|rows| rows.iter().flat_map(of_row).copied().collect());
+                self.rows_of_bytes(plan, input, &self.bytes(chosen.as_deref().unwrap_or(data)), None)
             }
         }
     }

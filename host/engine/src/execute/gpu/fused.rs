@@ -105,12 +105,13 @@ fn unary(x: f32, extremes: &Extremes, #[comptime] op: Unary) -> f32 {
     }
 }
 
-/// WGSL's power knows neither a negative base nor NaN.
+/// WGSL's power knows no negative base, no NaN, and no negative power of 0.
 #[cube]
 fn power(x: f32, extremes: &Extremes, #[comptime] p: f32) -> f32 {
     let whole = comptime!(p.fract() == 0.0);
     let odd = comptime!(p.rem_euclid(2.0) == 1.0);
-    let size = x.abs().powf(f32::new(p));
+    let size = x.abs().powf(f32::new(comptime!(p.abs())));
+    let size = if comptime!(p < 0.0) { 1.0f32 / size } else { size };
     let of_negative = if comptime!(!whole) {
         extremes.not_a_number
     } else if comptime!(odd) {

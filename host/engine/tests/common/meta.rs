@@ -1,12 +1,12 @@
 //! Runs one update with chosen numbers, for its loss and its meta-gradient.
-use potstill::engine::objective::Objective;
-use potstill::engine::optimizer::{Adam, Optimizer};
-use potstill::engine::policy::Policy;
-use potstill::engine::programs::{Update, UpdateRule, update};
-use potstill::engine::student::{Dimensions, Student};
-use potstill::engine::theta::{Layout, Theta};
-use potstill::execute::{Array, Device};
-use potstill::plugin::Actions;
+use potstill_engine::environment::Actions;
+use potstill_engine::execute::{Array, Device};
+use potstill_engine::objective::Objective;
+use potstill_engine::optimizer::{Adam, Optimizer};
+use potstill_engine::policy::Policy;
+use potstill_engine::programs::{Update, UpdateRule, update};
+use potstill_engine::student::{Dimensions, Student};
+use potstill_engine::theta::{Layout, Theta};
 use potstill_plugin_api::{Column, Space, Task};
 use rand::Rng;
 

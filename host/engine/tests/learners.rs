@@ -3,8 +3,8 @@ mod common;
 
 use common::meta::Meta;
 use common::{assert_close, random, single_precision, uniform};
-use potstill::execute::{Device, Plan};
-use potstill::graph::Graph;
+use potstill_engine::execute::{Device, Plan};
+use potstill_engine::graph::Graph;
 use potstill_plugin_api::Space;
 
 /// Learners so small that central differences of the loss are accurate in double precision.
@@ -177,7 +177,7 @@ fn convolutions_and_attention_on_split_rows() {
 
 #[test]
 fn optimizers_match_their_publications() {
-    use potstill::engine::optimizer::{Adam, Optimizer};
+    use potstill_engine::optimizer::{Adam, Optimizer};
     let adam = Optimizer::Adam(Adam { beta1: 0.9, beta2: 0.999, eps: 1e-5 });
     for optimizer in [adam, Optimizer::Sgd { momentum: 0.7 }] {
         let graph = Graph::new();
@@ -226,7 +226,7 @@ fn optimizers_match_their_publications() {
 
 #[test]
 fn clipping_by_the_joint_norm() {
-    use potstill::engine::optimizer::clip_by_norm;
+    use potstill_engine::optimizer::clip_by_norm;
     let (a, b) = (vec![3.0, 0.0, -4.0], vec![12.0]);
     for (limit, scale) in [(0.5, 0.5 / (13.0 + 1e-6)), (13.0, 13.0 / (13.0 + 1e-6)), (14.0, 1.0)] {
         let graph = Graph::new();
@@ -241,4 +241,18 @@ fn clipping_by_the_joint_norm() {
         }
     }
     assert!(clip_by_norm(&[], 1.0).is_none());
+}
+
+/// Convolutions and wide layers are; the perceptrons of cart-pole and MuJoCo are not.
+#[test]
+fn what_is_worth_a_gpu() {
+    let worth = |learner, observation: &[usize], rows| {
+        let plan = Meta::new(learner, observation, 0, rows, 1).update.plan;
+        eprintln!("{learner:?}: {} operations", plan.operations());
+        plan.is_worth_a_gpu()
+    };
+    assert!(!worth(("mlp", &[]), &[8], 1024));
+    assert!(!worth(("mlp", &[]), &[17], 1024));
+    assert!(worth(("mlp", &[("width", "512")]), &[17], 1024));
+    assert!(worth(NATURE, &[4, 84, 84], 2));
 }
