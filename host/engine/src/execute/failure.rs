@@ -28,7 +28,7 @@ pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-#[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "the CPU does not fail"))]
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "the CPU does not fail"))]
 pub(super) mod device {
     use std::cell::Cell;
     use std::sync::{Mutex, Once};

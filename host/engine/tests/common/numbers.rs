@@ -17,10 +17,10 @@ pub fn gpus() -> Vec<Device> {
     ["cuda", "wgpu"].into_iter().filter_map(|name| Device::named(name, 1).ok()).collect()
 }
 
-/// As many cases as `PROPTEST_CASES` says, or else the `usual` number.
+/// The `usual` number of cases, or `PROPTEST_CASES` if that is less.
 pub fn cases(usual: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig::with_cases(cases.unwrap_or(usual))
+    let most = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig::with_cases(most.unwrap_or(usual).min(usual))
 }
 
 /// The random stream of a test case.

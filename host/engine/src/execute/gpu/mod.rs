@@ -111,12 +111,12 @@ impl<R: CubeRuntime, B: BoolElement> Execute for CubeBackend<R, f32, i32, B> {
     }
 }
 
-/// The most blocks along one dimension of a launch that every device takes.
-const MOST_BLOCKS: u32 = 65535;
+/// The blocks that a launch has along one dimension, as many as every device takes.
+const DIMENSION: u32 = 65535;
 
 /// `count` blocks of threads, or some more: a kernel must not touch anything in a block from number `count` on.
 fn blocks(count: u32) -> CubeCount {
-    let across = count.clamp(1, MOST_BLOCKS);
+    let across = count.clamp(1, DIMENSION);
     CubeCount::Static(across, count.div_ceil(across).max(1), 1)
 }
 
