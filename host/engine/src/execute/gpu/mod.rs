@@ -37,7 +37,7 @@ pub(super) use device::Gpu;
 
 /// burn's backend on CUDA.
 #[cfg(feature = "cuda")]
-pub(super) type Cuda = CubeBackend<cubecl::cuda::CudaRuntime, f32, i32, u8>;
+pub(super) type Cuda = burn_cuda::Cuda;
 #[cfg(feature = "cuda")]
 pub(super) type CudaGpu = Gpu<cubecl::cuda::CudaRuntime, u8>;
 
