@@ -22,21 +22,30 @@ def lines(command):
 def main():
     potstill = sys.argv[1]
     published = sys.argv[2] if len(sys.argv) > 2 else sys.executable
-    # The peer, its script, the line of `potstill bench`, and the number of threads for both.
+    # The peer, its script with its arguments, the line of `potstill bench`, and the number of threads for both.
     pairs = [
-        ("JAX, jitted", "jax_ppmo.py", "meta-epoch, 2D k=3, 8 × 512 steps, 16 updates of 1024", 2),
-        ("PyTorch, eager, as published", "torch_ppmo.py", "meta-epoch, 1D k=2, 10 × 200 steps, 16 updates of 512 (as published)", 1),
-        ("EnvPool, one thread", "envpool_cartpole.py", "environment steps, 64 copies", 1),
+        ("JAX, jitted", ["jax_ppmo.py"], "meta-epoch, 2D k=3, 8 × 512 steps, 16 updates of 1024", 2),
+        ("PyTorch, eager, as published", ["torch_ppmo.py"], "meta-epoch, 1D k=2, 10 × 200 steps, 16 updates of 512 (as published)", 1),
+        ("EnvPool, one thread", ["envpool_cartpole.py"], "environment steps, 64 copies", 1),
     ]
+    for threads in (1, 2):
+        for network in ("Nature CNN, {} × 4 × 84 × 84", "IMPALA, {} × 3 × 64 × 64"):
+            rows = ["outer update, k=6, " + network.format(256), "direct PPO update, " + network.format(256)]
+            if threads == 1:
+                rows += ["acting, " + network.format(rows) for rows in (8, 32, 128)]
+            for own in rows:
+                script = ["torch_pictures.py", "--threads", str(threads), "--only", own]
+                pairs.append((f"PyTorch, {own}, threads: {threads}", script, own, threads))
     print("| Peer | its time | Potstill | times faster |\n|---|---|---|---|")
     for name, script, own, threads in pairs:
         theirs, ours = [], []
         for _ in range(ROUNDS):
-            python = published if script == "torch_ppmo.py" else sys.executable
-            peer = lines([python, str(HERE / script)])
+            python = published if script[0] == "torch_ppmo.py" else sys.executable
+            peer = lines([python, str(HERE / script[0]), *script[1:]])
             if peer is None:
                 break
-            bench = lines([potstill, "bench", "--json", "--threads", str(threads)])
+            bench = lines([potstill, "bench", "--json", "--threads", str(threads), "--only", own])
+            peer = peer[0] if isinstance(peer, list) else peer
             theirs.append(peer["seconds"])
             ours.append(next(row["seconds"] for row in bench if row["name"] == own))
         if not theirs:

@@ -253,7 +253,7 @@ fn wide_rows_are_split_finer() {
     let graph = Graph::new();
     let y = graph.rows("x", &[256, 4, 84, 84]).relu();
     let plan = Plan::compile(&graph, &[y]).unwrap();
-    assert!(plan.to_string().contains("256 rows in 8 shards"), "{plan}");
+    assert!(plan.to_string().contains("256 rows in 4 shards"), "{plan}");
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub(super) struct Bench {
     /// Repetitions of each timing; an update of convolutional networks takes 5 at most
     #[arg(long, default_value_t = 20)]
     repetitions: usize,
+    /// Make only the timings whose names contain this text
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    only: String,
     /// Print only the timings, as JSON
     #[arg(long)]
     json: bool,
@@ -52,7 +55,7 @@ impl Bench {
             return Err(Error::usage("--repetitions must be at least 1"));
         }
         let mut timings = vec![];
-        timings.push(self.meta_epoch(
+        timings.extend(self.meta_epoch(
             registry,
             "meta-epoch, 2D k=3, 8 × 512 steps, 16 updates of 1024",
             |config| {
@@ -62,7 +65,7 @@ impl Bench {
                 (config.ppo.learners, config.ppo.minibatch) = (1, 1024);
             },
         )?);
-        timings.push(self.meta_epoch(
+        timings.extend(self.meta_epoch(
             registry,
             "meta-epoch, 1D k=2, 10 × 200 steps, 16 updates of 512 (as published)",
             |config| {
@@ -73,9 +76,15 @@ impl Bench {
         )?);
         timings.extend(self.pictures(registry)?);
         for copies in [64, 1024] {
-            timings.push(environment_steps(registry, "environment steps", copies)?);
+            timings.extend(self.environment_steps(registry, "environment steps", copies)?);
         }
-        timings.extend(isolation(registry)?);
+        timings.extend(self.isolation(registry)?);
+        if timings.is_empty() {
+            return Err(Error::usage(format!(
+                "--only {}: no timing has a name that contains this text; `potstill bench` lists them",
+                self.only
+            )));
+        }
         if self.json {
             let rows = timings
                 .iter()
@@ -94,7 +103,10 @@ impl Bench {
         registry: &Registry,
         name: &'static str,
         change: impl Fn(&mut DistillConfig),
-    ) -> Result<Timing> {
+    ) -> Result<Option<Timing>> {
+        if !self.wants(name) {
+            return Ok(None);
+        }
         let mut config = DistillConfig::default();
         change(&mut config);
         let setup = Setup::new(config, registry)?;
@@ -112,44 +124,52 @@ impl Bench {
             ppmo.meta_epoch(&mut environments)?;
             times.push(started.elapsed());
         }
-        Ok(Timing { name: name.into(), seconds: median(&mut times), per_second: None })
+        Ok(Some(Timing { name: name.into(), seconds: median(&mut times), per_second: None }))
     }
-}
 
-/// Times a native cart-pole in this process and in its own; nothing where cart-pole is no native plugin.
-fn isolation(registry: &Registry) -> Result<Vec<Timing>> {
-    let entry = registry.find(Role::Environment, "nd-cartpole")?;
-    let (Loader::Native, Some(library)) = (entry.loader, &entry.path) else { return Ok(vec![]) };
-    let library = std::slice::from_ref(library);
-    let (here, isolated) =
-        (Registry::of(library, &[])?, Registry::isolated(library, &[], super::this_program()?)?);
-    let mut timings = vec![];
-    for copies in [1, 64, 1024] {
-        timings.push(environment_steps(&here, "environment steps, in this process", copies)?);
-        timings.push(environment_steps(&isolated, "environment steps, isolated", copies)?);
+    /// Whether the timing of this name is asked for.
+    fn wants(&self, name: &str) -> bool {
+        name.contains(&self.only)
     }
-    Ok(timings)
-}
 
-fn environment_steps(registry: &Registry, what: &str, copies: usize) -> Result<Timing> {
-    let mut environments = registry.make_environments("nd-cartpole", &[], copies)?;
-    environments.reset(&(0..copies as u64).collect::<Vec<_>>())?;
-    let actions: Vec<Actions> = (0..8u32)
-        .map(|i| Actions::Discrete((0..copies as u32).map(|c| (c * 7 + i * 3) / 2 % 2).collect()))
-        .collect();
-    let calls = (200_000 / copies).min(20_000);
-    let mut times = vec![];
-    for _ in 0..7 {
-        let started = Instant::now();
-        for call in 0..calls {
-            environments.step(&actions[call % actions.len()])?;
+    /// Times a native cart-pole in this process and in its own; nothing where cart-pole is no native plugin.
+    fn isolation(&self, registry: &Registry) -> Result<Vec<Timing>> {
+        let entry = registry.find(Role::Environment, "nd-cartpole")?;
+        let (Loader::Native, Some(library)) = (entry.loader, &entry.path) else { return Ok(vec![]) };
+        let library = std::slice::from_ref(library);
+        let (here, isolated) =
+            (Registry::of(library, &[])?, Registry::isolated(library, &[], super::this_program()?)?);
+        let mut timings = vec![];
+        for copies in [1, 64, 1024] {
+            timings.extend(self.environment_steps(&here, "environment steps, in this process", copies)?);
+            timings.extend(self.environment_steps(&isolated, "environment steps, isolated", copies)?);
         }
-        times.push(started.elapsed());
+        Ok(timings)
     }
-    let seconds = median(&mut times) / calls as f64;
-    let plural = if copies == 1 { "copy" } else { "copies" };
-    let name = format!("{what}, {copies} {plural}");
-    Ok(Timing { name, seconds, per_second: Some(copies as f64 / seconds) })
+
+    fn environment_steps(&self, registry: &Registry, what: &str, copies: usize) -> Result<Option<Timing>> {
+        let plural = if copies == 1 { "copy" } else { "copies" };
+        let name = format!("{what}, {copies} {plural}");
+        if !self.wants(&name) {
+            return Ok(None);
+        }
+        let mut environments = registry.make_environments("nd-cartpole", &[], copies)?;
+        environments.reset(&(0..copies as u64).collect::<Vec<_>>())?;
+        let actions: Vec<Actions> = (0..8u32)
+            .map(|i| Actions::Discrete((0..copies as u32).map(|c| (c * 7 + i * 3) / 2 % 2).collect()))
+            .collect();
+        let calls = (200_000 / copies).min(20_000);
+        let mut times = vec![];
+        for _ in 0..7 {
+            let started = Instant::now();
+            for call in 0..calls {
+                environments.step(&actions[call % actions.len()])?;
+            }
+            times.push(started.elapsed());
+        }
+        let seconds = median(&mut times) / calls as f64;
+        Ok(Some(Timing { name, seconds, per_second: Some(copies as f64 / seconds) }))
+    }
 }
 
 fn median(times: &mut [Duration]) -> f64 {

@@ -90,7 +90,7 @@ const MAX_ELEMENTS: usize = 1 << if usize::BITS < 64 { 29 } else { 33 };
 const SHARD_ROWS: usize = 256;
 
 /// The most numbers in a shard's rows. A batch of pictures has work for more threads than its rows suggest.
-const SHARD_NUMBERS: usize = 1 << 20;
+const SHARD_NUMBERS: usize = 1 << 21;
 
 /// The number of rows that a product works on at once, at most.
 const SHARD_VECTOR: usize = 32;

@@ -41,10 +41,10 @@ impl Bench {
         let mut timings = vec![];
         for network in &NETWORKS {
             for direct in [false, true] {
-                timings.push(self.update(registry, &device, network, direct)?);
+                timings.extend(self.update(registry, &device, network, direct)?);
             }
             for rows in [8, 32, 128] {
-                timings.push(self.acting(registry, &device, network, rows)?);
+                timings.extend(self.acting(registry, &device, network, rows)?);
             }
         }
         Ok(timings)
@@ -57,7 +57,12 @@ impl Bench {
         device: &Device,
         network: &Network,
         direct: bool,
-    ) -> Result<Timing> {
+    ) -> Result<Option<Timing>> {
+        let what = if direct { "direct PPO update".to_owned() } else { format!("outer update, k={K}") };
+        let name = format!("{what}, {}", network.on(ROWS));
+        if !self.wants(&name) {
+            return Ok(None);
+        }
         let mut d = network.dimensions();
         let cnn = registry.learner(network.learner, &[])?;
         if direct {
@@ -80,34 +85,43 @@ impl Bench {
         let (actions, column) = ([1; ROWS], [0.5; ROWS]);
         inputs.extend(sample(&student, device, &mut stream(0, "learner", 0)));
         inputs.extend(SCALARS.map(|_| device.tensor(&[1e-3], &[])));
-        let what = if direct { "direct PPO update".to_owned() } else { format!("outer update, k={K}") };
-        self.times(format!("{what}, {}", network.on(ROWS)), 5, || {
+        Ok(Some(self.times(name, 5, || {
             let mut inputs = inputs.clone();
             let first = inputs.len();
             inputs.push(device.byte_rows(&plan, first, &observations, None));
             inputs.push(device.int_rows(&plan, first + 1, &actions, None));
             inputs.extend((2..5).map(|i| device.rows(&plan, first + i, &column, None)));
             device.run(&plan, &inputs).last().map(|metric| device.read(metric))
-        })
+        })))
     }
 
     /// Times the outputs for a step of `rows` environments.
-    fn acting(&self, registry: &Registry, device: &Device, network: &Network, rows: usize) -> Result<Timing> {
+    fn acting(
+        &self,
+        registry: &Registry,
+        device: &Device,
+        network: &Network,
+        rows: usize,
+    ) -> Result<Option<Timing>> {
+        let name = format!("acting, {}", network.on(rows));
+        if !self.wants(&name) {
+            return Ok(None);
+        }
         let d = network.dimensions();
         let cnn = registry.learner(network.learner, &[])?;
         let student = Student::new(cnn.draw(&d.observation, ACTIONS, 0)?, &d)?;
         let plan = act(&student, &d, rows)?;
         let inputs = sample(&student, device, &mut stream(0, "learner", 0));
         let observations = pictures(rows * d.observation.size());
-        self.times(format!("acting, {}", network.on(rows)), 20, || {
+        Ok(Some(self.times(name, 20, || {
             let mut inputs = inputs.clone();
             inputs.push(device.byte_rows(&plan, inputs.len(), &observations, None));
             device.read(&device.run(&plan, &inputs)[0])
-        })
+        })))
     }
 
     /// The median of several calls of `work`, the first of which is not counted.
-    fn times<T>(&self, name: String, most: usize, work: impl Fn() -> T) -> Result<Timing> {
+    fn times<T>(&self, name: String, most: usize, work: impl Fn() -> T) -> Timing {
         work();
         let mut times = vec![];
         for _ in 0..self.repetitions.min(most) {
@@ -115,7 +129,7 @@ impl Bench {
             std::hint::black_box(work());
             times.push(started.elapsed());
         }
-        Ok(Timing { name, seconds: median(&mut times), per_second: None })
+        Timing { name, seconds: median(&mut times), per_second: None }
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! burn-flex computes the gradient of the weights one output channel after the other.
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
@@ -59,8 +60,12 @@ impl Convolution {
 
     /// The convolution of `x` with `weight`: `[n, o, oh, ow]`.
     pub(super) fn forward<T: Number>(&self, x: &[T], weight: &[f32]) -> Vec<f32> {
-        let mut out = vec![0.0; self.output().iter().product()];
-        with_scratch(|scratch| self.arch.dispatch(Forward { of: *self, x, weight, out: &mut out, scratch }));
+        let length = self.output().iter().product();
+        let mut out = Vec::with_capacity(length);
+        let room = &mut out.spare_capacity_mut()[..length];
+        with_scratch(|scratch| self.arch.dispatch(Forward { of: *self, x, weight, out: room, scratch }));
+        // SAFETY: every output position of every kernel and picture belongs to a tile, and all tiles were written.
+        unsafe { out.set_len(length) };
         out
     }
 
@@ -275,7 +280,7 @@ struct Forward<'a, T> {
     of: Convolution,
     x: &'a [T],
     weight: &'a [f32],
-    out: &'a mut [f32],
+    out: &'a mut [MaybeUninit<f32>],
     scratch: &'a mut Scratch,
 }
 
@@ -326,7 +331,7 @@ impl<T: Number> Forward<'_, T> {
                         let to = &mut out[(picture * kernels + first) * positions + p..];
                         // SAFETY: the tile lies in the picture.
                         unsafe {
-                            tile::write::<S, VECTORS, R>(&tile, kernels - first, to.as_mut_ptr(), positions)
+                            tile::write::<S, VECTORS, R>(&tile, kernels - first, to.as_mut_ptr().cast(), positions)
                         };
                         continue;
                     }
@@ -338,7 +343,7 @@ impl<T: Number> Forward<'_, T> {
                             let (picture, p) = (position / positions, position % positions);
                             let run = (positions - p).min(end - position);
                             let to = (picture * kernels + kernel) * positions + p;
-                            out[to..to + run].copy_from_slice(&result[position - start..][..run]);
+                            out[to..to + run].write_copy_of_slice(&result[position - start..][..run]);
                             position += run;
                         }
                     }
