@@ -1,5 +1,5 @@
 //! Convolutions on the CPU, as products of a matrix with patches: what a kernel sees at an output position. The patches are
-//! never all in memory. The pictures are laid out so that an element of a kernel sees neighbours in memory as it moves along a
+//! never all in memory. The pictures are laid out so that an element of a kernel sees neighbors in memory as it moves along a
 //! row of the output, and only the patches of a tile are gathered, or none at all.
 //!
 //! burn-flex computes the gradient of the weights one output channel after the other.
@@ -133,7 +133,7 @@ impl Convolution {
     }
 
     /// The sizes of a channel in the planes of a picture, `[h + 2p, stride, (w + 2p) / stride]`. Columns that an element of a
-    /// kernel sees one after the other are neighbours.
+    /// kernel sees one after the other are neighbors.
     fn planes(&self) -> [usize; 3] {
         let [h, w] = [0, 1].map(|i| self.size[i] + 2 * self.padding[i]);
         [h, self.stride[1], w.div_ceil(self.stride[1])]
@@ -150,7 +150,7 @@ impl Convolution {
     }
 
     /// The elements of a kernel: the place in the kernel, and the place in the planes of what it sees at the first position.
-    /// Neighbours belong to different channels, so that gradients which are added one after the other do not overlap.
+    /// Neighbors belong to different channels, so that gradients which are added one after the other do not overlap.
     fn taps(&self) -> Vec<(usize, usize)> {
         let ([h, stride, length], [kh, kw]) = (self.planes(), self.kernel);
         let mut taps = Vec::with_capacity(self.patch());
@@ -236,7 +236,7 @@ impl Number for u8 {
     }
 }
 
-/// Neighbouring output positions in a row of a picture: the first one's number in the tile, how many there are, and the place
+/// Neighboring output positions in a row of a picture: the first one's number in the tile, how many there are, and the place
 /// in the planes of what the first element of a kernel sees at the first one.
 #[derive(Clone, Copy)]
 struct Run {
@@ -331,7 +331,12 @@ impl<T: Number> Forward<'_, T> {
                         let to = &mut out[(picture * kernels + first) * positions + p..];
                         // SAFETY: the tile lies in the picture.
                         unsafe {
-                            tile::write::<S, VECTORS, R>(&tile, kernels - first, to.as_mut_ptr().cast(), positions)
+                            tile::write::<S, VECTORS, R>(
+                                &tile,
+                                kernels - first,
+                                to.as_mut_ptr().cast(),
+                                positions,
+                            )
                         };
                         continue;
                     }
