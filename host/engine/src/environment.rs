@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::execute::{Array, Device, Plan, scaled};
 
 /// One action for each of N environments.
@@ -48,6 +48,15 @@ pub struct Transition {
 }
 
 impl Transition {
+    /// Takes over all of `other` but the observations, for a wrapper that changes these.
+    pub fn follow(&mut self, other: &Transition) {
+        self.rewards.clone_from(&other.rewards);
+        self.terminated.clone_from(&other.terminated);
+        self.truncated.clone_from(&other.truncated);
+        self.faults.clone_from(&other.faults);
+        self.lives_lost.clone_from(&other.lives_lost);
+    }
+
     /// A transition of no copies, for observations of `space`: buffers to be filled.
     pub fn none(space: &Space) -> Self {
         Transition {
@@ -185,11 +194,19 @@ pub trait Environments: Send {
     ///
     /// # Errors
     /// The errors of [`Self::reset`].
-    fn snapshot(&mut self) -> Result<Option<Vec<u8>>>;
+    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
 
     /// Restores a state that [`Self::snapshot`] returned.
     ///
     /// # Errors
     /// The errors of [`Self::reset`], or `state` is not a snapshot of this plugin.
-    fn restore(&mut self, state: &[u8]) -> Result<()>;
+    fn restore(&mut self, _state: &[u8]) -> Result<()> {
+        Err(Error::Plugin {
+            plugin: self.spec().id.clone(),
+            function: "restore".into(),
+            cause: "this environment has no snapshots".into(),
+        })
+    }
 }

@@ -181,15 +181,6 @@ impl Wrappers {
     }
 }
 
-/// The error of restoring a wrapped environment: its state is not in the snapshot of what it wraps.
-fn no_snapshots(id: &str) -> Error {
-    Error::Plugin {
-        plugin: id.to_owned(),
-        function: "restore".into(),
-        cause: "a wrapped environment has no snapshots".into(),
-    }
-}
-
 /// The observation of row `row` of `observations`, whose rows have `size` scalars, at the end of `out`.
 fn push_row(out: &mut Observations, observations: &Observations, row: usize, size: usize) {
     out.append(observations, row * size..(row + 1) * size);

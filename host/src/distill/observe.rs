@@ -69,11 +69,7 @@ impl Environments for Observed {
 
     fn step(&mut self, actions: &Actions) -> Result<&Transition> {
         let whole = self.inner.step(actions)?;
-        self.transition.rewards.clone_from(&whole.rewards);
-        self.transition.terminated.clone_from(&whole.terminated);
-        self.transition.truncated.clone_from(&whole.truncated);
-        self.transition.faults.clone_from(&whole.faults);
-        self.transition.lives_lost.clone_from(&whole.lives_lost);
+        self.transition.follow(whole);
         self.transition.observations = choose(&whole.observations, self.size, &self.entries);
         self.transition.final_observations = choose(&whole.final_observations, self.size, &self.entries);
         Ok(&self.transition)

@@ -1,7 +1,7 @@
 //! Episodic life: the loss of a life ends an episode.
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
-use super::{no_snapshots, push_row};
+use super::push_row;
 use crate::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::error::{Error, Result};
 
@@ -45,11 +45,7 @@ impl Environments for EpisodicLife {
         }
         let out = &mut self.transition;
         out.observations.clone_from(&inner.observations);
-        out.rewards.clone_from(&inner.rewards);
-        out.terminated.clone_from(&inner.terminated);
-        out.truncated.clone_from(&inner.truncated);
-        out.faults.clone_from(&inner.faults);
-        out.lives_lost.clone_from(&inner.lives_lost);
+        out.follow(inner);
         out.final_observations = inner.observations.cut(0..0);
         let mut finals = 0;
         for i in 0..out.rewards.len() {
@@ -66,13 +62,5 @@ impl Environments for EpisodicLife {
 
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame> {
         self.inner.render(index, mode)
-    }
-
-    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    fn restore(&mut self, _: &[u8]) -> Result<()> {
-        Err(no_snapshots(&self.id))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 use potstill_pool::{Helpers, Pool};
 
-use super::{Wrappers, no_snapshots};
+use super::Wrappers;
 use crate::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::error::{Error, Result};
 use crate::random::derived;
@@ -226,13 +226,5 @@ impl Environments for Repeat {
             Some(copy) => copy.environment.render(0, mode),
             None => Err(Error::usage(format!("there is no environment {index}"))),
         }
-    }
-
-    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    fn restore(&mut self, _: &[u8]) -> Result<()> {
-        Err(no_snapshots(&self.spec.id))
     }
 }

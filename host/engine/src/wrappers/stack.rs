@@ -1,7 +1,6 @@
 //! Frame stack: an observation is the last n observations, as Gymnasium's `FrameStackObservation`.
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
-use super::no_snapshots;
 use crate::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::error::Result;
 
@@ -102,23 +101,11 @@ impl Environments for FrameStack {
             ) => push(stacks, size, frames, ended, finals, final_stacks),
             _ => unreachable!("the observations of an environment are of one type"),
         }
-        out.rewards.clone_from(&inner.rewards);
-        out.terminated.clone_from(&inner.terminated);
-        out.truncated.clone_from(&inner.truncated);
-        out.faults.clone_from(&inner.faults);
-        out.lives_lost.clone_from(&inner.lives_lost);
+        out.follow(inner);
         Ok(&self.transition)
     }
 
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame> {
         self.inner.render(index, mode)
-    }
-
-    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    fn restore(&mut self, _: &[u8]) -> Result<()> {
-        Err(no_snapshots(&self.spec.id))
     }
 }

@@ -109,15 +109,7 @@ impl Environments for Game {
     }
 
     fn render(&mut self, _: usize, _: RenderMode) -> Result<potstill_plugin_api::Frame> {
-        Err(no_snapshots("game-v1"))
-    }
-
-    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    fn restore(&mut self, _: &[u8]) -> Result<()> {
-        Err(no_snapshots("game-v1"))
+        unreachable!("nothing is drawn")
     }
 }
 

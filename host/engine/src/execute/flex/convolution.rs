@@ -5,6 +5,7 @@
 //! burn-flex computes the gradient of the weights one output channel after the other.
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
@@ -60,6 +61,7 @@ impl Convolution {
 
     /// The convolution of `x` with `weight`: `[n, o, oh, ow]`.
     pub(super) fn forward<T: Number>(&self, x: &[T], weight: &[f32]) -> Vec<f32> {
+        assert_eq!(x.len(), self.pictures * self.picture(), "the pictures' numbers");
         let length = self.output().iter().product();
         let mut out = Vec::with_capacity(length);
         let room = &mut out.spare_capacity_mut()[..length];
@@ -71,6 +73,7 @@ impl Convolution {
 
     /// The gradient with respect to the pictures, `[n, c, h, w]`, for the gradient `[n, o, oh, ow]` of the output.
     pub(super) fn input(&self, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
+        assert_eq!(gradient.len(), self.output().iter().product::<usize>(), "the gradient's numbers");
         if let Some(full) = self.full() {
             return full.forward(gradient, &self.turned(weight));
         }
@@ -83,6 +86,8 @@ impl Convolution {
 
     /// The gradient with respect to the weight, `[o, c, kh, kw]`.
     pub(super) fn weight<T: Number>(&self, x: &[T], gradient: &[f32]) -> Vec<f32> {
+        assert_eq!(x.len(), self.pictures * self.picture(), "the pictures' numbers");
+        assert_eq!(gradient.len(), self.output().iter().product::<usize>(), "the gradient's numbers");
         let mut weight = vec![0.0; self.kernels * self.patch()];
         with_scratch(|scratch| {
             self.arch.dispatch(Weight { of: *self, x, gradient, weight: &mut weight, scratch });
@@ -179,6 +184,21 @@ impl Convolution {
         }
     }
 
+    /// Calls `each` for the parts of pictures that the positions `from..to` of a group consist of, with the first one's
+    /// number in the tile, and their places in the output of `kernel`.
+    #[inline(always)]
+    fn parts(&self, kernel: usize, from: usize, to: usize, mut each: impl FnMut(usize, Range<usize>)) {
+        let positions = self.positions();
+        let mut position = from;
+        while position < to {
+            let (picture, first) = (position / positions, position % positions);
+            let length = (positions - first).min(to - position);
+            let place = (picture * self.kernels + kernel) * positions + first;
+            each(position - from, place..place + length);
+            position += length;
+        }
+    }
+
     /// [`Self::runs`], each as blocks, the last of which may not be full.
     #[inline(always)]
     fn blocks(&self, from: usize, to: usize, mut each: impl FnMut(Run)) {
@@ -263,14 +283,14 @@ fn with_scratch(work: impl FnOnce(&mut Scratch)) {
     SCRATCH.with_borrow_mut(work);
 }
 
-/// `memory` with at least this many numbers, whatever they are, and a vector and a block behind them.
+/// Memory for this many numbers, whatever they are, and a vector or a block behind them.
 #[inline(always)]
-fn room<S: Simd>(memory: &mut Vec<f32>, numbers: usize) -> *mut f32 {
+fn room<S: Simd>(memory: &mut Vec<f32>, numbers: usize) -> &mut [f32] {
     let numbers = numbers + S::F32_LANES.max(BLOCK);
     if memory.len() < numbers {
         memory.resize(numbers, 0.0);
     }
-    memory.as_mut_ptr()
+    &mut memory[..numbers]
 }
 
 /// The vectors of a row of tiles whose lanes are positions.
@@ -302,13 +322,13 @@ impl<T: Number> Forward<'_, T> {
         let (positions, patch, kernels, group) = (of.positions(), of.patch(), of.kernels, of.group());
         let (width, taps) = (VECTORS * S::F32_LANES, of.taps());
         let rows = room::<S>(&mut scratch.rows, kernels.next_multiple_of(R) * patch);
-        pack::<R>(&mut scratch.rows, kernels, patch, |kernel, k| weight[kernel * patch + taps[k].0]);
+        pack::<R>(rows, kernels, patch, |kernel, k| weight[kernel * patch + taps[k].0]);
         let lanes = room::<S>(&mut scratch.lanes, patch * width);
         let mut result = vec![0.0f32; R * width];
         let planes = of.start::<S>(&mut scratch.planes);
         let groups = x.chunks(group * of.picture()).zip(out.chunks_mut(group * kernels * positions));
         for (x, out) in groups {
-            of.spread(x, &mut scratch.planes, &mut scratch.row);
+            of.spread(x, planes, &mut scratch.row);
             let all = out.len() / kernels;
             for start in (0..all).step_by(width) {
                 let end = (start + width).min(all);
@@ -319,13 +339,15 @@ impl<T: Number> Forward<'_, T> {
                     for run in &scratch.runs {
                         // SAFETY: taps see planes of the pictures only, the tile has room for its positions, and both have
                         // a block behind them.
-                        unsafe { gather(taps, run, width, planes, lanes.add(part * GATHERED * width)) };
+                        unsafe { gather(taps, run, width, planes, &mut lanes[part * GATHERED * width..]) };
                     }
                 }
                 for first in (0..kernels).step_by(R) {
                     let mut tile = tile::zeros::<S, VECTORS, R>(simd);
                     // SAFETY: `pack` wrote all kernels, the loop above all lanes.
-                    unsafe { tile::packed(simd, &mut tile, patch, rows.add(first * patch), lanes) };
+                    unsafe {
+                        tile::packed(simd, &mut tile, patch, rows[first * patch..].as_ptr(), lanes.as_ptr())
+                    };
                     let (picture, p) = (start / positions, start % positions);
                     if p + width <= positions {
                         let to = &mut out[(picture * kernels + first) * positions + p..];
@@ -343,14 +365,10 @@ impl<T: Number> Forward<'_, T> {
                     // SAFETY: the result has room for all rows.
                     unsafe { tile::write::<S, VECTORS, R>(&tile, R, result.as_mut_ptr(), width) };
                     for (kernel, result) in (first..kernels).zip(result.chunks_exact(width)) {
-                        let mut position = start;
-                        while position < end {
-                            let (picture, p) = (position / positions, position % positions);
-                            let run = (positions - p).min(end - position);
-                            let to = (picture * kernels + kernel) * positions + p;
-                            out[to..to + run].write_copy_of_slice(&result[position - start..][..run]);
-                            position += run;
-                        }
+                        of.parts(kernel, start, end, |lane, of_kernel| {
+                            let result = &result[lane..lane + of_kernel.len()];
+                            out[of_kernel].write_copy_of_slice(result);
+                        });
                     }
                 }
             }
@@ -384,42 +402,43 @@ impl Input<'_> {
         let (positions, patch, kernels, group) = (of.positions(), of.patch(), of.kernels, of.group());
         let (width, taps) = (VECTORS * S::F32_LANES, of.taps());
         let rows = room::<S>(&mut scratch.rows, patch.next_multiple_of(R) * kernels);
-        pack::<R>(&mut scratch.rows, patch, kernels, |k, kernel| weight[kernel * patch + taps[k].0]);
+        pack::<R>(rows, patch, kernels, |k, kernel| weight[kernel * patch + taps[k].0]);
         let lanes = room::<S>(&mut scratch.lanes, kernels * width);
         let mut result = vec![0.0f32; R * width + BLOCK];
         let planes = of.start::<S>(&mut scratch.planes);
         for gradient in gradient.chunks(group * kernels * positions) {
             let all = gradient.len() / kernels;
             let pictures = all / positions;
-            scratch.planes[..pictures * of.spread_picture()].fill(0.0);
+            planes.fill(0.0);
             for start in (0..all).step_by(width) {
                 let end = (start + width).min(all);
                 scratch.runs.clear();
                 of.blocks(start, end, |run| scratch.runs.push(run));
-                for (kernel, lanes) in scratch.lanes.chunks_exact_mut(width).take(kernels).enumerate() {
-                    let mut position = start;
-                    while position < end {
-                        let (picture, p) = (position / positions, position % positions);
-                        let run = (positions - p).min(end - position);
-                        let from = (picture * kernels + kernel) * positions + p;
-                        lanes[position - start..][..run].copy_from_slice(&gradient[from..from + run]);
-                        position += run;
-                    }
+                for (kernel, lanes) in lanes.chunks_exact_mut(width).take(kernels).enumerate() {
+                    of.parts(kernel, start, end, |lane, of_kernel| {
+                        lanes[lane..lane + of_kernel.len()].copy_from_slice(&gradient[of_kernel]);
+                    });
                 }
                 for first in (0..patch).step_by(R) {
                     let mut tile = tile::zeros::<S, VECTORS, R>(simd);
                     // SAFETY: `pack` wrote the whole weight, the loop above all lanes.
                     unsafe {
-                        tile::packed(simd, &mut tile, kernels, rows.add(first * kernels), lanes);
+                        tile::packed(
+                            simd,
+                            &mut tile,
+                            kernels,
+                            rows[first * kernels..].as_ptr(),
+                            lanes.as_ptr(),
+                        );
                         tile::write::<S, VECTORS, R>(&tile, R, result.as_mut_ptr(), width);
                     }
                     for run in &scratch.runs {
-                        // SAFETY: taps see planes of the pictures only, and both have a vector behind them.
+                        // SAFETY: taps see planes of the pictures only, and both have a block behind them.
                         unsafe { scatter(&taps[first..(first + R).min(patch)], run, width, &result, planes) };
                     }
                 }
             }
-            of.collect(&scratch.planes[..pictures * of.spread_picture()], x);
+            of.collect(&planes[..pictures * of.spread_picture()], x);
         }
     }
 }
@@ -453,19 +472,19 @@ impl<T: Number> Weight<'_, T> {
         let blocks = kernels.div_ceil(width);
         // The lanes are kernels, so the product is the transposed weight, `[blocks, patch, width]`.
         let sums = room::<S>(&mut scratch.rows, blocks * patch.next_multiple_of(R) * width);
-        scratch.rows.fill(0.0);
+        sums.fill(0.0);
         let lanes = room::<S>(&mut scratch.lanes, blocks * group * positions * width);
-        let planes = of.start::<S>(&mut scratch.planes).cast_const();
+        let planes = of.start::<S>(&mut scratch.planes);
         let groups = x.chunks(group * of.picture()).zip(gradient.chunks(group * kernels * positions));
         for (x, gradient) in groups {
-            of.spread(x, &mut scratch.planes, &mut scratch.row);
+            of.spread(x, planes, &mut scratch.row);
             let all = gradient.len() / kernels;
             scratch.runs.clear();
             of.runs(0, all, |run| scratch.runs.push(run));
             for (picture, gradient) in gradient.chunks_exact(kernels * positions).enumerate() {
                 for (block, gradient) in gradient.chunks(width * positions).enumerate() {
                     let to = (block * all + picture * positions) * width;
-                    let to = &mut scratch.lanes[to..to + positions * width];
+                    let to = &mut lanes[to..to + positions * width];
                     transpose(gradient, positions, to, width);
                 }
             }
@@ -480,14 +499,15 @@ impl<T: Number> Weight<'_, T> {
                     // whole tiles.
                     unsafe {
                         for run in &scratch.runs {
-                            let mut seen = [planes; R];
+                            let mut seen = [planes.as_ptr(); R];
                             for r in 0..R {
-                                seen[r] = planes.add(offsets[r] + run.planes);
+                                seen[r] = seen[r].add(offsets[r] + run.planes);
                             }
-                            let lanes = lanes.add((block * all + run.lane) * width);
+                            let lanes = lanes.as_ptr().add((block * all + run.lane) * width);
                             tile::scattered(simd, &mut tile, run.length, &seen, lanes);
                         }
-                        tile::add(simd, &tile, sums.add((block * patch.next_multiple_of(R) + first) * width));
+                        let sums = &mut sums[(block * patch.next_multiple_of(R) + first) * width..];
+                        tile::add(simd, &tile, sums.as_mut_ptr());
                     }
                 }
             }
@@ -495,7 +515,7 @@ impl<T: Number> Weight<'_, T> {
         for (kernel, weight) in weight.chunks_exact_mut(patch).enumerate() {
             let block = kernel / width * patch.next_multiple_of(R) * width;
             for (k, &(place, _)) in taps.iter().enumerate() {
-                weight[place] = scratch.rows[block + k * width + kernel % width];
+                weight[place] = sums[block + k * width + kernel % width];
             }
         }
     }
@@ -504,13 +524,13 @@ impl<T: Number> Weight<'_, T> {
 impl Convolution {
     /// Memory for the planes of a group of pictures. The padding is 0.
     #[inline(always)]
-    fn start<S: Simd>(&self, planes: &mut Vec<f32>) -> *mut f32 {
-        // The last row may be read in whole vectors, from any of its columns.
-        let start = room::<S>(planes, self.group() * self.spread_picture());
+    fn start<'a, S: Simd>(&self, memory: &'a mut Vec<f32>) -> &'a mut [f32] {
+        // The last row may be read in whole blocks, from any of its columns.
+        let planes = room::<S>(memory, self.group() * self.spread_picture());
         if self.padding != [0, 0] {
             planes.fill(0.0);
         }
-        start
+        planes
     }
 }
 
@@ -531,10 +551,10 @@ fn pack<const R: usize>(to: &mut [f32], m: usize, depth: usize, element: impl Fn
 /// # Safety
 /// All of it lies within the planes, and the lanes of all taps have room, each with a block behind it.
 #[inline(always)]
-unsafe fn gather(taps: &[(usize, usize)], run: &Run, width: usize, planes: *const f32, lanes: *mut f32) {
+unsafe fn gather(taps: &[(usize, usize)], run: &Run, width: usize, planes: &[f32], lanes: &mut [f32]) {
     // SAFETY: the caller's.
     unsafe {
-        let (planes, lanes) = (planes.add(run.planes), lanes.add(run.lane));
+        let (planes, lanes) = (planes.as_ptr().add(run.planes), lanes.as_mut_ptr().add(run.lane));
         if run.lane + BLOCK <= width {
             // What is too much in a block is overwritten by the next one.
             for (k, &(_, offset)) in taps.iter().enumerate() {
@@ -555,10 +575,10 @@ unsafe fn gather(taps: &[(usize, usize)], run: &Run, width: usize, planes: *cons
 /// # Safety
 /// All of it lies within the planes, which have a block behind them, and so do the rows of `result`.
 #[inline(always)]
-unsafe fn scatter(taps: &[(usize, usize)], run: &Run, width: usize, result: &[f32], planes: *mut f32) {
+unsafe fn scatter(taps: &[(usize, usize)], run: &Run, width: usize, result: &[f32], planes: &mut [f32]) {
     // SAFETY: the caller's.
     unsafe {
-        let (planes, result) = (planes.add(run.planes), result.as_ptr().add(run.lane));
+        let (planes, result) = (planes.as_mut_ptr().add(run.planes), result.as_ptr().add(run.lane));
         let mut of_run = [0; BLOCK];
         of_run[..run.length].fill(u32::MAX);
         for (r, &(_, offset)) in taps.iter().enumerate() {
