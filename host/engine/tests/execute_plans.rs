@@ -418,7 +418,7 @@ fn empty_and_single_dimensions() {
 fn windows_and_indices() {
     let rng = &mut random(5);
     for (stride, padding, kernel, height) in
-        [(1, 0, 3, 7), (2, 1, 3, 8), (3, 1, 2, 7), (2, 0, 2, 7), (4, 2, 5, 11)]
+        [(1, 0, 3, 7), (2, 1, 3, 8), (3, 1, 2, 7), (2, 0, 2, 7), (4, 2, 5, 11), (usize::MAX, 1, 3, 4)]
     {
         let (x, w) = ([2, 3, height, height + 1], [4, 3, kernel, kernel - 1]);
         let graph = Graph::new();

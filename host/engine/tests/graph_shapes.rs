@@ -320,7 +320,7 @@ fn any_call(rng: &mut impl Rng, pool: &[Tensor]) -> Tensor {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     /// Tracing never panics, and what it accepts compiles and runs.
     #[test]

@@ -370,19 +370,19 @@ impl Tensor {
             [_, _, h, w] => [h, w],
             _ => [0, 0],
         };
-        let window = Window { kernel, stride: [stride; 2], padding: [padding; 2] };
+        let window = self.window(kernel, stride, padding);
         Tensor::push(Op::Conv2d(window), &[self, weight], &[])
     }
     /// The mean of each `kernel × kernel` window of `[N, C, H, W]`, including its padding.
     #[track_caller]
     pub fn avg_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
-        let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
+        let window = self.window([kernel; 2], stride, padding);
         Tensor::push(Op::AvgPool2d(window), &[self], &[])
     }
     /// The maximum of each `kernel × kernel` window of `[N, C, H, W]`.
     #[track_caller]
     pub fn max_pool2d(&self, kernel: usize, stride: usize, padding: usize) -> Tensor {
-        let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
+        let window = self.window([kernel; 2], stride, padding);
         let index = Tensor::push(Op::MaxPool2dIndex(window), &[self], &[]);
         let (from, to) = (self.shape(), index.shape());
         let (&[n, c, h, w], &[_, _, oh, ow]) = (&from[..], &to[..]) else {
@@ -390,6 +390,17 @@ impl Tensor {
         };
         let picked = self.reshape(&[n, c, h * w]).gather(2, &index.reshape(&[n, c, oh * ow]));
         picked.reshape(&[n, c, oh, ow])
+    }
+
+    /// A window over this tensor. A stride larger than the padded tensor has the tensor's size: the result is the same, and
+    /// devices can compute with it.
+    fn window(&self, kernel: [usize; 2], stride: usize, padding: usize) -> Window {
+        let size = match self.shape()[..] {
+            [_, _, height, width] => [height, width],
+            _ => [0, 0],
+        };
+        let stride = size.map(|size| stride.min(padding.saturating_mul(2).saturating_add(size)));
+        Window { kernel, stride, padding: [padding; 2] }
     }
 
     /// The elements at `index` along `axis`. The other axes of both are equal.
