@@ -77,7 +77,7 @@ impl Convolution {
         if let Some(full) = self.full() {
             return full.forward(gradient, &self.turned(weight));
         }
-        let mut x = Vec::with_capacity(self.pictures * self.picture());
+        let mut x = vec![0.0; self.pictures * self.picture()];
         with_scratch(|scratch| {
             self.arch.dispatch(Input { of: *self, gradient, weight, x: &mut x, scratch });
         });
@@ -217,18 +217,19 @@ impl Convolution {
         for (channel, planes) in x.chunks_exact(h * w).zip(planes) {
             let planes = planes.chunks_exact_mut(stride * length).skip(top);
             for (from, planes) in channel.chunks_exact(w).zip(planes) {
-                spread(T::numbers(from, row), left, planes, stride);
+                T::spread(from, left, planes, stride, row);
             }
         }
     }
 
-    /// Appends the pictures that were laid out in these planes to `x`.
+    /// Reads the pictures that were laid out in these planes.
     #[inline(always)]
-    fn collect(&self, planes: &[f32], x: &mut Vec<f32>) {
+    fn collect(&self, planes: &[f32], x: &mut [f32]) {
         let ([h, w], [ph, stride, length], [top, left]) = (self.size, self.planes(), self.padding);
-        for planes in planes.chunks_exact(ph * stride * length) {
-            for planes in planes.chunks_exact(stride * length).skip(top).take(h) {
-                collect(planes, left, x, w, stride);
+        for (planes, channel) in planes.chunks_exact(ph * stride * length).zip(x.chunks_exact_mut(h * w)) {
+            let planes = planes.chunks_exact(stride * length).skip(top);
+            for (planes, to) in planes.zip(channel.chunks_exact_mut(w)) {
+                collect(planes, left, to, stride);
             }
         }
     }
@@ -236,23 +237,32 @@ impl Convolution {
 
 /// What pictures are made of: numbers, or bytes that stand for numbers from 0 to 1.
 pub(super) trait Number: Copy {
-    /// The numbers of a row, for which `memory` may be used.
-    fn numbers<'a>(row: &'a [Self], memory: &'a mut Vec<f32>) -> &'a [f32];
+    /// [`spread`], for which `memory` may be used.
+    fn spread(row: &[Self], padding: usize, planes: &mut [f32], stride: usize, memory: &mut Vec<f32>);
 }
 
 impl Number for f32 {
     #[inline(always)]
-    fn numbers<'a>(row: &'a [f32], _: &'a mut Vec<f32>) -> &'a [f32] {
-        row
+    fn spread(row: &[f32], padding: usize, planes: &mut [f32], stride: usize, _: &mut Vec<f32>) {
+        spread(row, padding, planes, stride);
     }
 }
 
 impl Number for u8 {
     #[inline(always)]
-    fn numbers<'a>(row: &'a [u8], memory: &'a mut Vec<f32>) -> &'a [f32] {
+    fn spread(row: &[u8], padding: usize, planes: &mut [f32], stride: usize, memory: &mut Vec<f32>) {
+        if let (4, 0, (words, [])) = (stride, padding, row.as_chunks::<4>()) {
+            let length = planes.len() / 4;
+            for (plane, to) in planes.chunks_exact_mut(length).enumerate() {
+                for (to, word) in to.iter_mut().zip(words) {
+                    *to = scaled((u32::from_le_bytes(*word) >> (8 * plane)) as u8);
+                }
+            }
+            return;
+        }
         memory.clear();
         memory.extend(row.iter().map(|&byte| scaled(byte)));
-        memory
+        spread(memory, padding, planes, stride);
     }
 }
 
@@ -380,7 +390,7 @@ struct Input<'a> {
     of: Convolution,
     gradient: &'a [f32],
     weight: &'a [f32],
-    x: &'a mut Vec<f32>,
+    x: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
@@ -406,9 +416,9 @@ impl Input<'_> {
         let lanes = room::<S>(&mut scratch.lanes, kernels * width);
         let mut result = vec![0.0f32; R * width + BLOCK];
         let planes = of.start::<S>(&mut scratch.planes);
-        for gradient in gradient.chunks(group * kernels * positions) {
+        let groups = gradient.chunks(group * kernels * positions).zip(x.chunks_mut(group * of.picture()));
+        for (gradient, x) in groups {
             let all = gradient.len() / kernels;
-            let pictures = all / positions;
             planes.fill(0.0);
             for start in (0..all).step_by(width) {
                 let end = (start + width).min(all);
@@ -438,7 +448,7 @@ impl Input<'_> {
                     }
                 }
             }
-            of.collect(&planes[..pictures * of.spread_picture()], x);
+            of.collect(planes, x);
         }
     }
 }
@@ -630,17 +640,41 @@ pub(super) fn spread(row: &[f32], padding: usize, planes: &mut [f32], stride: us
     }
 }
 
-/// Appends the row of `width` numbers that [`spread`] dealt to the planes.
+/// Reads the row that [`spread`] dealt to the planes.
 #[inline(always)]
-fn collect(planes: &[f32], padding: usize, row: &mut Vec<f32>, width: usize, stride: usize) {
-    let length = planes.len() / stride;
-    match (stride, padding) {
-        (1, _) => row.extend_from_slice(&planes[padding..padding + width]),
-        (2, 0) => {
-            let (even, odd) = planes.split_at(length);
-            row.extend(even.iter().zip(odd).flat_map(|(&even, &odd)| [even, odd]).take(width));
+fn collect(planes: &[f32], padding: usize, row: &mut [f32], stride: usize) {
+    #[inline(always)]
+    fn fixed<const S: usize>(planes: &[f32], padding: usize, row: &mut [f32]) {
+        let length = planes.len() / S;
+        // The numbers before the first block that begins in plane 0.
+        let before = ((S - padding % S) % S).min(row.len());
+        let (blocks, rest) = row[before..].as_chunks_mut::<S>();
+        let start = (before + padding) / S;
+        let of_planes: [&[f32]; S] =
+            std::array::from_fn(|plane| &planes[plane * length + start..][..blocks.len()]);
+        for (i, block) in blocks.iter_mut().enumerate() {
+            for plane in 0..S {
+                block[plane] = of_planes[plane][i];
+            }
         }
-        _ => row.extend((padding..padding + width).map(|x| planes[x % stride * length + x / stride])),
+        let behind = before + blocks.len() * S;
+        for (plane, to) in rest.iter_mut().enumerate() {
+            *to = planes[plane * length + (behind + padding) / S];
+        }
+        for x in 0..before {
+            row[x] = planes[(x + padding) % S * length + (x + padding) / S];
+        }
+    }
+    match stride {
+        1 => row.copy_from_slice(&planes[padding..padding + row.len()]),
+        2 => fixed::<2>(planes, padding, row),
+        4 => fixed::<4>(planes, padding, row),
+        _ => {
+            let length = planes.len() / stride;
+            for (x, to) in (padding..).zip(row) {
+                *to = planes[x % stride * length + x / stride];
+            }
+        }
     }
 }
 
