@@ -1,7 +1,7 @@
 //! Distills 1D cart-pole into two instances with the engine alone: no command line, no files, no plugin to load.
 use potstill_bridge::native::NativePlugin;
 use potstill_engine::Result;
-use potstill_engine::evaluate::{KShot, Protocol, Score};
+use potstill_engine::evaluate::{KShot, Protocol, Score, Sight};
 use potstill_engine::execute::Device;
 use potstill_engine::policy::Acting;
 use potstill_engine::ppmo::{Hyperparameters, Ppmo};
@@ -37,7 +37,7 @@ pub fn distill(meta_epochs: u64, mut watch: impl FnMut(&MetaEpochReport)) -> Res
     let distilled = ppmo.training.distilled();
     let dataset =
         KShot { distilled: &distilled, dimensions: &dimensions, learner: &*learner, objective: &*objective };
-    let protocol = Protocol { acting: Acting::Greedy, learners: 20, episodes: 5, seed: 0 };
+    let protocol = Protocol { acting: Acting::Greedy, learners: 20, episodes: 5, seed: 0, sight: Sight::Own };
     dataset.evaluate(&|| environment.clone().environments(&[], 5), &protocol, 1, &|| Ok(()))
 }
 

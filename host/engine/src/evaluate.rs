@@ -1,5 +1,6 @@
 //! k-shot evaluation, which produces every score: fresh learners take one inner step each and play many episodes.
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use potstill_pool::MOST_THREADS;
 use rand::Rng;
@@ -29,6 +30,51 @@ pub struct Protocol {
     pub episodes: usize,
     /// The seed of learners, episodes and actions.
     pub seed: u64,
+    /// What the learners see.
+    #[serde(default, skip_serializing_if = "Sight::is_own")]
+    pub sight: Sight,
+}
+
+impl Protocol {
+    /// The number of environment copies with which at most `at_once` episodes are played at a time.
+    pub fn copies(&self, at_once: usize) -> usize {
+        let at_once = self.episodes.clamp(1, at_once.max(1));
+        match self.sight {
+            Sight::Own | Sight::Frozen => at_once,
+            // Each episode is played on what a second copy sees.
+            Sight::Other => 2 * at_once,
+        }
+    }
+}
+
+/// What learners see while they are scored. A learner that needs its sight scores less without it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sight {
+    /// The observations of the episode that they play.
+    #[default]
+    Own,
+    /// Always the first observation of their first episode.
+    Frozen,
+    /// The observations of another episode, with another seed, which the same learner plays sighted at the same time. When
+    /// that ends, those of the next one.
+    Other,
+}
+
+impl std::fmt::Display for Sight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Sight::Own => "sighted",
+            Sight::Frozen => "frozen",
+            Sight::Other => "other",
+        })
+    }
+}
+
+impl Sight {
+    fn is_own(&self) -> bool {
+        *self == Sight::Own
+    }
 }
 
 /// A score with its protocol. Returns are undiscounted.
@@ -52,7 +98,7 @@ pub struct Score {
     pub faults: usize,
 }
 
-fn is_zero(count: &usize) -> bool {
+pub(crate) fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
@@ -101,8 +147,7 @@ impl KShot<'_> {
         let plan = programs::act(&student, d, environments.len())?;
         let acts = Acts { device: &device, plan: &plan, parameters: &parameters, policy: d.policy };
         let outputs = |seen: &Observations| acts.outputs(&normalized(distilled.normalizer.as_ref(), seen));
-        let mut random = stream(protocol.seed, "evaluation episodes", number);
-        episodes(environments, &outputs, d.policy, protocol.acting, protocol.episodes, &mut random, watch)
+        perform(environments, &outputs, d.policy, protocol, number, watch)
     }
 
     /// Scores the dataset by `protocol`, with the learners shared out over at most `threads` threads. Each thread calls
@@ -117,48 +162,85 @@ impl KShot<'_> {
         threads: usize,
         done: &(dyn Fn() -> Result<()> + Sync),
     ) -> Result<Score> {
-        let next = AtomicU64::new(0);
         let faults = AtomicUsize::new(0);
-        let worker = || -> Result<Vec<(u64, Vec<f32>)>> {
-            let mut environments = make()?;
-            let mut played = vec![];
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= protocol.learners as u64 {
-                    return Ok(played);
-                }
-                let mut seen = Faults::default();
-                let returns = self.play(environments.as_mut(), protocol, number, &mut seen)?;
-                faults.fetch_add(seen.0, Ordering::Relaxed);
-                played.push((number, returns));
-                done()?;
-            }
-        };
-        // The calling thread works too, so that one thread starts no other: some targets have no threads, and a system
-        // may refuse more.
-        let others = threads.clamp(1, protocol.learners.clamp(1, MOST_THREADS)) - 1;
-        let mut results = std::thread::scope(|scope| {
-            let start = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
-            let handles: Vec<_> = (0..others).map_while(start).collect();
-            let mut all = worker();
-            for handle in handles {
-                match handle.join() {
-                    Ok(played) => {
-                        all = all.and_then(|mut all| {
-                            all.extend(played?);
-                            Ok(all)
-                        });
-                    }
-                    // The panic has printed its message already.
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            all
+        let copies = Copies::new(make);
+        let returns = shared_out(protocol.learners, threads, &|number| {
+            let mut seen = Faults::default();
+            let returns =
+                copies.lend(|environments| self.play(environments, protocol, number as u64, &mut seen))?;
+            faults.fetch_add(seen.0, Ordering::Relaxed);
+            done()?;
+            Ok(returns)
         })?;
-        results.sort_by_key(|(number, _)| *number);
-        let returns: Vec<Vec<f32>> = results.into_iter().map(|(_, r)| r).collect();
         Ok(Score { faults: faults.into_inner(), ..Score::new(*protocol, &returns) })
     }
+}
+
+/// Environments that one thread after the other uses. As many are made as are used at the same time.
+pub(crate) struct Copies<'a> {
+    make: &'a (dyn Fn() -> Result<Box<dyn Environments>> + Sync),
+    idle: Mutex<Vec<Box<dyn Environments>>>,
+}
+
+impl<'a> Copies<'a> {
+    pub(crate) fn new(make: &'a (dyn Fn() -> Result<Box<dyn Environments>> + Sync)) -> Self {
+        Copies { make, idle: Mutex::default() }
+    }
+
+    /// Lends environments to `work`. Those of a failed call are not used again.
+    pub(crate) fn lend<T>(&self, work: impl FnOnce(&mut dyn Environments) -> Result<T>) -> Result<T> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = idle().pop();
+        let mut environments = lent.map_or_else(self.make, Ok)?;
+        let result = work(environments.as_mut())?;
+        idle().push(environments);
+        Ok(result)
+    }
+}
+
+/// Calls `work` for each number below `count`, shared out over at most `threads` threads, and returns the results in order.
+///
+/// # Errors
+/// An error of `work`. Its thread then stops; the others share out the rest first.
+pub(crate) fn shared_out<T: Send>(
+    count: usize,
+    threads: usize,
+    work: &(dyn Fn(usize) -> Result<T> + Sync),
+) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let worker = || -> Result<Vec<(usize, T)>> {
+        let mut all = vec![];
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return Ok(all);
+            }
+            all.push((number, work(number)?));
+        }
+    };
+    // The calling thread works too, so that one thread starts no other: some targets have no threads, and a system
+    // may refuse more.
+    let others = threads.clamp(1, count.clamp(1, MOST_THREADS)) - 1;
+    let mut results = std::thread::scope(|scope| {
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
+        let handles: Vec<_> = (0..others).map_while(start).collect();
+        let mut all = worker();
+        for handle in handles {
+            match handle.join() {
+                Ok(worked) => {
+                    all = all.and_then(|mut all| {
+                        all.extend(worked?);
+                        Ok(all)
+                    });
+                }
+                // The panic has printed its message already.
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })?;
+    results.sort_by_key(|(number, _)| *number);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }
 
 impl Distilled {
@@ -219,6 +301,90 @@ pub fn episodes(
     random: &mut Stream,
     watch: &mut impl Watch,
 ) -> Result<Vec<f32>> {
+    let at_once = environments.len();
+    let mut act = |seen: &Observations, random: &mut Stream| chosen(&outputs(seen), policy, acting, random);
+    play(environments, &mut act, at_once, count, random, watch)
+}
+
+/// Plays the episodes of learner `number` of `protocol` in [`Protocol::copies`] environments, and returns their undiscounted
+/// returns. `outputs` computes the outputs of `policy` from the observations of all environments.
+///
+/// # Errors
+/// An error of the environment, policy outputs that are not numbers, an episode that does not end, or no second copy for
+/// [`Sight::Other`].
+pub fn perform(
+    environments: &mut dyn Environments,
+    outputs: &dyn Fn(&Observations) -> Vec<f32>,
+    policy: Policy,
+    protocol: &Protocol,
+    number: u64,
+    watch: &mut impl Watch,
+) -> Result<Vec<f32>> {
+    let Protocol { acting, episodes: count, sight, .. } = *protocol;
+    let copies = environments.len();
+    let at_once = match sight {
+        Sight::Own | Sight::Frozen => copies,
+        Sight::Other if copies.is_multiple_of(2) => copies / 2,
+        Sight::Other => {
+            return Err(Error::usage(format!(
+                "learners that see another episode need an even number of environment copies; got {copies}"
+            )));
+        }
+    };
+    let mut frozen: Option<Vec<f32>> = None;
+    let mut act = |seen: &Observations, random: &mut Stream| {
+        let described = match sight {
+            Sight::Own => outputs(seen),
+            // What a learner puts out depends only on what it sees, so that the outputs can stand for the observations.
+            Sight::Frozen => {
+                let of_first = || {
+                    let mut first = outputs(seen);
+                    first.truncate(policy.outputs());
+                    first.repeat(copies)
+                };
+                frozen.get_or_insert_with(of_first).clone()
+            }
+            // The second half of the copies is played sighted, and the first half on what the second sees.
+            Sight::Other => {
+                let mut described = outputs(seen);
+                described.split_off(described.len() / 2).repeat(2)
+            }
+        };
+        chosen(&described, policy, acting, random)
+    };
+    let mut random = stream(protocol.seed, "evaluation episodes", number);
+    play(environments, &mut act, at_once, count, &mut random, watch)
+}
+
+/// The actions that `policy` chooses by its outputs `described`.
+///
+/// # Errors
+/// The outputs are not numbers.
+fn chosen(described: &[f32], policy: Policy, acting: Acting, random: &mut Stream) -> Result<Actions> {
+    match is_policy(described, policy) {
+        true => Ok(policy.choose(described, acting, random).actions),
+        false => Err(Error::usage(
+            "the learner's policy outputs are not numbers: this dataset cannot teach this learner",
+        )),
+    }
+}
+
+/// A function from the observations of all environments to their actions, which may draw random numbers.
+pub type Act<'a> = dyn FnMut(&Observations, &mut Stream) -> Result<Actions> + 'a;
+
+/// Plays `count` episodes and returns their undiscounted returns. All environments act, and of each that is among the first
+/// `at_once` one episode counts; then all begin anew. `random` gives the seeds of the episodes too.
+///
+/// # Errors
+/// An error of the environment or of `act`, or an episode that does not end.
+pub(crate) fn play(
+    environments: &mut dyn Environments,
+    act: &mut Act<'_>,
+    at_once: usize,
+    count: usize,
+    random: &mut Stream,
+    watch: &mut impl Watch,
+) -> Result<Vec<f32>> {
     let n = environments.len();
     let space = environments.spec().action.clone();
     let mut returns = vec![];
@@ -228,7 +394,7 @@ pub fn episodes(
         watch.observed(&observations);
         // Each environment plays one episode. One that ends early does not play another, which would overweight
         // short episodes.
-        let wanted = n.min(count - returns.len());
+        let wanted = at_once.min(count - returns.len());
         let mut totals = vec![0.0f32; n];
         let mut playing = vec![true; n];
         playing[wanted..].fill(false);
@@ -242,14 +408,8 @@ pub fn episodes(
                 )));
             }
             steps += 1;
-            let described = outputs(&observations);
-            if !is_policy(&described, policy) {
-                return Err(Error::usage(
-                    "the learner's policy outputs are not numbers: this dataset cannot teach this learner",
-                ));
-            }
-            let chosen = policy.choose(&described, acting, random);
-            let actions = clamp(&chosen.actions, &space);
+            let actions = act(&observations, random)?;
+            let actions = clamp(&actions, &space);
             let transition = environments.step(&actions)?;
             watch.stepped(&actions, transition, &playing);
             watch.observed(&transition.observations);
@@ -264,6 +424,13 @@ pub fn episodes(
         returns.extend_from_slice(&totals[..wanted]);
     }
     Ok(returns)
+}
+
+/// The mean of `values` and their population standard deviation.
+pub(crate) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len().max(1) as f64;
+    (mean, variance.sqrt())
 }
 
 impl Score {
@@ -296,19 +463,13 @@ impl Score {
 
     /// Summarizes `returns`, which holds the returns of each learner's episodes.
     pub fn new(protocol: Protocol, returns: &[Vec<f32>]) -> Self {
-        let moments = |values: &[f64]| {
-            let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-            let variance =
-                values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len().max(1) as f64;
-            (mean, variance.sqrt())
-        };
         let all: Vec<f64> = returns.iter().flatten().map(|&r| f64::from(r)).collect();
         let learners: Vec<f64> = returns
             .iter()
             .map(|r| r.iter().map(|&v| f64::from(v)).sum::<f64>() / r.len().max(1) as f64)
             .collect();
-        let (mean_return, std_return) = moments(&all);
-        let (_, std_learners) = moments(&learners);
+        let (mean_return, std_return) = mean_and_deviation(&all);
+        let (_, std_learners) = mean_and_deviation(&learners);
         let min_learner = learners.iter().copied().fold(f64::INFINITY, f64::min);
         let max_learner = learners.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         Score { protocol, mean_return, std_return, std_learners, min_learner, max_learner, faults: 0 }

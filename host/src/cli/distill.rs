@@ -355,7 +355,7 @@ fn report(setup: &Setup<'_>, run: &Path, outcome: &Outcome, json: bool) -> Resul
         ),
     })?;
     for score in &dataset.info.scores {
-        say(&super::eval::line(score))?;
+        say(&super::eval::line(score, 0))?;
     }
     for (what, file) in
         [("dataset", "dataset.safetensors"), ("report", "report.html"), ("picture", "dataset.png")]

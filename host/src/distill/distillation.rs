@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::Setup;
 use super::teach::Teacher;
-use crate::engine::evaluate::{Protocol, Score};
+use crate::engine::evaluate::{Protocol, Score, Sight};
 use crate::engine::offline::{Offline, OfflineData};
 use crate::engine::policy::Acting;
 use crate::engine::ppmo::Ppmo;
@@ -257,6 +257,7 @@ impl Distillation<'_> {
             learners: evaluation.validation_learners,
             episodes: evaluation.validation_episodes,
             seed: setup.config.seed ^ VALIDATION_SEED,
+            sight: Sight::Own,
         };
         let mut dataset = self.dataset()?;
         dataset.validate().map_err(|what| self.training().diverged(&what))?;
@@ -304,7 +305,8 @@ impl Distillation<'_> {
         };
         let score = |acting: Acting| {
             let (learners, episodes) = (evaluation.learners, evaluation.episodes);
-            let protocol = Protocol { acting, learners, episodes, seed: setup.config.seed };
+            let protocol =
+                Protocol { acting, learners, episodes, seed: setup.config.seed, sight: Sight::Own };
             teacher.score(&protocol, threads, &done)
         };
         Ok(vec![score(Acting::Sampled)?, score(Acting::Greedy)?])

@@ -2,7 +2,7 @@
 use std::time::{Duration, Instant};
 
 use super::setup::{Setup, find_recorded, learner_of, make_environments, objective_of, part_of};
-use crate::engine::evaluate::{Distilled, Faults, KShot, Protocol, Score, episodes};
+use crate::engine::evaluate::{Distilled, Faults, KShot, Protocol, Score, perform};
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::normalize::{Moments, normalized};
 use crate::engine::objective::Objective;
@@ -142,14 +142,14 @@ impl<'a> Teacher<'a> {
         threads: usize,
         done: &(dyn Fn() -> Result<()> + Sync),
     ) -> Result<Score> {
-        let at_once = protocol.episodes.clamp(1, AT_ONCE);
+        let copies = protocol.copies(AT_ONCE);
         let teacher = KShot {
             distilled: &self.distilled,
             dimensions: &self.dimensions,
             learner: &*self.learner,
             objective: &*self.objective,
         };
-        let score = teacher.evaluate(&|| (self.make)(at_once), protocol, threads, done)?;
+        let score = teacher.evaluate(&|| (self.make)(copies), protocol, threads, done)?;
         let DatasetEnvironment { id, spec, .. } = &self.environment;
         score.check(spec.max_return).map_err(|cause| Error::Plugin {
             plugin: id.clone(),
@@ -293,14 +293,11 @@ impl Agent {
     /// # Errors
     /// An error of the plugin, or an episode that does not end.
     pub fn score(&self, registry: &Registry, protocol: &Protocol) -> Result<Score> {
-        let at_once = protocol.episodes.clamp(1, AT_ONCE);
-        let mut environments = make_environments(registry, &self.environment, at_once, 1)?;
-        let (outputs, policy) = (self.outputs(at_once)?, self.policy()?);
-        let mut random = stream(protocol.seed, "evaluation episodes", 0);
-        let Protocol { acting, episodes: count, .. } = *protocol;
+        let copies = protocol.copies(AT_ONCE);
+        let mut environments = make_environments(registry, &self.environment, copies, 1)?;
+        let (outputs, policy) = (self.outputs(copies)?, self.policy()?);
         let mut faults = Faults::default();
-        let returns =
-            episodes(environments.as_mut(), &outputs, policy, acting, count, &mut random, &mut faults)?;
+        let returns = perform(environments.as_mut(), &outputs, policy, protocol, 0, &mut faults)?;
         let protocol = Protocol { learners: 1, ..*protocol };
         Ok(Score { faults: faults.0, ..Score::new(protocol, &[returns]) })
     }

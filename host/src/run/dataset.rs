@@ -405,7 +405,7 @@ impl DatasetEnvironment {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::engine::evaluate::Protocol;
+    use crate::engine::evaluate::{Protocol, Sight};
     use crate::engine::policy::Acting;
     use potstill_plugin_api::Autoreset;
     use proptest::prelude::*;
@@ -447,7 +447,13 @@ pub(super) mod tests {
             },
             objective: PluginRecord { id: "ppmo".into(), options: json!({"clip": 0.2}) },
             scores: vec![Score {
-                protocol: Protocol { acting: Acting::Sampled, learners: 100, episodes: 10, seed: 7 },
+                protocol: Protocol {
+                    acting: Acting::Sampled,
+                    learners: 100,
+                    episodes: 10,
+                    seed: 7,
+                    sight: Sight::Own,
+                },
                 mean_return: 499.25,
                 std_return: 1.5,
                 std_learners: 0.75,

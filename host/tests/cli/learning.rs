@@ -12,6 +12,14 @@ fn a_short_distillation_teaches_and_a_zero_inner_step_does_not() {
     let value = place.json(&[&command[..], &["--out", "run"]].concat());
     let taught = value["scores"][0]["mean_return"].as_f64().unwrap();
     assert!(taught > 300.0, "{taught}");
+    // Blind, the learners that it teaches play no better than constant and random actions do.
+    let few = ["--learners", "5", "--episodes", "20", "--json"];
+    for acting in [&["--greedy"][..], &[]] {
+        let value = place.json(&[&["eval", "run", "--blind"][..], &few, acting].concat());
+        let mean = |value: &serde_json::Value| value["mean_return"].as_f64().unwrap();
+        let [frozen, other] = ["frozen", "other"].map(|sight| mean(&value["blind"][sight]));
+        assert!(mean(&value) > 300.0 && frozen < 30.0 && other < 60.0, "{value}");
+    }
     // The same dataset with inner learning rate 0.
     let mut dataset = potstill::run::Dataset::load(place.path("run/dataset.safetensors")).unwrap();
     dataset.inner_lr = f32::MIN_POSITIVE;

@@ -7,7 +7,7 @@ use super::runs::{Runs, unless_stopped};
 use crate::cli::watch::Meter;
 use crate::cli::{say, tell};
 use crate::distill::{Setup, Teacher, learners};
-use crate::engine::evaluate::{Faults, Protocol, Score, episodes};
+use crate::engine::evaluate::{Faults, Protocol, Score, Sight, episodes};
 use crate::engine::policy::{Acting, Policy};
 use crate::engine::random::stream;
 use crate::error::{Error, Result};
@@ -156,11 +156,14 @@ impl<'a> Table<'a> {
         let teacher = Teacher::of_dataset(dataset, self.registry, Some(learners(self.registry, learner)?))?;
         let Evaluate { learners, episodes } = *evaluate;
         let meter = Meter::new("learners", learners as u64, 0, false);
-        let score =
-            teacher.score(&Protocol { acting, learners, episodes, seed: 0 }, self.runs.threads, &|| {
+        let score = teacher.score(
+            &Protocol { acting, learners, episodes, seed: 0, sight: Sight::Own },
+            self.runs.threads,
+            &|| {
                 meter.one_more();
                 unless_stopped()
-            });
+            },
+        );
         meter.finish();
         score
     }
