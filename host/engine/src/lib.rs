@@ -16,6 +16,7 @@
 //! - [`offline`]: objectives that learn from a fixed set of transitions, such as gradient matching.
 //! - [`training`]: the steps that both share: drawing learners, teaching them and updating θ.
 //! - [`evaluate`]: k-shot learning, the protocol of every score.
+//! - [`baseline`]: what policies score that do not look.
 //!
 //! Their parts:
 //! - [`wrappers`]: frame stack, action repeat, episodic life and time limit of any environment.
@@ -33,6 +34,7 @@
 //! - [`error`]: the one error type.
 
 pub mod advantage;
+pub mod baseline;
 pub mod environment;
 pub mod error;
 pub mod evaluate;

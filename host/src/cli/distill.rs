@@ -9,7 +9,7 @@ use super::options::{LearnerArguments, WrapperArguments, pair, threads, to_optio
 use super::plugin::show_options;
 use super::watch::{STOP, Watcher, catch_interrupt};
 use super::{print_json, say, say_command, say_named, target, tell};
-use crate::distill::{Distillation, Outcome, Prepared, Setup, directly};
+use crate::distill::{Distillation, Outcome, Prepared, Setup, directly, leave_baselines};
 use crate::error::Result;
 use crate::plugin::text::counted;
 use crate::plugin::{Recorded, Registry};
@@ -327,6 +327,10 @@ pub(super) fn finish(
 /// Writes the pictures of the dataset and the report page into the run directory.
 pub(super) fn leave_pictures(setup: &Setup<'_>, run: &RunDirectory, outcome: &Outcome) -> Result<()> {
     run.save_pictures(&outcome.dataset)?;
+    // The run has its result, which a fault of the environment here does not change.
+    if let Err(error) = leave_baselines(setup, run) {
+        tell(&format!("warning: the report has no baselines: {error}"));
+    }
     write_report(run, &setup.command("distill --config", &run.config_path(), ""))?;
     Ok(())
 }

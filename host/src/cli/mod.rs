@@ -11,6 +11,7 @@ use crate::terminal::{
     confirmed, print_answer, print_bytes, print_json, say, say_below, say_command, say_named, say_row, tell,
 };
 
+mod baseline;
 mod bench;
 mod collect;
 mod completions;
@@ -68,6 +69,7 @@ enum Command {
     Rl(distill::Rl),
     Resume(resume::Resume),
     Eval(eval::Eval),
+    Baseline(baseline::Baseline),
     Train(train::Train),
     Play(play::Play),
     Collect(collect::Collect),
@@ -151,6 +153,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Rl(command) => command.run(&registry()?),
         Command::Resume(command) => command.run(&registry()?),
         Command::Eval(command) => command.run(&registry()?),
+        Command::Baseline(command) => command.run(&registry()?),
         Command::Train(command) => command.run(&registry()?),
         Command::Play(command) => command.run(&registry()?),
         Command::Collect(command) => command.run(&registry()?),

@@ -1,6 +1,7 @@
 //! Whole tasks, which combine a configuration, the plugins it names, the engine and the files. The command line calls
 //! these, and so can any other program.
 //!
+//! - `baseline`: plays policies that do not look, for comparison.
 //! - `collect`: collects transitions for objectives that learn from offline data.
 //! - `setup`: resolves a configuration against the plugins.
 //! - `distillation`: runs a distillation from the first meta-epoch to the scored dataset. It can be interrupted and
@@ -11,6 +12,7 @@
 //! - `observe`: hides a part of the observations of an environment.
 //! - `teach`: uses a dataset, to score it or to train an agent.
 
+mod baseline;
 mod collect;
 mod device;
 mod distillation;
@@ -20,6 +22,7 @@ mod observe;
 mod setup;
 mod teach;
 
+pub use baseline::{Baselining, Effort, leave_baselines};
 pub use collect::Actor;
 pub use distillation::{Changed, Distillation, Outcome, Prepared, Progress};
 pub(crate) use setup::learners;

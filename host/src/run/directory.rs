@@ -9,6 +9,7 @@
 //!   checkpoints/           the newest checkpoints, checkpoint-<meta-epoch>.safetensors
 //!   dataset.safetensors    the best dataset by validation so far; checkpoints/best.safetensors is a copy
 //!   dataset.svg, .png      the dataset as a picture
+//!   baseline.json          what policies that do not look score in the environment
 //!   report.html            the run on one page
 //!   lock                   locked by the process that is running the run
 //! ```
@@ -21,6 +22,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{is_temporary, write_atomically};
+use super::baseline::Baselines;
 use super::checkpoint::Checkpoints;
 use super::config::DistillConfig;
 use super::dataset::Dataset;
@@ -35,11 +37,12 @@ const METRICS: &str = "metrics.jsonl";
 const TENSORBOARD: &str = "tensorboard";
 const CHECKPOINTS: &str = "checkpoints";
 const DATASET: &str = "dataset.safetensors";
+const BASELINE: &str = "baseline.json";
 const REPORT: &str = "report.html";
 const PICTURES: [&str; 2] = ["dataset.svg", "dataset.png"];
 const LOCK: &str = "lock";
 
-/// The largest `config.toml` or `versions.json` that is read.
+/// The largest `config.toml`, `versions.json` or `baseline.json` that is read.
 const LARGEST_RECORD: u64 = 1 << 20;
 
 /// The content of `versions.json`: what a run was made with.
@@ -288,9 +291,35 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Io`] naming the file.
     pub fn save_versions(&self, versions: &Versions) -> Result<()> {
-        let path = self.path.join(VERSIONS);
-        let mut text = serde_json::to_string_pretty(versions)
-            .map_err(|e| Error::file(&path, format!("the versions cannot be written as JSON: {e}")))?;
+        self.save_json(VERSIONS, versions)
+    }
+
+    /// Reads `baseline.json`, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read; [`Error::File`] when it does not hold [`Baselines`].
+    pub fn baselines(&self) -> Result<Option<Baselines>> {
+        let path = self.path.join(BASELINE);
+        if !path.try_exists().at(&path)? {
+            return Ok(None);
+        }
+        serde_json::from_slice(&files::read(&path, LARGEST_RECORD)?)
+            .map(Some)
+            .map_err(|e| Error::file(&path, format!("not the baselines of a run ({e})")))
+    }
+
+    /// Writes `baseline.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] naming the file.
+    pub fn save_baselines(&self, baselines: &Baselines) -> Result<()> {
+        self.save_json(BASELINE, baselines)
+    }
+
+    fn save_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let path = self.path.join(name);
+        let mut text = serde_json::to_string_pretty(value)
+            .map_err(|e| Error::file(&path, format!("cannot be written as JSON: {e}")))?;
         text.push('\n');
         write_atomically(&path, |file| file.write_all(text.as_bytes()))
     }
@@ -333,7 +362,7 @@ fn remove_temporary(path: &Path) -> Result<()> {
 
 /// Refuses a directory in which a file of a run is a symbolic link, through which a run would write elsewhere.
 fn refuse_links(run: &Path) -> Result<()> {
-    let files = [CONFIG, VERSIONS, METRICS, TENSORBOARD, CHECKPOINTS, DATASET, REPORT, LOCK];
+    let files = [CONFIG, VERSIONS, METRICS, TENSORBOARD, CHECKPOINTS, DATASET, BASELINE, REPORT, LOCK];
     let is_link = |name: &&str| fs::symlink_metadata(run.join(name)).is_ok_and(|file| file.is_symlink());
     match files.into_iter().chain(PICTURES).find(is_link) {
         None => Ok(()),

@@ -3,6 +3,7 @@
 
 mod agent;
 mod atomic;
+mod baseline;
 mod changes;
 mod checkpoint;
 mod config;
@@ -22,6 +23,7 @@ mod transitions;
 
 pub use agent::{AgentFile, AgentOrDataset};
 pub(crate) use atomic::{folder_of, write_atomically};
+pub use baseline::{Baseline, Baselines};
 pub use changes::{Change, changes, essential, listed};
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{

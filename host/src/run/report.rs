@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::atomic::write_atomically;
+use super::baseline::{Baseline, Baselines};
 use super::config::DistillConfig;
 use super::dataset::Dataset;
 use super::date::Date;
@@ -41,13 +42,14 @@ pub fn write_report(run: &RunDirectory, reproduce: &str) -> Result<PathBuf> {
     let (metrics, dataset) = (run.metrics_path(), run.dataset_path());
     let records = if metrics.try_exists().at(&metrics)? { read_metrics(&metrics)? } else { vec![] };
     let dataset = if dataset.try_exists().at(&dataset)? { Some(Dataset::load(&dataset)?) } else { None };
-    let html = report_html(&run.config()?, &run.versions()?, &records, dataset.as_ref(), reproduce)?;
+    let (config, versions, baselines) = (run.config()?, run.versions()?, run.baselines()?);
+    let html = report_html(&config, &versions, &records, dataset.as_ref(), baselines.as_ref(), reproduce)?;
     let path = run.report_path();
     write_atomically(&path, |file| file.write_all(html.as_bytes()))?;
     Ok(path)
 }
 
-/// Makes the page: facts, learning curve, dataset, scores, the command to reproduce the run, configuration and versions.
+/// Makes the page: facts, learning curve, dataset, scores beside the baselines, the command to reproduce the run, configuration and versions.
 /// The curve shows every metric with `return` in its name.
 ///
 /// # Errors
@@ -57,6 +59,7 @@ pub fn report_html(
     versions: &Versions,
     records: &[MetricsRecord],
     dataset: Option<&Dataset>,
+    baselines: Option<&Baselines>,
     reproduce: &str,
 ) -> Result<String> {
     let environment = escape(&config.environment.id);
@@ -92,7 +95,7 @@ pub fn report_html(
 
     if let Some(dataset) = dataset {
         let _ = writeln!(page, "<h2>Dataset</h2>\n<figure>{}</figure>", dataset_svg(dataset)?);
-        scores(&mut page, dataset);
+        scores(&mut page, dataset, baselines);
     }
     let _ = writeln!(page, "<h2>Reproduce</h2>\n<pre>{}</pre>", escape(reproduce));
     let _ = writeln!(
@@ -129,7 +132,7 @@ fn facts(page: &mut String, config: &DistillConfig, done: u64, dataset: Option<&
     *page += "</dl>\n";
 }
 
-fn scores(page: &mut String, dataset: &Dataset) {
+fn scores(page: &mut String, dataset: &Dataset, baselines: Option<&Baselines>) {
     if dataset.info.scores.is_empty() {
         return;
     }
@@ -151,7 +154,43 @@ fn scores(page: &mut String, dataset: &Dataset) {
         }
         *page += "</tr>\n";
     }
+    for Baseline { policy, tally, .. } in baselines.iter().flat_map(|all| &all.baselines) {
+        let _ = writeln!(
+            page,
+            "<tr><td>{}, without looking</td><td class=\"number\">{:.1} ± {:.1}</td>\
+             <td class=\"number\">–</td><td class=\"number\">–</td><td class=\"number\">–</td>\
+             <td class=\"number\">{}</td><td class=\"number\">{}</td></tr>",
+            escape(policy),
+            tally.mean_return,
+            tally.std_return,
+            tally.episodes,
+            baselines.map_or(0, |all| all.seed),
+        );
+    }
     *page += "</table></div>\n";
+    if let Some(baselines) = baselines {
+        let _ = writeln!(page, "<p class=\"quiet\">{}</p>", escape(&about(baselines)));
+    }
+}
+
+/// What the baselines are, in sentences.
+fn about(baselines: &Baselines) -> String {
+    let most = thousands(baselines.most_steps as u64);
+    let id = &baselines.environment.id;
+    let more = format!("`potstill baseline {id}` plays more.");
+    if baselines.baselines.is_empty() {
+        return format!(
+            "There are no baselines: one episode of each policy that does not look takes more than {most} steps. {more}"
+        );
+    }
+    let constant = match baselines.constants {
+        0 => "".to_owned(),
+        1 => " The constant action is the only one.".to_owned(),
+        n => format!(" The constant action is the best of {n} in these episodes."),
+    };
+    format!(
+        "Policies that do not look played these few episodes, of at most {most} steps in all.{constant} {more}"
+    )
 }
 
 fn plugins(page: &mut String, versions: &Versions) {

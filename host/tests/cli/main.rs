@@ -1,5 +1,6 @@
 //! Tests the program as a user runs it: whole commands, what they print and what they write to disk.
 mod advantages;
+mod baselines;
 mod book;
 mod commands;
 mod doctor;

@@ -12,7 +12,7 @@ fn leaves_a_whole_run_directory() {
         assert!(said.out.contains(expected), "{expected}: {}", said.out);
     }
     let run = place.path("run");
-    let expected = "checkpoints config.toml dataset.png dataset.safetensors dataset.svg lock metrics.jsonl \
+    let expected = "baseline.json checkpoints config.toml dataset.png dataset.safetensors dataset.svg lock metrics.jsonl \
                     report.html tensorboard versions.json";
     assert_eq!(list(&run).join(" "), expected);
     assert!(list(&run.join("checkpoints")).contains(&"checkpoint-00000008.safetensors".to_owned()));

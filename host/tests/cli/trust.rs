@@ -169,8 +169,15 @@ fn a_run_is_not_written_through_links() {
     let place = Place::new();
     let run = place.distil("run", &[]);
     let victim = place.path("victim");
-    for name in ["lock", "metrics.jsonl", "dataset.png", "dataset.safetensors", "report.html", "config.toml"]
-    {
+    for name in [
+        "lock",
+        "metrics.jsonl",
+        "dataset.png",
+        "dataset.safetensors",
+        "report.html",
+        "config.toml",
+        "baseline.json",
+    ] {
         let (path, kept) = (run.join(name), place.path("kept"));
         std::fs::rename(&path, &kept).unwrap();
         std::fs::copy(&kept, &victim).unwrap();
