@@ -34,8 +34,8 @@ const BLOCK: usize = 8;
 /// The taps that are gathered together.
 const GATHERED: usize = 128;
 
-/// The most numbers of the pictures that are worked on together, a quarter of a core's second-level cache.
-const CACHED: usize = 1 << 16;
+/// The most numbers of the pictures that are worked on together, half of a core's second-level cache.
+const CACHED: usize = 1 << 17;
 
 impl Convolution {
     /// The convolution of pictures `[n, c, h, w]` with `kernels` kernels. The graph has checked that they fit.
@@ -77,10 +77,12 @@ impl Convolution {
         if let Some(full) = self.full() {
             return full.forward(gradient, &self.turned(weight));
         }
-        let mut x = vec![0.0; self.pictures * self.picture()];
-        with_scratch(|scratch| {
-            self.arch.dispatch(Input { of: *self, gradient, weight, x: &mut x, scratch });
-        });
+        let length = self.pictures * self.picture();
+        let mut x = Vec::with_capacity(length);
+        let room = &mut x.spare_capacity_mut()[..length];
+        with_scratch(|scratch| self.arch.dispatch(Input { of: *self, gradient, weight, x: room, scratch }));
+        // SAFETY: every picture belongs to a group, and `collect` writes all rows of each.
+        unsafe { x.set_len(length) };
         x
     }
 
@@ -149,9 +151,22 @@ impl Convolution {
         self.channels * self.planes().iter().product::<usize>()
     }
 
-    /// The pictures that are worked on together.
-    fn group(&self) -> usize {
-        (CACHED / self.spread_picture().max(1)).clamp(1, self.pictures.max(1))
+    /// The pictures that are worked on together, if each takes this many numbers.
+    fn group(&self, numbers: usize) -> usize {
+        (CACHED / numbers.max(1)).clamp(1, self.pictures.max(1))
+    }
+
+    /// The pictures whose positions are the lanes of tiles together: as many as are cached, or down to half as many if that
+    /// leaves fewer lanes empty.
+    fn group_of_lanes(&self) -> usize {
+        /// What the widest vectors take.
+        const LANES: usize = 32;
+        let most = self.group(self.spread_picture());
+        let tiles = |pictures: usize| (pictures * self.positions()).div_ceil(LANES);
+        (most.div_ceil(2)..=most)
+            .rev()
+            .min_by_key(|&group| self.pictures / group * tiles(group) + tiles(self.pictures % group))
+            .expect("a group has a picture")
     }
 
     /// The elements of a kernel: the place in the kernel, and the place in the planes of what it sees at the first position.
@@ -224,7 +239,7 @@ impl Convolution {
 
     /// Reads the pictures that were laid out in these planes.
     #[inline(always)]
-    fn collect(&self, planes: &[f32], x: &mut [f32]) {
+    fn collect(&self, planes: &[f32], x: &mut [MaybeUninit<f32>]) {
         let ([h, w], [ph, stride, length], [top, left]) = (self.size, self.planes(), self.padding);
         for (planes, channel) in planes.chunks_exact(ph * stride * length).zip(x.chunks_exact_mut(h * w)) {
             let planes = planes.chunks_exact(stride * length).skip(top);
@@ -254,8 +269,17 @@ impl Number for u8 {
         if let (4, 0, (words, [])) = (stride, padding, row.as_chunks::<4>()) {
             let length = planes.len() / 4;
             for (plane, to) in planes.chunks_exact_mut(length).enumerate() {
-                for (to, word) in to.iter_mut().zip(words) {
-                    *to = scaled((u32::from_le_bytes(*word) >> (8 * plane)) as u8);
+                let number = |word: [u8; 4]| scaled((u32::from_le_bytes(word) >> (8 * plane)) as u8);
+                let to = &mut to[..words.len()];
+                // Blocks, the last of which may overlap the one before it: what is left over would take as long as they do.
+                match words.len().checked_sub(BLOCK) {
+                    Some(last) => {
+                        for at in (0..last).step_by(BLOCK).chain([last]) {
+                            let words: [[u8; 4]; BLOCK] = *words[at..].first_chunk().expect("a block");
+                            *to[at..].first_chunk_mut().expect("a block") = words.map(number);
+                        }
+                    }
+                    None => to.iter_mut().zip(words).for_each(|(to, word)| *to = number(*word)),
                 }
             }
             return;
@@ -329,13 +353,14 @@ impl<T: Number> Forward<'_, T> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
         let Forward { of, x, weight, out, scratch } = self;
-        let (positions, patch, kernels, group) = (of.positions(), of.patch(), of.kernels, of.group());
+        let (positions, patch, kernels, group) =
+            (of.positions(), of.patch(), of.kernels, of.group_of_lanes());
         let (width, taps) = (VECTORS * S::F32_LANES, of.taps());
         let rows = room::<S>(&mut scratch.rows, kernels.next_multiple_of(R) * patch);
         pack::<R>(rows, kernels, patch, |kernel, k| weight[kernel * patch + taps[k].0]);
         let lanes = room::<S>(&mut scratch.lanes, patch * width);
         let mut result = vec![0.0f32; R * width];
-        let planes = of.start::<S>(&mut scratch.planes);
+        let planes = of.start::<S>(group, &mut scratch.planes);
         let groups = x.chunks(group * of.picture()).zip(out.chunks_mut(group * kernels * positions));
         for (x, out) in groups {
             of.spread(x, planes, &mut scratch.row);
@@ -390,7 +415,7 @@ struct Input<'a> {
     of: Convolution,
     gradient: &'a [f32],
     weight: &'a [f32],
-    x: &'a mut [f32],
+    x: &'a mut [MaybeUninit<f32>],
     scratch: &'a mut Scratch,
 }
 
@@ -409,13 +434,14 @@ impl Input<'_> {
     #[inline(always)]
     fn run<S: Simd, const R: usize>(self, simd: S) {
         let Input { of, gradient, weight, x, scratch } = self;
-        let (positions, patch, kernels, group) = (of.positions(), of.patch(), of.kernels, of.group());
+        let (positions, patch, kernels, group) =
+            (of.positions(), of.patch(), of.kernels, of.group_of_lanes());
         let (width, taps) = (VECTORS * S::F32_LANES, of.taps());
         let rows = room::<S>(&mut scratch.rows, patch.next_multiple_of(R) * kernels);
         pack::<R>(rows, patch, kernels, |k, kernel| weight[kernel * patch + taps[k].0]);
         let lanes = room::<S>(&mut scratch.lanes, kernels * width);
         let mut result = vec![0.0f32; R * width + BLOCK];
-        let planes = of.start::<S>(&mut scratch.planes);
+        let planes = of.start::<S>(group, &mut scratch.planes);
         let groups = gradient.chunks(group * kernels * positions).zip(x.chunks_mut(group * of.picture()));
         for (gradient, x) in groups {
             let all = gradient.len() / kernels;
@@ -477,14 +503,15 @@ impl<T: Number> Weight<'_, T> {
     #[inline(always)]
     fn run<S: Simd, const V: usize, const R: usize>(self, simd: S) {
         let Weight { of, x, gradient, weight, scratch } = self;
-        let (positions, patch, kernels, group) = (of.positions(), of.patch(), of.kernels, of.group());
+        let (positions, patch, kernels) = (of.positions(), of.patch(), of.kernels);
+        let group = of.group(of.spread_picture() + kernels * positions);
         let (width, taps) = (V * S::F32_LANES, of.taps());
         let blocks = kernels.div_ceil(width);
         // The lanes are kernels, so the product is the transposed weight, `[blocks, patch, width]`.
         let sums = room::<S>(&mut scratch.rows, blocks * patch.next_multiple_of(R) * width);
         sums.fill(0.0);
         let lanes = room::<S>(&mut scratch.lanes, blocks * group * positions * width);
-        let planes = of.start::<S>(&mut scratch.planes);
+        let planes = of.start::<S>(group, &mut scratch.planes);
         let groups = x.chunks(group * of.picture()).zip(gradient.chunks(group * kernels * positions));
         for (x, gradient) in groups {
             of.spread(x, planes, &mut scratch.row);
@@ -532,11 +559,11 @@ impl<T: Number> Weight<'_, T> {
 }
 
 impl Convolution {
-    /// Memory for the planes of a group of pictures. The padding is 0.
+    /// Memory for the planes of `group` pictures. The padding is 0.
     #[inline(always)]
-    fn start<'a, S: Simd>(&self, memory: &'a mut Vec<f32>) -> &'a mut [f32] {
+    fn start<'a, S: Simd>(&self, group: usize, memory: &'a mut Vec<f32>) -> &'a mut [f32] {
         // The last row may be read in whole blocks, from any of its columns.
-        let planes = room::<S>(memory, self.group() * self.spread_picture());
+        let planes = room::<S>(memory, group * self.spread_picture());
         if self.padding != [0, 0] {
             planes.fill(0.0);
         }
@@ -571,10 +598,26 @@ unsafe fn gather(taps: &[(usize, usize)], run: &Run, width: usize, planes: &[f32
                 let block = planes.add(offset).cast::<[f32; BLOCK]>().read_unaligned();
                 lanes.add(k * width).cast::<[f32; BLOCK]>().write_unaligned(block);
             }
-        } else {
+        } else if width < BLOCK {
             for (k, &(_, offset)) in taps.iter().enumerate() {
                 let (from, to) = (planes.add(offset), lanes.add(k * width));
                 (0..run.length).for_each(|i| *to.add(i) = *from.add(i));
+            }
+        } else {
+            // The block with which the tile ends. What it has before the run stays. The place in the planes grows at least as
+            // fast as the position, so there is as much before it.
+            let before = run.lane + BLOCK - width;
+            let (planes, lanes) = (planes.sub(before), lanes.sub(before));
+            let of_run: [u32; BLOCK] = std::array::from_fn(|i| if i < before { 0 } else { u32::MAX });
+            for (k, &(_, offset)) in taps.iter().enumerate() {
+                let to = lanes.add(k * width).cast::<[f32; BLOCK]>();
+                let seen = planes.add(offset).cast::<[f32; BLOCK]>().read_unaligned();
+                let mut block = to.read_unaligned();
+                for i in 0..BLOCK {
+                    let (old, new) = (block[i].to_bits() & !of_run[i], seen[i].to_bits() & of_run[i]);
+                    block[i] = f32::from_bits(old | new);
+                }
+                to.write_unaligned(block);
             }
         }
     }
@@ -589,8 +632,7 @@ unsafe fn scatter(taps: &[(usize, usize)], run: &Run, width: usize, result: &[f3
     // SAFETY: the caller's.
     unsafe {
         let (planes, result) = (planes.as_mut_ptr().add(run.planes), result.as_ptr().add(run.lane));
-        let mut of_run = [0; BLOCK];
-        of_run[..run.length].fill(u32::MAX);
+        let of_run: [u32; BLOCK] = std::array::from_fn(|i| if i < run.length { u32::MAX } else { 0 });
         for (r, &(_, offset)) in taps.iter().enumerate() {
             let to = planes.add(offset).cast::<[f32; BLOCK]>();
             let gradient = result.add(r * width).cast::<[f32; BLOCK]>().read_unaligned();
@@ -642,9 +684,9 @@ pub(super) fn spread(row: &[f32], padding: usize, planes: &mut [f32], stride: us
 
 /// Reads the row that [`spread`] dealt to the planes.
 #[inline(always)]
-fn collect(planes: &[f32], padding: usize, row: &mut [f32], stride: usize) {
+fn collect(planes: &[f32], padding: usize, row: &mut [MaybeUninit<f32>], stride: usize) {
     #[inline(always)]
-    fn fixed<const S: usize>(planes: &[f32], padding: usize, row: &mut [f32]) {
+    fn fixed<const S: usize>(planes: &[f32], padding: usize, row: &mut [MaybeUninit<f32>]) {
         let length = planes.len() / S;
         // The numbers before the first block that begins in plane 0.
         let before = ((S - padding % S) % S).min(row.len());
@@ -652,27 +694,31 @@ fn collect(planes: &[f32], padding: usize, row: &mut [f32], stride: usize) {
         let start = (before + padding) / S;
         let of_planes: [&[f32]; S] =
             std::array::from_fn(|plane| &planes[plane * length + start..][..blocks.len()]);
-        for (i, block) in blocks.iter_mut().enumerate() {
-            for plane in 0..S {
-                block[plane] = of_planes[plane][i];
-            }
+        // In blocks of 4 from each plane, which become shuffles.
+        let (fours, behind) = blocks.as_chunks_mut::<4>();
+        for (i, four) in fours.iter_mut().enumerate() {
+            let of_planes = of_planes.map(|plane| plane[4 * i..].first_chunk::<4>().expect("a block"));
+            *four = std::array::from_fn(|x| of_planes.map(|plane| MaybeUninit::new(plane[x])));
+        }
+        for (block, x) in behind.iter_mut().zip(4 * fours.len()..) {
+            *block = of_planes.map(|plane| MaybeUninit::new(plane[x]));
         }
         let behind = before + blocks.len() * S;
         for (plane, to) in rest.iter_mut().enumerate() {
-            *to = planes[plane * length + (behind + padding) / S];
+            to.write(planes[plane * length + (behind + padding) / S]);
         }
         for x in 0..before {
-            row[x] = planes[(x + padding) % S * length + (x + padding) / S];
+            row[x].write(planes[(x + padding) % S * length + (x + padding) / S]);
         }
     }
     match stride {
-        1 => row.copy_from_slice(&planes[padding..padding + row.len()]),
+        1 => _ = row.write_copy_of_slice(&planes[padding..padding + row.len()]),
         2 => fixed::<2>(planes, padding, row),
         4 => fixed::<4>(planes, padding, row),
         _ => {
             let length = planes.len() / stride;
             for (x, to) in (padding..).zip(row) {
-                *to = planes[x % stride * length + x / stride];
+                to.write(planes[x % stride * length + x / stride]);
             }
         }
     }
