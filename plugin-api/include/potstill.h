@@ -403,8 +403,9 @@ typedef struct potstill_objective {
     /* [made & one-at-a-time] The names of the batch tensors that `outer` needs; the host computes no others. All but
      * `progress` have one row for each transition of the batch: `observations` [b, ...], `actions` [b, 1] (indices) or
      * [b, size]; for rollouts also `log_probs` [b, 1] and `outputs` [b, outputs] of the policy that acted, `advantages`
-     * [b, 1], `returns` [b, 1], `values` [b, 1]. `progress` [1, 1] is the fraction of the run that is complete, in
-     * [0, 1). */
+     * [b, 1], `returns` [b, 1], `values` [b, 1], and `teacher` [b, outputs], the outputs of the agent that the user names
+     * as the teacher: log-probabilities of all actions, or means and log standard deviations. `progress` [1, 1] is the
+     * fraction of the run that is complete, in [0, 1). */
     int32_t (*columns)(potstill_instance *instance, const char *const **names, uint32_t *count);
     /* [made & one-at-a-time] Traces the inner rule, from fresh to taught parameters of the same number and shapes. */
     int32_t (*inner)(potstill_instance *instance, const potstill_network *network, const potstill_tensor *theta,

@@ -86,13 +86,16 @@ pub enum Column {
     Returns,
     /// The critic's values, `[b, 1]`. Only for rollouts.
     Values,
+    /// The outputs of the teacher, an agent that the user names, for the same observations, `[b, outputs]`: the
+    /// log-probabilities of all actions, or means and log standard deviations. Only for rollouts.
+    Teacher,
     /// The fraction of the run's meta-epochs that is done, in `[0, 1)`, `[1, 1]`.
     Progress,
 }
 
 impl Column {
     /// All columns.
-    pub const ALL: [Column; 8] = [
+    pub const ALL: [Column; 9] = [
         Column::Observations,
         Column::Actions,
         Column::LogProbs,
@@ -100,6 +103,7 @@ impl Column {
         Column::Advantages,
         Column::Returns,
         Column::Values,
+        Column::Teacher,
         Column::Progress,
     ];
 
@@ -113,6 +117,7 @@ impl Column {
             Column::Advantages => "advantages",
             Column::Returns => "returns",
             Column::Values => "values",
+            Column::Teacher => "teacher",
             Column::Progress => "progress",
         }
     }

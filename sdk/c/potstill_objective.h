@@ -48,7 +48,7 @@ typedef struct {
     bool positive;
 } potstill_meta_parameter;
 
-enum { POTSTILL_MOST_PARTS = 16, POTSTILL_MOST_METRICS = 16, POTSTILL_MOST_COLUMNS = 8 };
+enum { POTSTILL_MOST_PARTS = 16, POTSTILL_MOST_METRICS = 16, POTSTILL_MOST_COLUMNS = 9 };
 
 /* The meta-parameters theta: tensors by name. */
 typedef struct potstill_theta potstill_theta;
@@ -126,7 +126,9 @@ typedef struct {
     /* The names of the columns of the batch that `outer` reads, ended by NULL. The host computes only these. There are
      * "observations" [b, ...] and "actions", which are indices [b, 1] or values [b, size]. Rollouts also have "log_probs"
      * [b, 1] and "outputs" [b, outputs] of the policy that acted, "advantages" [b, 1] (not normalized), "returns" [b, 1] and
-     * "values" [b, 1]. "progress" [1, 1] is the fraction of the run that is done, in [0, 1). */
+     * "values" [b, 1], and "teacher" [b, outputs], the outputs of the agent that the user names as the teacher:
+     * log-probabilities of all actions, or means and log standard deviations. "progress" [1, 1] is the fraction of the run
+     * that is done, in [0, 1). */
     const char *columns[POTSTILL_MOST_COLUMNS + 1];
     /* The size of the objective's struct. */
     size_t size;

@@ -54,7 +54,7 @@ impl<'a> Offline<'a> {
         rows: Vec<usize>,
         seed: u64,
     ) -> Result<Self> {
-        let training = Training::new(device, roles, rates, false, seed)?;
+        let training = Training::new(device, roles, rates, seed)?;
         let strata = match hyper.balanced {
             true => {
                 let mut of_action = vec![vec![]; roles.dimensions.outputs()];

@@ -31,7 +31,7 @@ use crate::execute::{Array, Device, Plan};
 use crate::normalize::discounted;
 use crate::programs;
 use crate::random::{Stream, stream};
-use crate::rollout::{Acts, Rollout, collect};
+use crate::rollout::{Acts, Rollout, Teacher, collect};
 use crate::student::Dimensions;
 #[cfg(doc)]
 use crate::student::Student;
@@ -83,6 +83,7 @@ pub struct Ppmo<'a> {
     /// What this loop trains.
     pub training: Training<'a>,
     hyper: Hyperparameters,
+    teacher: Option<Box<Teacher<'a>>>,
     /// The plans that act ([`programs::act`]), by the architecture's name.
     act_plans: HashMap<String, Arc<Plan>>,
     /// The plans that compute the critic's values ([`programs::value`]), by the number of rows.
@@ -121,8 +122,13 @@ impl<'a> Ppmo<'a> {
         hyper: Hyperparameters,
         seed: u64,
     ) -> Result<Self> {
-        let training = Training::new(device, roles, rates, true, seed)?;
-        Ok(Ppmo { training, hyper, act_plans: HashMap::new(), value_plans: HashMap::new() })
+        let training = Training::new(device, roles, rates, seed)?;
+        Ok(Ppmo { training, hyper, teacher: None, act_plans: HashMap::new(), value_plans: HashMap::new() })
+    }
+
+    /// Lets `teacher` label every observation of the rollouts, for an objective that reads [`Column::Teacher`].
+    pub fn with_teacher(self, teacher: Box<Teacher<'a>>) -> Self {
+        Ppmo { teacher: Some(teacher), ..self }
     }
 
     /// Runs one meta-epoch of Algorithm 1. `environments` has one group for each learner.
@@ -176,12 +182,14 @@ impl<'a> Ppmo<'a> {
     ) -> Result<Vec<(DrawnLearner, Rollout)>> {
         let Training { device, roles, normalizer, seed, .. } = &self.training;
         let (policy, steps) = (roles.dimensions.policy, self.hyper.steps);
+        let teacher = self.teacher.as_deref();
         let acting = learners.into_iter().zip(environments).collect();
         let collected = device.each(acting, |device, (taught, environments)| {
             let TaughtLearner { learner, parameters, act, number } = taught;
             let acts = Acts { device, plan: &act, parameters: &parameters, policy };
             let mut actions = stream(*seed, "rollout", number);
-            let rollout = collect(environments.as_mut(), &acts, normalizer.as_ref(), steps, &mut actions)?;
+            let moments = normalizer.as_ref();
+            let rollout = collect(environments.as_mut(), &acts, moments, teacher, steps, &mut actions)?;
             Ok((learner, rollout))
         });
         let mut rollouts: Vec<(DrawnLearner, Rollout)> = collected.into_iter().collect::<Result<_>>()?;
@@ -212,13 +220,18 @@ impl<'a> Ppmo<'a> {
         experience.iter().filter_map(|e| e.rollout.seen.as_ref()).for_each(|seen| moments.update(seen));
     }
 
-    /// Computes the advantages of all rollouts by GAE on the critic's values.
+    /// Computes the advantages of all rollouts by GAE on the critic's values, if there is a critic.
     fn judge(&mut self, rollouts: Vec<(DrawnLearner, Rollout)>) -> Result<Vec<Experience>> {
         let deviation =
             self.training.reward_normalizer.as_ref().map(|moments| (moments.variance[0] + 1e-8).sqrt());
         let scale = self.hyper.reward_scale / deviation.unwrap_or(1.0);
         let Hyperparameters { gamma, lambda, advantages: estimator, .. } = self.hyper;
+        let has_critic = self.training.critic.is_some();
         let mut judge = |(learner, rollout): (DrawnLearner, Rollout)| {
+            if !has_critic {
+                let (advantages, returns, values) = (vec![], vec![], vec![]);
+                return Ok(Experience { learner, rollout, advantages, returns, values });
+            }
             let values = self.values(&rollout.observations)?;
             let last = self.values(&rollout.last_observations)?;
             let finals = self.values(&rollout.final_observations)?;
@@ -281,14 +294,15 @@ impl<'a> Ppmo<'a> {
     /// Lines 8 to 12: makes one outer update of θ, ξ and the critic on a minibatch and returns its metrics.
     fn update(&mut self, experience: &Experience, rows: &[usize]) -> Result<Vec<(String, f32)>> {
         let Experience { learner, rollout, advantages, returns, values } = experience;
-        let objective = self.training.roles.objective;
+        let (objective, has_critic) = (self.training.roles.objective, self.training.critic.is_some());
         let reads = |column: Column| objective.columns().contains(&column);
         let columns = [
             Some(&rollout.log_probs),
-            Some(advantages),
-            Some(returns),
+            has_critic.then_some(advantages),
+            has_critic.then_some(returns),
             reads(Column::Outputs).then_some(&rollout.outputs),
             reads(Column::Values).then_some(values),
+            reads(Column::Teacher).then_some(&rollout.teacher),
         ];
         self.training.update(learner, rows.len(), |device, plan, first| {
             let mut inputs = vec![rollout.observations.upload(device, plan, first, Some(rows))];

@@ -1,7 +1,7 @@
 //! The programs of a meta-epoch: graphs that are traced from a learner and an objective and compiled once.
 use std::collections::BTreeMap;
 
-use potstill_plugin_api::Column;
+use potstill_plugin_api::{Column, Data};
 
 use crate::error::{Error, Result};
 use crate::execute::{Array, Device, Plan};
@@ -151,11 +151,11 @@ pub struct Update {
 pub const SCALARS: [&str; 4] = ["lr", "critic_lr", "correction1", "correction2"];
 
 /// The inputs of a graph that a batch fills, in this order: observations and actions; for rollouts also
-/// log-probabilities, advantages and returns, then the outputs and the values if the objective reads them; last the
-/// progress, if the objective reads it.
+/// log-probabilities; advantages and returns if there is a critic; then the outputs, the values and the teacher's outputs
+/// if the objective reads them; last the progress, if the objective reads it.
 pub struct BatchInputs {
     observations: Tensor,
-    /// The returns; only rollouts have them.
+    /// The returns, where a critic learns them.
     returns: Option<Tensor>,
     /// The columns that the objective reads, in the order of [`Objective::columns`].
     pub columns: Vec<Tensor>,
@@ -166,13 +166,8 @@ impl BatchInputs {
     ///
     /// # Errors
     /// The objective reads a column that only rollouts have, but the data are offline.
-    pub fn trace(
-        graph: &Graph,
-        objective: &dyn Objective,
-        d: &Dimensions,
-        rows: usize,
-        of_rollouts: bool,
-    ) -> Result<Self> {
+    pub fn trace(graph: &Graph, objective: &dyn Objective, d: &Dimensions, rows: usize) -> Result<Self> {
+        let reads = |column: Column| objective.columns().contains(&column);
         let column = |name: &str, width: usize| graph.rows(name, &[rows, width]);
         let observations = graph.rows("observation", &d.batch(rows));
         let actions = match d.policy {
@@ -181,19 +176,25 @@ impl BatchInputs {
         };
         let mut batch = vec![(Column::Observations, observations.clone()), (Column::Actions, actions)];
         let mut returns = None;
-        if of_rollouts {
+        if objective.data() == Data::Rollouts {
             batch.push((Column::LogProbs, column("log_prob", 1)));
-            batch.push((Column::Advantages, column("advantage", 1)));
-            returns = Some(column("return", 1));
-            batch.extend(returns.iter().map(|returns| (Column::Returns, returns.clone())));
-            let further = [(Column::Outputs, "outputs", d.outputs()), (Column::Values, "value", 1)];
+            if needs_critic(objective) {
+                batch.push((Column::Advantages, column("advantage", 1)));
+                returns = Some(column("return", 1));
+                batch.extend(returns.iter().map(|returns| (Column::Returns, returns.clone())));
+            }
+            let further = [
+                (Column::Outputs, "outputs", d.outputs()),
+                (Column::Values, "value", 1),
+                (Column::Teacher, "teacher", d.outputs()),
+            ];
             for (wanted, name, width) in further {
-                if objective.columns().contains(&wanted) {
+                if reads(wanted) {
                     batch.push((wanted, column(name, width)));
                 }
             }
         }
-        if objective.columns().contains(&Column::Progress) {
+        if reads(Column::Progress) {
             batch.push((Column::Progress, graph.input("progress", &[1, 1])));
         }
         let find = |wanted: &Column| match batch.iter().find(|(column, _)| column == wanted) {
@@ -206,6 +207,12 @@ impl BatchInputs {
         let columns = objective.columns().iter().map(find).collect::<Result<_>>()?;
         Ok(BatchInputs { observations, returns, columns })
     }
+}
+
+/// Whether `objective` reads a column that a critic makes. Without one, none is trained.
+pub fn needs_critic(objective: &dyn Objective) -> bool {
+    let of_critic = [Column::Advantages, Column::Returns, Column::Values];
+    objective.data() == Data::Rollouts && objective.columns().iter().any(|c| of_critic.contains(c))
 }
 
 /// Traces the outer loss and checks its result.
@@ -236,8 +243,8 @@ pub fn outer(
     Ok(outer)
 }
 
-/// Traces and compiles an [`Update`] for minibatches of `rows` transitions: of rollouts if there is a critic, of
-/// offline data if there is none.
+/// Traces and compiles an [`Update`] for minibatches of `rows` transitions. There is a critic if the objective
+/// [needs](needs_critic) one.
 ///
 /// # Errors
 /// An error of tracing the learner, the critic or the objective.
@@ -255,7 +262,7 @@ pub fn update<'a>(
     let [values, first, second] = ["", "first_moment/", "second_moment/"].map(|p| layout.inputs(&graph, p));
     let fresh = student.inputs(&graph);
     let scalars = SCALARS.map(|name| graph.input(name, &[]));
-    let batch = BatchInputs::trace(&graph, objective, d, rows, critic.is_some())?;
+    let batch = BatchInputs::trace(&graph, objective, d, rows)?;
 
     let (meta_learned, of_critic) = values.split_at(layout.meta_learned);
     let (theta, encoder) = (layout.theta.read(meta_learned), &meta_learned[layout.theta.parts.len()..]);

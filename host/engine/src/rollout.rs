@@ -25,6 +25,8 @@ pub struct Rollout {
     /// The policy's outputs, `[steps · environments, outputs]`; for a categorical policy, the log-probabilities of all
     /// actions.
     pub outputs: Vec<f32>,
+    /// The teacher's outputs for the same observations, `[steps · environments, outputs]`; empty without a teacher.
+    pub teacher: Vec<f32>,
     /// The reward of each step.
     pub rewards: Vec<f32>,
     /// Whether each step reached a terminal state.
@@ -64,6 +66,10 @@ impl Acts<'_> {
     }
 }
 
+/// A teacher, which labels what learners observe: a function from the observations of all copies of one learner's
+/// environment, which are not normalized, to a policy's outputs `[copies, outputs]`, as [`Acts::outputs`].
+pub type Teacher<'a> = dyn Fn(&Observations) -> Vec<f32> + Send + Sync + 'a;
+
 /// Whether `outputs` describe a valid policy. Log-probabilities may be −∞, which means a probability of 0.
 pub fn is_policy(outputs: &[f32], policy: Policy) -> bool {
     match policy {
@@ -74,14 +80,16 @@ pub fn is_policy(outputs: &[f32], policy: Policy) -> bool {
 }
 
 /// Lets a policy act for `steps` steps, starting with fresh episodes. `stream` gives the seeds of the episodes and
-/// samples the actions. If there are `moments`, the policy sees observations normalized by them.
+/// samples the actions. If there are `moments`, the policy sees observations normalized by them. If there is a `teacher`,
+/// it labels every observation.
 ///
 /// # Errors
-/// An error of the environment, or policy outputs that are not numbers.
+/// An error of the environment, or outputs of the policy or the teacher that are not numbers.
 pub fn collect(
     environments: &mut dyn Environments,
     acts: &Acts<'_>,
     moments: Option<&Moments>,
+    teacher: Option<&Teacher<'_>>,
     steps: usize,
     stream: &mut Stream,
 ) -> Result<Rollout> {
@@ -97,7 +105,15 @@ pub fn collect(
         moments.normalize(&mut numbers);
         Observations::Float(numbers)
     };
-    let mut current = see(&environments.reset(&seeds)?);
+    let label = |observations: &Observations| -> Result<Vec<f32>> {
+        let outputs = teacher.map(|teacher| teacher(observations)).unwrap_or_default();
+        match is_policy(&outputs, acts.policy) {
+            true => Ok(outputs),
+            false => Err(Error::usage("the teacher's outputs are not numbers: train another one")),
+        }
+    };
+    let first = environments.reset(&seeds)?;
+    let (mut current, mut labels) = (see(&first), label(&first)?);
     let mut rollout = Rollout { environments: n, ..Rollout::default() };
     let mut running = vec![(0.0f32, 0u32); n];
     for _ in 0..steps {
@@ -111,6 +127,7 @@ pub fn collect(
         let Chosen { actions, log_probs } = acts.policy.choose(&outputs, Acting::Sampled, stream);
         rollout.log_probs.extend(log_probs);
         rollout.outputs.extend_from_slice(&outputs);
+        rollout.teacher.append(&mut labels);
         rollout.observations.append(&current, 0..current.len());
         let transition = environments.step(&clamp(&actions, &space))?;
         match (&mut rollout.actions, actions) {
@@ -118,7 +135,7 @@ pub fn collect(
             (Some(Actions::Continuous(all)), Actions::Continuous(new)) => all.extend(new),
             (all, new) => *all = Some(new),
         }
-        current = see(&transition.observations);
+        (current, labels) = (see(&transition.observations), label(&transition.observations)?);
         if !transition.final_observations.is_empty() {
             let finals = see(&transition.final_observations);
             rollout.final_observations.append(&finals, 0..finals.len());

@@ -70,7 +70,7 @@ pub struct Roles<'a> {
 pub struct Training<'a> {
     pub(crate) device: Device,
     pub(crate) roles: Roles<'a>,
-    /// The critic; `None` for offline data, which needs no values.
+    /// The critic, if the objective [needs](programs::needs_critic) one.
     pub(crate) critic: Option<Student>,
     /// The seed of every random stream.
     pub(crate) seed: u64,
@@ -147,15 +147,15 @@ impl Means {
 }
 
 impl<'a> Training<'a> {
-    /// Starts from the initial θ that the objective declares. `with_critic` says whether a critic is trained too.
+    /// Starts from the initial θ that the objective declares.
     ///
     /// # Errors
     /// An error of tracing the learner or the critic.
-    pub fn new(device: Device, roles: Roles<'a>, rates: Rates, with_critic: bool, seed: u64) -> Result<Self> {
+    pub fn new(device: Device, roles: Roles<'a>, rates: Rates, seed: u64) -> Result<Self> {
         let Roles { dimensions: d, learner, critic, objective } = roles;
         let architecture = derived(seed, "architecture", 0);
         let first = Student::new(learner.draw(&d.observation, d.network_outputs(), architecture)?, d)?;
-        let critic = match with_critic {
+        let critic = match programs::needs_critic(objective) {
             true => {
                 let architecture = derived(seed, "critic architecture", 0);
                 Some(Student::critic(critic.draw(&d.observation, 1, architecture)?, d)?)
@@ -188,6 +188,36 @@ impl<'a> Training<'a> {
             steps: 0,
             programs: HashMap::new(),
         })
+    }
+
+    /// Replaces the initial θ and ξ, and the moments of observations if they are normalized, by those of `start`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`]: `start` has another encoder, or only one of the two normalizes observations.
+    pub fn start_from(&mut self, start: Distilled) -> Result<()> {
+        let normalizes = |is: bool| if is { "normalized" } else { "not normalized" };
+        let (of_start, of_run) = (start.normalizer.is_some(), self.normalizer.is_some());
+        if of_start != of_run {
+            return Err(Error::usage(format!(
+                "the observations of the dataset to start from are {}, and those of this run are {}: set \
+                 `normalize.observations` to {of_start}",
+                normalizes(of_start),
+                normalizes(of_run)
+            )));
+        }
+        let shapes = &self.layout.shapes[..self.layout.meta_learned];
+        let of_start: Vec<&Vec<usize>> = start.tensors.iter().map(|tensor| &tensor.shape).collect();
+        if of_start != shapes.iter().collect::<Vec<_>>() {
+            return Err(Error::usage(
+                "the dataset to start from has another encoder than this run: give both the same `encoder_layers` and \
+                 learner",
+            ));
+        }
+        for (array, NamedTensor { data, shape, .. }) in self.state.iter_mut().zip(&start.tensors) {
+            *array = self.device.tensor(data, shape);
+        }
+        self.normalizer = start.normalizer;
+        Ok(())
     }
 
     /// Draws learner `number` from Λ: an architecture, whose programs are traced if it is new, and φ⁰.

@@ -114,6 +114,9 @@ fn every_objective() {
         "unrolled",
         "hard-label",
         matching,
+        "clone",
+        "clone target=distribution",
+        "clone data=offline",
         "ppmo inner-rates=3",
         "ppmo anneal-entropy=true",
     ];
@@ -127,8 +130,9 @@ fn every_objective() {
 #[test]
 fn every_objective_of_continuous_actions() {
     let action = || Space::Box { shape: vec![2], low: vec![-1.0], high: vec![1.0] };
-    let all = ["ppmo", "a2c", "ppmo-kl", "unrolled", "ppmo-as-published"];
-    for (i, objective) in all.into_iter().enumerate() {
+    let cloning = ["clone", "clone target=distribution"];
+    let all = ["ppmo", "a2c", "ppmo-kl", "unrolled", "ppmo-as-published"].into_iter().chain(cloning);
+    for (i, objective) in all.enumerate() {
         let seed = 90 + i as u64;
         let meta = Meta::with_actions(objective, SMALL, &[5], action(), 0, 13, seed);
         let shape = |name: &str| {

@@ -13,7 +13,7 @@ use crate::distill::{Distillation, Outcome, Prepared, Setup, directly, leave_bas
 use crate::error::Result;
 use crate::plugin::text::counted;
 use crate::plugin::{Recorded, Registry};
-use crate::run::{DistillConfig, RunDirectory, Transitions, Versions, write_report};
+use crate::run::{DistillConfig, RunDirectory, TeacherConfig, Transitions, Versions, write_report};
 
 /// Distill an environment into a dataset, and score the dataset
 ///
@@ -29,6 +29,7 @@ Examples:
   potstill distill nd-cartpole --set n=5 --k 6 --seed 1 --out runs/five
   potstill distill nd-cartpole --learner mlp:0.5 --learner transformer:0.5
   potstill distill --objective gradient-matching --data expert.safetensors --k 4
+  potstill distill nd-cartpole --objective clone --teacher agent.safetensors
   potstill distill --config runs/five/config.toml
 
 Every configuration key is described in docs/reference/configuration.md."
@@ -42,6 +43,12 @@ pub(super) struct Distill {
     /// Meta-learn the first L layers with the dataset instead of teaching them (encoder rollback)
     #[arg(long, value_name = "L", help_heading = "Dataset")]
     encoder_layers: Option<usize>,
+    /// Start from this dataset, a file or a run directory, instead of random numbers
+    #[arg(long, value_name = "DATASET", help_heading = "Dataset")]
+    start: Option<PathBuf>,
+    /// The agent that an objective such as clone imitates: a file written by `potstill train`
+    #[arg(long, value_name = "AGENT", help_heading = "Objective")]
+    teacher: Option<PathBuf>,
     /// The transitions that an offline objective learns from: a file written by `potstill collect`
     #[arg(long, value_name = "FILE", help_heading = "Offline data")]
     data: Option<PathBuf>,
@@ -244,6 +251,13 @@ impl Distill {
         }
         if let Some(l) = self.encoder_layers {
             config.encoder_layers = l;
+        }
+        if let Some(path) = &self.start {
+            config.dataset.start = Some(target::dataset_path(path)?);
+            config.dataset.start_sha256 = None;
+        }
+        if let Some(path) = &self.teacher {
+            config.teacher = TeacherConfig { agent: Some(path.clone()), sha256: None };
         }
         if let Some(path) = &self.data {
             config.offline.sha256 = None;

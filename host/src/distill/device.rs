@@ -24,20 +24,30 @@ impl Setup<'_> {
         Ok((Device::cpu(threads), Some(elsewhere)))
     }
 
+    /// The critic that the run would begin with, if its objective needs one.
+    ///
+    /// # Errors
+    /// An error of the plugin, which is traced.
+    pub(super) fn first_critic(&self) -> Result<Option<Student>> {
+        let (d, roles) = (&self.dimensions, self.roles());
+        if !programs::needs_critic(roles.objective) {
+            return Ok(None);
+        }
+        let seed = derived(self.config.seed, "critic architecture", 0);
+        Student::critic(roles.critic.draw(&d.observation, 1, seed)?, d).map(Some)
+    }
+
     /// Whether a GPU is faster at an update with the first learner.
     fn is_worth_a_gpu(&self) -> Result<bool> {
         let (config, d, roles) = (&self.config, &self.dimensions, self.roles());
         let seed = derived(config.seed, "architecture", 0);
         let student = Student::new(roles.learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
-        let (critic, rows) = match self.transitions {
-            Some(_) => (None, config.offline.minibatch),
-            None => {
-                let seed = derived(config.seed, "critic architecture", 0);
-                let critic = Student::critic(roles.critic.draw(&d.observation, 1, seed)?, d)?;
-                let of_learner = config.environment.envs / config.ppo.learners * config.environment.steps;
-                (Some(critic), of_learner.min(config.ppo.minibatch))
-            }
+        let of_learner = config.environment.envs / config.ppo.learners * config.environment.steps;
+        let rows = match self.transitions {
+            Some(_) => config.offline.minibatch,
+            None => of_learner.min(config.ppo.minibatch),
         };
+        let critic = self.first_critic()?;
         let rule = self.rates().rule;
         let update = programs::update(&student, critic.as_ref(), roles.objective, &rule, d, rows)?;
         Ok(update.plan.is_worth_a_gpu())

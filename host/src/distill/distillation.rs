@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::setup::Setup;
-use super::teach::Teacher;
+use super::teach::{Teacher, distilled};
 use crate::engine::evaluate::{Protocol, Score, Sight};
 use crate::engine::offline::{Offline, OfflineData};
 use crate::engine::policy::Acting;
@@ -127,7 +127,7 @@ impl<'a> Prepared<'a> {
     pub fn new(setup: &'a Setup<'a>, threads: usize) -> Result<Self> {
         let (device, elsewhere) = setup.device(threads)?;
         let (config, roles, rates) = (&setup.config, setup.roles(), setup.rates());
-        let outer = match &setup.transitions {
+        let mut outer = match &setup.transitions {
             Some(data) => {
                 let rows = data.best(config.offline.top);
                 let data = OfflineData { observations: &data.observations, actions: &data.actions };
@@ -136,8 +136,11 @@ impl<'a> Prepared<'a> {
                 Outer::Offline(offline)
             }
             None => {
-                let ppmo = Ppmo::new(device.clone(), roles, rates, setup.rollouts(), config.seed)?;
+                let mut ppmo = Ppmo::new(device.clone(), roles, rates, setup.rollouts(), config.seed)?;
                 let each = config.environment.envs / config.ppo.learners;
+                if let Some(teacher) = &setup.teacher {
+                    ppmo = ppmo.with_teacher(Box::new(teacher.outputs(each)?));
+                }
                 // The learners act in parallel, and share the threads.
                 let of_each = (threads / config.ppo.learners).max(1);
                 let environments =
@@ -145,6 +148,10 @@ impl<'a> Prepared<'a> {
                 Outer::Rollouts(ppmo, environments.collect::<Result<_>>()?)
             }
         };
+        if let Some(start) = &setup.start {
+            let (start, _) = distilled(start, roles.learner, roles.objective, roles.dimensions)?;
+            outer.training_mut().start_from(start)?;
+        }
         Ok(Prepared { setup, config: essential(config).to_toml()?, device, elsewhere, threads, outer })
     }
 

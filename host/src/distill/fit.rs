@@ -37,24 +37,25 @@ pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
             in_gib(most)
         )));
     }
-    let seed = derived(config.seed, "critic architecture", 0);
-    let critic = Student::critic(roles.critic.draw(&d.observation, 1, seed)?, d)?;
+    let critic = setup.first_critic()?;
     let (envs, rows) = (copies / learners, copies / learners * steps);
     batch_fits(d, copies, "`environment.envs`")?;
     batch_fits(d, rows.min(config.ppo.minibatch), "`ppo.minibatch`")?;
     fits(programs::act(&student, d, envs), "`environment.envs`")?;
     let batch = rows.min(value_rows(d));
-    fits(programs::value(&critic, d, batch), "`environment.envs` or `environment.steps`")?;
-    let update =
-        programs::update(&student, Some(&critic), roles.objective, &rules, d, rows.min(config.ppo.minibatch));
+    if let Some(critic) = &critic {
+        fits(programs::value(critic, d, batch), "`environment.envs` or `environment.steps`")?;
+    }
+    let rows = rows.min(config.ppo.minibatch);
+    let update = programs::update(&student, critic.as_ref(), roles.objective, &rules, d, rows);
     fits(update, "`ppo.minibatch` or `dataset.k`")
 }
 
-/// The bytes of a transition: the observation (a byte a pixel), the action, the policy's outputs, and for each a log-probability, a reward,
-/// a value, the next value, an advantage and a return.
+/// The bytes of a transition: the observation (a byte a pixel), the action, the outputs of the policy and the teacher, and for
+/// each a log-probability, a reward, a value, the next value, an advantage and a return.
 fn bytes_of_a_transition(d: &Dimensions) -> u64 {
     let each = if matches!(d.observation, Space::Image { .. }) { 1 } else { size_of::<f32>() };
-    let numbers = 2 * d.outputs() + 6;
+    let numbers = 3 * d.outputs() + 6;
     (d.observation.size() * each + numbers * size_of::<f32>()) as u64
 }
 
@@ -96,7 +97,7 @@ mod tests {
         let atari = Space::Image { shape: vec![4, 84, 84] };
         let mut d =
             Dimensions { k: 1, observation: atari, policy: Policy::Categorical(6), encoder_layers: 0 };
-        let others = (2 * 6 + 6) * 4;
+        let others = (3 * 6 + 6) * 4;
         assert_eq!(bytes_of_a_transition(&d), 4 * 84 * 84 + others);
         let error = batch_fits(&d, 1 << 40, "`ppo.minibatch`").unwrap_err().to_string();
         assert!(error.starts_with("1099511627776 observations of Image([4, 84, 84], u8) at once"), "{error}");

@@ -2,10 +2,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use potstill_plugin_api::{Data, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
+use potstill_plugin_api::{Column, Data, OptionKind, OptionSchema, OptionValue, Role, Space, Task};
 
 use super::fit;
 use super::observe::{Observed, reduced};
+use super::teach::Agent;
 use crate::engine::advantage::Estimator;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::mixture::Mixture;
@@ -23,8 +24,9 @@ use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::text::counted;
 use crate::plugin::{Actions, Description, Entry, Environments, Loader, Registry};
 use crate::run::{
-    DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig, LearnerConfig, OfflineConfig,
-    OptimizerKind, Options, PluginConfig, PluginRecord, PluginVersion, Transitions,
+    AgentFile, Dataset, DatasetConfig, DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig,
+    LearnerConfig, OfflineConfig, OptimizerKind, Options, PluginConfig, PluginRecord, PluginVersion,
+    TeacherConfig, Transitions,
 };
 use crate::shell;
 
@@ -49,6 +51,10 @@ pub struct Setup<'a> {
     pub objective: Box<dyn Objective>,
     /// The data that an offline objective learns from.
     pub transitions: Option<Transitions>,
+    /// The agent that labels observations, for an objective that reads its outputs.
+    pub teacher: Option<Agent>,
+    /// The dataset that the run starts from.
+    pub start: Option<Dataset>,
     registry: &'a Registry,
 }
 
@@ -76,7 +82,9 @@ impl<'a> Setup<'a> {
                 "`normalize.observations`: pixels are scaled to 0–1 and not normalized",
             ));
         }
-        let k = *config.dataset.k.get_or_insert_with(|| least_instances(&spec.action));
+        let start = start(&mut config.dataset, &environment)?;
+        let k = start.as_ref().map_or_else(|| least_instances(&spec.action), Dataset::k);
+        let k = *config.dataset.k.get_or_insert(k);
         let dimensions = Dimensions { encoder_layers: config.encoder_layers, ..Dimensions::new(spec, k)? };
         let learner = learners(registry, &config.learner)?;
         let critic = registry.learner(&config.critic.id, &as_text(&config.critic.options))?;
@@ -84,6 +92,7 @@ impl<'a> Setup<'a> {
         let objective =
             registry.objective(&config.objective.id, &as_text(&config.objective.options), &task)?;
         let transitions = transitions(&*objective, &mut config.offline, &environment)?;
+        let teacher = teacher(&*objective, &mut config.teacher, &environment, registry)?;
         let for_rollouts = [
             ("training", !config.environment.training.is_empty()),
             ("episodic_life", config.environment.episodic_life),
@@ -115,6 +124,8 @@ impl<'a> Setup<'a> {
             critic,
             objective,
             transitions,
+            teacher,
+            start,
             registry,
         };
         fit::check(&setup)?;
@@ -198,14 +209,21 @@ impl<'a> Setup<'a> {
     }
 
     /// The role and the id of every plugin that the run uses.
-    fn used(&self) -> Vec<(Role, &str)> {
-        let learners = self.config.learner.plugins().into_iter().map(|(id, _)| (Role::Learner, id));
-        let mut used = vec![(Role::Environment, &*self.environment.id)];
-        used.extend(learners);
-        used.push((Role::Objective, self.objective.id()));
-        let critic = (Role::Learner, self.critic.id());
-        if !used.contains(&critic) {
-            used.push(critic);
+    fn used(&self) -> Vec<(Role, String)> {
+        let learners = |config: &LearnerConfig| -> Vec<String> {
+            config.plugins().into_iter().map(|(id, _)| id.to_owned()).collect()
+        };
+        let mut used = vec![(Role::Environment, self.environment.id.clone())];
+        used.extend(learners(&self.config.learner).into_iter().map(|id| (Role::Learner, id)));
+        used.push((Role::Objective, self.objective.id().to_owned()));
+        let of_teacher =
+            self.teacher.iter().filter_map(|agent| LearnerConfig::of_record(agent.learner()).ok());
+        let of_teacher = of_teacher.flat_map(|config| learners(&config));
+        for id in std::iter::once(self.critic.id().to_owned()).chain(of_teacher) {
+            let learner = (Role::Learner, id);
+            if !used.contains(&learner) {
+                used.push(learner);
+            }
         }
         used
     }
@@ -217,7 +235,7 @@ impl<'a> Setup<'a> {
         let mut named: Vec<&Path> = vec![];
         for (role, id) in self.used() {
             let Ok(Entry { loader: Loader::Native, on_command_line: true, path: Some(path), .. }) =
-                self.registry.find(role, id)
+                self.registry.find(role, &id)
             else {
                 continue;
             };
@@ -249,7 +267,7 @@ impl<'a> Setup<'a> {
             sha256: self.environment.plugin_sha256.clone(),
             ..recorded(Role::Environment, &self.environment.id)
         };
-        let others = self.used().into_iter().skip(1).map(|(role, id)| recorded(role, id));
+        let others = self.used().into_iter().skip(1).map(|(role, id)| recorded(role, &id));
         std::iter::once(environment).chain(others).collect()
     }
 
@@ -512,7 +530,8 @@ fn transitions(
         (_, Some(path)) => {
             return Err(Error::usage(format!(
                 "objective `{}` learns from its own rollouts and does not read {}; --data is for objectives that \
-                 learn from offline data, e.g. --objective gradient-matching",
+                 learn from offline data, e.g. --objective gradient-matching or --objective clone --objective-set \
+                 data=offline",
                 objective.id(),
                 path.display()
             )));
@@ -522,11 +541,79 @@ fn transitions(
     let path = path.canonicalize().at(path)?;
     let (transitions, sha256) = Transitions::load_hashed(&path)?;
     transitions.check_environment(environment)?;
-    if config.sha256.as_ref().is_some_and(|expected| *expected != sha256) {
-        return Err(Error::file(path, "is not the file that this run or configuration began with"));
-    }
+    same_file(&path, config.sha256.as_ref(), &sha256)?;
     (config.data, config.sha256) = (Some(path), Some(sha256));
     Ok(Some(transitions))
+}
+
+/// Loads the teacher, if `objective` reads its outputs, and records the file's path and hash in the configuration.
+fn teacher(
+    objective: &dyn Objective,
+    config: &mut TeacherConfig,
+    environment: &DatasetEnvironment,
+    registry: &Registry,
+) -> Result<Option<Agent>> {
+    let path = match (objective.columns().contains(&Column::Teacher), &config.agent) {
+        (true, Some(path)) => path,
+        (true, None) => {
+            return Err(Error::usage(format!(
+                "objective `{}` learns from a teacher: name an agent file with --teacher (`potstill train` writes one, of a \
+                 dataset or of a run of `potstill rl`)",
+                objective.id()
+            )));
+        }
+        (false, Some(path)) => {
+            return Err(Error::usage(format!(
+                "objective `{}` reads no teacher, and {} is one; --teacher is for objectives that do, e.g. --objective clone",
+                objective.id(),
+                path.display()
+            )));
+        }
+        (false, None) => return Ok(None),
+    };
+    let path = path.canonicalize().at(path)?;
+    let (agent, sha256) = AgentFile::load_hashed(&path)?;
+    let own = &agent.environment;
+    if own.id == environment.id {
+        own.check_wrappers("teacher was trained for", &environment.wrappers)?;
+    }
+    own.check("teacher was trained for", &environment.spec)?;
+    if own.observe != environment.observe {
+        return Err(Error::usage(
+            "`environment.observe`: the teacher sees other entries of the observations; give both the same",
+        ));
+    }
+    same_file(&path, config.sha256.as_ref(), &sha256)?;
+    (config.agent, config.sha256) = (Some(path), Some(sha256));
+    Agent::from_file(agent, registry).map(Some)
+}
+
+/// Loads the dataset to start from, if one is named, and records the file's path and hash in the configuration.
+fn start(config: &mut DatasetConfig, environment: &DatasetEnvironment) -> Result<Option<Dataset>> {
+    let Some(path) = &config.start else { return Ok(None) };
+    if config.inner_lr.is_some() {
+        return Err(Error::usage(
+            "`dataset.inner_lr`: the dataset to start from has its own η; leave this out",
+        ));
+    }
+    let path = path.canonicalize().at(path)?;
+    let (dataset, sha256) = Dataset::load_hashed(&path)?;
+    let own = &dataset.info.environment;
+    if own.id == environment.id {
+        own.check_wrappers("dataset was made for", &environment.wrappers)?;
+    }
+    dataset.check_environment(&environment.spec)?;
+    same_file(&path, config.start_sha256.as_ref(), &sha256)?;
+    (config.start, config.start_sha256) = (Some(path), Some(sha256));
+    Ok(Some(dataset))
+}
+
+/// Refuses a file whose hash is not the `expected` one.
+fn same_file(path: &Path, expected: Option<&String>, sha256: &str) -> Result<()> {
+    match expected.is_none_or(|expected| expected == sha256) {
+        true => Ok(()),
+        false => Err(Error::file(path, "is not the file that this run or configuration began with")),
+    }
 }
 
 /// Makes the objective that a dataset names.

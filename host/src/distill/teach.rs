@@ -47,7 +47,7 @@ impl<T: ?Sized> std::ops::Deref for Source<'_, T> {
 
 /// Converts a dataset to the form that the engine teaches from. Returns it with the number of layers its encoder
 /// covers.
-fn distilled(
+pub(super) fn distilled(
     dataset: &Dataset,
     learner: &dyn LearnerDistribution,
     objective: &dyn Objective,
@@ -265,6 +265,11 @@ impl Agent {
     /// Says how the environment differs from the one that the agent's file was made with, if it does.
     pub fn changes(&self) -> Option<&str> {
         self.changes.as_deref()
+    }
+
+    /// The learner distribution that the agent was drawn from.
+    pub fn learner(&self) -> &PluginRecord {
+        &self.learner
     }
 
     /// The environment that the agent was trained for.

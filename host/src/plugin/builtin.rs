@@ -43,6 +43,7 @@ macro_rules! builtin {
 
 builtin!("nd-cartpole", potstill_nd_cartpole, "nd-cartpole.wasm");
 builtin!("a2c", potstill_a2c);
+builtin!("clone", potstill_clone);
 builtin!("gradient-matching", potstill_gradient_matching);
 builtin!("hard-label", potstill_hard_label);
 builtin!("impala-cnn", potstill_impala_cnn);

@@ -2,6 +2,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::atomic::Durability;
 use super::dataset::{Dataset, DatasetEnvironment, PluginRecord};
@@ -45,8 +46,18 @@ impl AgentFile {
     /// # Errors
     /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is damaged or is not an agent.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_hashed(path).map(|(agent, _)| agent)
+    }
+
+    /// As [`AgentFile::load`], with the SHA-256 of the file in hexadecimal.
+    ///
+    /// # Errors
+    /// As [`AgentFile::load`].
+    pub fn load_hashed(path: impl AsRef<Path>) -> Result<(Self, String)> {
         let path = path.as_ref();
-        Self::parse(&files::read_or_pipe(path, MAX_FILE)?).map_err(|what| Error::file(path, what))
+        let bytes = files::read_or_pipe(path, MAX_FILE)?;
+        let agent = Self::parse(&bytes).map_err(|what| Error::file(path, what))?;
+        Ok((agent, format!("{:x}", Sha256::digest(&bytes))))
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {

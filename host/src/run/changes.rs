@@ -26,12 +26,12 @@ const OF_VALIDATION: [&str; 8] = [
     "evaluation.validation_episodes",
 ];
 
-/// `config` with every key that no result depends on at its default. The data of an offline objective are known by their
-/// hash.
+/// `config` with every key that no result depends on at its default. The data of an offline objective, the teacher and the
+/// dataset to start from are known by their hashes.
 pub fn essential(config: &DistillConfig) -> DistillConfig {
     let DistillConfig { threads, isolate, checkpoint_every, .. } = DistillConfig::default();
     let mut essential = DistillConfig { threads, isolate, checkpoint_every, ..config.clone() };
-    essential.offline.data = None;
+    (essential.offline.data, essential.teacher.agent, essential.dataset.start) = (None, None, None);
     essential
 }
 

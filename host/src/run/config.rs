@@ -59,6 +59,8 @@ pub struct DistillConfig {
     pub normalize: NormalizeConfig,
     /// The fixed transitions that an offline objective learns from, in place of rollouts.
     pub offline: OfflineConfig,
+    /// The agent whose outputs an objective such as `clone` learns from.
+    pub teacher: TeacherConfig,
     /// Validation and the final evaluation.
     pub evaluation: EvaluationConfig,
 }
@@ -114,6 +116,13 @@ pub struct DatasetConfig {
     /// The initial inner learning rate η. The default is the objective's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inner_lr: Option<f64>,
+    /// A dataset file to start from: its X, Y, η and whatever else is learned, with the moments that normalize observations.
+    /// By default the objective draws them at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// The SHA-256 of that file in hexadecimal. If it is set, no other file is accepted; a run records it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_sha256: Option<String>,
 }
 
 /// A plugin and its options.
@@ -225,6 +234,18 @@ pub struct OfflineConfig {
     pub balanced: bool,
 }
 
+/// The teacher: an agent that sees every observation of the rollouts, and whose outputs label it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// The agent file, as `potstill train` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<PathBuf>,
+    /// The SHA-256 of that file in hexadecimal. If it is set, no other file is accepted; a run records it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
 /// Validation and the final evaluation: fresh learners take one inner step each and play whole episodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -267,6 +288,7 @@ impl Default for DistillConfig {
             ppo: PpoConfig::default(),
             normalize: NormalizeConfig::default(),
             offline: OfflineConfig::default(),
+            teacher: TeacherConfig::default(),
             evaluation: EvaluationConfig::default(),
         }
     }
@@ -403,13 +425,16 @@ impl DistillConfig {
             table.entry("optimizer").or_insert(older);
         }
         // Keys that are not serialized at their defaults are known too.
-        let dataset = DatasetConfig { k: Some(1), inner_lr: Some(1.0) };
-        let normalize = NormalizeConfig { observations: Some(true), rewards: Some(true) };
-        let offline = OfflineConfig {
-            data: Some(PathBuf::new()),
-            sha256: Some(String::new()),
-            ..OfflineConfig::default()
+        let (path, sha256) = (Some(PathBuf::new()), Some(String::new()));
+        let dataset = DatasetConfig {
+            k: Some(1),
+            inner_lr: Some(1.0),
+            start: path.clone(),
+            start_sha256: sha256.clone(),
         };
+        let teacher = TeacherConfig { agent: path.clone(), sha256: sha256.clone() };
+        let normalize = NormalizeConfig { observations: Some(true), rewards: Some(true) };
+        let offline = OfflineConfig { data: path, sha256, ..OfflineConfig::default() };
         let scale = [("x".to_owned(), 1.0)].into();
         let optimizer = OptimizerConfig { scale, ..OptimizerConfig::default() };
         let ppo = PpoConfig { advantages: Some(Estimator::Gae), ..PpoConfig::default() };
@@ -423,6 +448,7 @@ impl DistillConfig {
             dataset,
             normalize,
             offline,
+            teacher,
             optimizer,
             ppo,
             ..DistillConfig::default()

@@ -19,6 +19,7 @@ use std::path::Path;
 
 use potstill_plugin_api::{EnvironmentSpec, OptionValue, Space};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::atomic::Durability;
 use super::entries::Entries;
@@ -160,9 +161,18 @@ impl Dataset {
     /// [`Error::Io`] when the file cannot be read; [`Error::File`] when it is not a dataset, is damaged, comes from a newer
     /// version, or is refused by [`Dataset::validate`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_hashed(path).map(|(dataset, _)| dataset)
+    }
+
+    /// As [`Dataset::load`], with the SHA-256 of the file in hexadecimal.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn load_hashed(path: impl AsRef<Path>) -> Result<(Self, String)> {
         let path = path.as_ref();
         let bytes = files::read_or_pipe(path, MAX_FILE)?;
-        Self::parse(&bytes).map_err(|what| Error::file(path, what))
+        let dataset = Self::parse(&bytes).map_err(|what| Error::file(path, what))?;
+        Ok((dataset, format!("{:x}", Sha256::digest(&bytes))))
     }
 
     /// As [`Self::load`], from the bytes of the file.

@@ -263,7 +263,7 @@ impl RunDirectory {
             .map_err(|e| Error::file(&path, format!("not the versions of a run ({e})")))
     }
 
-    /// The recorded plugins that the configuration names.
+    /// The recorded plugins that the configuration names; all of them if it names a teacher, which has plugins of its own.
     ///
     /// # Errors
     /// As [`RunDirectory::config`] and [`RunDirectory::versions`].
@@ -272,7 +272,7 @@ impl RunDirectory {
         let mut named: BTreeSet<&str> = config.learner.plugins().into_iter().map(|(id, _)| id).collect();
         named.extend([&*config.environment.id, &*config.objective.id, &*config.critic.id]);
         let recorded = self.versions()?.plugins.into_iter();
-        Ok(recorded.filter(|plugin| named.contains(&*plugin.id)).collect())
+        Ok(recorded.filter(|plugin| config.teacher.agent.is_some() || named.contains(&*plugin.id)).collect())
     }
 
     /// Writes the pictures of a dataset.

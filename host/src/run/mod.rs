@@ -28,7 +28,7 @@ pub use changes::{Change, changes, essential, listed};
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
     DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, NormalizeConfig, OfflineConfig,
-    OptimizerConfig, OptimizerKind, Options, PluginConfig, PpoConfig,
+    OptimizerConfig, OptimizerKind, Options, PluginConfig, PpoConfig, TeacherConfig,
 };
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, PluginRecord};
 pub use directory::{PluginVersion, RunDirectory, Versions};

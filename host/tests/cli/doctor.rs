@@ -14,7 +14,7 @@ fn says_what_is_there_and_how_to_get_the_rest() {
         (find("sandbox")["found"].clone(), find("processor")["found"].clone()),
         (true.into(), true.into())
     );
-    assert!(find("plugins")["what"].as_str().unwrap().contains("12 built in, 0 found; "), "{findings}");
+    assert!(find("plugins")["what"].as_str().unwrap().contains("13 built in, 0 found; "), "{findings}");
     for (name, install) in [
         ("CUDA", "install"),
         ("wgpu", "install"),

@@ -28,6 +28,7 @@ mod search;
 mod setup;
 #[cfg(target_os = "linux")]
 mod several;
+mod teacher;
 mod terminal;
 #[cfg(unix)]
 mod trust;

@@ -300,13 +300,17 @@ fn every_metric_is_documented_and_logged() {
     place.write("small.toml", format!("{SMALL}[offline]\nupdates = 2\nminibatch = 16\n"));
     place.distil("offline", &["--objective", "gradient-matching", "--data", "data", "--meta-epochs", "3"]);
     log("gradient-matching", "offline");
+    place.ok(&["rl", "nd-cartpole", "--config", "small.toml", "--out", "expert"]);
+    place.ok(&["train", "expert", "--out", "agent"]);
+    place.distil("clone", &["--objective", "clone", "--teacher", "agent", "--meta-epochs", "3"]);
+    log("clone", "clone");
 
     let page = page("metrics.md");
     let documented: BTreeMap<String, Vec<String>> =
         rows(&page).into_iter().map(|row| (quoted(&row[0])[0].to_owned(), row)).collect();
     assert_eq!(documented.keys().collect::<Vec<_>>(), logged.keys().collect::<Vec<_>>());
     let every: BTreeSet<String> =
-        rollouts.into_iter().chain(["gradient-matching"]).map(str::to_owned).collect();
+        rollouts.into_iter().chain(["gradient-matching", "clone"]).map(str::to_owned).collect();
     for (name, objectives) in &logged {
         let row = &documented[name];
         assert!(row.len() == 4 && !row[2].is_empty() && !row[3].is_empty(), "{row:?}");

@@ -201,8 +201,9 @@ class Objective:
 
         There are `observations` `[b, …]` and `actions`, which are indices `[b, 1]` or values `[b, size]`. Rollouts also
         have `log_probs` `[b, 1]` and `outputs` `[b, outputs]` of the policy that acted, `advantages` `[b, 1]` (not
-        normalized), `returns` `[b, 1]` and `values` `[b, 1]`. `progress` `[1, 1]` is the fraction of the run that is
-        done, in `[0, 1)`."""
+        normalized), `returns` `[b, 1]`, `values` `[b, 1]`, and `teacher` `[b, outputs]`, the outputs of the agent that the
+        user names as the teacher: log-probabilities of all actions, or means and log standard deviations. `progress`
+        `[1, 1]` is the fraction of the run that is done, in `[0, 1)`."""
         raise NotImplementedError
 
     def inner(self, theta: Theta, network: Network, fresh: Sequence[Tensor]) -> List[Tensor]:

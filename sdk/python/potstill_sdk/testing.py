@@ -119,6 +119,7 @@ def trace_objective(objective, task: Task, parameters=((4, 8), (8, 2)), batch=16
         "observations": list(task.observation.shape),
         "actions": [actions],
         "outputs": [task.outputs],
+        "teacher": [task.outputs],
         **{name: [1] for name in ("log_probs", "advantages", "returns", "values")},
     }
     with Tracer(len(parameters), task.outputs) as tracer:

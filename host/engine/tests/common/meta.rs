@@ -4,10 +4,10 @@ use potstill_engine::execute::{Array, Device};
 use potstill_engine::objective::Objective;
 use potstill_engine::optimizer::{Adam, Optimizer};
 use potstill_engine::policy::Policy;
-use potstill_engine::programs::{Update, UpdateRule, update};
+use potstill_engine::programs::{Update, UpdateRule, needs_critic, update};
 use potstill_engine::student::{Dimensions, Student};
 use potstill_engine::theta::{Layout, Theta};
-use potstill_plugin_api::{Column, Space, Task};
+use potstill_plugin_api::{Column, Data, Space, Task};
 use rand::Rng;
 
 use super::{options, random, registry, uniform};
@@ -95,7 +95,8 @@ impl Meta {
         let objective = words.next().unwrap();
         let settings: Vec<(&str, &str)> = words.map(|word| word.split_once('=').unwrap()).collect();
         let objective = registry.objective(objective, &options(&settings), &task).unwrap();
-        let layout = Layout::new(Theta::new(&*objective, &d), &student, &critic);
+        let critic = Some(&critic).filter(|_| needs_critic(&*objective));
+        let layout = Layout::new(Theta::new(&*objective, &d), &student, critic);
         // With β₁ = 0 the first moment equals the gradient, and with this norm nothing is clipped.
         let rule = UpdateRule {
             optimizer: Optimizer::Adam(Adam { beta1: 0.0, beta2: 0.999, eps: 1e-8 }),
@@ -104,7 +105,7 @@ impl Meta {
             value_coefficient: 1.0,
             ..UpdateRule::default()
         };
-        let update = update(&student, &critic, &*objective, &rule, &d, rows).unwrap();
+        let update = update(&student, critic, &*objective, &rule, &d, rows).unwrap();
         let rng = &mut random(seed);
         let size = |s: &[usize]| s.iter().product::<usize>();
         let mut values: Vec<Vec<f64>> =
@@ -198,12 +199,16 @@ impl Meta {
             Actions::Continuous(numbers) => device.rows(plan, first + 1, numbers, None),
         });
         let reads = |column: Column| self.objective.columns().contains(&column);
+        let of_rollouts = self.objective.data() == Data::Rollouts;
+        let has_critic = needs_critic(&*self.objective);
         let columns = [
-            Some(&self.log_probs),
-            Some(&self.advantages),
-            Some(&self.returns),
+            of_rollouts.then_some(&self.log_probs),
+            has_critic.then_some(&self.advantages),
+            has_critic.then_some(&self.returns),
             reads(Column::Outputs).then_some(&self.acted),
             reads(Column::Values).then_some(&self.estimates),
+            // The teacher's policy is as good as the one that acted.
+            reads(Column::Teacher).then_some(&self.acted),
         ];
         for (i, data) in columns.into_iter().flatten().enumerate() {
             inputs.push(device.rows(plan, first + 2 + i, data, None));
@@ -217,11 +222,8 @@ impl Meta {
             let at = self.update.metrics.iter().position(|m| *m == name).unwrap();
             metrics[at][0]
         };
-        Outcome {
-            loss: self.loss(metric),
-            value_loss: metric("value_loss"),
-            gradient: results[n..2 * n].to_vec(),
-        }
+        let value_loss = if has_critic { metric("value_loss") } else { 0.0 };
+        Outcome { loss: self.loss(metric), value_loss, gradient: results[n..2 * n].to_vec() }
     }
 
     /// Computes the loss from the objective's metrics, with its default weights.
@@ -230,6 +232,7 @@ impl Meta {
             "ppmo-as-published-v1" => metric("policy_loss"),
             "ppmo-kl-v1" => metric("policy_loss") + metric("kl") - 0.01 * metric("entropy"),
             "gradient-matching-v1" => metric("distance"),
+            "clone-v1" => metric("cloning_loss"),
             _ => {
                 let annealed = self.objective.columns().contains(&Column::Progress);
                 let weight = if annealed { 0.01 * (1.0 - PROGRESS) } else { 0.01 };

@@ -16,6 +16,7 @@ impl Plugins {
     fn find(name: &str) -> Result<NativePlugin> {
         let entry = match name {
             "a2c" => potstill_a2c::builtin,
+            "clone" => potstill_clone::builtin,
             "gradient-matching" => potstill_gradient_matching::builtin,
             "hard-label" => potstill_hard_label::builtin,
             "impala-cnn" => potstill_impala_cnn::builtin,

@@ -6,7 +6,7 @@ use super::gradient::{Loss, normal};
 use super::{Check, Outcome, Stop, Subject, failed};
 use crate::engine::objective::{Judged, Objective};
 use crate::engine::policy::Policy;
-use crate::engine::programs::{BatchInputs, inner, outer};
+use crate::engine::programs::{BatchInputs, inner, needs_critic, outer};
 use crate::engine::random::{Stream, stream};
 use crate::engine::student::{Dimensions, Student};
 use crate::engine::theta::{Part, Theta};
@@ -79,7 +79,7 @@ impl Sample {
         let layout = Theta::new(objective, d);
         let trained = layout.inputs(&graph);
         let fresh = self.student.inputs(&graph);
-        let batch = BatchInputs::trace(&graph, objective, d, ROWS, objective.data() != Data::Offline)?;
+        let batch = BatchInputs::trace(&graph, objective, d, ROWS)?;
         let theta = layout.read(&trained);
         let taught = inner(&self.student, objective, &theta, &[], &fresh, d)?;
         let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &batch.columns };
@@ -130,12 +130,15 @@ impl Sample {
             Policy::Categorical(_) => vec![likely; ROWS * outputs],
             Policy::Gaussian(_) => normal::<f32>(stream, &[ROWS, outputs]),
         };
+        let needs_critic = needs_critic(&*self.objective);
         let columns = [
             Some(log_probs),
-            Some(normal(stream, &[ROWS])),
-            Some(normal(stream, &[ROWS])),
+            needs_critic.then(|| normal(stream, &[ROWS])),
+            needs_critic.then(|| normal(stream, &[ROWS])),
             reads(Column::Outputs).then_some(acted),
             reads(Column::Values).then(|| normal(stream, &[ROWS])),
+            // Logits are as good as log-probabilities, of which they are a shift.
+            reads(Column::Teacher).then(|| normal(stream, &[ROWS, outputs])),
         ];
         for column in columns.into_iter().flatten() {
             inputs.push(device.rows(plan, inputs.len(), &column, None));

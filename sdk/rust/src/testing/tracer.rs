@@ -97,7 +97,7 @@ pub fn trace_objective<O: Objective>(
         let (rows, row) = match column {
             Column::Observations => (16, task.observation.shape()),
             Column::Actions => (16, vec![actions(&task.action)]),
-            Column::Outputs => (16, vec![task.outputs]),
+            Column::Outputs | Column::Teacher => (16, vec![task.outputs]),
             Column::Progress => (1, vec![1]),
             _ => (16, vec![1]),
         };
