@@ -86,24 +86,19 @@ impl<'a> Baselining<'a> {
     /// What a reader of the baselines has to know of the action space, in sentences.
     pub fn notes(&self) -> Vec<String> {
         let space = &self.environment.spec.action;
-        let mut notes = vec![];
         match space {
-            Space::Box { low, high, .. } => {
-                if low.iter().chain(high).any(|bound| bound.is_infinite()) {
-                    notes.push(
-                        "bounds of the actions are infinite: there, random actions are normally distributed, or \
-                         exponentially beside one finite bound, as in Gymnasium"
-                            .into(),
-                    );
-                }
-            }
-            _ if self.constants.is_empty() => notes.push(format!(
+            Space::Box { low, high, .. } if low.iter().chain(high).any(|bound| bound.is_infinite()) => vec![
+                "bounds of the actions are infinite: there, random actions are normally distributed, or \
+                 exponentially beside one finite bound, as in Gymnasium"
+                    .into(),
+            ],
+            Space::Box { .. } => vec![],
+            _ if self.constants.is_empty() => vec![format!(
                 "constant actions and the best distribution are left out: the action space {space} has more than \
                  {MOST_ACTIONS} actions"
-            )),
-            _ => {}
+            )],
+            _ => vec![],
         }
-        notes
     }
 
     /// Plays the baselines and returns them with the highest mean return first. Results do not depend on `threads`. `done`
