@@ -21,6 +21,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::agent::AgentFile;
 use super::atomic::{is_temporary, write_atomically};
 use super::baseline::Baselines;
 use super::checkpoint::Checkpoints;
@@ -263,7 +264,7 @@ impl RunDirectory {
             .map_err(|e| Error::file(&path, format!("not the versions of a run ({e})")))
     }
 
-    /// The recorded plugins that the configuration names; all of them if it names a teacher, which has plugins of its own.
+    /// The recorded plugins that the configuration names, and the learner of the teacher that it names.
     ///
     /// # Errors
     /// As [`RunDirectory::config`] and [`RunDirectory::versions`].
@@ -271,8 +272,11 @@ impl RunDirectory {
         let config = self.config()?;
         let mut named: BTreeSet<&str> = config.learner.plugins().into_iter().map(|(id, _)| id).collect();
         named.extend([&*config.environment.id, &*config.objective.id, &*config.critic.id]);
+        // Whoever needs a teacher that cannot be read says so.
+        let teacher = config.teacher.agent.as_ref().and_then(|path| AgentFile::load(path).ok());
+        named.extend(teacher.as_ref().map(|teacher| &*teacher.learner.id));
         let recorded = self.versions()?.plugins.into_iter();
-        Ok(recorded.filter(|plugin| config.teacher.agent.is_some() || named.contains(&*plugin.id)).collect())
+        Ok(recorded.filter(|plugin| named.contains(&*plugin.id)).collect())
     }
 
     /// Writes the pictures of a dataset.

@@ -1,7 +1,10 @@
 //! Finds the games in the user's copy of `ale_py`, and checks them.
-use std::fs;
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use md5::{Digest, Md5};
 use potstill_sdk::host::setup_folder;
@@ -10,12 +13,28 @@ use potstill_sdk::host::setup_folder;
 const INSTALL: &str =
     "`potstill plugin setup ale` installs the games, and so does `python3 -m pip install ale_py==0.12.1`";
 
+/// The largest file that is read. Games have at most 32 KiB.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// As [`search`], once per process and game. A failure is not kept, because the user may install what is missing.
+pub(crate) fn find(rom: &str) -> Result<PathBuf, String> {
+    static FOUND: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = found.get_or_insert_default();
+    if let Some(path) = found.get(rom) {
+        return Ok(path.clone());
+    }
+    let path = search(rom)?;
+    found.insert(rom.to_owned(), path.clone());
+    Ok(path)
+}
+
 /// The file of a game, in the first of these folders that has one: `ALE_ROMS`, what `potstill plugin setup ale` installed, and
 /// that of the `ale_py` that the user's Python would import.
 ///
 /// # Errors
 /// There is no such file, or its bytes are not those that `md5.json` beside it names.
-pub(crate) fn find(rom: &str) -> Result<PathBuf, String> {
+fn search(rom: &str) -> Result<PathBuf, String> {
     let file = format!("{rom}.bin");
     let mut looked = vec![];
     let near = [
@@ -51,13 +70,13 @@ fn imported(python: &str) -> Option<PathBuf> {
 /// Compares the bytes of a game with the MD5 that its folder's `md5.json` has for it.
 fn check(file: &str, path: PathBuf) -> Result<PathBuf, String> {
     let list = path.with_file_name("md5.json");
-    let unreadable = |what: &std::path::Path, why: String| format!("{}: {why}; {INSTALL}", what.display());
-    let text = fs::read(&list).map_err(|e| unreadable(&list, e.to_string()))?;
+    let unreadable = |what: &Path, why: String| format!("{}: {why}; {INSTALL}", what.display());
+    let text = read(&list).map_err(|e| unreadable(&list, e))?;
     let known: serde_json::Value =
         serde_json::from_slice(&text).map_err(|e| unreadable(&list, e.to_string()))?;
     let expected =
         known[file].as_str().ok_or_else(|| unreadable(&list, format!("it does not list {file}")))?;
-    let bytes = fs::read(&path).map_err(|e| unreadable(&path, e.to_string()))?;
+    let bytes = read(&path).map_err(|e| unreadable(&path, e))?;
     let found: String = Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     match found == expected {
         true => Ok(path),
@@ -65,5 +84,19 @@ fn check(file: &str, path: PathBuf) -> Result<PathBuf, String> {
             &path,
             format!("the file is damaged (its MD5 is {found}, and md5.json says {expected})"),
         )),
+    }
+}
+
+/// Reads a regular file of at most [`LARGEST_FILE`] bytes.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    if !path.is_file() {
+        return Err("it is not a file".into());
+    }
+    let mut bytes = vec![];
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    match bytes.len() as u64 > LARGEST_FILE {
+        true => Err(format!("it has more than {LARGEST_FILE} bytes")),
+        false => Ok(bytes),
     }
 }
