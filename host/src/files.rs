@@ -1,5 +1,5 @@
 //! Reads files of others: what a path names decides how much is read. A device has no end, and opening a named pipe waits
-//! for its writer.
+//! for its writer. What is longer than that is not written either.
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::Path;
@@ -45,6 +45,21 @@ fn read_if(path: &Path, most: u64, may_be_read: impl Fn(&Metadata) -> bool) -> R
         true => Ok(bytes),
         false => Err(too_long()),
     }
+}
+
+/// Refuses to write more bytes to `path` than reading them back allows.
+///
+/// # Errors
+/// [`Error::File`] when `bytes` is more than `most`.
+pub(crate) fn check_length(path: &Path, bytes: usize, most: u64) -> Result<()> {
+    if bytes as u64 <= most {
+        return Ok(());
+    }
+    let most = size(most);
+    Err(Error::file(
+        path,
+        format!("is not written: it would have {bytes} bytes, and at most {most} are read"),
+    ))
 }
 
 /// A number of bytes in the largest unit that divides it.
@@ -99,6 +114,9 @@ mod tests {
         let error = read(folder.path(), 1 << 20).unwrap_err().to_string();
         assert!(error.contains("is a folder"), "{error}");
         assert!(matches!(read(&folder.path().join("nothing"), 1), Err(Error::Io { .. })));
+        assert!(check_length(&path, 4, 4).is_ok());
+        let error = check_length(&path, 5, 4).unwrap_err().to_string();
+        assert!(error.ends_with("it would have 5 bytes, and at most 4 bytes are read"), "{error}");
         assert_eq!([size(0), size(3 << 20), size(1 << 30)], ["0 bytes", "3 MiB", "1 GiB"]);
     }
 

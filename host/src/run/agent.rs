@@ -14,6 +14,7 @@ const KIND: Kind = Kind {
     format: "potstill-agent",
     name: "an agent",
     otherwise: "not an agent of Potstill (`potstill train DATASET` writes one)",
+    most: MAX_FILE,
 };
 
 /// A trained agent, as it is on disk.
@@ -55,7 +56,7 @@ impl AgentFile {
     /// As [`AgentFile::load`].
     pub fn load_hashed(path: impl AsRef<Path>) -> Result<(Self, String)> {
         let path = path.as_ref();
-        let bytes = files::read_or_pipe(path, MAX_FILE)?;
+        let bytes = files::read_or_pipe(path, KIND.most)?;
         let agent = Self::parse(&bytes).map_err(|what| Error::file(path, what))?;
         Ok((agent, format!("{:x}", Sha256::digest(&bytes))))
     }
@@ -109,7 +110,7 @@ impl AgentOrDataset {
     /// Those of [`AgentFile::load`] and [`Dataset::load`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = files::read_or_pipe(path, MAX_FILE)?;
+        let bytes = files::read_or_pipe(path, KIND.most)?;
         let read = match described(&bytes, &KIND) {
             // Only datasets have an objective.
             Some(info) if info.get("objective").is_none() => AgentFile::parse(&bytes).map(Self::Agent),

@@ -16,8 +16,12 @@ use super::tensor::{Kind, MAX_STATE, NamedTensor, parse_safetensors, write_safet
 use crate::error::{Error, IoContext, Result};
 use crate::files;
 
-const KIND: Kind =
-    Kind { format: "potstill-checkpoint", name: "a checkpoint", otherwise: "not a checkpoint of Potstill" };
+const KIND: Kind = Kind {
+    format: "potstill-checkpoint",
+    name: "a checkpoint",
+    otherwise: "not a checkpoint of Potstill",
+    most: MAX_STATE,
+};
 const FORMAT_VERSION: u64 = 1;
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
@@ -55,7 +59,7 @@ impl Checkpoint {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let wrong = |what: String| Error::file(path, what);
-        let container = parse_safetensors(&files::read(path, MAX_STATE)?, &KIND).map_err(wrong)?;
+        let container = parse_safetensors(&files::read(path, KIND.most)?, &KIND).map_err(wrong)?;
         if !container.checked {
             return Err(wrong(KIND.otherwise.into()));
         }

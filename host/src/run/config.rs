@@ -487,9 +487,11 @@ impl DistillConfig {
     /// Writes the configuration atomically.
     ///
     /// # Errors
-    /// [`Error::Io`] naming `path`; the errors of [`DistillConfig::to_toml`].
+    /// [`Error::Io`] naming `path`; [`Error::File`] when it is longer than what [`DistillConfig::load`] reads; the errors of
+    /// [`DistillConfig::to_toml`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let text = self.to_toml()?;
+        files::check_length(path.as_ref(), text.len(), LARGEST_CONFIG)?;
         write_atomically(path.as_ref(), |file| file.write_all(text.as_bytes()))
     }
 

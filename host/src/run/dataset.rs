@@ -37,6 +37,7 @@ pub(super) const KIND: Kind = Kind {
     name: "a dataset",
     otherwise: "not a distilled dataset: a safetensors file without Potstill's metadata. To import a PyTorch dataset \
                 released with the paper, give its `.pt` file",
+    most: MAX_FILE,
 };
 /// What the names of further parts of θ start with.
 const THETA: &str = "theta.";
@@ -170,7 +171,7 @@ impl Dataset {
     /// As [`Dataset::load`].
     pub fn load_hashed(path: impl AsRef<Path>) -> Result<(Self, String)> {
         let path = path.as_ref();
-        let bytes = files::read_or_pipe(path, MAX_FILE)?;
+        let bytes = files::read_or_pipe(path, KIND.most)?;
         let dataset = Self::parse(&bytes).map_err(|what| Error::file(path, what))?;
         Ok((dataset, format!("{:x}", Sha256::digest(&bytes))))
     }

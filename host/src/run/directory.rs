@@ -43,7 +43,7 @@ const REPORT: &str = "report.html";
 const PICTURES: [&str; 2] = ["dataset.svg", "dataset.png"];
 const LOCK: &str = "lock";
 
-/// The largest `config.toml`, `versions.json` or `baseline.json` that is read.
+/// The largest `config.toml`, `versions.json` or `baseline.json` that is read, and written.
 const LARGEST_RECORD: u64 = 1 << 20;
 
 /// The content of `versions.json`: what a run was made with.
@@ -325,6 +325,7 @@ impl RunDirectory {
         let mut text = serde_json::to_string_pretty(value)
             .map_err(|e| Error::file(&path, format!("cannot be written as JSON: {e}")))?;
         text.push('\n');
+        files::check_length(&path, text.len(), LARGEST_RECORD)?;
         write_atomically(&path, |file| file.write_all(text.as_bytes()))
     }
 }
@@ -443,6 +444,17 @@ mod tests {
         drop(run);
         RunDirectory::open(&path).unwrap();
         assert!(create(&path).unwrap_err().to_string().contains("already holds a run"));
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_read_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = create(folder.path()).unwrap();
+        let before = run.versions().unwrap();
+        let long = Versions { device: "cpu".repeat(1 << 20), ..before.clone() };
+        let error = run.save_versions(&long).unwrap_err().to_string();
+        assert!(error.contains("versions.json: is not written: it would have 31"), "{error}");
+        assert_eq!(run.versions().unwrap(), before);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::atomic::{Durability, write};
 pub use crate::engine::theta::NamedTensor;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// The most bytes of a dataset, an agent or a PyTorch file.
 pub(super) const MAX_FILE: u64 = 1 << 30;
@@ -94,6 +95,8 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     /// The error for a file without our metadata.
     pub(super) otherwise: &'static str,
+    /// The most bytes of a file, read or written.
+    pub(super) most: u64,
 }
 
 impl Kind {
@@ -142,7 +145,8 @@ pub(super) struct Container<T = NamedTensor> {
 /// Writes tensors, their description and a checksum of both atomically. The same content always gives the same bytes.
 ///
 /// # Errors
-/// [`Error::Io`] naming `path`; [`Error::Usage`] for a repeated name or a shape that does not fit its data.
+/// [`Error::Io`] naming `path`; [`Error::File`] when the file would be longer than what is read; [`Error::Usage`] for a
+/// repeated name or a shape that does not fit its data.
 pub(super) fn write_safetensors(
     path: &Path,
     kind: &Kind,
@@ -166,6 +170,9 @@ pub(super) fn write_raw(
     durability: Durability,
 ) -> Result<()> {
     let header = header(kind, info, tensors)?;
+    let data: usize = tensors.iter().map(|tensor| tensor.values.len() * tensor.values.size()).sum();
+    files::check_length(path, header.len(), MAX_HEADER)?;
+    files::check_length(path, header.len() + data + 8, kind.most)?;
     write(path, durability, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;

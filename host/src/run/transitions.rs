@@ -29,6 +29,7 @@ const KIND: Kind = Kind {
     format: "potstill-transitions",
     name: "transitions",
     otherwise: "not a file of transitions (`potstill collect` writes one)",
+    most: MAX_STATE,
 };
 const FORMAT_VERSION: u32 = 1;
 
@@ -137,7 +138,7 @@ impl Transitions {
     /// As [`Transitions::load`].
     pub fn load_hashed(path: impl AsRef<Path>) -> Result<(Self, String)> {
         let path = path.as_ref();
-        let bytes = files::read(path, MAX_STATE)?;
+        let bytes = files::read(path, KIND.most)?;
         let transitions = Self::parse(&bytes).map_err(|what| Error::file(path, what))?;
         Ok((transitions, format!("{:x}", Sha256::digest(&bytes))))
     }

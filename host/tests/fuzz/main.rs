@@ -39,13 +39,22 @@ fn rewritten<T>(
 ) -> Verdict {
     let (once, twice) = (path.with_extension("once"), path.with_extension("twice"));
     let wrong = |what: &str, e: potstill::Error| format!("an accepted file cannot be {what}: {e}");
-    save(value, &once).map_err(|e| wrong("written", e))?;
+    match save(value, &once) {
+        Err(e) if is_too_long(&e) => return Ok(false),
+        saved => saved.map_err(|e| wrong("written", e))?,
+    }
     let again = load(&once).map_err(|e| wrong("read again", e))?;
     save(&again, &twice).map_err(|e| wrong("written again", e))?;
     match std::fs::read(once).unwrap() == std::fs::read(twice).unwrap() {
         true => Ok(true),
         false => Err("an accepted file changes when it is written again".into()),
     }
+}
+
+/// Whether a file was not written because it would be longer than what is read. What is close to the limit may be written
+/// longer than it was.
+fn is_too_long(error: &potstill::Error) -> bool {
+    error.to_string().contains("is not written: it would have ")
 }
 
 #[test]
@@ -137,7 +146,10 @@ fn versions() {
         std::fs::write(folder.join("config.toml"), "").unwrap();
         let run = RunDirectory::inspect(folder).map_err(|e| format!("it is no run any more: {e}"))?;
         let Ok(versions) = run.versions() else { return Ok(false) };
-        run.save_versions(&versions).map_err(|e| format!("accepted versions cannot be written: {e}"))?;
+        match run.save_versions(&versions) {
+            Err(e) if is_too_long(&e) => return Ok(false),
+            saved => saved.map_err(|e| format!("accepted versions cannot be written: {e}"))?,
+        }
         match run.versions() {
             Ok(again) if again == versions => Ok(true),
             other => Err(format!("accepted versions change when they are written: {other:?}")),
