@@ -140,7 +140,7 @@ impl Watch for Counts {
 
 impl Blind {
     /// Actions of `space` for `copies` environments.
-    fn act(&self, space: &Space, copies: usize, random: &mut Stream) -> Actions {
+    pub fn act(&self, space: &Space, copies: usize, random: &mut Stream) -> Actions {
         match self {
             Blind::Random => match choices(space) {
                 Some(choices) => {

@@ -51,6 +51,7 @@ pub mod ppmo;
 pub mod programs;
 pub mod random;
 pub mod rollout;
+mod saved;
 pub mod student;
 pub mod theta;
 pub mod training;

@@ -26,12 +26,12 @@ use rand::seq::SliceRandom;
 
 use crate::advantage::{Estimator, Trajectories, estimate};
 use crate::environment::{Actions, Environments, Observations};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::execute::{Array, Device, Plan};
 use crate::normalize::discounted;
 use crate::programs;
 use crate::random::{Stream, stream};
-use crate::rollout::{Acts, Rollout, Teacher, collect};
+use crate::rollout::{Acts, Rollout, Teacher, Unfinished, collect};
 use crate::student::Dimensions;
 #[cfg(doc)]
 use crate::student::Student;
@@ -59,6 +59,8 @@ pub struct Hyperparameters {
     /// Whether the critic and the advantages see only the signs of rewards: −1, 0 or 1. Reported returns are of the rewards
     /// themselves.
     pub clip_rewards: bool,
+    /// Whether episodes go on from one meta-epoch to the next, with its learners. If not, each meta-epoch starts fresh ones.
+    pub continue_episodes: bool,
 }
 
 impl Default for Hyperparameters {
@@ -74,6 +76,7 @@ impl Default for Hyperparameters {
             advantages: Estimator::Gae,
             reward_scale: 1.0,
             clip_rewards: false,
+            continue_episodes: false,
         }
     }
 }
@@ -84,6 +87,8 @@ pub struct Ppmo<'a> {
     pub training: Training<'a>,
     hyper: Hyperparameters,
     teacher: Option<Box<Teacher<'a>>>,
+    /// For each learner: the episodes that the next meta-epoch goes on with. If there are none, it starts fresh ones.
+    unfinished: Vec<Unfinished>,
     /// The plans that act ([`programs::act`]), by the architecture's name.
     act_plans: HashMap<String, Arc<Plan>>,
     /// The plans that compute the critic's values ([`programs::value`]), by the number of rows.
@@ -123,7 +128,14 @@ impl<'a> Ppmo<'a> {
         seed: u64,
     ) -> Result<Self> {
         let training = Training::new(device, roles, rates, seed)?;
-        Ok(Ppmo { training, hyper, teacher: None, act_plans: HashMap::new(), value_plans: HashMap::new() })
+        Ok(Ppmo {
+            training,
+            hyper,
+            teacher: None,
+            unfinished: vec![],
+            act_plans: HashMap::new(),
+            value_plans: HashMap::new(),
+        })
     }
 
     /// Lets `teacher` label every observation of the rollouts, for an objective that reads [`Column::Teacher`].
@@ -152,6 +164,43 @@ impl<'a> Ppmo<'a> {
         let report = self.training.end_meta_epoch(metrics)?;
         self.update_observation_statistics(&experience);
         Ok(with_returns(report, &experience))
+    }
+
+    /// The state of the episodes that the next meta-epoch goes on with, for each learner's group of environments: none if
+    /// it starts fresh ones.
+    ///
+    /// # Errors
+    /// An error of the environment, or it has no snapshots.
+    pub fn episodes(&self, environments: &mut [Box<dyn Environments>]) -> Result<Vec<Vec<u8>>> {
+        let save = |(unfinished, environments): (&Unfinished, &mut Box<dyn Environments>)| {
+            let snapshot = environments.snapshot()?.ok_or_else(|| no_snapshots(&environments.spec().id))?;
+            Ok(unfinished.save(&snapshot))
+        };
+        self.unfinished.iter().zip(environments).map(save).collect()
+    }
+
+    /// Goes on with the episodes that [`Self::episodes`] saved.
+    ///
+    /// # Errors
+    /// An error of the environment, or the state is of other environments.
+    pub fn restore_episodes(
+        &mut self,
+        environments: &mut [Box<dyn Environments>],
+        states: &[Vec<u8>],
+    ) -> Result<()> {
+        let other = || Error::usage("the saved episodes are of other environments");
+        if !states.is_empty() && states.len() != environments.len() {
+            return Err(other());
+        }
+        let load = |(state, environments): (&Vec<u8>, &mut Box<dyn Environments>)| {
+            let space = &environments.spec().observation;
+            let (unfinished, snapshot) =
+                Unfinished::load(state, space, environments.len()).ok_or_else(other)?;
+            environments.restore(snapshot)?;
+            Ok(unfinished)
+        };
+        self.unfinished = states.iter().zip(environments).map(load).collect::<Result<_>>()?;
+        Ok(())
     }
 
     /// Lines 2 and 3: draws a learner for each group of environments and takes the inner step on θ.
@@ -183,16 +232,25 @@ impl<'a> Ppmo<'a> {
         let Training { device, roles, normalizer, seed, .. } = &self.training;
         let (policy, steps) = (roles.dimensions.policy, self.hyper.steps);
         let teacher = self.teacher.as_deref();
-        let acting = learners.into_iter().zip(environments).collect();
-        let collected = device.each(acting, |device, (taught, environments)| {
+        let mut unfinished = std::mem::take(&mut self.unfinished).into_iter();
+        let acting = learners
+            .into_iter()
+            .zip(environments)
+            .map(|(taught, environments)| (taught, environments, unfinished.next()))
+            .collect();
+        let collected = device.each(acting, |device, (taught, environments, unfinished)| {
             let TaughtLearner { learner, parameters, act, number } = taught;
             let acts = Acts { device, plan: &act, parameters: &parameters, policy };
             let mut actions = stream(*seed, "rollout", number);
             let moments = normalizer.as_ref();
-            let rollout = collect(environments.as_mut(), &acts, moments, teacher, steps, &mut actions)?;
+            let environments = environments.as_mut();
+            let rollout = collect(environments, &acts, moments, teacher, unfinished, steps, &mut actions)?;
             Ok((learner, rollout))
         });
         let mut rollouts: Vec<(DrawnLearner, Rollout)> = collected.into_iter().collect::<Result<_>>()?;
+        if self.hyper.continue_episodes {
+            self.unfinished = rollouts.iter_mut().map(|(_, r)| std::mem::take(&mut r.unfinished)).collect();
+        }
         if self.hyper.clip_rewards {
             // Returns were summed before.
             rollouts
@@ -318,6 +376,14 @@ impl<'a> Ppmo<'a> {
             inputs
         })
     }
+}
+
+/// The error for episodes that should go on in an environment whose state cannot be saved.
+pub fn no_snapshots(id: &str) -> Error {
+    Error::usage(format!(
+        "`environment.continue_episodes`: `{id}` has no snapshots, so that a run could not be resumed; leave it out, and \
+         each meta-epoch starts fresh episodes"
+    ))
 }
 
 /// The sign of a reward: −1, 0 or 1.

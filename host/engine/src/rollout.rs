@@ -43,6 +43,19 @@ pub struct Rollout {
     pub episode_lengths: Vec<u32>,
     /// How many of these episodes ended because their simulation failed.
     pub faults: usize,
+    /// The episodes that had not ended after the last step.
+    pub unfinished: Unfinished,
+}
+
+/// Episodes that have not ended, one in each environment. With the environments' own state, they can go on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unfinished {
+    /// The newest observations `[environments, observation]`, before normalization.
+    pub observations: Observations,
+    /// The undiscounted returns so far.
+    pub returns: Vec<f32>,
+    /// The steps so far.
+    pub lengths: Vec<u32>,
 }
 
 /// A policy that can act: a plan with one set of parameters.
@@ -79,9 +92,9 @@ pub fn is_policy(outputs: &[f32], policy: Policy) -> bool {
     }
 }
 
-/// Lets a policy act for `steps` steps, starting with fresh episodes. `stream` gives the seeds of the episodes and
-/// samples the actions. If there are `moments`, the policy sees observations normalized by them. If there is a `teacher`,
-/// it labels every observation.
+/// Lets a policy act for `steps` steps, in the `unfinished` episodes of these environments or else in fresh ones. `stream`
+/// gives the seeds of fresh episodes and samples the actions. If there are `moments`, the policy sees observations normalized
+/// by them. If there is a `teacher`, it labels every observation.
 ///
 /// # Errors
 /// An error of the environment, or outputs of the policy or the teacher that are not numbers.
@@ -90,12 +103,20 @@ pub fn collect(
     acts: &Acts<'_>,
     moments: Option<&Moments>,
     teacher: Option<&Teacher<'_>>,
+    unfinished: Option<Unfinished>,
     steps: usize,
     stream: &mut Stream,
 ) -> Result<Rollout> {
     let n = environments.len();
     let space = environments.spec().action.clone();
-    let seeds: Vec<u64> = (0..n).map(|_| stream.random()).collect();
+    let Unfinished { observations: mut newest, mut returns, mut lengths } = match unfinished {
+        Some(unfinished) => unfinished,
+        None => {
+            let seeds: Vec<u64> = (0..n).map(|_| stream.random()).collect();
+            let observations = environments.reset(&seeds)?;
+            Unfinished { observations, returns: vec![0.0; n], lengths: vec![0; n] }
+        }
+    };
     let mut seen = moments.map(|moments| Sums::new(moments.mean.len()));
     // Observations as the policy sees them. If they are normalized, they are also added to the sums.
     let mut see = |observations: &Observations| {
@@ -112,10 +133,8 @@ pub fn collect(
             false => Err(Error::usage("the teacher's outputs are not numbers: train another one")),
         }
     };
-    let first = environments.reset(&seeds)?;
-    let (mut current, mut labels) = (see(&first), label(&first)?);
+    let (mut current, mut labels) = (see(&newest), label(&newest)?);
     let mut rollout = Rollout { environments: n, ..Rollout::default() };
-    let mut running = vec![(0.0f32, 0u32); n];
     for _ in 0..steps {
         let outputs = acts.outputs(&current);
         if !is_policy(&outputs, acts.policy) {
@@ -135,7 +154,8 @@ pub fn collect(
             (Some(Actions::Continuous(all)), Actions::Continuous(new)) => all.extend(new),
             (all, new) => *all = Some(new),
         }
-        (current, labels) = (see(&transition.observations), label(&transition.observations)?);
+        newest.clone_from(&transition.observations);
+        (current, labels) = (see(&newest), label(&newest)?);
         if !transition.final_observations.is_empty() {
             let finals = see(&transition.final_observations);
             rollout.final_observations.append(&finals, 0..finals.len());
@@ -144,7 +164,7 @@ pub fn collect(
         rollout.terminated.extend_from_slice(&transition.terminated);
         rollout.truncated.extend_from_slice(&transition.truncated);
         rollout.faults += transition.faults.iter().filter(|fault| **fault).count();
-        for (i, (total, length)) in running.iter_mut().enumerate() {
+        for (i, (total, length)) in returns.iter_mut().zip(&mut lengths).enumerate() {
             *total += transition.rewards[i];
             *length += 1;
             if transition.terminated[i] || transition.truncated[i] {
@@ -156,6 +176,7 @@ pub fn collect(
     }
     rollout.last_observations = current;
     rollout.seen = seen;
+    rollout.unfinished = Unfinished { observations: newest, returns, lengths };
     Ok(rollout)
 }
 

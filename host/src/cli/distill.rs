@@ -94,6 +94,9 @@ struct Common {
     /// Learn from the signs of rewards; returns and scores are of the rewards themselves
     #[arg(long, help_heading = "Environment")]
     clip_rewards: bool,
+    /// Let episodes go on from one meta-epoch to the next; by default each starts fresh ones
+    #[arg(long, help_heading = "Environment")]
+    continue_episodes: bool,
     #[command(flatten)]
     learner: LearnerArguments,
     /// Number of learners drawn in each meta-epoch; they share the environment copies
@@ -197,6 +200,7 @@ impl Common {
         self.wrappers.apply(&mut config.environment);
         config.environment.episodic_life |= self.episodic_life;
         config.environment.clip_rewards |= self.clip_rewards;
+        config.environment.continue_episodes |= self.continue_episodes;
         put(&mut config.optimizer.lr, &self.lr);
         put(&mut config.optimizer.critic_lr, &self.lr);
         put(&mut config.seed, &self.seed);

@@ -10,7 +10,7 @@ use super::teach::{Teacher, distilled};
 use crate::engine::evaluate::{Protocol, Score, Sight};
 use crate::engine::offline::{Offline, OfflineData};
 use crate::engine::policy::Acting;
-use crate::engine::ppmo::Ppmo;
+use crate::engine::ppmo::{Ppmo, no_snapshots};
 use crate::engine::theta::NORMALIZER;
 use crate::engine::training::{MetaEpochReport, Training};
 use crate::error::{Error, Result};
@@ -145,7 +145,11 @@ impl<'a> Prepared<'a> {
                 let of_each = (threads / config.ppo.learners).max(1);
                 let environments =
                     (0..config.ppo.learners).map(|_| setup.training_environments(each, of_each));
-                Outer::Rollouts(ppmo, environments.collect::<Result<_>>()?)
+                let mut environments: Vec<Box<dyn Environments>> = environments.collect::<Result<_>>()?;
+                if config.environment.continue_episodes {
+                    refuse_without_snapshots(environments[0].as_mut())?;
+                }
+                Outer::Rollouts(ppmo, environments)
             }
         };
         if let Some(start) = &setup.start {
@@ -169,6 +173,15 @@ impl<'a> Prepared<'a> {
             best: None,
             saturated: 0,
         })
+    }
+}
+
+/// Refuses environments whose state cannot be saved.
+fn refuse_without_snapshots(environments: &mut dyn Environments) -> Result<()> {
+    environments.reset(&vec![0; environments.len()])?;
+    match environments.snapshot()? {
+        Some(_) => Ok(()),
+        None => Err(no_snapshots(&environments.spec().id)),
     }
 }
 
@@ -348,7 +361,12 @@ impl Distillation<'_> {
             config: Some(self.prepared.config.clone()),
         };
         let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;
-        let checkpoint = Checkpoint { meta_epoch: training.meta_epoch, state, tensors: training.state() };
+        let (meta_epoch, tensors) = (training.meta_epoch, training.state());
+        let episodes = match &mut self.prepared.outer {
+            Outer::Rollouts(ppmo, environments) => ppmo.episodes(environments)?,
+            Outer::Offline(_) => vec![],
+        };
+        let checkpoint = Checkpoint { meta_epoch, state, tensors, episodes };
         // The metrics that lead to a checkpoint must be on disk before it.
         if self.checkpoints.waits_for_disk() {
             self.metrics.sync()?;

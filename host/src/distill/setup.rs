@@ -97,6 +97,7 @@ impl<'a> Setup<'a> {
             ("training", !config.environment.training.is_empty()),
             ("episodic_life", config.environment.episodic_life),
             ("clip_rewards", config.environment.clip_rewards),
+            ("continue_episodes", config.environment.continue_episodes),
         ];
         if let Some((key, _)) = for_rollouts.iter().find(|(_, set)| *set && transitions.is_some()) {
             return Err(Error::usage(format!(
@@ -199,6 +200,7 @@ impl<'a> Setup<'a> {
             advantages: ppo.advantages.unwrap_or(Estimator::Gae),
             reward_scale: ppo.reward_scale as f32,
             clip_rewards: environment.clip_rewards,
+            continue_episodes: environment.continue_episodes,
         }
     }
 

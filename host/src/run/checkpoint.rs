@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::atomic::{Durability, is_temporary};
-use super::tensor::{Kind, MAX_STATE, NamedTensor, parse_safetensors, write_safetensors};
+use super::tensor::{Kind, MAX_STATE, NamedTensor, RawTensor, Values, parse_raw, write_raw};
 use crate::error::{Error, IoContext, Result};
 use crate::files;
 
@@ -37,6 +37,13 @@ pub struct Checkpoint {
     pub state: Value,
     /// Every tensor that the run continues from. Values are kept bit for bit.
     pub tensors: Vec<NamedTensor>,
+    /// The state of the episodes that go on, for each learner's environments. Its layout belongs to the engine.
+    pub episodes: Vec<Vec<u8>>,
+}
+
+/// The name of the state of the episodes of learner `i`.
+fn name_of_episodes(i: usize) -> String {
+    format!("episodes.{i}")
 }
 
 impl Checkpoint {
@@ -59,9 +66,26 @@ impl Checkpoint {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let wrong = |what: String| Error::file(path, what);
-        let container = parse_safetensors(&files::read(path, KIND.most)?, &KIND).map_err(wrong)?;
+        let container = parse_raw(&files::read(path, KIND.most)?, &KIND).map_err(wrong)?;
         if !container.checked {
             return Err(wrong(KIND.otherwise.into()));
+        }
+        let (mut tensors, mut episodes) = (vec![], vec![]);
+        for RawTensor { name, shape, values } in container.tensors {
+            match values {
+                Values::F32(data) => {
+                    tensors.push(NamedTensor { name: name.into_owned(), shape, data: data.into_owned() });
+                }
+                Values::U8(state) if *name == name_of_episodes(episodes.len()) && shape == [state.len()] => {
+                    episodes.push(state.into_owned());
+                }
+                other => {
+                    return Err(wrong(format!(
+                        "there is no place for tensor `{name}` of {:?}",
+                        other.dtype()
+                    )));
+                }
+            }
         }
         let mut header: Value = serde_json::from_str(&container.info)
             .map_err(|e| wrong(format!("the state is not valid JSON ({e})")))?;
@@ -72,7 +96,7 @@ impl Checkpoint {
                 env!("CARGO_PKG_VERSION")
             ))),
             (Some(_), Some(meta_epoch)) => {
-                Ok(Checkpoint { meta_epoch, state: header["state"].take(), tensors: container.tensors })
+                Ok(Checkpoint { meta_epoch, state: header["state"].take(), tensors, episodes })
             }
             _ => Err(wrong("the checkpoint's header lacks `format_version` or `meta_epoch`".into())),
         }
@@ -92,8 +116,14 @@ impl Checkpoint {
             "meta_epoch": self.meta_epoch,
             "state": self.state,
         });
-        let tensors: Vec<_> = self.tensors.iter().collect();
-        write_safetensors(path, &KIND, &header.to_string(), &tensors, durability)
+        let episodes = self.episodes.iter().enumerate().map(|(i, state)| RawTensor {
+            name: name_of_episodes(i).into(),
+            shape: vec![state.len()],
+            values: Values::U8(state.into()),
+        });
+        // The bytes come last, so that numbers are at multiples of four bytes.
+        let tensors: Vec<_> = self.tensors.iter().map(RawTensor::from).chain(episodes).collect();
+        write_raw(path, &KIND, &header.to_string(), &tensors, durability)
     }
 }
 
@@ -207,11 +237,13 @@ mod tests {
                 NamedTensor::new("nan", [2], vec![f32::NAN, -0.0]).unwrap(),
                 NamedTensor::scalar("theta.inner_lr", 0.5),
             ],
+            episodes: vec![vec![0, 1, 255], vec![]],
         }
     }
 
-    fn bits(checkpoint: &Checkpoint) -> Vec<u32> {
-        checkpoint.tensors.iter().flat_map(|t| t.data.iter().map(|v| v.to_bits())).collect()
+    fn bits(checkpoint: &Checkpoint) -> (Vec<u32>, &[Vec<u8>]) {
+        let numbers = checkpoint.tensors.iter().flat_map(|t| t.data.iter().map(|v| v.to_bits()));
+        (numbers.collect(), &checkpoint.episodes)
     }
 
     fn epochs(checkpoints: &Checkpoints) -> Vec<u64> {

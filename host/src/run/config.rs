@@ -100,6 +100,10 @@ pub struct EnvironmentConfig {
     pub episodic_life: bool,
     /// Whether learning sees only the sign of each reward: −1, 0 or 1. Returns and scores are of the rewards themselves.
     pub clip_rewards: bool,
+    /// Whether episodes go on from one meta-epoch to the next, with its fresh learners, as in the code released with
+    /// Wilhelm & Ventura 2025: long episodes are then seen beyond their first `steps` steps. The environment must have
+    /// snapshots. By default each meta-epoch starts fresh episodes.
+    pub continue_episodes: bool,
     /// The number of observations that are stacked, the newest last. `[c, h, w]` becomes `[n · c, h, w]`, any other shape
     /// gets an axis in front. A stack begins with n times the first observation of its episode.
     pub frame_stack: usize,
@@ -308,6 +312,7 @@ impl Default for EnvironmentConfig {
             max_pool: false,
             episodic_life: false,
             clip_rewards: false,
+            continue_episodes: false,
             frame_stack: 1,
         }
     }

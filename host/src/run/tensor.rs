@@ -29,7 +29,7 @@ pub(super) enum Values<'a> {
 }
 
 impl Values<'_> {
-    fn dtype(&self) -> Dtype {
+    pub(super) fn dtype(&self) -> Dtype {
         match self {
             Values::F32(_) => Dtype::F32,
             Values::I32(_) => Dtype::I32,

@@ -1,14 +1,16 @@
 //! Tests runs that are killed, interrupted, out of disk space or started twice. A resumed run ends as if nothing had
 //! happened.
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use potstill::run::Checkpoint;
+use potstill::run::{Checkpoint, DistillConfig};
+use serde_json::Value;
 
 use crate::{
-    Outcome, Place, RESUME_CHANGED, SMALL, Said, end_after, endless, epoch, list, newest_checkpoint, read,
-    reconfigure, repository, text, wait_for,
+    Outcome, Place, RESUME_CHANGED, SMALL, Said, end_after, endless, epoch, list, metrics, newest_checkpoint,
+    read, reconfigure, repository, text, wait_for,
 };
 
 /// Returns a configuration that runs long enough to be killed in the middle.
@@ -81,6 +83,32 @@ fn a_run_killed_at_any_moment_ends_the_same() {
         whole.assert_same(&Outcome::of(&run));
         assert_no_litter(&run);
     }
+}
+
+/// Episodes that go on from one meta-epoch to the next also go on in a resumed run.
+#[test]
+fn episodes_go_on_where_a_run_was_killed() {
+    let place = Place::new();
+    place.write("small.toml", longer(1));
+    let more =
+        ["--continue-episodes", "--frame-stack", "2", "--action-repeat", "2", "--max-episode-steps", "190"];
+    let whole = place.distil("whole", &more);
+    let steps = DistillConfig::load(whole.join("config.toml")).unwrap().environment.steps as f64;
+    let length = |line: &BTreeMap<String, Value>| line.get("rollout/length").and_then(Value::as_f64);
+    let longest = metrics(&whole).iter().filter_map(length).fold(0.0, f64::max);
+    assert!(longest > steps, "episodes of {longest} steps, with rollouts of {steps}");
+    let run = place.path("killed");
+    let begin = [&["distill", "--config", "small.toml", "--out", "killed"][..], &more].concat();
+    let child = start(&place, &begin);
+    wait_for_checkpoint(&run, 3);
+    kill(child);
+    for checkpoint in [13, 30] {
+        let child = start(&place, &["resume", "killed"]);
+        wait_for_checkpoint(&run, checkpoint);
+        kill(child);
+    }
+    place.ok(&["resume", "killed"]);
+    Outcome::of(&whole).assert_same(&Outcome::of(&run));
 }
 
 #[test]

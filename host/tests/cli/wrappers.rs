@@ -227,3 +227,13 @@ fn what_cannot_be_wrapped_is_refused_at_the_edge() {
         "`environment.frame_stack` is 1000, for `test/pixels-v1`: Image([1000, 2000, 2000], u8) is",
     );
 }
+
+/// Episodes cannot go on in a resumed run where an environment's state cannot be saved.
+#[test]
+fn episodes_go_on_only_with_snapshots() {
+    let place = Place::new();
+    let library = compile("tests/pixels/lives.c", "lives-without-snapshots", &["-DBOX"]);
+    let arguments = ["--plugin", text(&library), "distill", "lives", "--continue-episodes", "--out", "run"];
+    place.refused(&arguments, 2, "`environment.continue_episodes`: `test/lives-v1` has no snapshots");
+    assert!(!place.path("run").exists());
+}

@@ -63,4 +63,12 @@ impl Environments for EpisodicLife {
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame> {
         self.inner.render(index, mode)
     }
+
+    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
+        self.inner.snapshot()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        self.inner.restore(state)
+    }
 }

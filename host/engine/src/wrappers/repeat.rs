@@ -5,10 +5,11 @@ use std::time::Duration;
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 use potstill_pool::{Helpers, Pool};
 
-use super::Wrappers;
+use super::{Wrappers, not_of_these};
 use crate::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::error::{Error, Result};
 use crate::random::derived;
+use crate::saved::{join, split};
 
 /// Helpers spin for about as long as it takes to wake a thread, and then sleep to free the core.
 const HELPERS: Helpers = Helpers { name: "copies", watch: Duration::from_micros(30), around: |part| part() };
@@ -219,6 +220,29 @@ impl Environments for Repeat {
             out.lives_lost.extend(done.life_lost);
         }
         Ok(&self.transition)
+    }
+
+    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
+        let mut states = vec![];
+        for copy in &mut self.copies {
+            let Some(state) = copy.environment.snapshot()? else { return Ok(None) };
+            let numbers = [copy.seed, copy.resets, copy.steps as u64];
+            let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            states.push(join(&[&numbers, &state]));
+        }
+        Ok(Some(join(&states.iter().map(Vec::as_slice).collect::<Vec<_>>())))
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let states = split(state, self.copies.len()).ok_or_else(not_of_these)?;
+        for (copy, state) in self.copies.iter_mut().zip(states) {
+            let parts = split(state, 2).ok_or_else(not_of_these)?;
+            let &[seed, resets, steps] = parts[0].as_chunks::<8>().0 else { return Err(not_of_these()) };
+            let [seed, resets, steps] = [seed, resets, steps].map(u64::from_le_bytes);
+            copy.environment.restore(parts[1])?;
+            (copy.seed, copy.resets, copy.steps) = (seed, resets, steps as usize);
+        }
+        Ok(())
     }
 
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame> {

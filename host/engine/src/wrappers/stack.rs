@@ -1,8 +1,10 @@
 //! Frame stack: an observation is the last n observations, as Gymnasium's `FrameStackObservation`.
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
+use super::not_of_these;
 use crate::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::error::Result;
+use crate::saved::{join, of_observations, split, to_observations};
 
 /// The environments `inner`, whose last n observations are stacked, the newest last. A stack begins with n times the first
 /// observation of its episode, so that it never mixes two episodes.
@@ -107,5 +109,19 @@ impl Environments for FrameStack {
 
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame> {
         self.inner.render(index, mode)
+    }
+
+    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
+        let stacks = of_observations(&self.transition.observations);
+        Ok(self.inner.snapshot()?.map(|inner| join(&[&inner, &stacks])))
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let parts = split(state, 2).and_then(|parts| {
+            Some((parts[0], to_observations(parts[1], &self.spec.observation, self.inner.len())?))
+        });
+        let (inner, stacks) = parts.ok_or_else(not_of_these)?;
+        self.transition.observations = stacks;
+        self.inner.restore(inner)
     }
 }

@@ -108,6 +108,20 @@ impl Environments for Game {
         Ok(&self.transition)
     }
 
+    fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
+        let numbers = |place: &Place| [place.seed, place.episode.into(), place.step.into()];
+        Ok(Some(self.copies.iter().flat_map(numbers).flat_map(u64::to_le_bytes).collect()))
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<()> {
+        let mut numbers = state.as_chunks::<8>().0.iter().map(|number| u64::from_le_bytes(*number));
+        let mut next = || numbers.next().unwrap();
+        for place in &mut self.copies {
+            *place = Place { seed: next(), episode: next() as u8, step: next() as u8 };
+        }
+        Ok(())
+    }
+
     fn render(&mut self, _: usize, _: RenderMode) -> Result<potstill_plugin_api::Frame> {
         unreachable!("nothing is drawn")
     }
@@ -229,6 +243,24 @@ proptest! {
         let most = wrappers.max_episode_steps.unwrap_or(12).min(12).div_ceil(repeat);
         for episode in play(&wrappers, n, true, 100).iter().flatten() {
             prop_assert!((1..=most).contains(&episode.rewards.len()));
+        }
+    }
+
+    /// Games go on from a snapshot as they would have gone on.
+    #[test]
+    fn a_snapshot_is_the_whole_state(wrappers in wrappers(), n in 1usize..4, bytes: bool, steps in 0usize..40) {
+        let make = || wrappers.make(&|n| Ok(Box::new(Game::new(n, bytes))), n, n).unwrap();
+        let (mut first, mut second) = (make(), make());
+        first.reset(&(10..10 + n as u64).collect::<Vec<_>>()).unwrap();
+        let step = |game: &mut Box<dyn Environments>| game.step(&Actions::Discrete(vec![0; n])).unwrap().clone();
+        (0..steps).for_each(|_| drop(step(&mut first)));
+        let state = first.snapshot().unwrap().unwrap();
+        second.restore(&state).unwrap();
+        for _ in 0..60 {
+            prop_assert_eq!(step(&mut first), step(&mut second));
+        }
+        if wrappers.max_episode_steps.or(wrappers.action_repeat).or(wrappers.frame_stack).is_some() {
+            prop_assert!(second.restore(&state[..state.len() - 1]).is_err());
         }
     }
 

@@ -1,5 +1,5 @@
 //! Resumes a run: nothing that is missing is taken for new, and nothing goes on that contradicts the run so far.
-use super::{Counters, Distillation, Prepared};
+use super::{Counters, Distillation, Outer, Prepared};
 use crate::error::{Error, Result};
 use crate::run::{
     Change, Dataset, DistillConfig, MetricsWriter, PluginVersion, RunDirectory, Versions, changes, listed,
@@ -40,14 +40,18 @@ impl<'a> Prepared<'a> {
         let mut counters: Counters = serde_json::from_value(checkpoint.state)
             .map_err(|e| Error::file(run.checkpoints_path(), format!("checkpoint state: {e}")))?;
         let changed = self.changed(counters.config.as_deref(), run, allowed)?;
-        let training = self.outer.training_mut();
-        training.restore(checkpoint.tensors).map_err(|e| match changed.is_empty() {
+        let because = |e| match changed.is_empty() {
             true => e,
             false => Error::usage(format!(
                 "the run cannot go on with another configuration ({}): {e}. Start a new run",
                 listed(&changed)
             )),
-        })?;
+        };
+        if let Outer::Rollouts(ppmo, environments) = &mut self.outer {
+            ppmo.restore_episodes(environments, &checkpoint.episodes).map_err(because)?;
+        }
+        let training = self.outer.training_mut();
+        training.restore(checkpoint.tensors).map_err(because)?;
         training.meta_epoch = checkpoint.meta_epoch;
         training.updates = counters.updates;
         training.steps = counters.steps;
