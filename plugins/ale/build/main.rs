@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// The version whose sources are compiled.
 const VERSION: &str = "0.12.1";
-/// Parts of the sources that are not the core: they need Python, a browser, or a screen.
-const OTHER: [&str; 5] = ["python", "wasm", "vector", "external", "SDL2.cpp"];
+/// Parts of the sources that are not the core: they need Python, a browser, or a screen. `shim.cpp` replaces the last.
+const OTHER: [&str; 6] = ["python", "wasm", "vector", "external", "SDL2.cpp", "phosphor_blend.cpp"];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -30,8 +30,8 @@ fn main() {
     files.sort();
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(3).warnings(false).debug(false);
+    build.include(env::var_os("DEP_Z_INCLUDE").expect("libz-sys says where zlib's headers are"));
     build.include(source.join("src")).include(&out).files(files).file("src/shim.cpp").compile("potstill_ale");
-    println!("cargo:rustc-link-lib=z");
 }
 
 /// The folder of the unpacked sources.

@@ -3,16 +3,16 @@
 use md5::{Digest, Md5};
 use potstill_sdk::{
     Action, Environment, Frame, OptionKind, OptionSchema, OptionValue, Options, RenderMode, Rng, Space, Spec,
-    Step,
+    Step, Variant,
 };
 
-use crate::frame::Reducer;
+use crate::frame::{Pooled, Reducer, Screens};
 use crate::machine::{FIRE, MEMORY, Machine, NOOP, Switches};
 use crate::starts::Starts;
 use crate::{GAMES, Game, roms};
 
 /// The environment of `GAMES[N]`.
-pub struct Atari<const N: usize>(Play);
+pub struct Atari<const N: usize>;
 
 /// What a learner sees.
 enum View {
@@ -23,8 +23,8 @@ enum View {
 }
 
 /// One copy of a game.
-struct Play {
-    machine: Machine,
+pub struct Play {
+    pub(crate) machine: Machine,
     starts: Starts,
     view: View,
     /// ALE's numbers of the actions.
@@ -38,17 +38,16 @@ struct Play {
     /// Whether an episode starts with the button and the action behind it.
     fires: bool,
     /// The last frames, `[frames, channels, height, width]`, the newest at the end.
-    stack: Vec<u8>,
+    pub(crate) stack: Vec<u8>,
     /// `[frames · channels, height, width]`
     shape: [usize; 3],
-    /// The screen of the last frame, the one before it, and that of the step before.
-    screens: [Vec<u8>; 3],
+    screens: Screens,
     /// Whether an episode ended in the last frame of a step. As in Gymnasium, its screen is then missing, and that of the step
     /// before is seen with the others.
     broken_off: bool,
     /// What was pressed in the last frame.
-    pressed: i32,
-    life_lost: bool,
+    pub(crate) pressed: i32,
+    pub(crate) life_lost: bool,
 }
 
 fn option(name: &str, help: &str, kind: OptionKind, default: impl Into<OptionValue>) -> OptionSchema {
@@ -56,7 +55,7 @@ fn option(name: &str, help: &str, kind: OptionKind, default: impl Into<OptionVal
 }
 
 impl Play {
-    fn new(game: &Game, options: &Options) -> Result<Self, String> {
+    pub(crate) fn new(game: &Game, options: &Options) -> Result<Self, String> {
         let number = |name: &str| options.integer(name).map(|value| value as usize);
         let rom = roms::find(game.rom)?;
         let switches = Switches {
@@ -80,7 +79,6 @@ impl Play {
             }
         };
         let frames = number("frame-stack")?;
-        let screen = machine.screen().to_vec();
         Ok(Play {
             starts: Starts::of(&rom, switches),
             view,
@@ -92,7 +90,7 @@ impl Play {
             sticky: options.number("repeat-action-probability")?,
             stack: vec![0; frames * channels * height * width],
             shape: [frames * channels, height, width],
-            screens: [screen.clone(), screen.clone(), screen],
+            screens: Screens::all(machine.screen(), machine.size()[1]),
             broken_off: false,
             pressed: NOOP,
             life_lost: false,
@@ -116,16 +114,16 @@ impl Play {
     }
 
     /// Starts an episode after so many frames, which the stack does not show yet.
-    fn start(&mut self, frames: usize) -> Result<(), String> {
+    pub(crate) fn start(&mut self, frames: usize) -> Result<(), String> {
         let start = self.starts.after(frames, &mut self.machine)?;
         start.enter(&mut self.machine)?;
         self.pressed = NOOP;
-        self.screens.iter_mut().for_each(|screen| screen.copy_from_slice(&start.screen));
+        self.screens.replace([&start.screen; 3]);
         Ok(())
     }
 
     /// Does an action for as many frames as are skipped. Returns the sum of their rewards, and whether the episode ended.
-    fn advance(&mut self, choice: usize, rng: &mut Rng) -> (f32, bool) {
+    pub(crate) fn advance(&mut self, choice: usize, rng: &mut Rng) -> (f32, bool) {
         let lives = self.machine.lives();
         let mut reward = 0;
         let mut ended = false;
@@ -141,10 +139,9 @@ impl Play {
                 break;
             }
             if frame + 2 == self.skip {
-                self.screens.swap(1, 2);
-                self.screens[1].copy_from_slice(self.machine.screen());
+                self.screens.take_before(self.machine.screen());
             } else if frame + 1 == self.skip {
-                self.screens[0].copy_from_slice(self.machine.screen());
+                self.screens.take_last(self.machine.screen());
             }
         }
         self.life_lost = !ended && self.machine.lives() < lives;
@@ -152,7 +149,7 @@ impl Play {
     }
 
     /// Adds what there is to see to the stack, or fills the stack with it.
-    fn see(&mut self, fill: bool) {
+    pub(crate) fn see(&mut self, fill: bool) {
         let mut memory = [0; MEMORY];
         let frame = match &mut self.view {
             View::Memory => {
@@ -160,12 +157,12 @@ impl Play {
                 &memory[..]
             }
             View::Screen(reducer) => {
-                let [last, before, older] = &self.screens;
-                reducer.frame(match (self.pool && self.skip > 1, self.broken_off) {
-                    (false, _) => [last; 3],
-                    (true, false) => [last, before, last],
-                    (true, true) => [last, before, older],
-                })
+                let pooled = match (self.pool && self.skip > 1, self.broken_off) {
+                    (false, _) => Pooled::One,
+                    (true, false) => Pooled::Two,
+                    (true, true) => Pooled::Three,
+                };
+                reducer.frame(&mut self.screens, pooled)
             }
         };
         if fill {
@@ -181,7 +178,7 @@ impl Play {
     fn colors(&self) -> Vec<u8> {
         let [_, red, green, blue] = self.machine.palette();
         let color = |&color: &u8| [red, green, blue].map(|channel| channel[usize::from(color)]);
-        self.screens[0].iter().flat_map(color).collect()
+        self.screens.last().iter().flat_map(color).collect()
     }
 
     /// The last screen as characters, of which brighter ones stand for brighter places.
@@ -198,7 +195,8 @@ impl Play {
                 let columns = column * width / COLUMNS..(column + 1) * width / COLUMNS;
                 let pixels = rows.flat_map(|y| columns.clone().map(move |x| y * width + x));
                 // Small things in front of a dark background remain visible.
-                let brightest = pixels.map(|at| gray[usize::from(self.screens[0][at])]).max().unwrap_or(0);
+                let brightest =
+                    pixels.map(|at| gray[usize::from(self.screens.last()[at])]).max().unwrap_or(0);
                 text.push(char::from(SHADES[usize::from(brightest) * SHADES.len() / 256]));
             }
             text.push('\n');
@@ -208,14 +206,14 @@ impl Play {
 
     fn snapshot(&self) -> Result<Vec<u8>, String> {
         let mut state = (self.pressed as u32).to_le_bytes().to_vec();
-        let parts = self.screens.iter().chain([&self.stack]);
-        parts.for_each(|part| state.extend_from_slice(part));
+        let [last, before, older] = self.screens.three();
+        [last, before, older, &self.stack].into_iter().for_each(|part| state.extend_from_slice(part));
         state.extend(self.machine.save()?);
         Ok(state)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), String> {
-        let screen = self.screens[0].len();
+        let screen = self.screens.last().len();
         let lengths = [4, screen, screen, screen, self.stack.len()];
         if state.len() <= lengths.iter().sum() {
             return Err("the snapshot is of another game, or of other options".into());
@@ -228,89 +226,104 @@ impl Play {
         });
         self.machine.restore(rest)?;
         self.pressed = i32::from_le_bytes(pressed.try_into().expect("four bytes"));
-        for (screen, saved) in self.screens.iter_mut().zip([last, before, older]) {
-            screen.copy_from_slice(saved);
-        }
+        self.screens.replace([last, before, older]);
         self.stack.copy_from_slice(stack);
         Ok(())
     }
 }
 
-impl<const N: usize> Environment for Atari<N> {
-    const ID: &'static str = GAMES[N].id;
+impl<const N: usize> Variant for Atari<N> {
+    type Environment = Play;
+
+    fn names() -> [&'static str; 2] {
+        [GAMES[N].id, GAMES[N].summary]
+    }
+
+    fn schemas() -> Vec<OptionSchema> {
+        options(GAMES[N].sticky)
+    }
+
+    fn make(options: &Options) -> Result<Play, String> {
+        Play::new(&GAMES[N], options)
+    }
+}
+
+/// The options of a game, with these actions repeated at random by default.
+pub(crate) fn options(sticky: bool) -> Vec<OptionSchema> {
+    let integer = |min, max| OptionKind::Integer { min, max };
+    let choices = ["screen", "ram"].map(String::from).to_vec();
+    vec![
+        option("frame-skip", "Frames for which an action is done.", integer(1, 60), 4i64),
+        option("max-pool", "Show the maximum of the last two screens.", OptionKind::Boolean, true),
+        option(
+            "noop-max",
+            "An episode starts with 1 to this many frames in which nothing is pressed; 0 for none.",
+            integer(0, 1000),
+            30i64,
+        ),
+        option("screen-size", "Height and width of a frame.", integer(1, 160), 84i64),
+        option("grayscale", "Show brightness; otherwise red, green and blue.", OptionKind::Boolean, true),
+        option("frame-stack", "Frames that are shown together.", integer(1, 16), 4i64),
+        option(
+            "fire-reset",
+            "Press the button, and then the action behind it, at the start of an episode.",
+            OptionKind::Boolean,
+            false,
+        ),
+        option(
+            "observation",
+            "What is shown: the screen, or the 128 bytes of the console's memory.",
+            OptionKind::Text { choices },
+            "screen",
+        ),
+        option(
+            "full-action-space",
+            "All 18 actions, not only those that the game uses.",
+            OptionKind::Boolean,
+            false,
+        ),
+        option(
+            "repeat-action-probability",
+            "With this probability, a frame repeats what was pressed in the one before.",
+            OptionKind::Number { min: 0.0, max: 1.0 },
+            if sticky { 0.25 } else { 0.0 },
+        ),
+        option("mode", "The game's mode; -1 for its default.", integer(-1, 255), -1i64),
+        option("difficulty", "The game's difficulty; -1 for its default.", integer(-1, 255), -1i64),
+        option(
+            "max-frames",
+            "Frames after which an episode is truncated.",
+            integer(1, 1_000_000_000),
+            108_000i64,
+        ),
+        option(
+            "threads",
+            "Threads that step the copies; 0 for all cores. Results do not depend on it.",
+            integer(0, 1024),
+            0i64,
+        ),
+    ]
+}
+
+impl Environment for Play {
+    const ID: &'static str = GAMES[0].id;
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &'static str = GAMES[N].summary;
+    const SUMMARY: &'static str = GAMES[0].summary;
 
     type Scalar = u8;
-
-    fn options() -> Vec<OptionSchema> {
-        let integer = |min, max| OptionKind::Integer { min, max };
-        let choices = ["screen", "ram"].map(String::from).to_vec();
-        vec![
-            option("frame-skip", "Frames for which an action is done.", integer(1, 60), 4i64),
-            option("max-pool", "Show the maximum of the last two screens.", OptionKind::Boolean, true),
-            option(
-                "noop-max",
-                "An episode starts with 1 to this many frames in which nothing is pressed; 0 for none.",
-                integer(0, 1000),
-                30i64,
-            ),
-            option("screen-size", "Height and width of a frame.", integer(1, 160), 84i64),
-            option("grayscale", "Show brightness; otherwise red, green and blue.", OptionKind::Boolean, true),
-            option("frame-stack", "Frames that are shown together.", integer(1, 16), 4i64),
-            option(
-                "fire-reset",
-                "Press the button, and then the action behind it, at the start of an episode.",
-                OptionKind::Boolean,
-                false,
-            ),
-            option(
-                "observation",
-                "What is shown: the screen, or the 128 bytes of the console's memory.",
-                OptionKind::Text { choices },
-                "screen",
-            ),
-            option(
-                "full-action-space",
-                "All 18 actions, not only those that the game uses.",
-                OptionKind::Boolean,
-                false,
-            ),
-            option(
-                "repeat-action-probability",
-                "With this probability, a frame repeats what was pressed in the one before.",
-                OptionKind::Number { min: 0.0, max: 1.0 },
-                if GAMES[N].sticky { 0.25 } else { 0.0 },
-            ),
-            option("mode", "The game's mode; -1 for its default.", integer(-1, 255), -1i64),
-            option("difficulty", "The game's difficulty; -1 for its default.", integer(-1, 255), -1i64),
-            option(
-                "max-frames",
-                "Frames after which an episode is truncated.",
-                integer(1, 1_000_000_000),
-                108_000i64,
-            ),
-            option(
-                "threads",
-                "Threads that step the copies; 0 for all cores. Results do not depend on it.",
-                integer(0, 1024),
-                0i64,
-            ),
-        ]
-    }
 
     fn threads(options: &Options) -> usize {
         options.integer("threads").map_or(1, |threads| threads as usize)
     }
 
     fn new(options: &Options) -> Result<Self, String> {
-        Play::new(&GAMES[N], options).map(Atari)
+        Play::new(&GAMES[0], options)
     }
 
     fn spec(&self) -> Spec {
         Spec {
-            observation: Space::Image { shape: self.0.shape.to_vec() },
-            action: Space::Discrete { n: self.0.actions.len() },
+            observation: Space::Image { shape: self.shape.to_vec() },
+            action: Space::Discrete { n: self.actions.len() },
             max_episode_steps: None,
             reward_threshold: None,
             max_return: None,
@@ -318,37 +331,36 @@ impl<const N: usize> Environment for Atari<N> {
     }
 
     fn reset(&mut self, rng: &mut Rng, observation: &mut [u8]) {
-        if let Err(error) = self.0.reset(rng) {
+        if let Err(error) = self.reset(rng) {
             panic!("no episode can be started: {error}");
         }
-        observation.copy_from_slice(&self.0.stack);
+        observation.copy_from_slice(&self.stack);
     }
 
     fn step(&mut self, action: Action<'_>, rng: &mut Rng, observation: &mut [u8]) -> Step {
-        let play = &mut self.0;
-        let (reward, _) = play.advance(action.choice() as usize, rng);
-        play.see(false);
-        observation.copy_from_slice(&play.stack);
-        Step { reward, terminated: play.machine.terminated(), truncated: play.machine.truncated() }
+        let (reward, _) = self.advance(action.choice() as usize, rng);
+        self.see(false);
+        observation.copy_from_slice(&self.stack);
+        Step { reward, terminated: self.machine.terminated(), truncated: self.machine.truncated() }
     }
 
     fn life_lost(&mut self) -> Option<bool> {
-        Some(self.0.life_lost)
+        Some(self.life_lost)
     }
 
     fn render(&self, mode: RenderMode) -> Result<Frame, String> {
-        let [height, width] = self.0.machine.size();
+        let [height, width] = self.machine.size();
         Ok(match mode {
             RenderMode::Rgb => {
-                Frame::Rgb { width: width as u32, height: height as u32, pixels: self.0.colors() }
+                Frame::Rgb { width: width as u32, height: height as u32, pixels: self.colors() }
             }
-            RenderMode::Text => Frame::Text(self.0.text()),
+            RenderMode::Text => Frame::Text(self.text()),
         })
     }
 
     /// Writes what was pressed, both screens, the stack and ALE's own state, behind the MD5 of all of it: ALE trusts its state.
     fn snapshot(&self, state: &mut Vec<u8>) -> bool {
-        let Ok(own) = self.0.snapshot() else { return false };
+        let Ok(own) = self.snapshot() else { return false };
         state.extend_from_slice(&Md5::digest(&own));
         state.extend(own);
         true
@@ -356,111 +368,8 @@ impl<const N: usize> Environment for Atari<N> {
 
     fn restore(&mut self, state: &[u8]) -> Result<(), String> {
         match state.split_at_checked(16) {
-            Some((md5, own)) if Md5::digest(own)[..] == *md5 => self.0.restore(own),
+            Some((md5, own)) if Md5::digest(own)[..] == *md5 => self.restore(own),
             _ => Err("the snapshot is damaged".into()),
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::{Path, PathBuf};
-    use std::process::Command;
-    use std::sync::OnceLock;
-
-    use super::*;
-
-    const SEEDS: usize = 3;
-    const STEPS: usize = 1000;
-
-    /// The Python with Gymnasium and the games. If there is none, that is an error if `CI` is set.
-    fn python() -> Option<&'static Path> {
-        static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
-        PYTHON
-            .get_or_init(|| {
-                let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/ale-python");
-                if !folder.join("complete").exists() {
-                    let missing = format!("{} is missing: run plugins/ale/tests/setup", folder.display());
-                    assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{missing}");
-                    eprintln!("SKIPPED: {missing}");
-                    return None;
-                }
-                let site = std::fs::read_dir(folder.join("lib")).unwrap().next().unwrap().unwrap().path();
-                // SAFETY: every test waits for this before it does anything else.
-                unsafe { std::env::set_var("ALE_ROMS", site.join("site-packages/ale_py/roms")) };
-                Some(folder.join("bin/python"))
-            })
-            .as_deref()
-    }
-
-    fn play(rom: &str, set: &[(&str, OptionValue)]) -> Result<Play, String> {
-        let value = |option: OptionSchema| {
-            let value = set.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.clone());
-            (option.name, value.unwrap_or(option.default))
-        };
-        let options = Atari::<0>::options().into_iter().map(value).collect();
-        Play::new(GAMES.iter().find(|game| game.rom == rom).unwrap(), &options)
-    }
-
-    /// Pixels, rewards, lives and ends equal those of Gymnasium's wrappers on the same games.
-    fn equals_gymnasium(rom: &str) {
-        let Some(python) = python() else { return };
-        let folder = python.parent().unwrap();
-        let file = folder.join(format!("{rom}.trajectories"));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trajectories.py");
-        let mut command = Command::new(python);
-        command.arg("-Wignore").arg(script).arg(rom).args([SEEDS, STEPS].map(|n| n.to_string())).arg(&file);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let bytes = std::fs::read(&file).unwrap();
-        std::fs::remove_file(file).unwrap();
-        let mut rest = &bytes[..];
-        let mut take = |count| {
-            let (taken, behind) = rest.split_at(count);
-            rest = behind;
-            taken
-        };
-        let mut play = play(rom, &[]).unwrap();
-        let rng = &mut Rng::seeded(0);
-        let length = play.stack.len();
-        let (mut episodes, mut lost, mut rewards) = (0, 0, 0);
-        let mut lives = 0;
-        for step in 0..SEEDS * STEPS {
-            let starts = take(1) == [1];
-            if starts {
-                play.start(usize::from(take(1)[0])).unwrap();
-                play.see(true);
-                assert!(play.stack == take(length), "{rom}: the start of the episode at step {step}");
-                episodes += 1;
-            }
-            let (reward, _) = play.advance(usize::from(take(1)[0]), rng);
-            play.see(false);
-            assert!(play.stack == take(length), "{rom}: the frames after step {step}");
-            let expected = f32::from_le_bytes(take(4).try_into().unwrap());
-            let ends = [play.machine.terminated(), play.machine.truncated()].map(u8::from);
-            assert_eq!((reward, &ends[..]), (expected, take(2)), "{rom}, step {step}");
-            let now = i32::from(take(1)[0]);
-            assert_eq!(play.machine.lives(), now, "{rom}, step {step}");
-            assert_eq!(play.life_lost, !starts && ends == [0, 0] && now < lives || play.life_lost && starts);
-            lives = now;
-            lost += usize::from(play.life_lost);
-            rewards += usize::from(reward != 0.0);
-        }
-        println!("{rom}: {episodes} episodes, {lost} lives lost, {rewards} rewards: all equal");
-    }
-
-    macro_rules! parity {
-        ($($rom:ident),*) => { mod parity { $(#[test] fn $rom() { super::equals_gymnasium(stringify!($rom)); })* } };
-    }
-    parity!(
-        pong,
-        centipede,
-        space_invaders,
-        ms_pacman,
-        breakout,
-        montezuma_revenge,
-        seaquest,
-        video_pinball,
-        tennis
-    );
 }

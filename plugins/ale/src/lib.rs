@@ -6,6 +6,11 @@ mod frame;
 mod machine;
 mod roms;
 mod starts;
+#[cfg(test)]
+mod tests;
+
+// The core is linked with it.
+use libz_sys as _;
 
 pub use environment::Atari;
 

@@ -2,14 +2,14 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use potstill_sdk::host::setup_folder;
+use potstill_sdk::packages::Packages;
 use potstill_sdk::{
     Action, Environment, Frame, OptionKind, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step,
 };
 
 use crate::layout::KNOWN;
 use crate::library::Library;
-use crate::locate::Search;
+use crate::locate::{self, WANTED, libraries};
 use crate::painter::Painter;
 use crate::picture::{self, View};
 use crate::renderer::Camera;
@@ -164,18 +164,18 @@ fn library(version: Option<&str>) -> Result<&'static Library, String> {
     if let Some(library) = found.libraries.iter().find(|library| wanted(library)) {
         return Ok(library);
     }
-    let library = choose(&Search::here(setup_folder().as_deref()), version)?;
+    let library = choose(&Packages::search(WANTED), version)?;
     found.libraries.push(library);
     Ok(library)
 }
 
-/// Opens MuJoCo of this version or, without a version, the one that `search` finds first.
+/// Opens MuJoCo of this version or, without a version, the one that is found first.
 ///
 /// # Errors
 /// There is none, or none of this version; one that comes before it cannot be used.
-pub(crate) fn choose(search: &Search, version: Option<&str>) -> Result<&'static Library, String> {
+pub(crate) fn choose(packages: &Packages, version: Option<&str>) -> Result<&'static Library, String> {
     let mut others = vec![];
-    for path in search.libraries() {
+    for path in libraries(packages) {
         let library = Library::open(&path)?;
         if version.is_none_or(|version| library.version == version) {
             return Ok(library);
@@ -188,7 +188,7 @@ pub(crate) fn choose(search: &Search, version: Option<&str>) -> Result<&'static 
              installs it, or set MUJOCO_PATH to its folder",
             others.join(", ")
         )),
-        _ => Err(search.no_library()),
+        _ => Err(packages.missing("MuJoCo's library")),
     }
 }
 
@@ -199,7 +199,7 @@ fn model(file: &'static str, version: &str) -> Result<Arc<Model>, String> {
     let path = match found.models.iter().find(|(known, _)| *known == file) {
         Some((_, path)) => path.clone(),
         None => {
-            let path = Search::here(setup_folder().as_deref()).model(file)?;
+            let path = locate::model(&Packages::search(WANTED), file)?;
             found.models.push((file, path.clone()));
             path
         }

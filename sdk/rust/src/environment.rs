@@ -214,6 +214,39 @@ pub trait Environment: Sized + Send + 'static {
     }
 }
 
+/// One of many environments that share the code of an [`Environment`], as the games of an emulator do. In a library with all of
+/// them ([`crate::export_environments!`]), each has only what makes it. Every [`Environment`] is a variant of itself.
+pub trait Variant: 'static {
+    /// What the variant is once it is made.
+    type Environment: Environment;
+
+    /// The variant's id and its description in one sentence, in place of [`Environment::ID`] and [`Environment::SUMMARY`].
+    fn names() -> [&'static str; 2];
+
+    /// The options that [`Variant::make`] reads.
+    fn schemas() -> Vec<OptionSchema> {
+        Self::Environment::options()
+    }
+
+    /// Makes one copy.
+    ///
+    /// # Errors
+    /// As [`Environment::new`].
+    fn make(options: &Options) -> Result<Self::Environment, String>;
+}
+
+impl<E: Environment> Variant for E {
+    type Environment = E;
+
+    fn names() -> [&'static str; 2] {
+        [E::ID, E::SUMMARY]
+    }
+
+    fn make(options: &Options) -> Result<E, String> {
+        E::new(options)
+    }
+}
+
 /// The observations of N copies, in row-major order.
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq)]

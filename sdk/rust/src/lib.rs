@@ -78,6 +78,8 @@ pub mod host;
 mod learner;
 pub mod loss;
 mod objective;
+#[cfg(not(target_family = "wasm"))]
+pub mod packages;
 mod rng;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -132,7 +134,7 @@ pub mod bindings {
     }
 }
 
-pub use environment::{Action, Environment, Options, RenderMode, Scalar, Spec, Step};
+pub use environment::{Action, Environment, Options, RenderMode, Scalar, Spec, Step, Variant};
 pub use graph::{Tensor, grad};
 pub use learner::{Learner, Parameters};
 pub use objective::{Network, Objective, Outcome, Outer, Theta, default_theta};
@@ -160,8 +162,8 @@ macro_rules! export_environment {
 }
 
 /// Exports several environments from one shared library: `export_environments!(HopperV4, HopperV5)`. If a name has
-/// several versions, the name without a version refers to the first of them. A component provides only one
-/// environment; see [`export_environment!`].
+/// several versions, the name without a version refers to the first of them. Environments that share their code can be
+/// [`Variant`]s. A component provides only one environment; see [`export_environment!`].
 #[macro_export]
 macro_rules! export_environments {
     ($($environment:ty),+ $(,)?) => {

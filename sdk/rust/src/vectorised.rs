@@ -5,7 +5,7 @@ use potstill_plugin_api::{Autoreset, EnvironmentSpec, Frame, Space};
 use potstill_pool::{Helpers, Pool};
 
 use crate::host::{Level, log_once};
-use crate::{Action, Environment, Options, RenderMode, Rng};
+use crate::{Action, Environment, Options, RenderMode, Rng, Variant};
 
 /// One action per copy, in row-major order.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,7 @@ pub(crate) struct Vectorised<E: Environment> {
 
 /// The arrays of one step of all copies. Each thread works on its own rows.
 struct Rows<'a, E: Environment> {
+    id: &'a str,
     copies: *mut Copy<E>,
     observations: *mut E::Scalar,
     ended: *mut E::Scalar,
@@ -84,10 +85,19 @@ struct Copy<E> {
 const MAGIC: &[u8; 8] = b"PSTILL\0\x01";
 
 impl<E: Environment> Vectorised<E> {
-    pub(crate) fn new(num_envs: usize, options: &Options) -> Result<Self, String> {
-        let copies = (0..num_envs)
-            .map(|_| Ok(Copy { environment: E::new(options)?, rng: Rng::seeded(0), steps: 0 }))
-            .collect::<Result<Vec<_>, String>>()?;
+    /// `num_envs` copies of a variant.
+    pub(crate) fn of<V: Variant<Environment = E>>(
+        num_envs: usize,
+        options: &Options,
+    ) -> Result<Self, String> {
+        let made = (0..num_envs).map(|_| V::make(options)).collect::<Result<_, _>>()?;
+        Self::new(V::names(), made, options)
+    }
+
+    fn new([id, summary]: [&str; 2], made: Vec<E>, options: &Options) -> Result<Self, String> {
+        let num_envs = made.len();
+        let copies: Vec<_> =
+            made.into_iter().map(|environment| Copy { environment, rng: Rng::seeded(0), steps: 0 }).collect();
         let spec = copies.first().ok_or("at least one environment is needed")?.environment.spec();
         for space in [&spec.observation, &spec.action] {
             space.validate().map_err(|e| e.to_string())?;
@@ -104,8 +114,8 @@ impl<E: Environment> Vectorised<E> {
             size: spec.observation.size(),
             components: spec.action.size(),
             spec: EnvironmentSpec {
-                id: E::ID.into(),
-                summary: E::SUMMARY.into(),
+                id: id.into(),
+                summary: summary.into(),
                 observation: spec.observation,
                 action: spec.action,
                 max_episode_steps: spec.max_episode_steps,
@@ -184,6 +194,7 @@ impl<E: Environment> Vectorised<E> {
         out.faults.resize(n, 0);
         out.lives_lost.resize(n, NO_LIVES);
         let rows = Rows::<E> {
+            id: &self.spec.id,
             copies: self.copies.as_mut_ptr(),
             observations: out.observations.as_mut_ptr(),
             ended: self.ended.as_mut_ptr(),
@@ -303,7 +314,7 @@ impl<E: Environment> Rows<'_, E> {
             lives_lost[i] = lost.map_or(NO_LIVES, |lost| (lost && !step.terminated && !cut).into());
             if step.terminated || cut {
                 ended[i * size..][..size].copy_from_slice(row);
-                faults[i] = (cut && step.truncated && copy.failed()).into();
+                faults[i] = (cut && step.truncated && copy.failed(self.id)).into();
                 copy.start(row);
             }
         }
@@ -320,11 +331,10 @@ impl<E: Environment> Copy<E> {
 
     /// Returns whether the simulation failed, and logs why.
     #[inline(never)]
-    fn failed(&mut self) -> bool {
+    fn failed(&mut self, id: &str) -> bool {
         let fault = self.environment.fault();
         if let Some(why) = &fault {
-            let ended =
-                format!("`{}`: an episode was ended early, because its simulation failed: {why}", E::ID);
+            let ended = format!("`{id}`: an episode was ended early, because its simulation failed: {why}");
             log_once(Level::Warn, &ended);
         }
         fault.is_some()
@@ -413,7 +423,7 @@ mod tests {
 
     fn counters(length: i64, n: usize) -> Vectorised<Counter> {
         let options = [("length".to_owned(), length.into())].into_iter().collect();
-        Vectorised::new(n, &options).unwrap()
+        Vectorised::of::<Counter>(n, &options).unwrap()
     }
 
     #[test]
@@ -441,7 +451,7 @@ mod tests {
     fn threads_change_nothing() {
         let run = |threads: i64| {
             let options = [("length".to_owned(), 4i64.into()), ("threads".to_owned(), threads.into())];
-            let mut copies = Vectorised::<Counter>::new(7, &options.into_iter().collect()).unwrap();
+            let mut copies = Vectorised::of::<Counter>(7, &options.into_iter().collect()).unwrap();
             assert_eq!(copies.pool.is_some(), threads > 1);
             let (mut observations, mut out, mut all) = (vec![], Transition::default(), vec![]);
             copies.reset(&[1, 2, 3, 4, 5, 6, 7], &mut observations).unwrap();
@@ -480,7 +490,7 @@ mod tests {
         let mut out = Transition::default();
         assert!(copies.step(Actions::Discrete(&[0; 3]), &mut out).is_err());
         assert!(copies.step(Actions::Continuous(&[0.0; 4]), &mut out).is_err());
-        let Err(error) = Vectorised::<Counter>::new(1, &Options::default()) else {
+        let Err(error) = Vectorised::of::<Counter>(1, &Options::default()) else {
             panic!("made without options")
         };
         assert!(error.contains("reads integer option `length`, which it does not declare"));

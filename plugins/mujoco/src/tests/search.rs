@@ -1,13 +1,16 @@
 //! Tests of the search for MuJoCo and Gymnasium, and of its messages.
 use super::{installed, scratch, site};
 use crate::environment::choose;
-use crate::locate::Search;
+use crate::locate::{WANTED, libraries, model};
+use potstill_sdk::packages::Packages;
 
 #[test]
 fn what_is_missing_is_said_once_with_what_to_do() {
     let setup = scratch("setup");
-    let search = Search::new(Some(setup.join("nowhere")), Some(&setup), vec!["no-such-python".into()]);
-    let (library, model) = (choose(&search, None).err().unwrap(), search.model("hopper.xml").err().unwrap());
+    let search =
+        Packages::among(WANTED, Some(setup.join("nowhere")), Some(&setup), vec!["no-such-python".into()]);
+    let (library, no_model) =
+        (choose(&search, None).err().unwrap(), model(&search, "hopper.xml").err().unwrap());
     let nowhere = setup.join("nowhere");
     let places = format!(
         "MUJOCO_PATH ({}), {} (nothing is set up), no-such-python (No such file or directory (os error 2)); \
@@ -16,7 +19,7 @@ fn what_is_missing_is_said_once_with_what_to_do() {
         setup.join("mujoco").display(),
     );
     assert_eq!(library, format!("MuJoCo's library was not found in: {places}"));
-    assert_eq!(model, format!("Gymnasium's model hopper.xml was not found in: {places}"));
+    assert_eq!(no_model, format!("Gymnasium's model hopper.xml was not found in: {places}"));
     std::fs::remove_dir_all(setup).unwrap();
 }
 
@@ -33,17 +36,18 @@ fn set_up_folders_are_searched() {
     for file in ["mujoco/mujoco-3.3.7/mujoco/libmujoco.so.3.3.7", assets] {
         std::fs::write(scratch.join(file), "").unwrap();
     }
-    let search = || Search::new(None, Some(&scratch), vec!["no-such-python".into()]);
-    assert_eq!(search().model("hopper.xml").unwrap(), scratch.join(assets));
-    assert!(search().libraries().next().unwrap().ends_with("mujoco-3.3.7/mujoco/libmujoco.so.3.3.7"));
+    let search = || Packages::among(WANTED, None, Some(&scratch), vec!["no-such-python".into()]);
+    assert_eq!(model(&search(), "hopper.xml").unwrap(), scratch.join(assets));
+    assert!(libraries(&search()).next().unwrap().ends_with("mujoco-3.3.7/mujoco/libmujoco.so.3.3.7"));
     std::fs::write(scratch.join("mujoco/mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"), "").unwrap();
-    assert!(search().libraries().next().unwrap().ends_with("mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"));
+    assert!(libraries(&search()).next().unwrap().ends_with("mujoco-2.3.7/mujoco/libmujoco.so.2.3.7"));
     // MUJOCO_PATH comes first, as a wheel's folder, its parent or the file.
     let file = "mujoco/mujoco-3.3.7/mujoco/libmujoco.so.3.3.7";
     for path in ["mujoco/mujoco-3.3.7", "mujoco/mujoco-3.3.7/mujoco", file] {
-        let first = Search::new(Some(scratch.join(path)), Some(&scratch), vec!["no-such-python".into()]);
-        assert!(first.libraries().next().unwrap().ends_with("libmujoco.so.3.3.7"), "{path}");
-        assert_eq!(first.model("hopper.xml").unwrap(), scratch.join(assets), "{path}");
+        let first =
+            Packages::among(WANTED, Some(scratch.join(path)), Some(&scratch), vec!["no-such-python".into()]);
+        assert!(libraries(&first).next().unwrap().ends_with("libmujoco.so.3.3.7"), "{path}");
+        assert_eq!(model(&first, "hopper.xml").unwrap(), scratch.join(assets), "{path}");
     }
     std::fs::remove_dir_all(scratch).unwrap();
 }
@@ -54,15 +58,15 @@ fn what_python_imports_is_found() {
     for (stack, version) in [("v4", "2.3.7"), ("v5", "3.3.7")] {
         let (stack, python) = (folder.join(stack), folder.join(stack).join("bin/python"));
         let pythons = vec!["no-such-python".into(), python.display().to_string()];
-        let search = Search::new(None, None, pythons);
+        let search = Packages::among(WANTED, None, None, pythons);
         let packages = std::fs::canonicalize(site(&stack)).unwrap();
         let same = |found: std::path::PathBuf| std::fs::canonicalize(found).unwrap();
         let library = packages.join(format!("mujoco/libmujoco.so.{version}"));
-        assert_eq!(same(search.libraries().next().unwrap()), library);
-        let model = packages.join("gymnasium/envs/mujoco/assets/hopper.xml");
-        assert_eq!(same(search.model("hopper.xml").unwrap()), model);
+        assert_eq!(same(libraries(&search).next().unwrap()), library);
+        let expected = packages.join("gymnasium/envs/mujoco/assets/hopper.xml");
+        assert_eq!(same(model(&search, "hopper.xml").unwrap()), expected);
         // Only the newer Gymnasium has this model.
-        let v5 = search.model("walker2d_v5.xml");
+        let v5 = model(&search, "walker2d_v5.xml");
         assert_eq!(v5.is_ok(), version == "3.3.7", "{v5:?}");
     }
 }
@@ -72,7 +76,7 @@ fn what_python_imports_is_found() {
 fn a_version_that_is_named_is_found_behind_others() {
     let Some(folder) = installed() else { return };
     let python = folder.join("v5/bin/python").display().to_string();
-    let search = || Search::new(Some(site(&folder.join("v4"))), None, vec![python.clone()]);
+    let search = || Packages::among(WANTED, Some(site(&folder.join("v4"))), None, vec![python.clone()]);
     assert_eq!(choose(&search(), None).ok().unwrap().version, "2.3.7");
     assert_eq!(choose(&search(), Some("3.3.7")).ok().unwrap().version, "3.3.7");
     let error = choose(&search(), Some("3.1.6")).err().unwrap();

@@ -1,5 +1,6 @@
 //! Tests every environment with every supported version of MuJoCo.
-use potstill_plugin_api::{Manifest, Provided, abi};
+use potstill_plugin_api::{Manifest, abi};
+use potstill_sdk::testing::assert_provides;
 use potstill_sdk::{Environment, Rng};
 
 use super::{defaults, installed, library, model, versions};
@@ -68,17 +69,8 @@ fn the_manifest_says_what_the_library_provides() {
     }
     let manifest = Manifest::parse(include_str!("../../plugin.toml")).unwrap();
     // SAFETY: it is this crate's own, and takes no host for one that offers nothing.
-    let mut plugin = unsafe { potstill_plugin(std::ptr::null()) };
-    for Provided { id, summary } in &manifest.provides {
-        // SAFETY: null, or a description that lives as long as the process.
-        let described = unsafe { plugin.as_ref() }.unwrap();
-        // SAFETY: the texts of a description are C strings.
-        let text = |text| unsafe { abi::text(text) }.unwrap().unwrap();
-        assert_eq!((text(described.id), text(described.summary)), (&*id.to_string(), &**summary));
-        assert_eq!(text(described.version), manifest.version);
-        plugin = described.next;
-    }
-    assert!(plugin.is_null() && manifest.provides.len() == 16);
+    unsafe { assert_provides(potstill_plugin(std::ptr::null()), &manifest) };
+    assert_eq!(manifest.provides.len(), 16);
     let wheels = manifest.setup.unwrap().wheels;
     let versions: Vec<&str> = wheels.iter().filter(|w| w.package == "mujoco").map(|w| &*w.version).collect();
     assert_eq!(versions, KNOWN.map(|(version, _)| version), "what is known can be set up, the default first");

@@ -31,7 +31,7 @@ impl<E: Environment> contract::Guest for Component<E> {
 
 impl<E: Environment> contract::GuestEnvironments for Copies<E> {
     fn make(num_envs: u32, settings: Vec<types::Setting>) -> Result<contract::Environments, String> {
-        let copies = Vectorised::<E>::new(num_envs as usize, &options(settings))?;
+        let copies = Vectorised::of::<E>(num_envs as usize, &options(settings))?;
         Ok(contract::Environments::new(Copies(RefCell::new(copies))))
     }
 

@@ -10,7 +10,7 @@ use potstill_plugin_api::{Frame, Space};
 
 use super::entry::{Described, destroy, guarded, hand_out, handle, options};
 use crate::vectorised::Vectorised;
-use crate::{Actions, Environment, RenderMode, Transition};
+use crate::{Actions, Environment, RenderMode, Transition, Variant};
 
 /// N copies behind one handle, with the data that the results point to.
 struct Copies<E: Environment> {
@@ -23,33 +23,47 @@ struct Copies<E: Environment> {
     snapshot: Vec<u8>,
 }
 
-/// The description of the plugin that provides `E`.
+impl<E: Environment> Copies<E> {
+    fn new(copies: Vectorised<E>) -> Self {
+        Copies {
+            observation: SpaceData::new(&copies.spec().observation),
+            action: SpaceData::new(&copies.spec().action),
+            copies,
+            out: Transition::default(),
+            frame: None,
+            text: CString::default(),
+            snapshot: vec![],
+        }
+    }
+}
+
+/// The description of the plugin that provides `V`. Nothing but `make` is compiled for each variant.
 #[doc(hidden)]
-pub fn environment<E: Environment>() -> Described {
+pub fn environment<V: Variant>() -> Described {
     let functions: &'static EnvironmentFunctions = const {
         &EnvironmentFunctions {
             struct_size: EnvironmentFunctions::SIZE,
             reserved: 0,
-            make: Some(make::<E>),
-            destroy: Some(destroy::<Copies<E>>),
-            spec: Some(spec::<E>),
-            reset: Some(reset::<E>),
-            step: Some(step::<E>),
-            render: Some(render::<E>),
-            snapshot: Some(snapshot::<E>),
-            restore: Some(restore::<E>),
+            make: Some(make::<V>),
+            destroy: Some(destroy::<Copies<V::Environment>>),
+            spec: Some(spec::<V::Environment>),
+            reset: Some(reset::<V::Environment>),
+            step: Some(step::<V::Environment>),
+            render: Some(render::<V::Environment>),
+            snapshot: Some(snapshot::<V::Environment>),
+            restore: Some(restore::<V::Environment>),
         }
     };
-    let texts = [E::ID, E::VERSION, E::SUMMARY];
+    let [id, summary] = V::names();
     Described::new(
         RoleKind::Environment,
-        texts,
-        &E::options(),
+        [id, V::Environment::VERSION, summary],
+        &V::schemas(),
         (functions as *const EnvironmentFunctions).cast(),
     )
 }
 
-unsafe extern "C" fn make<E: Environment>(
+unsafe extern "C" fn make<V: Variant>(
     num_envs: u32,
     settings: *const Setting,
     count: u32,
@@ -58,18 +72,7 @@ unsafe extern "C" fn make<E: Environment>(
     guarded(|| {
         // SAFETY: the contract guarantees `count` valid settings.
         let options = unsafe { options(settings, count)? };
-        let copies = Vectorised::<E>::new(num_envs as usize, &options)?;
-        let (observation, action) =
-            (SpaceData::new(&copies.spec().observation), SpaceData::new(&copies.spec().action));
-        let copies = Copies {
-            copies,
-            observation,
-            action,
-            out: Transition::default(),
-            frame: None,
-            text: CString::default(),
-            snapshot: vec![],
-        };
+        let copies = Copies::new(Vectorised::of::<V>(num_envs as usize, &options)?);
         // SAFETY: the contract guarantees that the handle can be written to `place`.
         unsafe { hand_out(copies, place) };
         Ok(())

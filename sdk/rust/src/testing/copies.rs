@@ -1,6 +1,6 @@
 //! Copies of an environment for tests, stepped as the host would step them.
 use crate::vectorised::Vectorised;
-use crate::{Actions, Environment, Frame, Options, RenderMode, Transition};
+use crate::{Actions, Environment, Frame, Options, RenderMode, Transition, Variant};
 
 /// N native copies of an environment.
 pub struct Copies<E: Environment> {
@@ -14,7 +14,15 @@ impl<E: Environment> Copies<E> {
     /// # Errors
     /// Fails if [`Environment::new`] does, if `count` is 0, or if a space is not valid.
     pub fn new(count: usize, options: &Options) -> Result<Self, String> {
-        Ok(Copies { copies: Vectorised::new(count, options)?, transition: Transition::default() })
+        Self::of::<E>(count, options)
+    }
+
+    /// Makes `count` copies of a variant with these options.
+    ///
+    /// # Errors
+    /// As [`Copies::new`].
+    pub fn of<V: Variant<Environment = E>>(count: usize, options: &Options) -> Result<Self, String> {
+        Ok(Copies { copies: Vectorised::of::<V>(count, options)?, transition: Transition::default() })
     }
 
     /// Starts an episode in every copy, each with its own seed, and returns the first observations `[N, size]` in
