@@ -184,6 +184,12 @@ pub trait Environments: Send {
     /// The errors of [`Self::reset`].
     fn step(&mut self, actions: &Actions) -> Result<&Transition>;
 
+    /// The newest observations `[N, size]` with all that the host hides from learners, for a teacher that sees more; `None` if
+    /// nothing is hidden.
+    fn privileged(&self) -> Option<&Observations> {
+        None
+    }
+
     /// Draws the current state of copy `index`.
     ///
     /// # Errors

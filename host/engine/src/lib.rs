@@ -24,6 +24,7 @@
 //! - [`programs`]: the graphs of a meta-epoch (teach, act, value, update), traced and compiled.
 //! - [`policy`]: the action distribution that a learner's outputs parametrize.
 //! - [`rollout`], [`advantage`], [`normalize`]: experience, advantages, running moments of observations and rewards.
+//! - [`saved`]: the state of unfinished episodes as bytes.
 //! - [`theta`]: the parameters that the outer loop trains, and how they are stored.
 //! - [`optimizer`]: Adam and gradient descent, as part of the graph of an update.
 //! - [`random`]: reproducible random streams.
@@ -51,7 +52,7 @@ pub mod ppmo;
 pub mod programs;
 pub mod random;
 pub mod rollout;
-mod saved;
+pub mod saved;
 pub mod student;
 pub mod theta;
 pub mod training;

@@ -80,7 +80,7 @@ impl Acts<'_> {
 }
 
 /// A teacher, which labels what learners observe: a function from the observations of all copies of one learner's
-/// environment, which are not normalized, to a policy's outputs `[copies, outputs]`, as [`Acts::outputs`].
+/// environment, which are not normalized and may be [privileged](Environments::privileged), to a policy's outputs `[copies, outputs]`, as [`Acts::outputs`].
 pub type Teacher<'a> = dyn Fn(&Observations) -> Vec<f32> + Send + Sync + 'a;
 
 /// Whether `outputs` describe a valid policy. Log-probabilities may be −∞, which means a probability of 0.
@@ -133,7 +133,8 @@ pub fn collect(
             false => Err(Error::usage("the teacher's outputs are not numbers: train another one")),
         }
     };
-    let (mut current, mut labels) = (see(&newest), label(&newest)?);
+    let mut current = see(&newest);
+    let mut labels = label(environments.privileged().unwrap_or(&newest))?;
     let mut rollout = Rollout { environments: n, ..Rollout::default() };
     for _ in 0..steps {
         let outputs = acts.outputs(&current);
@@ -155,7 +156,7 @@ pub fn collect(
             (all, new) => *all = Some(new),
         }
         newest.clone_from(&transition.observations);
-        (current, labels) = (see(&newest), label(&newest)?);
+        current = see(&newest);
         if !transition.final_observations.is_empty() {
             let finals = see(&transition.final_observations);
             rollout.final_observations.append(&finals, 0..finals.len());
@@ -173,6 +174,7 @@ pub fn collect(
                 (*total, *length) = (0.0, 0);
             }
         }
+        labels = label(environments.privileged().unwrap_or(&newest))?;
     }
     rollout.last_observations = current;
     rollout.seen = seen;

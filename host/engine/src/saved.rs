@@ -2,10 +2,11 @@
 use potstill_plugin_api::Space;
 
 use crate::environment::Observations;
+use crate::error::Error;
 use crate::rollout::Unfinished;
 
 /// Joins parts to a state.
-pub(crate) fn join(parts: &[&[u8]]) -> Vec<u8> {
+pub fn join(parts: &[&[u8]]) -> Vec<u8> {
     let mut state = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
         state.extend_from_slice(&(part.len() as u64).to_le_bytes());
@@ -15,7 +16,7 @@ pub(crate) fn join(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The `count` parts of a state; `None` if it does not have so many.
-pub(crate) fn split(mut state: &[u8], count: usize) -> Option<Vec<&[u8]>> {
+pub fn split(mut state: &[u8], count: usize) -> Option<Vec<&[u8]>> {
     let mut parts = vec![];
     for _ in 0..count {
         let (length, rest) = state.split_first_chunk::<8>()?;
@@ -26,8 +27,13 @@ pub(crate) fn split(mut state: &[u8], count: usize) -> Option<Vec<&[u8]>> {
     state.is_empty().then_some(parts)
 }
 
+/// The error for a state that wrappers of another kind or number saved.
+pub fn not_of_these() -> Error {
+    Error::usage("the saved state is of an environment with other wrappers")
+}
+
 /// Observations as bytes.
-pub(crate) fn of_observations(observations: &Observations) -> Vec<u8> {
+pub fn of_observations(observations: &Observations) -> Vec<u8> {
     match observations {
         Observations::Float(numbers) => numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
         Observations::Byte(bytes) => bytes.clone(),
@@ -35,7 +41,7 @@ pub(crate) fn of_observations(observations: &Observations) -> Vec<u8> {
 }
 
 /// What [`of_observations`] made of `count` observations of `space`.
-pub(crate) fn to_observations(bytes: &[u8], space: &Space, count: usize) -> Option<Observations> {
+pub fn to_observations(bytes: &[u8], space: &Space, count: usize) -> Option<Observations> {
     let observations = match Observations::none(space) {
         Observations::Float(_) => Observations::Float(numbers(bytes, f32::from_le_bytes)?),
         Observations::Byte(_) => Observations::Byte(bytes.to_vec()),

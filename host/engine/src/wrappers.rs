@@ -186,10 +186,5 @@ fn push_row(out: &mut Observations, observations: &Observations, row: usize, siz
     out.append(observations, row * size..(row + 1) * size);
 }
 
-/// The error for a state that wrappers of another kind or number saved.
-fn not_of_these() -> Error {
-    Error::usage("the saved state is of an environment with other wrappers")
-}
-
 #[cfg(test)]
 mod tests;

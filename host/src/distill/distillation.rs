@@ -138,8 +138,8 @@ impl<'a> Prepared<'a> {
             None => {
                 let mut ppmo = Ppmo::new(device.clone(), roles, rates, setup.rollouts(), config.seed)?;
                 let each = config.environment.envs / config.ppo.learners;
-                if let Some(teacher) = &setup.teacher {
-                    ppmo = ppmo.with_teacher(Box::new(teacher.outputs(each)?));
+                if let Some(labels) = setup.labels(each)? {
+                    ppmo = ppmo.with_teacher(labels);
                 }
                 // The learners act in parallel, and share the threads.
                 let of_each = (threads / config.ppo.learners).max(1);

@@ -1,6 +1,7 @@
 //! An environment of whose observations learners see only some entries (`[environment] observe`).
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
+use crate::engine::saved::{join, not_of_these, of_observations, split, to_observations};
 use crate::error::{Error, Result};
 use crate::plugin::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::run::Entries;
@@ -10,9 +11,9 @@ pub(super) struct Observed {
     inner: Box<dyn Environments>,
     /// The specification of `inner`, with the reduced observation space.
     spec: EnvironmentSpec,
-    entries: Vec<usize>,
-    /// The number of entries of a whole observation.
-    size: usize,
+    entries: Entries,
+    /// The newest observations of `inner`, whole.
+    whole: Observations,
     transition: Transition,
 }
 
@@ -24,8 +25,8 @@ impl Observed {
     pub(super) fn new(inner: Box<dyn Environments>, entries: &Entries) -> Result<Self> {
         let spec = reduced(inner.spec().clone(), entries)?;
         Ok(Observed {
-            entries: entries.indices().collect(),
-            size: inner.spec().observation.size(),
+            entries: entries.clone(),
+            whole: Observations::none(&inner.spec().observation),
             inner,
             transition: Transition::none(&spec.observation),
             spec,
@@ -43,17 +44,6 @@ pub(super) fn reduced(mut spec: EnvironmentSpec, entries: &Entries) -> Result<En
     Ok(spec)
 }
 
-/// The chosen `entries` of each row of `size` entries.
-fn choose(observations: &Observations, size: usize, entries: &[usize]) -> Observations {
-    fn of<T: Copy>(values: &[T], size: usize, entries: &[usize]) -> Vec<T> {
-        values.chunks_exact(size).flat_map(|row| entries.iter().map(|&i| row[i])).collect()
-    }
-    match observations {
-        Observations::Float(values) => Observations::Float(of(values, size, entries)),
-        Observations::Byte(values) => Observations::Byte(of(values, size, entries)),
-    }
-}
-
 impl Environments for Observed {
     fn spec(&self) -> &EnvironmentSpec {
         &self.spec
@@ -64,15 +54,22 @@ impl Environments for Observed {
     }
 
     fn reset(&mut self, seeds: &[u64]) -> Result<Observations> {
-        Ok(choose(&self.inner.reset(seeds)?, self.size, &self.entries))
+        self.whole = self.inner.reset(seeds)?;
+        Ok(self.entries.choose(&self.whole, self.inner.spec().observation.size()))
     }
 
     fn step(&mut self, actions: &Actions) -> Result<&Transition> {
+        let size = self.inner.spec().observation.size();
         let whole = self.inner.step(actions)?;
         self.transition.follow(whole);
-        self.transition.observations = choose(&whole.observations, self.size, &self.entries);
-        self.transition.final_observations = choose(&whole.final_observations, self.size, &self.entries);
+        self.whole.clone_from(&whole.observations);
+        self.transition.observations = self.entries.choose(&self.whole, size);
+        self.transition.final_observations = self.entries.choose(&whole.final_observations, size);
         Ok(&self.transition)
+    }
+
+    fn privileged(&self) -> Option<&Observations> {
+        Some(&self.whole)
     }
 
     fn render(&mut self, index: usize, mode: RenderMode) -> Result<Frame> {
@@ -80,11 +77,16 @@ impl Environments for Observed {
     }
 
     fn snapshot(&mut self) -> Result<Option<Vec<u8>>> {
-        self.inner.snapshot()
+        Ok(self.inner.snapshot()?.map(|inner| join(&[&inner, &of_observations(&self.whole)])))
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<()> {
-        self.inner.restore(state)
+        let parts = split(state, 2).and_then(|parts| {
+            Some((parts[0], to_observations(parts[1], &self.inner.spec().observation, self.inner.len())?))
+        });
+        let (inner, whole) = parts.ok_or_else(not_of_these)?;
+        self.whole = whole;
+        self.inner.restore(inner)
     }
 }
 
@@ -122,7 +124,8 @@ mod tests {
         let (mut ends, mut saved) = (0, None);
         for step in 0..200_u32 {
             let actions = Actions::Discrete((0..3).map(|i| (step / (i + 1)) % 2).collect());
-            let (of_whole, of_part) = (whole.step(&actions).unwrap(), part.step(&actions).unwrap());
+            let of_whole = whole.step(&actions).unwrap();
+            let of_part = part.step(&actions).unwrap();
             assert_eq!(floats(&of_part.observations), left(&of_whole.observations));
             assert_eq!(floats(&of_part.final_observations), left(&of_whole.final_observations));
             assert_eq!(of_part.rewards, of_whole.rewards);
@@ -133,7 +136,7 @@ mod tests {
             ends += of_part.terminated.iter().filter(|end| **end).count();
             if step == 100 {
                 saved = part.snapshot().unwrap();
-                assert_eq!(saved, whole.snapshot().unwrap());
+                assert_eq!(part.privileged(), Some(&of_whole.observations));
             }
         }
         assert!(ends > 3, "{ends} episodes ended");

@@ -19,7 +19,7 @@ use crate::engine::student::{Dimensions, Student};
 use crate::engine::theta::{Part, Theta};
 use crate::engine::training::{Rates, Roles};
 use crate::engine::wrappers::Wrappers;
-use crate::engine::{offline, ppmo};
+use crate::engine::{offline, ppmo, rollout};
 use crate::error::{Error, IoContext, Result, did_you_mean};
 use crate::plugin::text::counted;
 use crate::plugin::{Actions, Description, Entry, Environments, Loader, Registry};
@@ -139,6 +139,22 @@ impl<'a> Setup<'a> {
     /// An error of the plugin.
     pub fn environments(&self, count: usize) -> Result<Box<dyn Environments>> {
         make_environments(self.registry, &self.environment, count, 1)
+    }
+
+    /// The labels of the teacher, if there is one, for `copies` copies of the environment: its outputs for its own part of
+    /// their observations, which may be more than learners see.
+    ///
+    /// # Errors
+    /// An error of tracing the teacher, or of the plugin.
+    pub(super) fn labels(&self, copies: usize) -> Result<Option<Box<rollout::Teacher<'_>>>> {
+        let Some(agent) = &self.teacher else { return Ok(None) };
+        let outputs = agent.outputs(copies)?;
+        let DatasetEnvironment { id, settings, wrappers, .. } = &self.environment;
+        // In a frame stack, learners and teacher see the same.
+        let part = agent.environment().observe.as_ref().filter(|_| wrappers.frame_stack.is_none());
+        let Some(entries) = part else { return Ok(Some(Box::new(outputs))) };
+        let whole = find_environment(self.registry, id, settings, None, wrappers)?.spec.observation.size();
+        Ok(Some(Box::new(move |observations| outputs(&entries.choose(observations, whole)))))
     }
 
     /// Makes `count` copies of the environment in which learners collect rollouts for the outer loop. Copies that are
@@ -579,12 +595,15 @@ fn teacher(
     if own.id == environment.id {
         own.check_wrappers("teacher was trained for", &environment.wrappers)?;
     }
-    own.check("teacher was trained for", &environment.spec)?;
-    if own.observe != environment.observe {
+    if own.observe != environment.observe && environment.wrappers.frame_stack.is_some() {
         return Err(Error::usage(
-            "`environment.observe`: the teacher sees other entries of the observations; give both the same",
+            "`environment.observe`: the teacher sees other entries of the observations, which it cannot where \
+             `environment.frame_stack` is set; give both the same",
         ));
     }
+    let DatasetEnvironment { id, settings, wrappers, .. } = environment;
+    let seen = find_environment(registry, id, settings, own.observe.as_ref(), wrappers)?;
+    own.check("teacher was trained for", &seen.spec)?;
     same_file(&path, config.sha256.as_ref(), &sha256)?;
     (config.agent, config.sha256) = (Some(path), Some(sha256));
     Agent::from_file(agent, registry).map(Some)

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use potstill_plugin_api::Space;
 use serde::{Deserialize, Serialize};
 
+use crate::plugin::Observations;
+
 /// A choice of observation entries, such as `0-44` or `0-7,12,20-22`. Entries are counted from 0 in row-major order and
 /// ascend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,11 +22,8 @@ impl Entries {
     /// The space of the chosen entries of `space`.
     ///
     /// # Errors
-    /// `space` is not a `Box`, or has no entry of a chosen index.
+    /// `space` is neither a `Box` nor an `Image`, or has no entry of a chosen index.
     pub fn of(&self, space: &Space) -> Result<Space, String> {
-        let Space::Box { low, high, .. } = space else {
-            return Err(format!("entries can be chosen of a Box only, and observations are {space}"));
-        };
         let size = space.size();
         if let Some(last) = self.0.last().map(|range| *range.end()).filter(|last| *last >= size) {
             return Err(format!("there is no entry {last}: observations have {size}, counted from 0"));
@@ -33,7 +32,39 @@ impl Entries {
             [bound] => vec![*bound],
             bounds => self.indices().map(|i| bounds[i]).collect(),
         };
-        Ok(Space::Box { shape: vec![self.indices().count()], low: chosen(low), high: chosen(high) })
+        let count = self.indices().count();
+        match space {
+            Space::Box { low, high, .. } => {
+                Ok(Space::Box { shape: vec![count], low: chosen(low), high: chosen(high) })
+            }
+            Space::Image { shape } => {
+                Ok(Space::Image { shape: self.of_picture(shape).unwrap_or(vec![count]) })
+            }
+            other => Err(format!("entries can be chosen of a Box or an Image, and observations are {other}")),
+        }
+    }
+
+    /// The shape of whole channels of a picture `[c, h, w]`, if they are all that is chosen.
+    fn of_picture(&self, shape: &[usize]) -> Option<Vec<usize>> {
+        let &[_, h, w] = shape else { return None };
+        let whole =
+            |range: &RangeInclusive<usize>| range.start() % (h * w) == 0 && (range.end() + 1) % (h * w) == 0;
+        self.0.iter().all(whole).then(|| vec![self.indices().count() / (h * w), h, w])
+    }
+
+    /// The chosen entries of each row of `size` entries.
+    pub fn choose(&self, observations: &Observations, size: usize) -> Observations {
+        fn of<T: Copy>(values: &[T], size: usize, ranges: &[RangeInclusive<usize>]) -> Vec<T> {
+            let mut chosen = vec![];
+            for row in values.chunks_exact(size) {
+                ranges.iter().for_each(|range| chosen.extend_from_slice(&row[range.clone()]));
+            }
+            chosen
+        }
+        match observations {
+            Observations::Float(values) => Observations::Float(of(values, size, &self.0)),
+            Observations::Byte(values) => Observations::Byte(of(values, size, &self.0)),
+        }
     }
 }
 
@@ -106,6 +137,21 @@ mod tests {
         assert_eq!(beyond.of(&space), Err("there is no entry 4: observations have 4, counted from 0".into()));
         // A long range is refused without being expanded.
         assert!(entries(&format!("0-{}", usize::MAX)).unwrap().of(&space).is_err());
-        assert!(beyond.of(&Space::Image { shape: vec![9] }).unwrap_err().contains("chosen of a Box"));
+        let of_image =
+            |text: &str, shape: &[usize]| entries(text).unwrap().of(&Space::Image { shape: shape.to_vec() });
+        let image = |shape: &[usize]| Ok(Space::Image { shape: shape.to_vec() });
+        assert_eq!(of_image("2-4", &[9]), image(&[3]));
+        assert_eq!(
+            (of_image("0-5", &[3, 2, 3]), of_image("0-5,12-17", &[3, 2, 3])),
+            (image(&[1, 2, 3]), image(&[2, 2, 3]))
+        );
+        assert_eq!(of_image("0-6", &[3, 2, 3]), image(&[7]));
+        assert!(
+            entries("0")
+                .unwrap()
+                .of(&Space::Discrete { n: 9 })
+                .unwrap_err()
+                .contains("chosen of a Box or an Image")
+        );
     }
 }

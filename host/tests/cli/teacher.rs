@@ -70,6 +70,38 @@ fn a_teacher_normalizes_by_itself() {
     assert_ne!(first("three", SMALL, "shifted"), loss);
 }
 
+/// A teacher may see what learners do not, also where episodes go on in a resumed run.
+#[test]
+fn a_teacher_sees_its_own_part_of_the_observations() {
+    let place = Place::new();
+    place.write("all.toml", SMALL.replace("[environment]\n", "[environment]\nobserve = \"0-3\"\n"));
+    place.ok(&["rl", "--config", "all.toml", "--out", "agent-run"]);
+    place.ok(&["train", "agent-run", "--out", "agent"]);
+    let mut file = AgentFile::load(place.path("agent")).unwrap();
+    file.environment.observe = None;
+    file.save(place.path("whole")).unwrap();
+    let observe = "[environment]\nobserve = \"2-3\"\ncontinue_episodes = true\n";
+    for (name, config) in
+        [("part", SMALL.replace("[environment]\n", observe)), ("everything", SMALL.to_owned())]
+    {
+        place.write("small.toml", config);
+        let run = |teacher: &str| {
+            let run = format!("{name}-{teacher}");
+            let arguments = ["distill", "--config", "small.toml", "--out", &run];
+            place.ok(&[&arguments[..], &["--objective", "clone", "--teacher", teacher]].concat());
+            Dataset::load(place.path(&run).join("dataset.safetensors")).unwrap()
+        };
+        let (of_agent, of_whole) = (run("agent"), run("whole"));
+        assert_eq!((&of_agent.x, &of_agent.y), (&of_whole.x, &of_whole.y));
+        assert_eq!(of_agent.x.shape[1], if name == "part" { 2 } else { 4 });
+    }
+    let run = place.path("part-agent");
+    let whole = Outcome::of(&run);
+    std::fs::remove_file(run.join("checkpoints/checkpoint-00000008.safetensors")).unwrap();
+    place.ok(&["resume", "part-agent"]);
+    whole.assert_same(&Outcome::of(&run));
+}
+
 #[test]
 fn clones_offline_data() {
     let place = Place::new();
@@ -110,10 +142,10 @@ fn refuses_what_is_no_teacher() {
         place.write("small.toml", text);
     };
     observe("0-2");
-    agent(&place, "narrow", &[]);
+    agent(&place, "narrow", &["--frame-stack", "2"]);
     observe("1-3");
     refused(
-        &["--objective", "clone", "--teacher", "narrow"],
+        &["--objective", "clone", "--teacher", "narrow", "--frame-stack", "2"],
         2,
         "`environment.observe`: the teacher sees other entries",
     );

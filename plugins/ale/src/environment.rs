@@ -14,9 +14,9 @@ use crate::{GAMES, Game, roms};
 /// The environment of `GAMES[N]`.
 pub struct Atari<const N: usize>;
 
-/// What a learner sees.
+/// What a frame is.
 enum View {
-    /// Frames made from screens.
+    /// Made from screens.
     Screen(Box<Reducer>),
     /// The console's memory.
     Memory,
@@ -39,7 +39,9 @@ pub struct Play {
     fires: bool,
     /// The last frames, `[frames, channels, height, width]`, the newest at the end.
     pub(crate) stack: Vec<u8>,
-    /// `[frames · channels, height, width]`
+    /// The console's memory at the last frames, `[frames, 128]`, if it is shown beside them.
+    memories: Vec<u8>,
+    /// `[frames · channels, height, width]`, with one more channel for the memory beside the frames.
     shape: [usize; 3],
     screens: Screens,
     /// Whether an episode ended in the last frame of a step. As in Gymnasium, its screen is then missing, and that of the step
@@ -48,6 +50,17 @@ pub struct Play {
     /// What was pressed in the last frame.
     pub(crate) pressed: i32,
     pub(crate) life_lost: bool,
+}
+
+/// Adds a frame to a stack, or fills the stack with it.
+fn push(stack: &mut [u8], frame: &[u8], fill: bool) {
+    if fill {
+        stack.chunks_exact_mut(frame.len()).for_each(|place| place.copy_from_slice(frame));
+    } else {
+        stack.copy_within(frame.len().., 0);
+        let newest = stack.len() - frame.len();
+        stack[newest..].copy_from_slice(frame);
+    }
 }
 
 fn option(name: &str, help: &str, kind: OptionKind, default: impl Into<OptionValue>) -> OptionSchema {
@@ -79,6 +92,12 @@ impl Play {
             }
         };
         let frames = number("frame-stack")?;
+        let beside = options.text("observation")? == "screen-and-ram";
+        if beside && frames * MEMORY > height * width {
+            return Err(format!(
+                "a channel of {height} × {width} has no room for the memory at {frames} frames"
+            ));
+        }
         Ok(Play {
             starts: Starts::of(&rom, switches),
             view,
@@ -89,7 +108,8 @@ impl Play {
             pool: options.boolean("max-pool")?,
             sticky: options.number("repeat-action-probability")?,
             stack: vec![0; frames * channels * height * width],
-            shape: [frames * channels, height, width],
+            memories: vec![0; if beside { frames * MEMORY } else { 0 }],
+            shape: [frames * channels + usize::from(beside), height, width],
             screens: Screens::all(machine.screen(), machine.size()[1]),
             broken_off: false,
             pressed: NOOP,
@@ -165,13 +185,20 @@ impl Play {
                 reducer.frame(&mut self.screens, pooled)
             }
         };
-        if fill {
-            self.stack.chunks_exact_mut(frame.len()).for_each(|place| place.copy_from_slice(frame));
-        } else {
-            self.stack.copy_within(frame.len().., 0);
-            let newest = self.stack.len() - frame.len();
-            self.stack[newest..].copy_from_slice(frame);
+        push(&mut self.stack, frame, fill);
+        if !self.memories.is_empty() {
+            self.machine.memory(&mut memory);
+            push(&mut self.memories, &memory, fill);
         }
+    }
+
+    /// Writes what there is to see: the frames, then the channel of the memory.
+    fn observe(&self, observation: &mut [u8]) {
+        let (frames, beside) = observation.split_at_mut(self.stack.len());
+        frames.copy_from_slice(&self.stack);
+        let (memories, rest) = beside.split_at_mut(self.memories.len());
+        memories.copy_from_slice(&self.memories);
+        rest.fill(0);
     }
 
     /// The last screen in colors, `[height, width, 3]`.
@@ -207,19 +234,21 @@ impl Play {
     fn snapshot(&self) -> Result<Vec<u8>, String> {
         let mut state = (self.pressed as u32).to_le_bytes().to_vec();
         let [last, before, older] = self.screens.three();
-        [last, before, older, &self.stack].into_iter().for_each(|part| state.extend_from_slice(part));
+        [last, before, older, &self.stack, &self.memories]
+            .into_iter()
+            .for_each(|part| state.extend_from_slice(part));
         state.extend(self.machine.save()?);
         Ok(state)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), String> {
         let screen = self.screens.last().len();
-        let lengths = [4, screen, screen, screen, self.stack.len()];
+        let lengths = [4, screen, screen, screen, self.stack.len(), self.memories.len()];
         if state.len() <= lengths.iter().sum() {
             return Err("the snapshot is of another game, or of other options".into());
         }
         let mut rest = state;
-        let [pressed, last, before, older, stack] = lengths.map(|length| {
+        let [pressed, last, before, older, stack, memories] = lengths.map(|length| {
             let (part, behind) = rest.split_at(length);
             rest = behind;
             part
@@ -228,6 +257,7 @@ impl Play {
         self.pressed = i32::from_le_bytes(pressed.try_into().expect("four bytes"));
         self.screens.replace([last, before, older]);
         self.stack.copy_from_slice(stack);
+        self.memories.copy_from_slice(memories);
         Ok(())
     }
 }
@@ -251,7 +281,7 @@ impl<const N: usize> Variant for Atari<N> {
 /// The options of a game, with these actions repeated at random by default.
 pub(crate) fn options(sticky: bool) -> Vec<OptionSchema> {
     let integer = |min, max| OptionKind::Integer { min, max };
-    let choices = ["screen", "ram"].map(String::from).to_vec();
+    let choices = ["screen", "ram", "screen-and-ram"].map(String::from).to_vec();
     vec![
         option("frame-skip", "Frames for which an action is done.", integer(1, 60), 4i64),
         option("max-pool", "Show the maximum of the last two screens.", OptionKind::Boolean, true),
@@ -272,7 +302,7 @@ pub(crate) fn options(sticky: bool) -> Vec<OptionSchema> {
         ),
         option(
             "observation",
-            "What is shown: the screen, or the 128 bytes of the console's memory.",
+            "What is shown: the screen, the 128 bytes of the console's memory, or both, the memory in a channel behind the frames.",
             OptionKind::Text { choices },
             "screen",
         ),
@@ -334,13 +364,13 @@ impl Environment for Play {
         if let Err(error) = self.reset(rng) {
             panic!("no episode can be started: {error}");
         }
-        observation.copy_from_slice(&self.stack);
+        self.observe(observation);
     }
 
     fn step(&mut self, action: Action<'_>, rng: &mut Rng, observation: &mut [u8]) -> Step {
         let (reward, _) = self.advance(action.choice() as usize, rng);
         self.see(false);
-        observation.copy_from_slice(&self.stack);
+        self.observe(observation);
         Step { reward, terminated: self.machine.terminated(), truncated: self.machine.truncated() }
     }
 

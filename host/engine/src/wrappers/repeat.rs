@@ -5,11 +5,11 @@ use std::time::Duration;
 use potstill_plugin_api::{EnvironmentSpec, Frame, Space};
 use potstill_pool::{Helpers, Pool};
 
-use super::{Wrappers, not_of_these};
+use super::Wrappers;
 use crate::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::error::{Error, Result};
 use crate::random::derived;
-use crate::saved::{join, split};
+use crate::saved::{join, not_of_these, split};
 
 /// Helpers spin for about as long as it takes to wake a thread, and then sleep to free the core.
 const HELPERS: Helpers = Helpers { name: "copies", watch: Duration::from_micros(30), around: |part| part() };

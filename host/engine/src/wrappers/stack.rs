@@ -1,10 +1,9 @@
 //! Frame stack: an observation is the last n observations, as Gymnasium's `FrameStackObservation`.
 use potstill_plugin_api::{EnvironmentSpec, Frame};
 
-use super::not_of_these;
 use crate::environment::{Actions, Environments, Observations, RenderMode, Transition};
 use crate::error::Result;
-use crate::saved::{join, of_observations, split, to_observations};
+use crate::saved::{join, not_of_these, of_observations, split, to_observations};
 
 /// The environments `inner`, whose last n observations are stacked, the newest last. A stack begins with n times the first
 /// observation of its episode, so that it never mixes two episodes.

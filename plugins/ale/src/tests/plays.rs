@@ -117,6 +117,16 @@ fn what_is_seen_follows_the_options() {
     let mut memory = copies(1, &[("observation", "ram".into()), ("frame-stack", 1i64.into())]);
     let seen = memory.step(Actions::Discrete(&[0])).unwrap().observations.clone();
     assert!(seen.len() == 128 && seen.iter().any(|&byte| byte != 0));
+    // Behind the frames, the memory at each of them.
+    let (mut both, mut screen) = (copies(1, &[("observation", "screen-and-ram".into())]), copies(1, &[]));
+    let mut memory = copies(1, &[("observation", "ram".into())]);
+    for step in 0..40 {
+        let action = Actions::Discrete(&[step % 6]);
+        let both = both.step(action).unwrap().observations.clone();
+        let frames = &screen.step(action).unwrap().observations;
+        let memory = &memory.step(action).unwrap().observations;
+        assert!(both == [&frames[..], memory, &vec![0; 84 * 84 - 4 * 128]].concat());
+    }
     let copies = copies(1, &[]);
     let Frame::Rgb { width, height, pixels } = copies.render(0, RenderMode::Rgb).unwrap() else {
         unreachable!("a picture")
