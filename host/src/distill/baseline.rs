@@ -7,7 +7,7 @@ use crate::engine::random::stream;
 use crate::engine::wrappers::Wrappers;
 use crate::error::Result;
 use crate::plugin::{Actions, Registry};
-use crate::run::{Baseline, Baselines, DatasetEnvironment, Options, RunDirectory};
+use crate::run::{Baseline, Baselines, DatasetEnvironment, Options, RANDOM, RunDirectory};
 
 /// The most episodes that a policy plays at once.
 const AT_ONCE: usize = 100;
@@ -146,7 +146,6 @@ impl<'a> Baselining<'a> {
     }
 }
 
-const RANDOM: &str = "random";
 const BEST: &str = "best distribution";
 
 /// The constant policies of the action space, with their names: each action of a discrete one, zero of a box.

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use super::dataset::DatasetEnvironment;
 use crate::engine::baseline::{Played, Tally};
 
+/// The name of random actions.
+pub const RANDOM: &str = "random";
+
 /// What a policy scores that does not look.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
@@ -21,6 +24,11 @@ impl Baseline {
     /// The baseline of the policy of this name, which has `played`.
     pub fn new(policy: &str, played: &Played) -> Self {
         Baseline { policy: policy.to_owned(), tally: played.tally(), probabilities: None }
+    }
+
+    /// Whether it is of a constant action.
+    pub fn is_constant(&self) -> bool {
+        self.probabilities.is_none() && self.policy != RANDOM
     }
 }
 

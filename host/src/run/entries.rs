@@ -47,8 +47,10 @@ impl Entries {
     /// The shape of whole channels of a picture `[c, h, w]`, if they are all that is chosen.
     fn of_picture(&self, shape: &[usize]) -> Option<Vec<usize>> {
         let &[_, h, w] = shape else { return None };
-        let whole =
-            |range: &RangeInclusive<usize>| range.start() % (h * w) == 0 && (range.end() + 1) % (h * w) == 0;
+        let channel = h * w;
+        let whole = |range: &RangeInclusive<usize>| {
+            range.start().is_multiple_of(channel) && (range.end() + 1).is_multiple_of(channel)
+        };
         self.0.iter().all(whole).then(|| vec![self.indices().count() / (h * w), h, w])
     }
 

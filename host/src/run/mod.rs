@@ -23,7 +23,7 @@ mod transitions;
 
 pub use agent::{AgentFile, AgentOrDataset};
 pub(crate) use atomic::{folder_of, write_atomically};
-pub use baseline::{Baseline, Baselines};
+pub use baseline::{Baseline, Baselines, RANDOM};
 pub use changes::{Change, changes, essential, listed};
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{

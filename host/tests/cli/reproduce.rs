@@ -3,6 +3,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::{Outcome, Place, list, read, repository};
 
 /// Returns the experiment that docs/experiments.md shows.
@@ -198,6 +200,39 @@ fn direct_ppo_and_distillation_side_by_side() {
     assert_eq!((&ppo["ppo"]["learners"], &distilled["ppo"]["learners"]), (&1.into(), &2.into()));
     let picture = String::from_utf8(read(place.path("runs/two/both.svg"))).unwrap();
     assert!(picture.contains(">ppo<") && picture.contains(">distilled<"));
+}
+
+/// Controls of whether a score needs sight: what `baseline` and `eval --blind` say of the same dataset.
+#[test]
+fn policies_and_learners_that_do_not_see_stand_beside_the_scores() {
+    let place = Place::new();
+    place.write(
+        "blind.toml",
+        "base = 'small.toml'\n[evaluate]\nlearners = 3\nepisodes = 2\n\
+         [[column]]\ntitle = 'constant'\nblind = 'constant'\n\
+         [[column]]\ntitle = 'distribution'\nblind = 'distribution'\n\
+         [[column]]\ntitle = 'frozen'\nscore = 'sampled'\nsight = 'frozen'\n\
+         [[column]]\ntitle = 'other'\nscore = 'sampled'\nsight = 'other'\n",
+    );
+    let said = place.ok(&["reproduce", "blind.toml"]);
+    let row = said.lines().nth(2).unwrap();
+    let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+    let baselines = place.json(&["baseline", "nd-cartpole", "--json"]);
+    let rows = baselines["baselines"].as_array().unwrap();
+    let shown = |row: &Value| {
+        format!("{:.1} ({})", row["mean_return"].as_f64().unwrap(), row["policy"].as_str().unwrap())
+    };
+    let constant = rows.iter().find(|row| row["policy"].as_str().unwrap().starts_with("action")).unwrap();
+    let best = rows.iter().find(|row| row["policy"] == "best distribution").unwrap();
+    assert_eq!(cells[..2], [shown(constant), shown(best)]);
+    let run = list(&place.path("runs/blind")).into_iter().find(|name| name.ends_with("s0")).unwrap();
+    let run = format!("runs/blind/{run}");
+    let scores =
+        place.json(&["eval", &run, "--learners", "3", "--episodes", "2", "--seed", "0", "--blind", "--json"]);
+    for (cell, sight) in cells[2..].iter().zip(["frozen", "other"]) {
+        let mean = scores["blind"][sight]["mean_return"].as_f64().unwrap();
+        assert_eq!(*cell, format!("{mean:.1}"), "{sight}: {scores}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{builtin, key};
+use crate::engine::evaluate::Sight;
 use crate::engine::policy::Acting;
 use crate::error::{Error, Result, did_you_mean};
 use crate::files;
@@ -167,7 +168,7 @@ impl Default for Evaluate {
     }
 }
 
-/// A column of the table. It shows one of `value`, `score`, `random` and `cost`, or only a published figure.
+/// A column of the table. It shows one of `value`, `score`, `random`, `blind` and `cost`, or only a published figure.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Column {
@@ -181,17 +182,31 @@ pub(super) struct Column {
     pub(super) training: Option<String>,
     /// The learners that the datasets are scored on, instead of those they were distilled for.
     pub(super) learner: Option<LearnerConfig>,
+    /// What the learners see in place of their own episode: a control of whether a score needs sight.
+    pub(super) sight: Option<Sight>,
     /// How the returns of several seeds are summarized in one cell.
     #[serde(default)]
     pub(super) statistic: Statistic,
     /// Whether the column shows the mean return of random actions.
     #[serde(default)]
     pub(super) random: bool,
+    /// The policy without sight whose mean return the column shows.
+    pub(super) blind: Option<BlindPolicy>,
     /// Whether the column shows the environment steps and minutes of a training.
     #[serde(default)]
     pub(super) cost: bool,
     /// The published figure to show for comparison.
     pub(super) published: Option<Reference>,
+}
+
+/// A policy that does not look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum BlindPolicy {
+    /// The best constant action.
+    Constant,
+    /// The best distribution of actions that a search finds.
+    Distribution,
 }
 
 /// How the returns of several seeds are summarized in one cell.
@@ -374,13 +389,14 @@ impl ExperimentFile {
         let trainings: Vec<&str> = self.trainings.iter().map(|training| &*training.name).collect();
         for column in &self.columns {
             let wrong = |what: String| Err(format!("column `{}`: {what}", column.title));
-            let shown = [column.value.is_some(), column.score.is_some(), column.random, column.cost];
+            let (value, score, blind) = (&column.value, column.score, column.blind);
+            let shown = [value.is_some(), score.is_some(), blind.is_some(), column.random, column.cost];
             match shown.iter().filter(|shown| **shown).count() {
                 0 if column.published.is_some() => {}
                 1 => {}
                 _ => {
                     return wrong(
-                        "expected one of `value`, `score`, `random`, `cost`, or `published`".into(),
+                        "expected one of `value`, `score`, `random`, `blind`, `cost`, or `published`".into(),
                     );
                 }
             }
@@ -393,8 +409,10 @@ impl ExperimentFile {
                 }
                 _ => {}
             }
-            if column.learner.is_some() && (column.score.is_none() || self.evaluate.is_none()) {
-                return wrong("`learner` goes with `score` and the table [evaluate]".into());
+            for (key, set) in [("learner", column.learner.is_some()), ("sight", column.sight.is_some())] {
+                if set && (score.is_none() || self.evaluate.is_none()) {
+                    return wrong(format!("`{key}` goes with `score` and the table [evaluate]"));
+                }
             }
             column.learner.as_ref().map_or(Ok(()), LearnerConfig::validate).or_else(wrong)?;
             if let Some(Reference { from, cell }) = &column.published {

@@ -1,21 +1,27 @@
 //! The table of an experiment, which is printed row by row as runs finish, and its pictures.
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::experiment::{Across, Column, Evaluate, Experiment, Plot, Reference, Statistic};
+use super::experiment::{Across, BlindPolicy, Column, Evaluate, Experiment, Plot, Reference, Statistic};
 use super::rows::{Row, Trained};
 use super::runs::{Runs, unless_stopped};
 use crate::cli::watch::Meter;
 use crate::cli::{say, tell};
-use crate::distill::{Setup, Teacher, learners};
+use crate::distill::{Baselining, Effort, Setup, Teacher, learners};
 use crate::engine::evaluate::{Faults, Protocol, Score, Sight, episodes};
 use crate::engine::policy::{Acting, Policy};
 use crate::engine::random::stream;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
-use crate::run::{Dataset, DistillConfig, Line, MetricsRecord, curves_svg, write_atomically};
+use crate::run::{
+    Baseline, Dataset, DatasetEnvironment, DistillConfig, EnvironmentConfig, Line, MetricsRecord, curves_svg,
+    write_atomically,
+};
 
 /// Shown where nothing is published.
 const NOTHING: &str = "–";
+/// How policies that do not look are played, as by `potstill baseline`.
+const BLIND: Effort = Effort { episodes: 10, generations: 10, seed: 0 };
 /// The number of environments that random play steps together.
 const AT_ONCE: usize = 50;
 /// The longest time between two meta-epochs, in seconds, unless the run was stopped in between.
@@ -27,6 +33,8 @@ pub(super) struct Table<'a> {
     caption: String,
     runs: &'a Runs,
     registry: &'a Registry,
+    /// What policies score that do not look, by environment and kind.
+    blind: RefCell<Vec<(DatasetEnvironment, BlindPolicy, Vec<Baseline>)>>,
     /// The lines of each picture with their legends, in the order of the rows.
     pictures: BTreeMap<String, Vec<(String, Vec<Line>)>>,
 }
@@ -62,7 +70,14 @@ impl<'a> Table<'a> {
             })?,
             None => String::new(),
         };
-        Ok(Table { experiment, caption, runs, registry, pictures: BTreeMap::new() })
+        Ok(Table {
+            experiment,
+            caption,
+            runs,
+            registry,
+            blind: RefCell::default(),
+            pictures: BTreeMap::new(),
+        })
     }
 
     /// Prints what comes above the rows.
@@ -131,6 +146,9 @@ impl<'a> Table<'a> {
             let scores = datasets[at].iter().map(|dataset| self.score(column, acting, dataset));
             return Ok(statistic(column.statistic, &scores.collect::<Result<Vec<_>>>()?));
         }
+        if let Some(policy) = column.blind {
+            return self.blind(policy, row);
+        }
         if column.random {
             return Ok(number(random(row.config.clone(), self.registry)?));
         }
@@ -146,18 +164,21 @@ impl<'a> Table<'a> {
 
     /// The score of `dataset` that `column` shows: its own, or a new one on other learners.
     fn score(&self, column: &Column, acting: Acting, dataset: &Dataset) -> Result<Score> {
-        let (Some(learner), Some(evaluate)) = (&column.learner, &self.experiment.evaluate) else {
+        let sight = column.sight.unwrap_or_default();
+        let anew = column.learner.is_some() || sight != Sight::Own;
+        let Some(evaluate) = self.experiment.evaluate.as_ref().filter(|_| anew) else {
             let mut own = dataset.info.scores.iter();
             return own.find(|score| score.protocol.acting == acting).cloned().ok_or_else(|| {
                 let id = &dataset.info.environment.id;
                 Error::usage(format!("the dataset of `{id}` has no {acting} score"))
             });
         };
-        let teacher = Teacher::of_dataset(dataset, self.registry, Some(learners(self.registry, learner)?))?;
+        let learner = column.learner.as_ref().map(|learner| learners(self.registry, learner)).transpose()?;
+        let teacher = Teacher::of_dataset(dataset, self.registry, learner)?;
         let Evaluate { learners, episodes } = *evaluate;
         let meter = Meter::new("learners", learners as u64, 0, false);
         let score = teacher.score(
-            &Protocol { acting, learners, episodes, seed: 0, sight: Sight::Own },
+            &Protocol { acting, learners, episodes, seed: 0, sight },
             self.runs.threads,
             &|| {
                 meter.one_more();
@@ -168,6 +189,36 @@ impl<'a> Table<'a> {
         score
     }
 
+    /// The mean return of the best policy of this kind that does not look, and its name. Rows with one environment share it.
+    fn blind(&self, policy: BlindPolicy, row: &Row<'_>) -> Result<String> {
+        let EnvironmentConfig { id, settings, .. } = &row.config.environment;
+        let wrappers = row.config.environment.wrappers();
+        let generations = if policy == BlindPolicy::Distribution { BLIND.generations } else { 0 };
+        let effort = Effort { generations, ..BLIND };
+        let baselining = Baselining::new(self.registry, id, settings, &wrappers, effort)?;
+        let environment = baselining.environment().clone();
+        let mut known = self.blind.borrow_mut();
+        let at = known.iter().position(|(of, kind, _)| (of, *kind) == (&environment, policy));
+        let at = match at {
+            Some(at) => at,
+            None => {
+                let meter = Meter::new("policies", baselining.policies() as u64, 0, false);
+                let rows = baselining.play(self.runs.threads, &|| meter.one_more());
+                meter.finish();
+                unless_stopped()?;
+                known.push((environment, policy, rows?));
+                known.len() - 1
+            }
+        };
+        let best = known[at].2.iter().find(|row| match policy {
+            BlindPolicy::Constant => row.is_constant(),
+            BlindPolicy::Distribution => row.probabilities.is_some(),
+        });
+        Ok(best.map_or(NOTHING.to_owned(), |best| {
+            format!("{} ({})", number(best.tally.mean_return), best.policy)
+        }))
+    }
+
     fn published(&self, reference: &Reference, row: &Row<'_>) -> Option<&str> {
         let published = self.experiment.published.get(&reference.from)?;
         Some(published.cells.get(&row.name())?.get(&reference.cell)?)
@@ -175,7 +226,7 @@ impl<'a> Table<'a> {
 
     /// The published figure of source `name` to show with what `column` measures in `row`.
     fn beside(&self, column: &Column, name: &str, row: &Row<'_>) -> Option<&str> {
-        let measures = column.score.is_some() || column.random || column.cost;
+        let measures = column.score.is_some() || column.blind.is_some() || column.random || column.cost;
         let reference = column.published.as_ref().filter(|p| measures && p.from == name)?;
         self.published(reference, row)
     }
