@@ -112,16 +112,32 @@ pub fn not_started(what: &str, error: &std::io::Error) -> String {
     }
 }
 
+/// How many names an error lists at most.
+const LISTED: usize = 40;
+
 /// Text to end an error about the unknown `name`: ` Did you mean …?` with the closest of `known`, or, if none is close,
 /// the list of all of them.
 pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let distances = known.iter().map(|k| (strsim::damerau_levenshtein(name, k), k));
+    // The namespace of an id may be wrong or left out.
+    let alone = |id: &'a str| id.rsplit('/').next().unwrap_or(id);
+    let alike = |a: &str, b: &str| {
+        let distance = strsim::damerau_levenshtein(a, b);
+        (distance <= 1 + a.len().max(b.len()) / 4).then_some(distance)
+    };
     // A name from a file may be megabytes long: comparing it would take long, and it is no misspelling.
-    let best = if name.len() > 1000 { None } else { distances.min() };
-    match best {
-        Some((distance, k)) if distance <= 1 + name.len().max(k.len()) / 4 => format!(" Did you mean `{k}`?"),
+    let best = (name.len() <= 1000).then(|| {
+        let last = name.rsplit('/').next().unwrap_or(name);
+        let whole = known.iter().filter_map(|k| Some((alike(name, k)?, k))).min();
+        whole.or_else(|| known.iter().filter_map(|k| Some((alike(last, alone(k))?, k))).min())
+    });
+    match best.flatten() {
+        Some((_, k)) => format!(" Did you mean `{k}`?"),
         _ if known.is_empty() => " There are none.".into(),
+        _ if known.len() > LISTED => {
+            let more = known.len() - LISTED;
+            format!(" Known: {} and {more} more.", known[..LISTED].join(", "))
+        }
         _ => format!(" Known: {}.", known.join(", ")),
     }
 }
@@ -131,6 +147,24 @@ mod tests {
     use std::io::Error as Io;
 
     use super::*;
+
+    #[test]
+    fn the_nearest_name_is_meant() {
+        let known = ["ale/pong", "ale/breakout", "nd-cartpole"];
+        let meant = |name: &str| did_you_mean(name, known);
+        assert_eq!(meant("nd-cartpol"), " Did you mean `nd-cartpole`?");
+        for name in ["ale/pog", "pog", "atari/pong", "gymnasium/pongg"] {
+            assert_eq!(meant(name), " Did you mean `ale/pong`?", "{name}");
+        }
+        assert_eq!(meant("seaquest"), " Known: ale/pong, ale/breakout, nd-cartpole.");
+        assert_eq!(did_you_mean("seaquest", []), " There are none.");
+        let many: Vec<String> = (0..100).map(|i| format!("name-{i}")).collect();
+        let long = did_you_mean("seaquest", many.iter().map(String::as_str));
+        assert!(
+            long.starts_with(" Known: name-0, name-1,") && long.ends_with(" name-39 and 60 more."),
+            "{long}"
+        );
+    }
 
     #[test]
     fn limits_of_the_system_come_with_what_to_do() {
