@@ -117,6 +117,7 @@ fn every_objective() {
         "clone",
         "clone target=distribution",
         "clone data=offline",
+        "clone inner-rates=3",
         "ppmo inner-rates=3",
         "ppmo anneal-entropy=true",
     ];

@@ -27,7 +27,8 @@ pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
     }
     let (copies, steps, learners) = (config.environment.envs, config.environment.steps, config.ppo.learners);
     let transitions = copies as u64 * steps as u64;
-    let needed = transitions.saturating_mul(bytes_of_a_transition(d));
+    let needed =
+        transitions.saturating_mul(bytes_of_a_transition(d, config.normalize.observations == Some(true)));
     let most = memory() / 2;
     if needed > most {
         return Err(Error::usage(format!(
@@ -51,10 +52,11 @@ pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
     fits(update, "`ppo.minibatch` or `dataset.k`")
 }
 
-/// The bytes of a transition: the observation (a byte a pixel), the action, the outputs of the policy and the teacher, and for
+/// The bytes of a transition: the observation (a byte a pixel, unless it is `normalized`), the action, the outputs of the policy and the teacher, and for
 /// each a log-probability, a reward, a value, the next value, an advantage and a return.
-fn bytes_of_a_transition(d: &Dimensions) -> u64 {
-    let each = if matches!(d.observation, Space::Image { .. }) { 1 } else { size_of::<f32>() };
+fn bytes_of_a_transition(d: &Dimensions, normalized: bool) -> u64 {
+    let bytes = matches!(d.observation, Space::Image { .. }) && !normalized;
+    let each = if bytes { 1 } else { size_of::<f32>() };
     let numbers = 3 * d.outputs() + 6;
     (d.observation.size() * each + numbers * size_of::<f32>()) as u64
 }
@@ -98,12 +100,13 @@ mod tests {
         let mut d =
             Dimensions { k: 1, observation: atari, policy: Policy::Categorical(6), encoder_layers: 0 };
         let others = (3 * 6 + 6) * 4;
-        assert_eq!(bytes_of_a_transition(&d), 4 * 84 * 84 + others);
+        assert_eq!(bytes_of_a_transition(&d, false), 4 * 84 * 84 + others);
+        assert_eq!(bytes_of_a_transition(&d, true), 4 * 4 * 84 * 84 + others);
         let error = batch_fits(&d, 1 << 40, "`ppo.minibatch`").unwrap_err().to_string();
         assert!(error.starts_with("1099511627776 observations of Image([4, 84, 84], u8) at once"), "{error}");
         assert!(error.ends_with("for them: lower `ppo.minibatch`"), "{error}");
         d.observation = Space::unbounded([4, 84, 84]);
-        assert_eq!(bytes_of_a_transition(&d), 4 * 4 * 84 * 84 + others);
+        assert_eq!(bytes_of_a_transition(&d, false), 4 * 4 * 84 * 84 + others);
     }
 
     #[test]

@@ -76,12 +76,8 @@ impl<'a> Setup<'a> {
         let continuous = matches!(spec.action, Space::Box { .. });
         let normalize = &mut config.normalize;
         normalize.rewards.get_or_insert(continuous);
-        let images = matches!(spec.observation, Space::Image { .. });
-        if *normalize.observations.get_or_insert(continuous && !images) && images {
-            return Err(Error::usage(
-                "`normalize.observations`: pixels are scaled to 0–1 and not normalized",
-            ));
-        }
+        let bytes = matches!(spec.observation, Space::Image { .. });
+        normalize.observations.get_or_insert(continuous && !bytes);
         let start = start(&mut config.dataset, &environment)?;
         let k = start.as_ref().map_or_else(|| least_instances(&spec.action), Dataset::k);
         let k = *config.dataset.k.get_or_insert(k);

@@ -36,8 +36,14 @@ fn pictures_are_distilled_by_every_way() {
     run(&["play", "agent", "--quiet"]);
     let normalized = format!("{config}[normalize]\nobservations = true\n");
     place.write("normalized.toml", normalized);
-    let refused = ["--plugin", text(&library), "distill", "--config", "normalized.toml"];
-    place.refused(&refused, 2, "pixels are scaled to 0–1 and not normalized");
+    let learner = ["--learner", "impala-cnn", "--learner-set", "channels=2", "--out", "normalized"];
+    run(&[&["distill", "--config", "normalized.toml", "--meta-epochs", "2"][..], &learner].concat());
+    let dataset = Dataset::load(place.path("normalized/dataset.safetensors")).unwrap();
+    let mean = dataset.extra.iter().find(|part| part.name == "normalizer.mean").unwrap();
+    assert!(
+        mean.data.iter().all(|mean| (0.0..=1.0).contains(mean)) && mean.data.iter().any(|mean| *mean > 0.0)
+    );
+    run(&["eval", "normalized", "--learners", "1", "--episodes", "1"]);
 }
 
 /// Observations of the size of Atari's: what does not fit is refused before there is a run directory, with what to lower.

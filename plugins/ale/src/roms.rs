@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use potstill_sdk::packages::{Packages, Wanted};
 
 pub(crate) const WANTED: Wanted =
-    Wanted { variable: "ALE_ROMS", setup: "ale", packages: &[("ale_py", &["0.12.1"])] };
+    Wanted { variable: "ALE_ROMS", setup: "ale", packages: &[("ale_py", &["0.12.1"])], modules: &["ale_py"] };
 
 /// The largest file that is read. Games have at most 32 KiB.
 const LARGEST_FILE: u64 = 1 << 20;

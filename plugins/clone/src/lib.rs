@@ -3,7 +3,8 @@
 //! labels are the actions in the file. Either loss has far less variance than a policy gradient, which has to find out from
 //! returns what the teacher knows.
 use potstill_sdk::{
-    Column, Data, Objective, OptionSchema, Options, Outcome, Outer, Space, Task, Tensor, builtin, loss,
+    Column, Data, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Space, Task,
+    Tensor, Theta, builtin, loss,
 };
 
 /// The objective with its hyperparameters.
@@ -11,6 +12,7 @@ pub struct Clone {
     target: Target,
     /// The number of discrete actions, or the size of a continuous action.
     actions: usize,
+    inner_rates: loss::InnerRates,
 }
 
 /// What the taught learner imitates.
@@ -51,6 +53,7 @@ impl Objective for Clone {
                 &["actions", "distribution"],
                 "actions",
             ),
+            loss::InnerRates::option(),
         ]
     }
 
@@ -70,7 +73,7 @@ impl Objective for Clone {
             Space::Discrete { n } => n,
             _ => task.action.size(),
         };
-        Ok(Clone { target, actions })
+        Ok(Clone { target, actions, inner_rates: loss::InnerRates::new(options)? })
     }
 
     fn data(&self) -> Data {
@@ -78,6 +81,14 @@ impl Objective for Clone {
             Target::Taken => Data::Offline,
             _ => Data::Rollouts,
         }
+    }
+
+    fn theta(&self, task: &Task) -> Vec<MetaParameter> {
+        self.inner_rates.theta(task)
+    }
+
+    fn inner(&self, theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
+        self.inner_rates.step(theta, network, fresh)
     }
 
     fn columns(&self) -> Vec<Column> {

@@ -10,6 +10,7 @@ pub(crate) const WANTED: Wanted = Wanted {
     variable: "MUJOCO_PATH",
     setup: "mujoco",
     packages: &[("mujoco", &VERSIONS), ("gymnasium", &[])],
+    modules: &["mujoco", "gymnasium"],
 };
 
 const VERSIONS: [&str; KNOWN.len()] = {

@@ -1,8 +1,8 @@
 //! PPMO of Wilhelm & Ventura 2025: the clipped surrogate loss of PPO (Schulman et al. 2017), backpropagated through one
 //! inner gradient step to the dataset.
 use potstill_sdk::{
-    Column, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Task, Tensor,
-    Theta, builtin, default_theta, loss,
+    Column, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Task, Tensor, Theta,
+    builtin, loss,
 };
 
 /// The objective with its hyperparameters.
@@ -11,7 +11,7 @@ pub struct Ppmo {
     entropy: f64,
     anneal_entropy: bool,
     normalize_advantages: bool,
-    inner_rates: usize,
+    inner_rates: loss::InnerRates,
 }
 
 impl Objective for Ppmo {
@@ -34,12 +34,7 @@ impl Objective for Ppmo {
                 "Normalize advantages to mean 0 and standard deviation 1 in each minibatch.",
                 true,
             ),
-            OptionSchema::integer(
-                "inner-rates",
-                "Number of parameter tensors, counted from the last, with their own inner learning rate; 1: one rate for all.",
-                1..=64,
-                1,
-            ),
+            loss::InnerRates::option(),
         ]
     }
 
@@ -49,25 +44,16 @@ impl Objective for Ppmo {
             entropy: options.number("entropy")?,
             anneal_entropy: options.boolean("anneal-entropy")?,
             normalize_advantages: options.boolean("normalize-advantages")?,
-            inner_rates: options.integer("inner-rates")? as usize,
+            inner_rates: loss::InnerRates::new(options)?,
         })
     }
 
     fn theta(&self, task: &Task) -> Vec<MetaParameter> {
-        let mut theta = default_theta(task);
-        if self.inner_rates > 1 {
-            let rates =
-                MetaParameter::new("inner_rates", &[self.inner_rates], MetaInit::Constant(1.0)).positive();
-            theta.push(rates);
-        }
-        theta
+        self.inner_rates.theta(task)
     }
 
     fn inner(&self, theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
-        if self.inner_rates == 1 {
-            return loss::inner_step(theta, network, fresh);
-        }
-        loss::inner_step_by_tensor(theta, network, fresh)
+        self.inner_rates.step(theta, network, fresh)
     }
 
     fn columns(&self) -> Vec<Column> {

@@ -1,5 +1,7 @@
 //! Losses and inner update rules that several objectives share.
-use crate::{Column, Network, Outcome, Outer, Tensor, Theta, grad};
+use potstill_plugin_api::{Column, MetaInit, MetaParameter, OptionSchema, Task};
+
+use crate::{Network, Options, Outcome, Outer, Tensor, Theta, default_theta, grad};
 
 /// Normalizes advantages to mean 0 and standard deviation 1 over the batch.
 pub fn normalized(advantages: &Tensor) -> Tensor {
@@ -50,17 +52,53 @@ pub fn gradient_step(loss: &Tensor, rate: &Tensor, parameters: &[Tensor]) -> Vec
     parameters.iter().zip(&gradients).map(|(p, g)| p - rate * g).collect()
 }
 
-/// Takes an [`inner_step`] with a separate learning rate for each parameter tensor: η times an entry of the part
-/// `inner_rates` `[n]` of θ. The first entry belongs to the last tensor, the second to the one before it, and so on; the
-/// n-th applies to all remaining tensors. Rates are counted from the end so that they mean the same in networks of
-/// different depths.
-pub fn inner_step_by_tensor(theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
-    let rates = theta.get("inner_rates");
-    let last = rates.shape()[0] - 1;
-    let taught = inner_step(theta, network, fresh);
-    let from_end = (0..fresh.len()).rev();
-    let taught = fresh.iter().zip(&taught).zip(from_end);
-    taught.map(|((p, moved), i)| p + rates.slice(0, i.min(last), 1) * (moved - p)).collect()
+/// Learning rates of the inner step for single parameter tensors: the option `inner-rates` of objectives.
+///
+/// With n > 1, the part `inner_rates` `[n]` of θ has factors of η, which are learned. The first belongs to the last tensor, the
+/// second to the one before it, and so on; the n-th applies to all remaining tensors. Rates are counted from the end so that
+/// they mean the same in networks of different depths.
+#[derive(Clone, Copy, Debug)]
+pub struct InnerRates(usize);
+
+impl InnerRates {
+    /// The schema of the option.
+    pub fn option() -> OptionSchema {
+        OptionSchema::integer(
+            "inner-rates",
+            "Number of parameter tensors, counted from the last, with their own inner learning rate; 1: one rate for all.",
+            1..=64,
+            1,
+        )
+    }
+
+    /// Reads the option.
+    ///
+    /// # Errors
+    /// The objective does not declare it.
+    pub fn new(options: &Options) -> Result<Self, String> {
+        Ok(InnerRates(options.integer("inner-rates")? as usize))
+    }
+
+    /// The parts of θ: those of [`default_theta`], and the rates if there are several.
+    pub fn theta(self, task: &Task) -> Vec<MetaParameter> {
+        let mut theta = default_theta(task);
+        if self.0 > 1 {
+            theta.push(MetaParameter::new("inner_rates", &[self.0], MetaInit::Constant(1.0)).positive());
+        }
+        theta
+    }
+
+    /// Takes an [`inner_step`] with these rates.
+    pub fn step(self, theta: &Theta, network: &Network, fresh: &[Tensor]) -> Vec<Tensor> {
+        let taught = inner_step(theta, network, fresh);
+        if self.0 == 1 {
+            return taught;
+        }
+        let rates = theta.get("inner_rates");
+        let from_end = (0..fresh.len()).rev();
+        let taught = fresh.iter().zip(&taught).zip(from_end);
+        taught.map(|((p, moved), i)| p + rates.slice(0, i.min(self.0 - 1), 1) * (moved - p)).collect()
+    }
 }
 
 /// Computes the cross-entropy `[b, 1]` of each row of logits `[b, n]` with labels `[b, n]` that sum to 1.

@@ -12,9 +12,11 @@ pub struct Wanted {
     pub variable: &'static str,
     /// The name under which `potstill plugin setup` installs the packages: `name` in the manifest's `[setup]`.
     pub setup: &'static str,
-    /// The packages, by the names that Python imports, each with the versions that the plugin works with, the preferred
-    /// one first. Versions that are not listed come last.
+    /// The packages, by the names that pip knows, each with the versions that the plugin works with, the preferred one
+    /// first. Versions that are not listed come last.
     pub packages: &'static [(&'static str, &'static [&'static str])],
+    /// The modules that they contain, by the names that Python imports.
+    pub modules: &'static [&'static str],
 }
 
 /// A search through the folder that the user names, what `potstill plugin setup` installed, and what the user's Python would
@@ -68,7 +70,7 @@ impl Packages {
         Packages { wanted, near, pythons, far: OnceCell::new() }
     }
 
-    /// The folders in the order of the search. They are what Python would search for modules, so that a package is in a folder of
+    /// The folders in the order of the search. They are what Python would search for modules, so that a module is in a folder of
     /// its name, but the one that the user names may be any.
     pub fn folders(&self) -> impl Iterator<Item = &Path> {
         let far = std::iter::once_with(|| self.far()).flat_map(|far| &far.folders);
@@ -98,9 +100,9 @@ impl Packages {
     fn far(&self) -> &Looked {
         self.far.get_or_init(|| {
             let mut far = Looked::default();
-            let names: Vec<&str> = self.wanted.packages.iter().map(|(name, _)| *name).collect();
+            let names = self.wanted.modules;
             for python in &self.pythons {
-                match ask(python, &names) {
+                match ask(python, names) {
                     Ok(folders) => {
                         far.add(python, folders, &format!("it does not have {}", names.join(" or ")));
                     }
@@ -132,8 +134,8 @@ fn installed(setup: &Path, wanted: &Wanted) -> Vec<PathBuf> {
     wanted.packages.iter().flat_map(of_package).collect()
 }
 
-/// The folders from which this Python would import the packages.
-fn ask(python: &str, packages: &[&str]) -> Result<Vec<PathBuf>, String> {
+/// The folders from which this Python would import the modules.
+fn ask(python: &str, modules: &[&str]) -> Result<Vec<PathBuf>, String> {
     // Do not import from the current folder.
     const SCRIPT: &str = "import sys\n\
         sys.path = [p for p in sys.path if p]\n\
@@ -141,7 +143,7 @@ fn ask(python: &str, packages: &[&str]) -> Result<Vec<PathBuf>, String> {
         for n in sys.argv[1:]:\n    s = u.find_spec(n)\n    \
         s and s.origin and print(os.path.dirname(os.path.dirname(s.origin)))";
     let answer =
-        Command::new(python).args(["-c", SCRIPT]).args(packages).output().map_err(|e| e.to_string())?;
+        Command::new(python).args(["-c", SCRIPT]).args(modules).output().map_err(|e| e.to_string())?;
     if !answer.status.success() {
         return Err("it does not run".into());
     }
@@ -159,6 +161,7 @@ mod tests {
         variable: "PENDULUM_PATH",
         setup: "pendulum",
         packages: &[("pendulum", &["2.0", "1.0"]), ("models", &[])],
+        modules: &["pendulum", "models"],
     };
 
     fn search(named: Option<&Path>, setup: Option<&Path>, python: &str) -> Packages {
