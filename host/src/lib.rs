@@ -13,6 +13,7 @@ pub mod author;
 pub mod cli;
 pub mod distill;
 mod files;
+mod key;
 pub mod plugin;
 pub mod run;
 mod shell;

@@ -3,7 +3,9 @@ mod resume;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 use super::setup::Setup;
 use super::teach::{Teacher, distilled};
@@ -15,8 +17,9 @@ use crate::engine::theta::NORMALIZER;
 use crate::engine::training::{MetaEpochReport, Training};
 use crate::error::{Error, Result};
 use crate::execute::Device;
-use crate::plugin::Environments;
+use crate::key;
 use crate::plugin::text::counted;
+use crate::plugin::{Environments, hex};
 use crate::run::{
     Checkpoint, Checkpoints, Dataset, DatasetInfo, DistillConfig, MetricsWriter, NamedTensor, RunDirectory,
     essential,
@@ -60,6 +63,9 @@ struct Counters {
     /// The number of consecutive validations at the environment's maximum return.
     #[serde(default)]
     saturated: u64,
+    /// The tag of the checkpoint's episodes, by this user's key, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    episodes: Option<String>,
     /// What results depend on in the resolved configuration, as TOML. Checkpoints of older versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     config: Option<String>,
@@ -174,6 +180,16 @@ impl<'a> Prepared<'a> {
             saturated: 0,
         })
     }
+}
+
+/// The tag of saved episodes by this user's key; none if there are none, or no key.
+///
+/// A native plugin trusts the state that it restores, so it must not get one from somebody else's checkpoint.
+fn tag(episodes: &[Vec<u8>]) -> Option<Hmac<Sha256>> {
+    if episodes.is_empty() {
+        return None;
+    }
+    key::authenticated(&key::of_this_user()?, "episodes", episodes.iter().map(Vec::as_slice))
 }
 
 /// Refuses environments whose state cannot be saved.
@@ -352,20 +368,21 @@ impl Distillation<'_> {
     }
 
     fn checkpoint(&mut self) -> Result<()> {
+        let episodes = match &mut self.prepared.outer {
+            Outer::Rollouts(ppmo, environments) => ppmo.episodes(environments)?,
+            Outer::Offline(_) => vec![],
+        };
         let training = self.training();
         let counters = Counters {
             updates: training.updates,
             steps: training.steps,
             best: self.best.clone(),
             saturated: self.saturated,
+            episodes: tag(&episodes).map(|tag| hex(&tag.finalize().into_bytes())),
             config: Some(self.prepared.config.clone()),
         };
         let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;
         let (meta_epoch, tensors) = (training.meta_epoch, training.state());
-        let episodes = match &mut self.prepared.outer {
-            Outer::Rollouts(ppmo, environments) => ppmo.episodes(environments)?,
-            Outer::Offline(_) => vec![],
-        };
         let checkpoint = Checkpoint { meta_epoch, state, tensors, episodes };
         // The metrics that lead to a checkpoint must be on disk before it.
         if self.checkpoints.waits_for_disk() {

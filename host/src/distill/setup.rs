@@ -162,6 +162,12 @@ impl<'a> Setup<'a> {
         make_environments(self.registry, &self.training, count, threads)
     }
 
+    /// Whether the environment is a shared library.
+    pub(super) fn is_native(&self) -> bool {
+        let entry = self.registry.find(Role::Environment, &self.environment.id);
+        entry.is_ok_and(|entry| entry.loader == Loader::Native)
+    }
+
     /// The roles in the form that the engine takes.
     pub fn roles(&self) -> Roles<'_> {
         Roles {

@@ -42,6 +42,7 @@ pub(crate) use source::is_library;
 #[cfg(unix)]
 pub(crate) use wasm::apart;
 pub(crate) use wasm::encode;
+pub(crate) use wasm::hex;
 pub use wasm::{LogLevel, LogSink, compile_apart};
 
 #[cfg(unix)]

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::c::compile;
-use crate::{Outcome, Place, Said, list, newest_checkpoint, read, repository, text};
+use crate::{Outcome, Place, SMALL, Said, list, newest_checkpoint, read, repository, text};
 
 /// The commands that use a run directory `run`.
 const USES: [&[&str]; 6] = [
@@ -230,4 +230,30 @@ fn compiled_code_of_others_is_not_run() {
     assert!(ours.iter().zip(&theirs).all(|(ours, theirs)| ours[..32] != theirs[..32]));
     info(None);
     assert!(compiled() == ours);
+}
+
+/// A native plugin trusts the state that it restores, so that it gets none from somebody else's checkpoint.
+#[test]
+fn episodes_that_others_saved_start_anew() {
+    let place = Place::new();
+    let library = compile("tests/frozen/0.1/environment.c", "walk", &[]);
+    let plugin = ["--plugin", text(&library)];
+    let small = SMALL
+        .replace("[environment]\n", "[environment]\nid = \"frozen/corridor\"\ncontinue_episodes = true\n");
+    place.write("small.toml", small);
+    let run = place.path("run");
+    place.ok(&[&plugin[..], &["distill", "--config", "small.toml", "--out", "run"]].concat());
+    let whole = Outcome::of(&run);
+    let newest = run.join("checkpoints/checkpoint-00000008.safetensors");
+    let resume = |user: &str| {
+        std::fs::remove_file(&newest).unwrap();
+        let mut command = place.command(&[&plugin[..], &["resume", "run"]].concat());
+        let said = Said::from(command.env("XDG_DATA_HOME", place.path(user)).output().unwrap());
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        said.err.contains("the episodes that were going on start anew")
+    };
+    assert!(!resume(".data"));
+    whole.assert_same(&Outcome::of(&run));
+    // Another user has another key.
+    assert!(resume("other"));
 }

@@ -1,6 +1,9 @@
 //! Resumes a run: nothing that is missing is taken for new, and nothing goes on that contradicts the run so far.
-use super::{Counters, Distillation, Outer, Prepared};
+use hmac::Mac;
+
+use super::{Counters, Distillation, Outer, Prepared, tag};
 use crate::error::{Error, Result};
+use crate::plugin::hex;
 use crate::run::{
     Change, Dataset, DistillConfig, MetricsWriter, PluginVersion, RunDirectory, Versions, changes, listed,
 };
@@ -48,7 +51,19 @@ impl<'a> Prepared<'a> {
             )),
         };
         if let Outer::Rollouts(ppmo, environments) = &mut self.outer {
-            ppmo.restore_episodes(environments, &checkpoint.episodes).map_err(because)?;
+            let mut episodes = &checkpoint.episodes[..];
+            if !episodes.is_empty()
+                && self.setup.is_native()
+                && !is_ours(episodes, counters.episodes.as_deref())
+            {
+                note(
+                    "the episodes that were going on start anew: the checkpoint was written by another user or on another \
+                     machine, and a native plugin trusts the state that it restores; from here on, the run differs from one \
+                     that was not interrupted",
+                );
+                episodes = &[];
+            }
+            ppmo.restore_episodes(environments, episodes).map_err(because)?;
         }
         let training = self.outer.training_mut();
         training.restore(checkpoint.tensors).map_err(because)?;
@@ -146,6 +161,12 @@ fn refuse_lost(run: &RunDirectory) -> Result<()> {
             ),
         )),
     }
+}
+
+/// Whether this user saved these episodes: whether `expected` is their tag.
+fn is_ours(episodes: &[Vec<u8>], expected: Option<&str>) -> bool {
+    let now = tag(episodes).map(|tag| hex(&tag.finalize().into_bytes()));
+    now.is_some() && now.as_deref() == expected
 }
 
 /// Checks that the run's dataset, which a validation wrote, is there, and restores a lost one.

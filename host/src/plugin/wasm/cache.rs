@@ -7,11 +7,11 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use hmac::{Hmac, Mac};
+use hmac::Mac;
 use sha2::{Digest, Sha256};
 
-use super::key;
 use crate::files;
+use crate::key::{self, Key};
 
 /// The bytes of a tag.
 const TAG: usize = 32;
@@ -21,7 +21,7 @@ const LARGEST_CODE: u64 = 1 << 30;
 /// The cache's folder, its key, and the hash of everything except the plugin that determines the compiled code.
 pub(super) struct Cache {
     folder: PathBuf,
-    key: [u8; key::BYTES],
+    key: Key,
     compiler: [u8; 32],
 }
 
@@ -33,11 +33,10 @@ impl Cache {
             Some(folder) => PathBuf::from(folder),
             None => dirs::cache_dir()?.join("potstill"),
         };
-        let key = key::of_user(&dirs::data_dir()?.join("potstill"))?;
-        Self::at(folder.join("wasm"), key, engine)
+        Self::at(folder.join("wasm"), key::of_this_user()?, engine)
     }
 
-    fn at(folder: PathBuf, key: [u8; key::BYTES], engine: &wasmtime::Engine) -> Option<Self> {
+    fn at(folder: PathBuf, key: Key, engine: &wasmtime::Engine) -> Option<Self> {
         key::make_private(&folder)?;
         let mut hash = HashOfHash(Sha256::new());
         std::hash::Hash::hash(&engine.precompile_compatibility_hash(), &mut hash);
@@ -55,7 +54,7 @@ impl Cache {
         let name = self.name(plugin);
         let mut file = files::read(&self.folder.join(&name), LARGEST_CODE).ok()?;
         let (tag, code) = file.split_at_checked(TAG)?;
-        self.authenticated(&name, code)?.verify_slice(tag).ok()?;
+        key::authenticated(&self.key, &name, [code])?.verify_slice(tag).ok()?;
         file.drain(..TAG);
         Some(file)
     }
@@ -63,7 +62,7 @@ impl Cache {
     /// Stores `code`, completely or not at all.
     pub(super) fn put(&self, plugin: &[u8; 32], code: &[u8]) {
         let name = self.name(plugin);
-        let Some(tag) = self.authenticated(&name, code) else { return };
+        let Some(tag) = key::authenticated(&self.key, &name, [code]) else { return };
         let write = || -> std::io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             file.write_all(&tag.finalize().into_bytes())?;
@@ -73,11 +72,6 @@ impl Cache {
         };
         // If the disk is full or read-only, the next start compiles again.
         let _ = write();
-    }
-
-    /// The tag of `code` under this name: another file's tag must not do.
-    fn authenticated(&self, name: &str, code: &[u8]) -> Option<Hmac<Sha256>> {
-        Some(Hmac::<Sha256>::new_from_slice(&self.key).ok()?.chain_update(name).chain_update(code))
     }
 
     fn name(&self, plugin: &[u8; 32]) -> String {

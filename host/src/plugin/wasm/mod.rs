@@ -13,7 +13,6 @@ mod compile;
 mod contract;
 mod encode;
 mod environment;
-mod key;
 mod learner;
 mod objective;
 mod objective_exports;

@@ -1,16 +1,42 @@
-//! The user's key, which the cache of compiled components is authenticated with.
+//! The user's key, with which the program recognizes what it wrote itself for this user: compiled components in the cache, and
+//! the state of native environments in checkpoints.
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
 /// The bytes of a key.
-pub(super) const BYTES: usize = 32;
+pub(crate) const BYTES: usize = 32;
+
+/// A key.
+pub(crate) type Key = [u8; BYTES];
 
 const NAME: &str = "cache-key";
 
+/// The key in the user's data folder; `None` if there can be none.
+pub(crate) fn of_this_user() -> Option<Key> {
+    of_user(&dirs::data_dir()?.join("potstill"))
+}
+
+/// The tag of `parts` under this name, which only the holder of the key can make. The tag of another name does not do.
+pub(crate) fn authenticated<'a>(
+    key: &Key,
+    name: &str,
+    parts: impl IntoIterator<Item = &'a [u8]>,
+) -> Option<Hmac<Sha256>> {
+    let mut tag = Hmac::<Sha256>::new_from_slice(key).ok()?.chain_update(name).chain_update([0]);
+    for part in parts {
+        tag.update(&(part.len() as u64).to_le_bytes());
+        tag.update(part);
+    }
+    Some(tag)
+}
+
 /// The key in `folder`, which is made if there is none. `None` if it cannot be made, or if others could have written or
 /// read it.
-pub(super) fn of_user(folder: &Path) -> Option<[u8; BYTES]> {
+fn of_user(folder: &Path) -> Option<Key> {
     make_private(folder)?;
     let path = folder.join(NAME);
     match read(&path) {
@@ -30,14 +56,14 @@ pub(super) fn of_user(folder: &Path) -> Option<[u8; BYTES]> {
 }
 
 /// Makes `folder`, if there is none, so that no other user can write to it.
-pub(super) fn make_private(folder: &Path) -> Option<()> {
+pub(crate) fn make_private(folder: &Path) -> Option<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(folder).ok()
 }
 
-fn read(path: &Path) -> std::io::Result<[u8; BYTES]> {
+fn read(path: &Path) -> std::io::Result<Key> {
     let mut file = open(path)?;
     if !is_private(&file.metadata()?) {
         return Err(ErrorKind::PermissionDenied.into());
