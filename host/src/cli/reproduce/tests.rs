@@ -225,13 +225,21 @@ fn mistakes_are_told_with_file_and_key() {
         ("run = '../{seed}'".into(), "`../0` cannot be a file's name"),
         ("run = '{seed'".into(), "has an opening brace without a closing one"),
         ("[[training]]\nname = 'a'\nfrom_row = ['seed']".into(), "`from_row` goes with `base`"),
-        ("[[column]]\ntitle = 'a'".into(), "column `a`: expected one of `value`, `score`, `random`, `cost`"),
+        (
+            "[[column]]\ntitle = 'a'".into(),
+            "column `a`: expected one of `value`, `score`, `random`, `blind`, `cost`",
+        ),
         ("[[column]]\ntitle = 'a'\nscore = 'greedi'".into(), "unknown variant `greedi`"),
         ("[[column]]\ntitle = 'a'\nscore = 'greedi'".into(), "Did you mean `greedy`?"),
         (
             "[[column]]\ntitle = 'a'\nscore = 'greedy'\nlearner = { id = 'mlp' }".into(),
-            "the table [evaluate]",
+            "`learner` goes with `score` and the table [evaluate]",
         ),
+        (
+            "[[column]]\ntitle = 'a'\nscore = 'greedy'\nsight = 'frozen'".into(),
+            "`sight` goes with `score` and the table [evaluate]",
+        ),
+        ("[[column]]\ntitle = 'a'\nblind = 'constant'\ncost = true".into(), "expected one of"),
         ("[[column]]\ntitle = 'a'\ncost = true\ntraining = 'b'".into(), "no training `b`. There are none."),
         (
             "[[training]]\nname = 'a'\n[[training]]\nname = 'b'\n[[column]]\ntitle = 'c'\nscore = 'greedy'"
@@ -297,7 +305,7 @@ fn every_key_is_documented() {
         ("[[axis]]\npoints = [{ x = 1 }]", 6),
         ("[[training]]\nx = 1", 6),
         ("[evaluate]\nx = 1", 2),
-        ("[[column]]\nx = 1", 9),
+        ("[[column]]\nx = 1", 11),
         ("[published.p]\nx = 1", 3),
         ("[plot]\nx = 'y'", 2),
         ("[plot]\nz = 1", 4),
