@@ -203,7 +203,7 @@ struct Buffers {
     action: i32,
     /// The picture for people, `[512, 512, 3]`, if it is drawn.
     large: Vec<u8>,
-    /// The other informations, by name.
+    /// The other numbers that the library gives, by name.
     numbers: HashMap<String, Box<i32>>,
 }
 
