@@ -5,10 +5,8 @@ use std::sync::OnceLock;
 
 use potstill_plugin_api::{Manifest, abi};
 use potstill_sdk::packages::Packages;
-use potstill_sdk::testing::{Copies, assert_provides};
-use potstill_sdk::{
-    Action, Actions, Environment, Frame, OptionSchema, OptionValue, Options, RenderMode, Rng,
-};
+use potstill_sdk::testing::{Copies, assert_provides, options};
+use potstill_sdk::{Action, Actions, Environment, Frame, OptionValue, Options, RenderMode, Rng};
 use proptest::prelude::*;
 
 use crate::environment::{Levels, Play, deal};
@@ -44,11 +42,7 @@ fn game(name: &str) -> &'static Game {
 }
 
 fn set(values: &[(&str, OptionValue)]) -> Options {
-    let value = |option: OptionSchema| {
-        let value = values.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.clone());
-        (option.name, value.unwrap_or(option.default))
-    };
-    Play::options().into_iter().map(value).collect()
+    options(Play::options(), values)
 }
 
 /// Plays as the Python package does with this seed, and compares pixels, rewards, ends and levels.

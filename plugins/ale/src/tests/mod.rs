@@ -6,7 +6,7 @@ mod plays;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use potstill_sdk::{OptionSchema, OptionValue, Options};
+use potstill_sdk::{OptionValue, Options, testing};
 
 use crate::environment::{Play, options};
 use crate::{GAMES, Game};
@@ -45,11 +45,7 @@ fn game(id: &str) -> &'static Game {
 
 /// The options of a game, with these values.
 fn set(game: &Game, values: &[(&str, OptionValue)]) -> Options {
-    let value = |option: OptionSchema| {
-        let value = values.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.clone());
-        (option.name, value.unwrap_or(option.default))
-    };
-    options(game.sticky).into_iter().map(value).collect()
+    testing::options(options(game.sticky), values)
 }
 
 /// One copy of a game.

@@ -1,6 +1,17 @@
 //! Copies of an environment for tests, stepped as the host would step them.
+use potstill_plugin_api::{OptionSchema, OptionValue};
+
 use crate::vectorised::Vectorised;
 use crate::{Actions, Environment, Frame, Options, RenderMode, Transition, Variant};
+
+/// Options at their defaults, but for those in `set`.
+pub fn options(schemas: Vec<OptionSchema>, set: &[(&str, OptionValue)]) -> Options {
+    let value = |option: OptionSchema| {
+        let value = set.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.clone());
+        (option.name, value.unwrap_or(option.default))
+    };
+    schemas.into_iter().map(value).collect()
+}
 
 /// N native copies of an environment.
 pub struct Copies<E: Environment> {

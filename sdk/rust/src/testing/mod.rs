@@ -7,6 +7,6 @@ mod provided;
 mod shapes;
 mod tracer;
 
-pub use copies::Copies;
+pub use copies::{Copies, options};
 pub use provided::assert_provides;
 pub use tracer::{TracedLearner, TracedObjective, trace_learner, trace_objective};
