@@ -80,7 +80,8 @@ impl Acts<'_> {
 }
 
 /// A teacher, which labels what learners observe: a function from the observations of all copies of one learner's
-/// environment, which are not normalized and may be [privileged](Environments::privileged), to a policy's outputs `[copies, outputs]`, as [`Acts::outputs`].
+/// environment, which are not normalized and may be [privileged](Environments::privileged), to a policy's outputs
+/// `[copies, outputs]`, as [`Acts::outputs`].
 pub type Teacher<'a> = dyn Fn(&Observations) -> Vec<f32> + Send + Sync + 'a;
 
 /// Whether `outputs` describe a valid policy. Log-probabilities may be −∞, which means a probability of 0.
@@ -167,7 +168,7 @@ pub fn collect(
         rollout.faults += transition.faults.iter().filter(|fault| **fault).count();
         for (i, (total, length)) in returns.iter_mut().zip(&mut lengths).enumerate() {
             *total += transition.rewards[i];
-            *length += 1;
+            *length = length.saturating_add(1);
             if transition.terminated[i] || transition.truncated[i] {
                 rollout.episode_returns.push(*total);
                 rollout.episode_lengths.push(*length);

@@ -3,9 +3,8 @@ mod resume;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hmac::{Hmac, Mac};
+use hmac::Mac;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
 use super::setup::Setup;
 use super::teach::{Teacher, distilled};
@@ -182,14 +181,17 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// The tag of saved episodes by this user's key; none if there are none, or no key.
+/// The tag, in hexadecimal, of saved episodes of this environment by this user's key; none if there are none, or no key.
 ///
-/// A native plugin trusts the state that it restores, so it must not get one from somebody else's checkpoint.
-fn tag(episodes: &[Vec<u8>]) -> Option<Hmac<Sha256>> {
+/// A native plugin trusts the state that it restores, so it must not get one from somebody else's checkpoint, or that of
+/// another environment.
+fn tag(environment: &str, episodes: &[Vec<u8>]) -> Option<String> {
     if episodes.is_empty() {
         return None;
     }
-    key::authenticated(&key::of_this_user()?, "episodes", episodes.iter().map(Vec::as_slice))
+    let parts = [environment.as_bytes()].into_iter().chain(episodes.iter().map(Vec::as_slice));
+    let tag = key::authenticated(&key::of_this_user()?, "episodes", parts)?;
+    Some(hex(&tag.finalize().into_bytes()))
 }
 
 /// Refuses environments whose state cannot be saved.
@@ -378,7 +380,7 @@ impl Distillation<'_> {
             steps: training.steps,
             best: self.best.clone(),
             saturated: self.saturated,
-            episodes: tag(&episodes).map(|tag| hex(&tag.finalize().into_bytes())),
+            episodes: tag(&self.prepared.setup.environment.id, &episodes),
             config: Some(self.prepared.config.clone()),
         };
         let state = serde_json::to_value(counters).map_err(|e| Error::usage(format!("checkpoint: {e}")))?;

@@ -52,8 +52,8 @@ pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
     fits(update, "`ppo.minibatch` or `dataset.k`")
 }
 
-/// The bytes of a transition: the observation (a byte a pixel, unless it is `normalized`), the action, the outputs of the policy and the teacher, and for
-/// each a log-probability, a reward, a value, the next value, an advantage and a return.
+/// The bytes of a transition: the observation (a byte a pixel, unless it is `normalized`), the action, the outputs of the
+/// policy and the teacher, and for each a log-probability, a reward, a value, the next value, an advantage and a return.
 fn bytes_of_a_transition(d: &Dimensions, normalized: bool) -> u64 {
     let bytes = matches!(d.observation, Space::Image { .. }) && !normalized;
     let each = if bytes { 1 } else { size_of::<f32>() };

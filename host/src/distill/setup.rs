@@ -145,12 +145,12 @@ impl<'a> Setup<'a> {
     pub(super) fn labels(&self, copies: usize) -> Result<Option<Box<rollout::Teacher<'_>>>> {
         let Some(agent) = &self.teacher else { return Ok(None) };
         let outputs = agent.outputs(copies)?;
-        let DatasetEnvironment { id, settings, wrappers, .. } = &self.environment;
         // In a frame stack, learners and teacher see the same.
-        let part = agent.environment().observe.as_ref().filter(|_| wrappers.frame_stack.is_none());
-        let Some(entries) = part else { return Ok(Some(Box::new(outputs))) };
-        let whole = find_environment(self.registry, id, settings, None, wrappers)?.spec.observation.size();
-        Ok(Some(Box::new(move |observations| outputs(&entries.choose(observations, whole)))))
+        let stacked = self.environment.wrappers.frame_stack.is_some();
+        let Some(entries) = agent.environment().observe.as_ref().filter(|_| !stacked) else {
+            return Ok(Some(Box::new(outputs)));
+        };
+        Ok(Some(Box::new(move |whole| outputs(&entries.choose(whole, whole.len() / copies)))))
     }
 
     /// Makes `count` copies of the environment in which learners collect rollouts for the outer loop. Copies that are
@@ -162,10 +162,10 @@ impl<'a> Setup<'a> {
         make_environments(self.registry, &self.training, count, threads)
     }
 
-    /// Whether the environment is a shared library.
+    /// Whether the environment is a shared library, or may be one.
     pub(super) fn is_native(&self) -> bool {
         let entry = self.registry.find(Role::Environment, &self.environment.id);
-        entry.is_ok_and(|entry| entry.loader == Loader::Native)
+        !entry.is_ok_and(|entry| entry.loader != Loader::Native)
     }
 
     /// The roles in the form that the engine takes.
@@ -603,9 +603,13 @@ fn teacher(
              `environment.frame_stack` is set; give both the same",
         ));
     }
-    let DatasetEnvironment { id, settings, wrappers, .. } = environment;
-    let seen = find_environment(registry, id, settings, own.observe.as_ref(), wrappers)?;
-    own.check("teacher was trained for", &seen.spec)?;
+    if own.observe == environment.observe {
+        own.check("teacher was trained for", &environment.spec)?;
+    } else {
+        let DatasetEnvironment { id, settings, wrappers, .. } = environment;
+        let seen = find_environment(registry, id, settings, own.observe.as_ref(), wrappers)?;
+        own.check("teacher was trained for", &seen.spec)?;
+    }
     same_file(&path, config.sha256.as_ref(), &sha256)?;
     (config.agent, config.sha256) = (Some(path), Some(sha256));
     Agent::from_file(agent, registry).map(Some)

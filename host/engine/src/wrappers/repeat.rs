@@ -119,7 +119,8 @@ impl Copy {
         let mut step = 0;
         loop {
             step += 1;
-            self.steps += 1;
+            // A checkpoint may give any number.
+            self.steps = self.steps.saturating_add(1);
             let taken = self.environment.step(&self.action)?;
             reward += taken.rewards[0];
             if let Some(lost) = taken.lives_lost.first() {
@@ -144,7 +145,7 @@ impl Copy {
             let (observation, last) = match next {
                 Some(next) => (next, Some(reached)),
                 None if cut => {
-                    self.resets += 1;
+                    self.resets = self.resets.wrapping_add(1);
                     let seed = derived(self.seed, "time limit", self.resets);
                     (self.environment.reset(&[seed])?, Some(reached))
                 }

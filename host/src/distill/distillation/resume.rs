@@ -1,9 +1,6 @@
 //! Resumes a run: nothing that is missing is taken for new, and nothing goes on that contradicts the run so far.
-use hmac::Mac;
-
 use super::{Counters, Distillation, Outer, Prepared, tag};
 use crate::error::{Error, Result};
-use crate::plugin::hex;
 use crate::run::{
     Change, Dataset, DistillConfig, MetricsWriter, PluginVersion, RunDirectory, Versions, changes, listed,
 };
@@ -51,10 +48,12 @@ impl<'a> Prepared<'a> {
             )),
         };
         if let Outer::Rollouts(ppmo, environments) = &mut self.outer {
-            let mut episodes = &checkpoint.episodes[..];
-            if !episodes.is_empty()
-                && self.setup.is_native()
-                && !is_ours(episodes, counters.episodes.as_deref())
+            let mut episodes = match self.setup.config.environment.continue_episodes {
+                true => &checkpoint.episodes[..],
+                false => &[],
+            };
+            let ours = tag(&self.setup.environment.id, episodes);
+            if self.setup.is_native() && !episodes.is_empty() && (ours.is_none() || ours != counters.episodes)
             {
                 note(
                     "the episodes that were going on start anew: the checkpoint was written by another user or on another \
@@ -161,12 +160,6 @@ fn refuse_lost(run: &RunDirectory) -> Result<()> {
             ),
         )),
     }
-}
-
-/// Whether this user saved these episodes: whether `expected` is their tag.
-fn is_ours(episodes: &[Vec<u8>], expected: Option<&str>) -> bool {
-    let now = tag(episodes).map(|tag| hex(&tag.finalize().into_bytes()));
-    now.is_some() && now.as_deref() == expected
 }
 
 /// Checks that the run's dataset, which a validation wrote, is there, and restores a lost one.
