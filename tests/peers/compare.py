@@ -5,13 +5,14 @@ with (torch 2.3.1, gymnasium 1.1.1, numpy 2.0.0, higher 0.2.1), for the PyTorch 
 """
 
 import json
+import os
 import pathlib
 import statistics
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-ROUNDS = 3
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 
 
 def lines(command):

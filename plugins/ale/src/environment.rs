@@ -2,8 +2,7 @@
 //! life and reward are left to the host's wrappers.
 use md5::{Digest, Md5};
 use potstill_sdk::{
-    Action, Environment, Frame, OptionKind, OptionSchema, OptionValue, Options, RenderMode, Rng, Space, Spec,
-    Step, Variant,
+    Action, Environment, Frame, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step, Variant,
 };
 
 use crate::frame::{Pooled, Reducer, Screens};
@@ -61,10 +60,6 @@ fn push(stack: &mut [u8], frame: &[u8], fill: bool) {
         let newest = stack.len() - frame.len();
         stack[newest..].copy_from_slice(frame);
     }
-}
-
-fn option(name: &str, help: &str, kind: OptionKind, default: impl Into<OptionValue>) -> OptionSchema {
-    OptionSchema { name: name.into(), help: help.into(), kind, default: default.into() }
 }
 
 impl Play {
@@ -280,57 +275,53 @@ impl<const N: usize> Variant for Atari<N> {
 
 /// The options of a game, with these actions repeated at random by default.
 pub(crate) fn options(sticky: bool) -> Vec<OptionSchema> {
-    let integer = |min, max| OptionKind::Integer { min, max };
-    let choices = ["screen", "ram", "screen-and-ram"].map(String::from).to_vec();
     vec![
-        option("frame-skip", "Frames for which an action is done.", integer(1, 60), 4i64),
-        option("max-pool", "Show the maximum of the last two screens.", OptionKind::Boolean, true),
-        option(
+        OptionSchema::integer("frame-skip", "Frames for which an action is done.", 1..=60, 4),
+        OptionSchema::boolean("max-pool", "Show the maximum of the last two screens.", true),
+        OptionSchema::integer(
             "noop-max",
             "An episode starts with 1 to this many frames in which nothing is pressed; 0 for none.",
-            integer(0, 1000),
-            30i64,
+            0..=1000,
+            30,
         ),
-        option("screen-size", "Height and width of a frame.", integer(1, 160), 84i64),
-        option("grayscale", "Show brightness; otherwise red, green and blue.", OptionKind::Boolean, true),
-        option("frame-stack", "Frames that are shown together.", integer(1, 16), 4i64),
-        option(
+        OptionSchema::integer("screen-size", "Height and width of a frame.", 1..=160, 84),
+        OptionSchema::boolean("grayscale", "Show brightness; otherwise red, green and blue.", true),
+        OptionSchema::integer("frame-stack", "Frames that are shown together.", 1..=16, 4),
+        OptionSchema::boolean(
             "fire-reset",
             "Press the button, and then the action behind it, at the start of an episode.",
-            OptionKind::Boolean,
             false,
         ),
-        option(
+        OptionSchema::text(
             "observation",
             "What is shown: the screen, the 128 bytes of the console's memory, or both, the memory in a channel behind the frames.",
-            OptionKind::Text { choices },
+            &["screen", "ram", "screen-and-ram"],
             "screen",
         ),
-        option(
+        OptionSchema::boolean(
             "full-action-space",
             "All 18 actions, not only those that the game uses.",
-            OptionKind::Boolean,
             false,
         ),
-        option(
+        OptionSchema::number(
             "repeat-action-probability",
             "With this probability, a frame repeats what was pressed in the one before.",
-            OptionKind::Number { min: 0.0, max: 1.0 },
+            0.0..=1.0,
             if sticky { 0.25 } else { 0.0 },
         ),
-        option("mode", "The game's mode; -1 for its default.", integer(-1, 255), -1i64),
-        option("difficulty", "The game's difficulty; -1 for its default.", integer(-1, 255), -1i64),
-        option(
+        OptionSchema::integer("mode", "The game's mode; -1 for its default.", -1..=255, -1),
+        OptionSchema::integer("difficulty", "The game's difficulty; -1 for its default.", -1..=255, -1),
+        OptionSchema::integer(
             "max-frames",
             "Frames after which an episode is truncated.",
-            integer(1, 1_000_000_000),
-            108_000i64,
+            1..=1_000_000_000,
+            108_000,
         ),
-        option(
+        OptionSchema::integer(
             "threads",
             "Threads that step the copies; 0 for all cores. Results do not depend on it.",
-            integer(0, 1024),
-            0i64,
+            0..=1024,
+            0,
         ),
     ]
 }

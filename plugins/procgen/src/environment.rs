@@ -1,7 +1,6 @@
 //! A game as a reinforcement-learning environment.
 use potstill_sdk::{
-    Action, Environment, Frame, OptionKind, OptionSchema, OptionValue, Options, RenderMode, Rng, Space, Spec,
-    Step, Variant,
+    Action, Environment, Frame, OptionSchema, Options, RenderMode, Rng, Space, Spec, Step, Variant,
 };
 
 use crate::library::{ACTIONS, LARGE, Library, Machine, SIDE, Value};
@@ -90,10 +89,6 @@ const FLAGS: [(&str, &str, &str, bool); 6] = [
         false,
     ),
 ];
-
-fn option(name: &str, help: &str, kind: OptionKind, default: impl Into<OptionValue>) -> OptionSchema {
-    OptionSchema { name: name.into(), help: help.into(), kind, default: default.into() }
-}
 
 impl Play {
     pub(crate) fn new(game: &'static Game, options: &Options) -> Result<Self, String> {
@@ -207,38 +202,34 @@ impl Environment for Play {
     type Scalar = u8;
 
     fn options() -> Vec<OptionSchema> {
-        let level = || OptionKind::Integer { min: 0, max: i32::MAX.into() };
-        let choices = MODES.map(String::from).to_vec();
+        let levels = 0..=i32::MAX.into();
         let mut options = vec![
-            option("num-levels", "Number of different levels; 0 for all.", level(), 0i64),
-            option("start-level", "The first level.", level(), 0i64),
-            option(
+            OptionSchema::integer("num-levels", "Number of different levels; 0 for all.", levels.clone(), 0),
+            OptionSchema::integer("start-level", "The first level.", levels, 0),
+            OptionSchema::boolean(
                 "use-sequential-levels",
                 "A finished level is followed by the next one in the same episode, which ends with the first that is not \
                  finished.",
-                OptionKind::Boolean,
                 false,
             ),
-            option(
+            OptionSchema::text(
                 "distribution-mode",
                 "How levels are made. Not every game has extreme, memory and exploration.",
-                OptionKind::Text { choices },
+                &MODES,
                 "hard",
             ),
         ];
-        options
-            .extend(FLAGS.map(|(name, _, help, default)| option(name, help, OptionKind::Boolean, default)));
-        options.push(option(
+        options.extend(FLAGS.map(|(name, _, help, default)| OptionSchema::boolean(name, help, default)));
+        options.push(OptionSchema::boolean(
             "large-pictures",
             "`potstill play` shows pictures of 512 × 512 pixels; each step then takes longer.",
-            OptionKind::Boolean,
             false,
         ));
-        options.push(option(
+        options.push(OptionSchema::integer(
             "threads",
             "Threads that step the copies; 0 for all cores. Results do not depend on it.",
-            OptionKind::Integer { min: 0, max: 1024 },
-            0i64,
+            0..=1024,
+            0,
         ));
         options
     }

@@ -95,23 +95,21 @@ pub(crate) enum Value {
     Number(i32),
 }
 
-/// The libraries that were opened, by path. Only one can be: a process has one set of Procgen's pictures.
-static OPEN: Mutex<Option<(PathBuf, &'static Library)>> = Mutex::new(None);
-
 impl Library {
     /// Opens the library that is found first, once per process.
     ///
     /// # Errors
     /// There is none, or it cannot be loaded.
     pub(crate) fn find() -> Result<&'static Library, String> {
+        static OPEN: Mutex<Option<&Library>> = Mutex::new(None);
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, library)) = &*open {
+        if let Some(library) = *open {
             return Ok(library);
         }
         let path = locate(&Packages::search(WANTED))?;
         // Never unloaded: games may outlive the first caller.
         let library: &'static Library = Box::leak(Box::new(load(&path)?));
-        *open = Some((path, library));
+        *open = Some(library);
         Ok(library)
     }
 }
