@@ -143,6 +143,15 @@ impl<'a> Ppmo<'a> {
         Ppmo { teacher: Some(teacher), ..self }
     }
 
+    /// Rolls the encoder back to so many layers: learners have those behind them fresh from now on.
+    ///
+    /// # Errors
+    /// An error of tracing the learner.
+    pub fn roll_back(&mut self, encoder_layers: usize) -> Result<()> {
+        self.act_plans.clear();
+        self.training.roll_back(encoder_layers)
+    }
+
     /// Runs one meta-epoch of Algorithm 1. `environments` has one group for each learner.
     ///
     /// # Errors
@@ -214,7 +223,7 @@ impl<'a> Ppmo<'a> {
                 Entry::Occupied(plan) => plan.get().clone(),
                 Entry::Vacant(place) => {
                     let student = self.training.student(&learner);
-                    let d = self.training.roles.dimensions;
+                    let d = &self.training.dimensions;
                     place.insert(Arc::new(programs::act(student, d, environments.len())?)).clone()
                 }
             };
@@ -229,8 +238,8 @@ impl<'a> Ppmo<'a> {
         learners: Vec<TaughtLearner>,
         environments: &mut [Box<dyn Environments>],
     ) -> Result<Vec<(DrawnLearner, Rollout)>> {
-        let Training { device, roles, normalizer, seed, .. } = &self.training;
-        let (policy, steps) = (roles.dimensions.policy, self.hyper.steps);
+        let Training { device, dimensions, normalizer, seed, .. } = &self.training;
+        let (policy, steps) = (dimensions.policy, self.hyper.steps);
         let teacher = self.teacher.as_deref();
         let mut unfinished = std::mem::take(&mut self.unfinished).into_iter();
         let acting = learners
@@ -309,8 +318,9 @@ impl<'a> Ppmo<'a> {
 
     /// The critic's values of `observations` `[rows, observation]`: `[rows]`.
     fn values(&mut self, observations: &Observations) -> Result<Vec<f32>> {
-        let Training { device, roles, critic: Some(critic), .. } = &self.training else { return Ok(vec![]) };
-        let d = roles.dimensions;
+        let Training { device, dimensions: d, critic: Some(critic), .. } = &self.training else {
+            return Ok(vec![]);
+        };
         let rows = observations.len() / d.observation.size();
         let mut values = Vec::with_capacity(rows);
         for first in (0..rows).step_by(value_rows(d)) {

@@ -70,6 +70,8 @@ pub struct Roles<'a> {
 pub struct Training<'a> {
     pub(crate) device: Device,
     pub(crate) roles: Roles<'a>,
+    /// The sizes of `roles`, with the layers that the encoder has now.
+    pub(crate) dimensions: Dimensions,
     /// The critic, if the objective [needs](programs::needs_critic) one.
     pub(crate) critic: Option<Student>,
     /// The seed of every random stream.
@@ -176,6 +178,7 @@ impl<'a> Training<'a> {
         Ok(Training {
             device,
             roles,
+            dimensions: d.clone(),
             critic,
             seed,
             layout,
@@ -193,7 +196,7 @@ impl<'a> Training<'a> {
     /// Replaces the initial θ and ξ, and the moments of observations if they are normalized, by those of `start`.
     ///
     /// # Errors
-    /// [`Error::Usage`]: `start` has another encoder, or only one of the two normalizes observations.
+    /// [`Error::Usage`]: `start` lacks a layer of the encoder, or only one of the two normalizes observations.
     pub fn start_from(&mut self, start: Distilled) -> Result<()> {
         let normalizes = |is: bool| if is { "normalized" } else { "not normalized" };
         let (of_start, of_run) = (start.normalizer.is_some(), self.normalizer.is_some());
@@ -205,24 +208,52 @@ impl<'a> Training<'a> {
                 normalizes(of_run)
             )));
         }
-        let shapes = &self.layout.shapes[..self.layout.meta_learned];
-        let of_start: Vec<&Vec<usize>> = start.tensors.iter().map(|tensor| &tensor.shape).collect();
-        if of_start != shapes.iter().collect::<Vec<_>>() {
-            return Err(Error::usage(
-                "the dataset to start from has another encoder than this run: give both the same `encoder_layers` and \
-                 learner",
-            ));
-        }
-        for (array, NamedTensor { data, shape, .. }) in self.state.iter_mut().zip(&start.tensors) {
-            *array = self.device.tensor(data, shape);
+        // Layers of the dataset's encoder that are not in this run's are left out: that is a rollback.
+        let Layout { theta, names, shapes, meta_learned, .. } = &self.layout;
+        for (i, (array, shape)) in self.state.iter_mut().zip(shapes).enumerate().take(*meta_learned) {
+            let found = match i < theta.parts.len() {
+                true => start.tensors.get(i),
+                false => start.tensors.iter().find(|tensor| tensor.name == names[i]),
+            };
+            let found = found.filter(|tensor| tensor.shape == *shape).ok_or_else(|| {
+                Error::usage(
+                    "the dataset to start from has another encoder than this run: give both the same learner, and this \
+                     run no more `encoder_layers`",
+                )
+            })?;
+            *array = self.device.tensor(&found.data, shape);
         }
         self.normalizer = start.normalizer;
         Ok(())
     }
 
+    /// The layers that the encoder has now.
+    pub fn encoder_layers(&self) -> usize {
+        self.dimensions.encoder_layers
+    }
+
+    /// Takes the last layers from the encoder until it has `encoder_layers`: learners have them fresh from now on. Everything
+    /// else that is trained goes on, with the optimizer's moments.
+    ///
+    /// # Errors
+    /// An error of tracing the learner.
+    pub fn roll_back(&mut self, encoder_layers: usize) -> Result<()> {
+        let Roles { learner, objective, .. } = self.roles;
+        let d = Dimensions { encoder_layers, ..self.dimensions.clone() };
+        let architecture = derived(self.seed, "architecture", 0);
+        let first = Student::new(learner.draw(&d.observation, d.network_outputs(), architecture)?, &d)?;
+        let layout = Layout::new(Theta::new(objective, &d), &first, self.critic.as_ref());
+        let stays: Vec<bool> = self.layout.names.iter().map(|name| layout.names.contains(name)).collect();
+        let state = std::mem::take(&mut self.state).into_iter().zip(stays.iter().cycle());
+        self.state = state.filter(|(_, stays)| **stays).map(|(array, _)| array).collect();
+        (self.layout, self.dimensions) = (layout, d);
+        self.programs.clear();
+        Ok(())
+    }
+
     /// Draws learner `number` from Λ: an architecture, whose programs are traced if it is new, and φ⁰.
     pub(crate) fn draw(&mut self, number: u64) -> Result<DrawnLearner> {
-        let Roles { dimensions: d, learner, objective, .. } = self.roles;
+        let (Roles { learner, objective, .. }, d) = (self.roles, &self.dimensions);
         let drawn =
             learner.draw(&d.observation, d.network_outputs(), derived(self.seed, "architecture", number))?;
         let architecture = drawn.name().to_owned();
@@ -279,9 +310,8 @@ impl<'a> Training<'a> {
         let Update { plan, metrics } = match updates.entry(rows) {
             Entry::Occupied(update) => update.into_mut(),
             Entry::Vacant(place) => {
-                let Roles { dimensions, objective, .. } = self.roles;
-                let update =
-                    programs::update(student, self.critic.as_ref(), objective, rule, dimensions, rows)?;
+                let (objective, d) = (self.roles.objective, &self.dimensions);
+                let update = programs::update(student, self.critic.as_ref(), objective, rule, d, rows)?;
                 place.insert(update)
             }
         };

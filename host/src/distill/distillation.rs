@@ -96,6 +96,14 @@ impl<'a> Outer<'a> {
         }
     }
 
+    /// Rolls the encoder back to so many layers.
+    fn roll_back(&mut self, encoder_layers: usize) -> Result<()> {
+        match self {
+            Outer::Rollouts(ppmo, _) => ppmo.roll_back(encoder_layers),
+            Outer::Offline(offline) => offline.training.roll_back(encoder_layers),
+        }
+    }
+
     fn training(&self) -> &Training<'a> {
         match self {
             Outer::Rollouts(ppmo, _) => &ppmo.training,
@@ -246,6 +254,7 @@ impl Distillation<'_> {
             self.checkpoint()?;
         }
         while !self.is_done() {
+            self.roll_back_if_due(watch)?;
             let report = self.prepared.outer.meta_epoch()?;
             let done = self.meta_epoch();
             let due = done.is_multiple_of(config.evaluation.every);
@@ -276,6 +285,29 @@ impl Distillation<'_> {
         })?;
         dataset.save(self.run.dataset_path())?;
         Ok(Outcome { dataset, seconds: self.metrics.seconds() })
+    }
+
+    /// Takes a layer from the encoder where the configuration says so. The dataset with that layer is kept beside the run's,
+    /// whose next validation is the first of its kind.
+    fn roll_back_if_due(&mut self, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<()> {
+        let (now, wanted) = (
+            self.training().encoder_layers(),
+            self.prepared.setup.config.encoder_layers_in(self.meta_epoch()),
+        );
+        if now == wanted {
+            return Ok(());
+        }
+        if self.best.take().is_some() {
+            let kept = self.run.encoder_path(now);
+            Dataset::load(self.run.dataset_path())?.save(&kept)?;
+            watch(Progress::Note(&format!(
+                "the encoder has {} from here on; the dataset with {now} is {}",
+                counted(wanted, "layer"),
+                kept.display()
+            )));
+        }
+        self.saturated = 0;
+        self.prepared.outer.roll_back(wanted)
     }
 
     /// Whether all meta-epochs are completed, or validations are saturated so that more would not help.
@@ -357,6 +389,9 @@ impl Distillation<'_> {
         if let Outer::Rollouts(ppmo, _) = &self.prepared.outer {
             values.push(("rollout/episodes", report.episodes as f64));
             values.push(("environment_steps", ppmo.training.steps as f64));
+            if !self.prepared.setup.config.rollback.is_empty() {
+                values.push(("encoder_layers", ppmo.training.encoder_layers() as f64));
+            }
         }
         if report.faults > 0 {
             values.push(("rollout/faults", report.faults as f64));

@@ -41,7 +41,7 @@ pub struct Setup<'a> {
     training: DatasetEnvironment,
     /// The sizes that the engine's programs share.
     pub dimensions: Dimensions,
-    /// Whether the encoder covers the whole learner: direct PPO, with nothing left for a dataset to teach.
+    /// Whether the encoder covers the whole learner in every meta-epoch: direct PPO, with nothing left for a dataset to teach.
     pub direct: bool,
     /// The distribution Λ that learners are drawn from.
     pub learner: Box<dyn LearnerDistribution>,
@@ -105,7 +105,7 @@ impl<'a> Setup<'a> {
         config.critic = resolved(critic.id(), &critic.specification())?;
         config.objective = resolved(objective.id(), &objective.specification())?;
         config.ppo.advantages.get_or_insert_with(|| advantages_for(objective.id()));
-        let direct = check_encoder(&*learner, &dimensions, config.seed)?;
+        let direct = check_encoder(&*learner, &dimensions, config.seed)? && config.rollback.is_empty();
         if continuous {
             // At the full learning rate, standard deviations would shrink before the means are any good.
             config.optimizer.scale.entry(LOG_STD.into()).or_insert(0.1);

@@ -80,9 +80,11 @@ impl<'a> Teacher<'a> {
     /// The dataset is for another environment.
     pub fn new(dataset: &Dataset, setup: &'a Setup<'a>) -> Result<Self> {
         dataset.check_environment(&setup.environment.spec)?;
+        let (distilled, encoder_layers) =
+            distilled(dataset, &*setup.learner, &*setup.objective, &setup.dimensions)?;
         Ok(Teacher {
-            distilled: distilled(dataset, &*setup.learner, &*setup.objective, &setup.dimensions)?.0,
-            dimensions: setup.dimensions.clone(),
+            distilled,
+            dimensions: Dimensions { encoder_layers, ..setup.dimensions.clone() },
             environment: setup.environment.clone(),
             learner: Source::Borrowed(&*setup.learner),
             objective: Source::Borrowed(&*setup.objective),

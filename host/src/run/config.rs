@@ -31,6 +31,10 @@ pub struct DistillConfig {
     /// How many of the learner's first layers form the encoder, which is meta-learned with θ: 0 is full distillation, all
     /// layers is direct PPO.
     pub encoder_layers: usize,
+    /// The numbers of completed meta-epochs after each of which the encoder loses its last layer, so that one run goes from
+    /// `encoder_layers` to fewer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rollback: Vec<u64>,
     /// The device that runs the updates: `cpu`; `cuda` or `cuda:N` for NVIDIA's GPU number N; `wgpu` or `wgpu:N` for GPUs
     /// of any maker. A run whose updates are too small for a GPU computes on the CPU, and says so.
     pub device: String,
@@ -276,6 +280,7 @@ impl Default for DistillConfig {
             seed: 0,
             meta_epochs: 1000,
             encoder_layers: 0,
+            rollback: vec![],
             device: "cpu".into(),
             threads: 0,
             isolate: false,
@@ -449,6 +454,7 @@ impl DistillConfig {
         let environment =
             EnvironmentConfig { training, observe, max_episode_steps, ..EnvironmentConfig::default() };
         let complete = DistillConfig {
+            rollback: vec![1],
             environment,
             dataset,
             normalize,
@@ -480,6 +486,11 @@ impl DistillConfig {
         Ok(config)
     }
 
+    /// The layers of the encoder in the meta-epoch before which `done` others are completed.
+    pub fn encoder_layers_in(&self, done: u64) -> usize {
+        self.encoder_layers - self.rollback.iter().filter(|at| **at <= done).count().min(self.encoder_layers)
+    }
+
     /// The configuration as TOML, with every value that is set, also those at their defaults.
     ///
     /// # Errors
@@ -507,6 +518,15 @@ impl DistillConfig {
     pub fn validate(&self) -> Result<(), String> {
         let Self { environment, dataset, optimizer, ppo, offline, evaluation, .. } = self;
         at_least_one("meta_epochs", self.meta_epochs)?;
+        let rollback = &self.rollback;
+        check(
+            "rollback",
+            format_args!("{rollback:?}"),
+            rollback.is_sorted_by(|one, next| one < next)
+                && rollback.iter().all(|at| (1..self.meta_epochs).contains(at))
+                && rollback.len() <= self.encoder_layers,
+            "rising numbers from 1 to below `meta_epochs`, no more of them than `encoder_layers`",
+        )?;
         size("environment.envs", environment.envs as u64)?;
         size("environment.steps", environment.steps as u64)?;
         let limit = environment.max_episode_steps.unwrap_or(1);

@@ -216,6 +216,11 @@ impl RunDirectory {
         self.path.join(DATASET)
     }
 
+    /// The path of the dataset from when the encoder had so many layers, in a run that rolls its encoder back.
+    pub fn encoder_path(&self, layers: usize) -> PathBuf {
+        self.path.join(format!("dataset-l{layers}.safetensors"))
+    }
+
     /// The path of `report.html`.
     pub fn report_path(&self) -> PathBuf {
         self.path.join(REPORT)

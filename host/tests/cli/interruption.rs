@@ -111,6 +111,50 @@ fn episodes_go_on_where_a_run_was_killed() {
     Outcome::of(&whole).assert_same(&Outcome::of(&run));
 }
 
+/// A run that takes its encoder away layer by layer also does so if it is killed around that moment. Each dataset with an
+/// encoder is kept, and can be started from.
+#[test]
+fn an_encoder_is_rolled_back_where_a_run_was_killed() {
+    let place = Place::new();
+    place.write("small.toml", format!("encoder_layers = 2\nrollback = [4, 6]\n{SMALL}"));
+    let layers = |run: &Path| -> Vec<f64> {
+        metrics(run).iter().map(|line| line["encoder_layers"].as_f64().unwrap()).collect()
+    };
+    let tensors = |path: &Path| -> Vec<String> {
+        let dataset = potstill::run::Dataset::load(path).unwrap();
+        let names = dataset.extra.iter().map(|tensor| tensor.name.clone());
+        names.filter(|name| name.starts_with("encoder.")).collect()
+    };
+    let whole = place.distil("whole", &[]);
+    assert_eq!(layers(&whole), [2.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.0, 0.0]);
+    let first = ["encoder.layers.0.bias", "encoder.layers.0.weight"];
+    let second = ["encoder.layers.1.bias", "encoder.layers.1.weight"];
+    let sorted = |name: &str| {
+        let mut names = tensors(&whole.join(name));
+        names.sort();
+        names
+    };
+    assert_eq!(sorted("dataset-l2.safetensors"), [first, second].concat());
+    assert_eq!(sorted("dataset-l1.safetensors"), first);
+    assert!(tensors(&whole.join("dataset.safetensors")).is_empty());
+    let run = place.path("killed");
+    for number in 1..8 {
+        let begin = ["distill", "--config", "small.toml", "--out", "killed"];
+        let child = start(&place, if number == 1 { &begin } else { &["resume", "killed"] });
+        wait_for_checkpoint(&run, number);
+        kill(child);
+    }
+    place.ok(&["resume", "killed"]);
+    Outcome::of(&whole).assert_same(&Outcome::of(&run));
+    assert_eq!(sorted("dataset-l1.safetensors"), first);
+    // The same by hand: a run with one layer starts from the dataset with two.
+    place.write("one.toml", format!("encoder_layers = 1\n{SMALL}"));
+    place.ok(&["distill", "--config", "one.toml", "--start", "whole/dataset-l2.safetensors", "--out", "one"]);
+    place.write("three.toml", format!("encoder_layers = 2\n{SMALL}"));
+    let said = place.run(&["distill", "--config", "three.toml", "--start", "whole/dataset-l1.safetensors"]);
+    assert!(said.err.contains("has another encoder than this run"), "{}", said.err);
+}
+
 #[test]
 fn a_run_killed_while_scoring_only_repeats_the_scoring() {
     let place = Place::new();

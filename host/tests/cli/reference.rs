@@ -156,6 +156,7 @@ of – means that the key is not set; its description says what then holds.
                 "PathBuf" => "path".into(),
                 "Options" => "table of options".into(),
                 "BTreeMap" => "table of numbers".into(),
+                "Vec" => "integers".into(),
                 "array" => "two numbers".into(),
                 _ => {
                     let error = DistillConfig::parse(&set(section, key, "\"?\"")).unwrap_err();
@@ -175,6 +176,7 @@ of – means that the key is not set; its description says what then holds.
     fn range(section: &str, key: &str, kind: &str) -> String {
         let probes: &[&str] = match kind {
             "integer" => &["0", "1000000000000"],
+            "integers" => &["[0]"],
             "number" | "two numbers" | "table of numbers" => &["-1.0", "0.0", "1.0", "2.0", "nan"],
             _ => &[],
         };
@@ -296,6 +298,9 @@ fn every_metric_is_documented_and_logged() {
     let library = compile("tests/native/several.c", "several", &[]);
     place.distil("shaky", &["--plugin", text(&library), "test/shaky"]);
     log("ppmo", "shaky");
+    place.write("small.toml", format!("encoder_layers = 1\nrollback = [1]\n{SMALL}"));
+    place.distil("rollback", &["--meta-epochs", "3"]);
+    log("ppmo", "rollback");
     place.ok(&["collect", "nd-cartpole", "--episodes", "10", "--out", "data"]);
     place.write("small.toml", format!("{SMALL}[offline]\nupdates = 2\nminibatch = 16\n"));
     place.distil("offline", &["--objective", "gradient-matching", "--data", "data", "--meta-epochs", "3"]);

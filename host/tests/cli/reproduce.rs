@@ -1,8 +1,9 @@
 //! Tests experiments: the example of the page, a sweep that is killed, runs of another experiment, and errors.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use potstill::run::DistillConfig;
 use serde_json::Value;
 
 use crate::{Outcome, Place, list, read, repository};
@@ -200,6 +201,29 @@ fn direct_ppo_and_distillation_side_by_side() {
     assert_eq!((&ppo["ppo"]["learners"], &distilled["ppo"]["learners"]), (&1.into(), &2.into()));
     let picture = String::from_utf8(read(place.path("runs/two/both.svg"))).unwrap();
     assert!(picture.contains(">ppo<") && picture.contains(">distilled<"));
+}
+
+/// An agent that PPO trained teaches a dataset, and from this another objective goes on.
+#[test]
+fn trainings_follow_each_other() {
+    let place = Place::new();
+    place.write(
+        "chain.toml",
+        "base = 'small.toml'\nseeds = 2\n[[training]]\nname = 'expert'\ndirect = true\n\
+         [[training]]\nname = 'cloned'\nteacher = 'expert'\nconfig = { objective.id = 'clone' }\n\
+         [[training]]\nname = 'on'\nstart = 'cloned'\nconfig = { meta_epochs = 1 }\n",
+    );
+    let table = place.ok(&["reproduce", "chain.toml"]);
+    let folder = place.path("runs/chain");
+    let config = |run: &str| DistillConfig::load(folder.join(run).join("config.toml")).unwrap();
+    for seed in ["s0", "s1"] {
+        let (expert, cloned) = (folder.join(format!("expert-{seed}")), folder.join(format!("cloned-{seed}")));
+        let of = |file: PathBuf| Some(file.canonicalize().unwrap());
+        assert_eq!(config(&format!("cloned-{seed}")).teacher.agent, of(expert.join("agent.safetensors")));
+        assert_eq!(config(&format!("on-{seed}")).dataset.start, of(cloned.join("dataset.safetensors")));
+    }
+    // Nothing is trained twice.
+    assert_eq!(place.ok(&["reproduce", "chain.toml"]), table);
 }
 
 /// Controls of whether a score needs sight: what `baseline` and `eval --blind` say of the same dataset.

@@ -38,8 +38,10 @@ pub struct Play {
     fires: bool,
     /// The last frames, `[frames, channels, height, width]`, the newest at the end.
     pub(crate) stack: Vec<u8>,
-    /// The console's memory at the last frames, `[frames, 128]`, if it is shown beside them.
+    /// The console's memory at the last frames, `[frames, 128]` or in bits `[frames, 1024]`, if it is shown beside them.
     memories: Vec<u8>,
+    /// Whether the memory is shown in bits.
+    bits: bool,
     /// `[frames · channels, height, width]`, with one more channel for the memory beside the frames.
     shape: [usize; 3],
     screens: Screens,
@@ -62,6 +64,16 @@ fn push(stack: &mut [u8], frame: &[u8], fill: bool) {
     }
 }
 
+/// The console's memory: its bytes, or their bits, the most significant first, as 0 and 255.
+fn shown(machine: &Machine, bits: bool) -> Vec<u8> {
+    let mut memory = [0; MEMORY];
+    machine.memory(&mut memory);
+    match bits {
+        true => memory.iter().flat_map(|byte| (0..8).rev().map(move |bit| 255 * (byte >> bit & 1))).collect(),
+        false => memory.to_vec(),
+    }
+}
+
 impl Play {
     pub(crate) fn new(game: &Game, options: &Options) -> Result<Self, String> {
         let number = |name: &str| options.integer(name).map(|value| value as usize);
@@ -79,8 +91,10 @@ impl Play {
             true => vec![gray],
             false => vec![red, green, blue],
         };
+        let bits = options.boolean("ram-bits")?;
+        let entries = if bits { 8 * MEMORY } else { MEMORY };
         let (view, [channels, height, width]) = match options.text("observation")? {
-            "ram" => (View::Memory, [1, 1, MEMORY]),
+            "ram" => (View::Memory, [1, 1, entries]),
             _ => {
                 let frame = [channels.len(), size, size];
                 (View::Screen(Box::new(Reducer::new(machine.size(), [size, size], channels))), frame)
@@ -88,7 +102,7 @@ impl Play {
         };
         let frames = number("frame-stack")?;
         let beside = options.text("observation")? == "screen-and-ram";
-        if beside && frames * MEMORY > height * width {
+        if beside && frames * entries > height * width {
             return Err(format!(
                 "a channel of {height} × {width} has no room for the memory at {frames} frames"
             ));
@@ -103,7 +117,8 @@ impl Play {
             pool: options.boolean("max-pool")?,
             sticky: options.number("repeat-action-probability")?,
             stack: vec![0; frames * channels * height * width],
-            memories: vec![0; if beside { frames * MEMORY } else { 0 }],
+            memories: vec![0; if beside { frames * entries } else { 0 }],
+            bits,
             shape: [frames * channels + usize::from(beside), height, width],
             screens: Screens::all(machine.screen(), machine.size()[1]),
             broken_off: false,
@@ -165,10 +180,10 @@ impl Play {
 
     /// Adds what there is to see to the stack, or fills the stack with it.
     pub(crate) fn see(&mut self, fill: bool) {
-        let mut memory = [0; MEMORY];
+        let memory;
         let frame = match &mut self.view {
             View::Memory => {
-                self.machine.memory(&mut memory);
+                memory = shown(&self.machine, self.bits);
                 &memory[..]
             }
             View::Screen(reducer) => {
@@ -182,8 +197,7 @@ impl Play {
         };
         push(&mut self.stack, frame, fill);
         if !self.memories.is_empty() {
-            self.machine.memory(&mut memory);
-            push(&mut self.memories, &memory, fill);
+            push(&mut self.memories, &shown(&self.machine, self.bits), fill);
         }
     }
 
@@ -298,6 +312,7 @@ pub(crate) fn options(sticky: bool) -> Vec<OptionSchema> {
             &["screen", "ram", "screen-and-ram"],
             "screen",
         ),
+        OptionSchema::boolean("ram-bits", "Show the memory as 1024 bits, each 0 or 255.", false),
         OptionSchema::boolean(
             "full-action-space",
             "All 18 actions, not only those that the game uses.",

@@ -150,6 +150,10 @@ pub(super) struct Training {
     /// Keys that are set last.
     #[serde(default)]
     pub(super) config: Table,
+    /// The training before this one, of the same row and seed, whose dataset this one starts from.
+    pub(super) start: Option<String>,
+    /// The training before this one, of the same row and seed, whose agent is the teacher.
+    pub(super) teacher: Option<String>,
 }
 
 /// The protocol of columns that score a dataset on other learners.
@@ -354,6 +358,18 @@ impl ExperimentFile {
             }
         }
         unique("training", self.trainings.iter().map(|training| &*training.name))?;
+        for (at, training) in self.trainings.iter().enumerate() {
+            let before = || self.trainings[..at].iter().map(|training| &*training.name);
+            for (key, name) in [("start", &training.start), ("teacher", &training.teacher)] {
+                if let Some(name) = name.as_deref().filter(|name| before().all(|before| before != *name)) {
+                    let hint = did_you_mean(name, before());
+                    return Err(format!(
+                        "training `{}`: `{key}`: no training `{name}` comes before it.{hint}",
+                        training.name
+                    ));
+                }
+            }
+        }
         for keys in self.configs() {
             if keys.contains_key("seed") {
                 return Err("`seed` cannot be set in an experiment: `seeds` says how many there are".into());

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use self::experiment::Experiment;
-use self::rows::{Filter, Row};
+use self::experiment::{Experiment, Training};
+use self::rows::{Filter, Row, Trained};
 use self::runs::{Runs, unless_stopped};
 use self::table::Table;
 use super::options::threads;
@@ -21,6 +21,7 @@ use super::watch::catch_interrupt;
 use super::{say, say_row};
 use crate::error::{Error, Result, did_you_mean};
 use crate::plugin::Registry;
+use crate::run::Dataset;
 
 /// Run an experiment and print its table: one of the papers', or your own
 ///
@@ -148,11 +149,25 @@ fn list() -> Result<()> {
 }
 
 /// The datasets of a row: of each training, one for each seed.
-fn train(row: &Row, runs: &Runs, registry: &Registry) -> Result<Vec<Vec<crate::run::Dataset>>> {
-    let of_training = |training: &rows::Trained| {
+fn train(row: &Row, runs: &Runs, registry: &Registry) -> Result<Vec<Vec<Dataset>>> {
+    let of_training = |training: &Trained| {
         let dataset = |seed| {
             unless_stopped()?;
-            runs.dataset(registry, &row.run(training, seed)?, training.with_seed(seed, registry)?)
+            let mut config = training.with_seed(seed, registry)?;
+            let earlier = |name: &Option<String>| {
+                let training =
+                    row.trainings.iter().find(|t| t.training.is_some_and(|t| Some(&t.name) == name.as_ref()));
+                training.map(|training| row.run(training, seed)).transpose()
+            };
+            if let Some(Training { start, teacher, .. }) = training.training {
+                if let Some(run) = earlier(start)? {
+                    config.dataset.start = Some(runs.dataset_path(&run));
+                }
+                if let Some(run) = earlier(teacher)? {
+                    config.teacher.agent = Some(runs.agent(registry, &run)?);
+                }
+            }
+            runs.dataset(registry, &row.run(training, seed)?, config)
         };
         (0..runs.seeds).map(dataset).collect()
     };

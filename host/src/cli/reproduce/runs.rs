@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::cli::distill::leave_pictures;
 use crate::cli::tell;
 use crate::cli::watch::{STOP, Watcher};
-use crate::distill::{Changed, Distillation, Prepared, Setup};
+use crate::distill::{Changed, Distillation, Prepared, Setup, Teacher};
 use crate::error::{Error, IoContext, Result};
 use crate::plugin::Registry;
 use crate::run::{
@@ -45,6 +45,21 @@ impl Runs {
         let versions = Versions::current(&setup.config.device, setup.plugins(), setup.config.seed);
         let run = RunDirectory::create(&path, &setup.config, &versions)?;
         go(&run, &setup, prepared.start(&run)?)
+    }
+
+    /// The file of the dataset that the run `name` gave.
+    pub(super) fn dataset_path(&self, name: &str) -> PathBuf {
+        self.dir.join(name).join("dataset.safetensors")
+    }
+
+    /// The file of an agent that the dataset of the run `name` taught, beside it.
+    pub(super) fn agent(&self, registry: &Registry, name: &str) -> Result<PathBuf> {
+        let path = self.dir.join(name).join("agent.safetensors");
+        if !path.exists() {
+            let dataset = Dataset::load(self.dataset_path(name))?;
+            Teacher::of_dataset(&dataset, registry, None)?.train(0)?.to_file().save(&path)?;
+        }
+        Ok(path)
     }
 
     /// The metrics of the run `name`.

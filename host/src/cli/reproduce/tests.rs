@@ -226,6 +226,14 @@ fn mistakes_are_told_with_file_and_key() {
         ("run = '{seed'".into(), "has an opening brace without a closing one"),
         ("[[training]]\nname = 'a'\nfrom_row = ['seed']".into(), "`from_row` goes with `base`"),
         (
+            "[[training]]\nname = 'a'\nstart = 'b'\n[[training]]\nname = 'b'".into(),
+            "training `a`: `start`: no training `b` comes before it.",
+        ),
+        (
+            "[[training]]\nname = 'aa'\n[[training]]\nname = 'b'\nteacher = 'a'".into(),
+            "training `b`: `teacher`: no training `a` comes before it. Did you mean `aa`?",
+        ),
+        (
             "[[column]]\ntitle = 'a'".into(),
             "column `a`: expected one of `value`, `score`, `random`, `blind`, `cost`",
         ),
@@ -303,7 +311,7 @@ fn every_key_is_documented() {
         ("x = 1", 13),
         ("[[axis]]\nx = 1", 5),
         ("[[axis]]\npoints = [{ x = 1 }]", 6),
-        ("[[training]]\nx = 1", 6),
+        ("[[training]]\nx = 1", 8),
         ("[evaluate]\nx = 1", 2),
         ("[[column]]\nx = 1", 11),
         ("[published.p]\nx = 1", 3),

@@ -64,6 +64,11 @@ impl<'a> Prepared<'a> {
             }
             ppmo.restore_episodes(environments, episodes).map_err(because)?;
         }
+        // The checkpoint was written at the end of a meta-epoch: with the encoder of that one, not of the next.
+        let layers = self.setup.config.encoder_layers_in(checkpoint.meta_epoch.saturating_sub(1));
+        if layers != self.outer.training().encoder_layers() {
+            self.outer.roll_back(layers)?;
+        }
         let training = self.outer.training_mut();
         training.restore(checkpoint.tensors).map_err(because)?;
         training.meta_epoch = checkpoint.meta_epoch;

@@ -120,11 +120,15 @@ fn what_is_seen_follows_the_options() {
     // Behind the frames, the memory at each of them.
     let (mut both, mut screen) = (copies(1, &[("observation", "screen-and-ram".into())]), copies(1, &[]));
     let mut memory = copies(1, &[("observation", "ram".into())]);
+    let mut bits = copies(1, &[("observation", "ram".into()), ("ram-bits", true.into())]);
     for step in 0..40 {
         let action = Actions::Discrete(&[step % 6]);
         let both = both.step(action).unwrap().observations.clone();
         let frames = &screen.step(action).unwrap().observations;
         let memory = &memory.step(action).unwrap().observations;
+        let bits = &bits.step(action).unwrap().observations;
+        let bytes = bits.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit / 255));
+        assert!(bytes.eq(memory.iter().copied()) && bits.iter().all(|bit| [0, 255].contains(bit)));
         assert!(both == [&frames[..], memory, &vec![0; 84 * 84 - 4 * 128]].concat());
     }
     let copies = copies(1, &[]);
