@@ -263,7 +263,9 @@ fn policies_and_learners_that_do_not_see_stand_beside_the_scores() {
 fn what_cannot_be_reproduced() {
     let place = Place::new();
     let listed = place.ok(&["reproduce"]);
-    for name in ["scores", "generalization", "minimum-size", "mujoco", "mujoco-size", "mujoco-ablation"] {
+    for name in
+        ["scores", "generalization", "minimum-size", "mujoco", "mujoco-size", "mujoco-ablation", "atari"]
+    {
         assert!(
             listed.lines().any(|line| line.starts_with(name) && line.len() > name.len() + 20),
             "{listed}"

@@ -7,16 +7,21 @@ macro_rules! embedded {
     };
 }
 
-const EXPERIMENTS: [(&str, &str); 6] = embedded![
+const EXPERIMENTS: [(&str, &str); 8] = embedded![
     "scores.toml",
     "generalization.toml",
     "minimum-size.toml",
     "mujoco.toml",
     "mujoco-size.toml",
     "mujoco-ablation.toml",
+    "atari.toml",
+    "encoder-rollback.toml",
 ];
 
-const RECIPES: [(&str, &str); 9] = embedded![
+const RECIPES: [(&str, &str); 12] = embedded![
+    "atari/memory.toml",
+    "atari/nature.toml",
+    "atari/screen.toml",
     "mujoco/ant.toml",
     "mujoco/direct.toml",
     "mujoco/half-cheetah.toml",

@@ -40,6 +40,8 @@ fn every_built_in_experiment_is_valid_and_names_its_runs_as_ever() {
         ("mujoco", 16, &["hopper-ppo-s0", "hopper-k64-s0", "humanoid-standup-k64-s0"]),
         ("mujoco-size", 40, &["hopper-k1-s0", "hopper-k64-s0", "walker2d-k256-s0"]),
         ("mujoco-ablation", 112, &["hopper-recipe-s0", "half-cheetah-whole-episodes-s0", "ant-norm-5-s0"]),
+        ("atari", 8, &["atari-pong-teacher-s0", "atari-centipede-cloned-s0"]),
+        ("encoder-rollback", 24, &["rollback-pong-l5-s0", "rollback-centipede-l0-s0"]),
     ] {
         let experiment = built_in(name);
         assert!(!experiment.about.is_empty());
@@ -57,9 +59,10 @@ fn every_built_in_experiment_is_valid_and_names_its_runs_as_ever() {
                 }
                 let config = training.with_seed(3, &registry).unwrap();
                 assert_eq!((config.validate(), config.seed), (Ok(()), 3));
-                match name.starts_with("mujoco") {
-                    true => assert!(config.environment.id.starts_with("mujoco/")),
-                    false => drop(Setup::new(config, &registry).unwrap()),
+                // Of environments that need something to be set up, only the name is known here.
+                match ["mujoco/", "ale/"].iter().find(|space| config.environment.id.starts_with(**space)) {
+                    Some(space) => assert_eq!(name.starts_with("mujoco"), *space == "mujoco/"),
+                    None => drop(Setup::new(config, &registry).unwrap()),
                 }
             }
         }
@@ -67,7 +70,16 @@ fn every_built_in_experiment_is_valid_and_names_its_runs_as_ever() {
     let names: Vec<&str> = builtin::names().collect();
     assert_eq!(
         names,
-        ["scores", "generalization", "minimum-size", "mujoco", "mujoco-size", "mujoco-ablation"]
+        [
+            "scores",
+            "generalization",
+            "minimum-size",
+            "mujoco",
+            "mujoco-size",
+            "mujoco-ablation",
+            "atari",
+            "encoder-rollback"
+        ]
     );
 }
 
