@@ -74,21 +74,25 @@ pub fn learning_curve_svg(records: &[MetricsRecord], names: &[&str], threshold: 
         records.iter().filter_map(value).collect()
     };
     let series: Vec<_> = names.iter().map(|name| (*name, vec![line(name)])).collect();
-    curves_svg("meta-epochs", &series, threshold)
+    curves_svg(["Return", "meta-epochs"], &series, threshold)
 }
 
 /// The points (x, y) of a line, from left to right.
 pub(crate) type Line = Vec<(f64, f64)>;
 
-/// Draws returns over `axis`, as [`learning_curve_svg`] does. Lines of one name have one color.
-pub(crate) fn curves_svg(axis: &str, series: &[(&str, Vec<Line>)], threshold: Option<f64>) -> String {
+/// Draws `up` over `axis`, such as returns over meta-epochs, as [`learning_curve_svg`] does. Lines of one name have one color.
+pub(crate) fn curves_svg(
+    [up, axis]: [&str; 2],
+    series: &[(&str, Vec<Line>)],
+    threshold: Option<f64>,
+) -> String {
     let width = 720.0;
     let (left, right) = (64.0, 16.0);
     let places = legend(series.iter().map(|(name, _)| *name), left, width - right);
     // Each further line of the legend moves the picture down.
     let legend_height = places.last().map_or(0.0, |(_, y)| *y);
     let (height, top, bottom) = (300.0 + legend_height, 34.0 + legend_height, 46.0);
-    let mut svg = open_svg(width, height, &format!("Return over {axis}"));
+    let mut svg = open_svg(width, height, &format!("{up} over {axis}"));
     let finite =
         || series.iter().flat_map(|(_, lines)| lines.iter().flatten()).filter(|(_, value)| drawable(*value));
     let bounds = |values: &mut dyn Iterator<Item = f64>| {
@@ -597,12 +601,13 @@ mod tests {
         }
         assert!(curve(&[]).contains("No returns"));
         assert!(curve(&[1.0, 2.0]).contains("return/&lt;sampled&gt;"));
-        let over = |end: f64| curves_svg("steps", &[("one", vec![vec![(0.0, 1.0), (end, 2.0)]])], None);
+        let over =
+            |end: f64| curves_svg(["Return", "steps"], &[("one", vec![vec![(0.0, 1.0), (end, 2.0)]])], None);
         assert!(over(2.1).contains(">0.5<") && !over(2.0).contains(">0.5<"));
         // Names that do not fit beside each other go on in a line below, and the picture with them.
         let names: Vec<String> = (0..12).map(|i| format!("a long name {i}")).collect();
         let series: Vec<(&str, Vec<Line>)> = names.iter().map(|n| (&n[..], vec![vec![(0.0, 1.0)]])).collect();
-        let tall = curves_svg("steps", &series, None);
+        let tall = curves_svg(["Return", "steps"], &series, None);
         let ends = |x: &str| x.parse::<f64>().unwrap() + 7.0 * 13.0;
         let legend = tall.match_indices(r#"text-anchor="start""#).map(|(at, _)| &tall[..at]);
         let legend = legend.map(|before| before.rsplit("x=\"").next().unwrap().split('"').next().unwrap());

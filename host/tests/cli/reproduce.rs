@@ -211,9 +211,20 @@ fn trainings_follow_each_other() {
         "chain.toml",
         "base = 'small.toml'\nseeds = 2\n[[training]]\nname = 'expert'\ndirect = true\n\
          [[training]]\nname = 'cloned'\nteacher = 'expert'\nconfig = { objective.id = 'clone' }\n\
-         [[training]]\nname = 'on'\nstart = 'cloned'\nconfig = { meta_epochs = 1 }\n",
+         [[training]]\nname = 'on'\nstart = 'cloned'\nconfig = { meta_epochs = 1 }\n\
+         [[column]]\ntitle = 'sampled'\nscore = 'sampled'\ntraining = 'on'\n\
+         [[column]]\ntitle = 'pays from'\npays = 'expert'\ntraining = 'on'\n\
+         [[plot]]\nx = 'hours'\n[[plot]]\nfile = 'costs.svg'\nx = 'agents'\n",
     );
     let table = place.ok(&["reproduce", "chain.toml"]);
+    // The expert is a part of the distillation, whose agents therefore cost more than one expert.
+    let cells: Vec<&str> =
+        table.lines().nth(2).unwrap().trim_matches('|').split('|').map(str::trim).collect();
+    assert!(cells[1].parse::<u32>().is_ok_and(|agents| agents > 1) || cells[1] == "never", "{table}");
+    for (picture, axis) in [("chain.svg", ">hours<"), ("costs.svg", ">number of agents")] {
+        let picture = String::from_utf8(read(place.path("runs/chain").join(picture))).unwrap();
+        assert!(picture.contains(axis) && picture.contains(">expert<") && picture.contains(">on<"));
+    }
     let folder = place.path("runs/chain");
     let config = |run: &str| DistillConfig::load(folder.join(run).join("config.toml")).unwrap();
     for seed in ["s0", "s1"] {
@@ -223,7 +234,8 @@ fn trainings_follow_each_other() {
         assert_eq!(config(&format!("on-{seed}")).dataset.start, of(cloned.join("dataset.safetensors")));
     }
     // Nothing is trained twice.
-    assert_eq!(place.ok(&["reproduce", "chain.toml"]), table);
+    let score = |table: &str| table.lines().nth(2).unwrap().split('|').nth(1).map(str::to_owned);
+    assert_eq!(score(&place.ok(&["reproduce", "chain.toml"])), score(&table));
 }
 
 /// Controls of whether a score needs sight: what `baseline` and `eval --blind` say of the same dataset.

@@ -80,12 +80,24 @@ pub(super) struct ExperimentFile {
     /// Published figures of others, by a name for their source.
     #[serde(default)]
     pub(super) published: BTreeMap<String, Published>,
-    /// A picture of the learning curves.
-    pub(super) plot: Option<Plot>,
+    /// Pictures of the learning curves, or of costs.
+    #[serde(default, rename = "plot", deserialize_with = "one_or_several")]
+    pub(super) plots: Vec<Plot>,
 }
 
 fn one() -> u64 {
     1
+}
+
+/// Reads a table, or an array of tables.
+fn one_or_several<'de, D: serde::Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
+    let tables = match Value::deserialize(from)? {
+        Value::Array(tables) => tables,
+        table => vec![table],
+    };
+    tables.into_iter().map(|table| table.try_into().map_err(serde::de::Error::custom)).collect()
 }
 
 /// What is varied: named changes of the configuration, or the values of one key.
@@ -172,7 +184,8 @@ impl Default for Evaluate {
     }
 }
 
-/// A column of the table. It shows one of `value`, `score`, `random`, `blind` and `cost`, or only a published figure.
+/// A column of the table. It shows one of `value`, `score`, `random`, `blind`, `cost`, `teach` and `pays`, or only a published
+/// figure.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Column {
@@ -199,6 +212,12 @@ pub(super) struct Column {
     /// Whether the column shows the environment steps and minutes of a training.
     #[serde(default)]
     pub(super) cost: bool,
+    /// Whether the column shows the milliseconds in which a dataset teaches an agent.
+    #[serde(default)]
+    pub(super) teach: bool,
+    /// The training of one agent: the column shows from how many agents on the distillation takes less time than as many such
+    /// trainings.
+    pub(super) pays: Option<String>,
     /// The published figure to show for comparison.
     pub(super) published: Option<Reference>,
 }
@@ -249,7 +268,7 @@ pub(super) struct Published {
     pub(super) cells: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// A picture of learning curves, one line for each run.
+/// A picture of learning curves, one line for each run, or of the time that agents take, one line for each training.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Plot {
@@ -282,6 +301,10 @@ pub(super) enum Across {
     MetaEpochs,
     /// The number of environment steps, in millions.
     EnvironmentSteps,
+    /// The time that a run has worked.
+    Hours,
+    /// The number of agents. The picture shows the hours that these take.
+    Agents,
 }
 
 impl Experiment {
@@ -406,21 +429,27 @@ impl ExperimentFile {
         for column in &self.columns {
             let wrong = |what: String| Err(format!("column `{}`: {what}", column.title));
             let (value, score, blind) = (&column.value, column.score, column.blind);
-            let shown = [value.is_some(), score.is_some(), blind.is_some(), column.random, column.cost];
+            let Column { random, cost, teach, pays, .. } = column;
+            let measured = [*random, *cost, *teach, pays.is_some(), score.is_some(), blind.is_some()];
+            let shown = [&measured[..], &[value.is_some()]].concat();
             match shown.iter().filter(|shown| **shown).count() {
                 0 if column.published.is_some() => {}
                 1 => {}
                 _ => {
                     return wrong(
-                        "expected one of `value`, `score`, `random`, `blind`, `cost`, or `published`".into(),
+                        "expected one of `value`, `score`, `random`, `blind`, `cost`, `teach`, `pays`, or `published`"
+                            .into(),
                     );
                 }
             }
+            let unknown =
+                [&column.training, pays].into_iter().flatten().find(|n| !trainings.contains(&&***n));
+            if let Some(name) = unknown {
+                return wrong(format!("no training `{name}`.{}", did_you_mean(name, trainings)));
+            }
+            let of_training = score.is_some() || *cost || *teach || pays.is_some();
             match &column.training {
-                Some(name) if !trainings.contains(&&**name) => {
-                    return wrong(format!("no training `{name}`.{}", did_you_mean(name, trainings)));
-                }
-                None if trainings.len() > 1 && (column.score.is_some() || column.cost) => {
+                None if trainings.len() > 1 && of_training => {
                     return wrong(format!("`training` is missing; expected one of {}", trainings.join(", ")));
                 }
                 _ => {}

@@ -155,8 +155,7 @@ fn train(row: &Row, runs: &Runs, registry: &Registry) -> Result<Vec<Vec<Dataset>
             unless_stopped()?;
             let mut config = training.with_seed(seed, registry)?;
             let earlier = |name: &Option<String>| {
-                let training =
-                    row.trainings.iter().find(|t| t.training.is_some_and(|t| Some(&t.name) == name.as_ref()));
+                let training = name.as_ref().and_then(|name| row.training(name));
                 training.map(|training| row.run(training, seed)).transpose()
             };
             if let Some(Training { start, teacher, .. }) = training.training {

@@ -222,6 +222,11 @@ impl Row<'_> {
         self.points.iter().map(|point| &*point.name).collect::<Vec<_>>().join("/")
     }
 
+    /// The training `name`.
+    pub(super) fn training(&self, name: &str) -> Option<&Trained<'_>> {
+        self.trainings.iter().find(|trained| trained.training.is_some_and(|training| training.name == name))
+    }
+
     /// The name of the run directory of `training` with `seed`.
     pub(super) fn run(&self, training: &Trained<'_>, seed: u64) -> Result<String> {
         let template = self.experiment.run.clone().unwrap_or_else(|| self.default_run());

@@ -24,6 +24,10 @@ const NOTHING: &str = "–";
 const BLIND: Effort = Effort { episodes: 10, generations: 10, seed: 0 };
 /// The number of environments that random play steps together.
 const AT_ONCE: usize = 50;
+/// The number of agents over which costs are drawn.
+const AGENTS: u32 = 20;
+/// The number of agents that are taught to say how long one takes.
+const TAUGHT: u64 = 5;
 /// The longest time between two meta-epochs, in seconds, unless the run was stopped in between.
 const LONGEST_PAUSE: f64 = 120.0;
 
@@ -55,7 +59,7 @@ impl<'a> Table<'a> {
                     learners(registry, learner)?;
                 }
             }
-            if let Some(plot) = &experiment.plot {
+            for plot in &experiment.plots {
                 row.picture(&plot.file)?;
                 row.trainings.iter().try_for_each(|t| row.line(plot.line.as_deref(), t).map(drop))?;
             }
@@ -108,10 +112,7 @@ impl<'a> Table<'a> {
                 say(&line(cells))?;
             }
         }
-        match &self.experiment.plot {
-            Some(plot) => self.draw(plot, row),
-            None => Ok(()),
-        }
+        self.experiment.plots.iter().try_for_each(|plot| self.draw(plot, row, datasets))
     }
 
     /// Prints what comes below the rows: the sources of the published figures.
@@ -159,6 +160,18 @@ impl<'a> Table<'a> {
             };
             return Ok(format!("{:.1} M steps, {:.0} min", of(steps), of(minutes)));
         }
+        if column.teach {
+            return Ok(format!("{:.1} ms", 1e3 * self.seconds_of_an_agent(&datasets[at])?));
+        }
+        if let Some(name) = &column.pays {
+            let one = self.seconds(row, row.training(name))?;
+            let each = self.seconds_of_an_agent(&datasets[at])?;
+            let once = self.seconds(row, Some(&row.trainings[at]))?;
+            return Ok(match one > each {
+                true => format!("{}", (once / (one - each)).ceil().max(1.0)),
+                false => "never".into(),
+            });
+        }
         Ok(column.published.as_ref().and_then(|p| self.published(p, row)).unwrap_or(NOTHING).to_owned())
     }
 
@@ -187,6 +200,25 @@ impl<'a> Table<'a> {
         );
         meter.finish();
         score
+    }
+
+    /// The seconds in which the first of `datasets` teaches one agent on one core: the median of several.
+    fn seconds_of_an_agent(&self, datasets: &[Dataset]) -> Result<f64> {
+        let Some(dataset) = datasets.first() else { return Ok(0.0) };
+        let teacher = Teacher::of_dataset(dataset, self.registry, None)?;
+        let seconds = (0..TAUGHT).map(|seed| Ok(teacher.train(seed)?.time.as_secs_f64()));
+        Ok(median_and_worst(&seconds.collect::<Result<Vec<_>>>()?).0)
+    }
+
+    /// The seconds that `training` took, with those that it took its teacher or its start from: the median of the seeds.
+    fn seconds(&self, row: &Row<'_>, training: Option<&Trained<'_>>) -> Result<f64> {
+        let Some(training) = training else { return Ok(0.0) };
+        let runs = self.metrics(row, training)?;
+        let own = median_and_worst(&runs.iter().map(|run| 60.0 * minutes(run)).collect::<Vec<_>>()).0;
+        let before = training.training.iter().flat_map(|training| [&training.teacher, &training.start]);
+        let before: f64 =
+            before.flatten().map(|name| self.seconds(row, row.training(name))).sum::<Result<f64>>()?;
+        Ok(own + before)
     }
 
     /// The mean return of the best policy of this kind that does not look, and its name. Rows with one environment share it.
@@ -226,7 +258,13 @@ impl<'a> Table<'a> {
 
     /// The published figure of source `name` to show with what `column` measures in `row`.
     fn beside(&self, column: &Column, name: &str, row: &Row<'_>) -> Option<&str> {
-        let measures = column.score.is_some() || column.blind.is_some() || column.random || column.cost;
+        let measures = column.value.is_some()
+            || column.score.is_some()
+            || column.blind.is_some()
+            || column.random
+            || column.cost
+            || column.teach
+            || column.pays.is_some();
         let reference = column.published.as_ref().filter(|p| measures && p.from == name)?;
         self.published(reference, row)
     }
@@ -235,33 +273,53 @@ impl<'a> Table<'a> {
         (0..self.runs.seeds).map(|seed| self.runs.metrics(&row.run(training, seed)?)).collect()
     }
 
-    /// Adds the learning curves of `row`, one for each training and seed, and writes their picture.
-    fn draw(&mut self, plot: &Plot, row: &Row<'_>) -> Result<()> {
+    /// Adds the lines of `row`, learning curves for each training and seed or costs for each training, and writes their
+    /// picture. `datasets` are those of each training and seed.
+    fn draw(&mut self, plot: &Plot, row: &Row<'_>, datasets: &[Vec<Dataset>]) -> Result<()> {
         let file = row.picture(&plot.file)?;
-        for training in &row.trainings {
-            let curve = |records: &Vec<MetricsRecord>| -> Line {
-                let point = |record: &MetricsRecord| {
-                    let x = match plot.x {
-                        Across::MetaEpochs => record.meta_epoch as f64,
-                        Across::EnvironmentSteps => record.values.get("environment_steps")? / 1e6,
-                    };
-                    Some((x, *record.values.get(&plot.y)?))
-                };
-                records.iter().filter_map(point).collect()
+        for (training, datasets) in row.trainings.iter().zip(datasets) {
+            let lines = match plot.x {
+                Across::Agents => vec![self.costs(row, training, datasets)?],
+                _ => self.metrics(row, training)?.iter().map(|records| curve(plot, records)).collect(),
             };
-            let curves = self.metrics(row, training)?.iter().map(curve).collect();
             let name = row.line(plot.line.as_deref(), training)?;
-            self.pictures.entry(file.clone()).or_default().push((name, curves));
+            self.pictures.entry(file.clone()).or_default().push((name, lines));
         }
-        let axis = match plot.x {
-            Across::MetaEpochs => "meta-epochs",
-            Across::EnvironmentSteps => "million environment steps",
+        let (up, across) = match plot.x {
+            Across::MetaEpochs => ("Return", "meta-epochs"),
+            Across::EnvironmentSteps => ("Return", "million environment steps"),
+            Across::Hours => ("Return", "hours"),
+            Across::Agents => ("Hours", "number of agents, with the hours that they take"),
         };
         let lines = self.pictures.get(&file).into_iter().flatten();
-        let lines: Vec<_> = lines.map(|(name, curves)| (name.as_str(), curves.clone())).collect();
+        let lines: Vec<_> = lines.map(|(name, lines)| (name.as_str(), lines.clone())).collect();
         let path = self.runs.dir.join(file);
-        write_atomically(&path, |file| file.write_all(curves_svg(axis, &lines, None).as_bytes()))
+        write_atomically(&path, |file| file.write_all(curves_svg([up, across], &lines, None).as_bytes()))
     }
+
+    /// The hours that 1, 2, … agents of `training` take: as many trainings of direct PPO, or one distillation, from whose dataset
+    /// every agent learns.
+    fn costs(&self, row: &Row<'_>, training: &Trained<'_>, datasets: &[Dataset]) -> Result<Line> {
+        let once = self.seconds(row, Some(training))?;
+        let (once, each) = match training.training.is_some_and(|training| training.direct) {
+            true => (0.0, once),
+            false => (once, self.seconds_of_an_agent(datasets)?),
+        };
+        Ok((1..=AGENTS).map(|n| (n as f64, (once + n as f64 * each) / 3600.0)).collect())
+    }
+}
+
+/// The learning curve of a run.
+fn curve(plot: &Plot, records: &[MetricsRecord]) -> Line {
+    let point = |record: &MetricsRecord| {
+        let x = match plot.x {
+            Across::EnvironmentSteps => record.values.get("environment_steps")? / 1e6,
+            Across::Hours => record.seconds? / 3600.0,
+            Across::MetaEpochs | Across::Agents => record.meta_epoch as f64,
+        };
+        Some((x, *record.values.get(&plot.y)?))
+    };
+    records.iter().filter_map(point).collect()
 }
 
 /// A line of a Markdown table.

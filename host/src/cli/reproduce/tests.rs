@@ -261,6 +261,8 @@ fn mistakes_are_told_with_file_and_key() {
         ),
         ("[[column]]\ntitle = 'a'\nblind = 'constant'\ncost = true".into(), "expected one of"),
         ("[[column]]\ntitle = 'a'\ncost = true\ntraining = 'b'".into(), "no training `b`. There are none."),
+        ("[[column]]\ntitle = 'a'\npays = 'b'".into(), "no training `b`. There are none."),
+        ("[[plot]]\nfile = 'a.svg'\n[[plot]]\nxx = 'hours'".into(), "unknown field `xx`"),
         (
             "[[training]]\nname = 'a'\n[[training]]\nname = 'b'\n[[column]]\ntitle = 'c'\nscore = 'greedy'"
                 .into(),
@@ -325,9 +327,9 @@ fn every_key_is_documented() {
         ("[[axis]]\npoints = [{ x = 1 }]", 6),
         ("[[training]]\nx = 1", 8),
         ("[evaluate]\nx = 1", 2),
-        ("[[column]]\nx = 1", 11),
+        ("[[column]]\nx = 1", 13),
         ("[published.p]\nx = 1", 3),
-        ("[plot]\nx = 'y'", 2),
+        ("[plot]\nx = 'y'", 4),
         ("[plot]\nz = 1", 4),
     ] {
         let error = count(text).unwrap_err().to_string();
