@@ -356,11 +356,12 @@ pub fn perform(
     play(environments, &mut act, at_once, count, &mut random, watch)
 }
 
-/// The actions that `policy` chooses by its outputs `described`.
+/// The actions that `policy` chooses by its outputs `described`, `[rows, outputs]`. Those of a categorical policy are
+/// log-probabilities.
 ///
 /// # Errors
 /// The outputs are not numbers.
-fn chosen(described: &[f32], policy: Policy, acting: Acting, random: &mut Stream) -> Result<Actions> {
+pub fn chosen(described: &[f32], policy: Policy, acting: Acting, random: &mut Stream) -> Result<Actions> {
     match is_policy(described, policy) {
         true => Ok(policy.choose(described, acting, random).actions),
         false => Err(Error::usage(
@@ -377,7 +378,7 @@ pub type Act<'a> = dyn FnMut(&Observations, &mut Stream) -> Result<Actions> + 'a
 ///
 /// # Errors
 /// An error of the environment or of `act`, or an episode that does not end.
-pub(crate) fn play(
+pub fn play(
     environments: &mut dyn Environments,
     act: &mut Act<'_>,
     at_once: usize,

@@ -2,10 +2,12 @@
 //! 2024). It needs no environment and no critic.
 use rand::Rng;
 
-use crate::environment::Observations;
+use crate::environment::{Actions, Observations};
 use crate::error::Result;
 use crate::execute::Device;
+use crate::normalize::{Sums, normalized};
 use crate::random::{Stream, stream};
+use crate::rollout::as_f32;
 use crate::training::{Means, MetaEpochReport, Rates, Roles, Training};
 
 /// Hyperparameters of the outer loop.
@@ -15,7 +17,8 @@ pub struct Hyperparameters {
     pub updates: usize,
     /// The number of rows in a batch.
     pub minibatch: usize,
-    /// Whether batches contain every action equally often, however rare it is in the data.
+    /// Whether batches contain every action equally often, however rare it is in the data. Continuous actions are never
+    /// balanced.
     pub balanced: bool,
 }
 
@@ -24,8 +27,8 @@ pub struct Hyperparameters {
 pub struct OfflineData<'a> {
     /// The observations, `[n, …observation]`, row-major.
     pub observations: &'a Observations,
-    /// The actions, `[n]`, each below the number of actions.
-    pub actions: &'a [i32],
+    /// The actions: `[n]`, each below the number of actions, or `[n, size]`.
+    pub actions: &'a Actions,
 }
 
 /// One distillation in progress.
@@ -41,7 +44,7 @@ pub struct Offline<'a> {
 
 impl<'a> Offline<'a> {
     /// Starts a distillation from a random θ. It uses only the given `rows` of `data`, of which there must be at least
-    /// one.
+    /// one. If observations are normalized, it is by the moments of these rows.
     ///
     /// # Errors
     /// An error of tracing the learner.
@@ -54,14 +57,22 @@ impl<'a> Offline<'a> {
         rows: Vec<usize>,
         seed: u64,
     ) -> Result<Self> {
-        let training = Training::new(device, roles, rates, seed)?;
-        let strata = match hyper.balanced {
-            true => {
+        let mut training = Training::new(device, roles, rates, seed)?;
+        if let Some(moments) = &mut training.normalizer {
+            let width = roles.dimensions.observation.size();
+            let mut sums = Sums::new(width);
+            for &row in &rows {
+                sums.add(&as_f32(&data.observations.cut(row * width..(row + 1) * width)));
+            }
+            moments.update(&sums);
+        }
+        let strata = match data.actions {
+            Actions::Discrete(actions) if hyper.balanced => {
                 let mut of_action = vec![vec![]; roles.dimensions.outputs()];
-                rows.iter().for_each(|&row| of_action[data.actions[row] as usize].push(row));
+                rows.iter().for_each(|&row| of_action[actions[row] as usize].push(row));
                 of_action.into_iter().filter(|rows| !rows.is_empty()).collect()
             }
-            false => vec![rows],
+            _ => vec![rows],
         };
         Ok(Offline { training, hyper, data, strata })
     }
@@ -76,13 +87,25 @@ impl<'a> Offline<'a> {
             let number = self.training.meta_epoch * self.hyper.updates as u64 + i;
             let learner = self.training.draw(number)?;
             let rows = self.batch(&mut stream(self.training.seed, "minibatch", number));
-            let data = &self.data;
-            let actions: Vec<i32> = rows.iter().map(|&row| data.actions[row]).collect();
+            let OfflineData { observations, actions } = self.data;
+            let width = self.training.roles.dimensions.observation.size();
+            let batch = self.training.normalizer.as_ref().map(|moments| {
+                let mut batch = observations.cut(0..0);
+                rows.iter().for_each(|&row| batch.append(observations, row * width..(row + 1) * width));
+                normalized(Some(moments), &batch).into_owned()
+            });
             metrics.add(self.training.update(&learner, rows.len(), |device, plan, first| {
-                vec![
-                    data.observations.upload(device, plan, first, Some(&rows)),
-                    device.int_rows(plan, first + 1, &actions, None),
-                ]
+                let observations = match &batch {
+                    Some(batch) => batch.upload(device, plan, first, None),
+                    None => observations.upload(device, plan, first, Some(&rows)),
+                };
+                let actions = match actions {
+                    Actions::Discrete(actions) => {
+                        device.int_rows(plan, first + 1, bytemuck::cast_slice(actions), Some(&rows))
+                    }
+                    Actions::Continuous(actions) => device.rows(plan, first + 1, actions, Some(&rows)),
+                };
+                vec![observations, actions]
             })?);
         }
         self.training.end_meta_epoch(metrics)

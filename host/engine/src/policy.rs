@@ -116,6 +116,26 @@ impl Policy {
         }
     }
 
+    /// Changes `outputs` `[rows, outputs]` to those at a `temperature` above 0, where 1 changes nothing: probabilities are
+    /// raised to the power of 1 / `temperature` and normalized, and standard deviations are multiplied by it. For a
+    /// categorical policy, `outputs` are log-probabilities, before and after.
+    pub fn temper(self, outputs: &mut [f32], temperature: f32) {
+        if temperature == 1.0 {
+            return;
+        }
+        for row in outputs.chunks_exact_mut(self.outputs()) {
+            match self {
+                Policy::Categorical(_) => {
+                    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    row.iter_mut().for_each(|v| *v = (*v - most) / temperature);
+                    let all = row.iter().map(|v| v.exp()).sum::<f32>().ln();
+                    row.iter_mut().for_each(|v| *v -= all);
+                }
+                Policy::Gaussian(n) => row[n..].iter_mut().for_each(|v| *v += temperature.ln()),
+            }
+        }
+    }
+
     /// Chooses an action for each row of `outputs` `[rows, outputs]`. For a categorical policy, `outputs` are
     /// log-probabilities.
     pub fn choose(self, outputs: &[f32], acting: Acting, random: &mut Stream) -> Chosen {
@@ -242,6 +262,25 @@ impl Learner for Gaussian {
 mod tests {
     use super::*;
     use crate::random::stream;
+
+    #[test]
+    fn temperatures_sharpen_and_flatten() {
+        let probabilities = |temperature: f32| -> Vec<f32> {
+            let mut row = [0.8f32, 0.2, 0.0].map(f32::ln);
+            Policy::Categorical(3).temper(&mut row, temperature);
+            row.iter().map(|v| v.exp()).collect()
+        };
+        let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(near(&probabilities(1.0), &[0.8, 0.2, 0.0]));
+        // The squares of 0.8 and 0.2, and their square roots, are in proportion 16 to 1 and 2 to 1.
+        assert!(near(&probabilities(0.5), &[16.0 / 17.0, 1.0 / 17.0, 0.0]));
+        assert!(near(&probabilities(2.0), &[2.0 / 3.0, 1.0 / 3.0, 0.0]));
+        assert!(near(&probabilities(1e-4), &[1.0, 0.0, 0.0]));
+        let mut row = [0.5f32, -2.0, 0.0, 1.0];
+        Policy::Gaussian(2).temper(&mut row, 0.5);
+        let half = -std::f32::consts::LN_2;
+        assert!(near(&row, &[0.5, -2.0, half, 1.0 + half]));
+    }
 
     #[test]
     fn gaussian_actions_have_their_moments_and_densities() {

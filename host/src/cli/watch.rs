@@ -14,14 +14,19 @@ pub(super) static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Makes Ctrl-C write a checkpoint and stop; a second Ctrl-C stops at once.
 pub(super) fn catch_interrupt() {
+    stop_on_interrupt("stopping after this meta-epoch (press Ctrl-C again to stop at once)");
+}
+
+/// Makes Ctrl-C set [`STOP`] and say `stopping`; a second Ctrl-C stops at once.
+pub(super) fn stop_on_interrupt(stopping: &'static str) {
     // A program that embeds this one may have its own handler, which stays.
-    let _ = ctrlc::set_handler(|| {
+    let _ = ctrlc::set_handler(move || {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
         // The terminal shows `^C` at the start of the line.
         tell("");
-        tell("stopping after this meta-epoch (press Ctrl-C again to stop at once)");
+        tell(stopping);
     });
 }
 

@@ -23,7 +23,7 @@ mod setup;
 mod teach;
 
 pub use baseline::{Baselining, Effort, leave_baselines};
-pub use collect::Actor;
+pub use collect::{Actor, Manner};
 pub use distillation::{Changed, Distillation, Outcome, Prepared, Progress};
 pub(crate) use setup::learners;
 pub use setup::{Setup, directly};

@@ -238,7 +238,8 @@ pub struct OfflineConfig {
     pub updates: usize,
     /// The transitions of a batch.
     pub minibatch: usize,
-    /// Whether a batch draws every action equally often, however rare it is in the data.
+    /// Whether a batch draws every action equally often, however rare it is in the data. Continuous actions are never
+    /// balanced.
     pub balanced: bool,
 }
 

@@ -1,5 +1,6 @@
 //! Tests `collect`, objectives that learn from the data it writes, and mixtures of learners.
 use crate::{Outcome, Place, SMALL, metrics, read};
+use potstill::plugin::Actions;
 use potstill::run::{AgentFile, Dataset, DistillConfig, Transitions};
 
 /// The configuration [`SMALL`] for offline data.
@@ -21,8 +22,9 @@ fn collects_what_random_actions_and_agents_do() {
     assert_eq!(episodes.len(), 70);
     // Cart-pole pays 1 per step, and random actions are uniform.
     assert!(episodes.iter().all(|(rows, total)| *total == rows.len() as f32 && rows.len() < 200));
+    let Actions::Discrete(actions) = &random.actions else { panic!("indices") };
     for action in 0..4 {
-        let share = random.actions.iter().filter(|&&a| a == action).count() as f64 / random.len() as f64;
+        let share = actions.iter().filter(|&&a| a == action).count() as f64 / random.len() as f64;
         assert!((share - 0.25).abs() < 0.06, "action {action}: {share}");
     }
     place.ok(&["collect", "nd-cartpole", "--set", "n=2", "--episodes", "70", "--out", "again"]);
@@ -47,7 +49,7 @@ fn collects_what_random_actions_and_agents_do() {
         "taught",
     ]);
     let agents = Transitions::load(place.path("transitions.safetensors")).unwrap();
-    assert_eq!(agents.info.acting, potstill::engine::policy::Acting::Greedy);
+    assert_eq!(agents.info.acting, Some(potstill::engine::policy::Acting::Greedy));
     assert_eq!(agents.observations, Transitions::load(place.path("taught")).unwrap().observations);
 
     place.refused(

@@ -2,6 +2,11 @@
 //! between the behavioral-cloning gradient on the synthetic instances with that label and the one on the real transitions
 //! with that action. Labels are fixed and one-hot. A student clones the synthetic data in several steps of gradient
 //! descent.
+//!
+//! Continuous actions are one group, and their labels are learned. The student clones labels by the mean squared error,
+//! as the inner rule of other objectives does. The loss on real actions is the negative log-likelihood times the variance,
+//! which counts as a constant (β-NLL with β = 1, Seitzer et al. 2022): its gradient stays bounded where the policy becomes
+//! certain.
 use potstill_sdk::{
     Column, Data, MetaInit, MetaParameter, Network, Objective, OptionSchema, Options, Outcome, Outer, Space,
     Task, Tensor, Theta, builtin, default_theta, grad, loss,
@@ -9,7 +14,9 @@ use potstill_sdk::{
 
 /// The objective with its hyperparameters.
 pub struct GradientMatching {
+    /// The number of discrete actions, or the size of a continuous action.
     actions: usize,
+    continuous: bool,
     steps: usize,
     places: usize,
     rate: f64,
@@ -40,19 +47,29 @@ impl Objective for GradientMatching {
     }
 
     fn new(task: &Task, options: &Options) -> Result<Self, String> {
-        match task.action {
-            Space::Discrete { n } if task.instances >= n => Ok(GradientMatching {
-                actions: n,
-                steps: options.integer("student-steps")? as usize,
-                places: options.integer("places")? as usize,
-                rate: options.number("student-lr")?,
-            }),
-            Space::Discrete { n } => Err(format!(
-                "{} instances cannot label {n} actions; set --k to {n} or more, preferably a multiple",
-                task.instances
-            )),
-            _ => Err(format!("gradient matching needs discrete actions; these are {}", task.action)),
-        }
+        let (actions, continuous) = match task.action {
+            Space::Discrete { n } if task.instances >= n => (n, false),
+            Space::Discrete { n } => {
+                return Err(format!(
+                    "{} instances cannot label {n} actions; set --k to {n} or more, preferably a multiple",
+                    task.instances
+                ));
+            }
+            Space::Box { .. } => (task.action.size(), true),
+            _ => {
+                return Err(format!(
+                    "gradient matching needs discrete or continuous actions; these are {}",
+                    task.action
+                ));
+            }
+        };
+        Ok(GradientMatching {
+            actions,
+            continuous,
+            steps: options.integer("student-steps")? as usize,
+            places: options.integer("places")? as usize,
+            rate: options.number("student-lr")?,
+        })
     }
 
     fn data(&self) -> Data {
@@ -61,7 +78,7 @@ impl Objective for GradientMatching {
 
     fn theta(&self, task: &Task) -> Vec<MetaParameter> {
         let part = |part: MetaParameter| match part.name.as_str() {
-            "y" => MetaParameter::new("y", &part.shape, MetaInit::Labels).fixed(),
+            "y" if !self.continuous => MetaParameter::new("y", &part.shape, MetaInit::Labels).fixed(),
             "inner_lr" => {
                 MetaParameter::new("inner_lr", &[], MetaInit::Constant(self.rate)).positive().fixed()
             }
@@ -79,11 +96,14 @@ impl Objective for GradientMatching {
     }
 
     fn outer(&self, outer: &Outer<'_>) -> Outcome {
-        let rows = outer.batch(Column::Actions).shape()[0];
-        let taken = outer.batch(Column::Actions).reshape(&[rows]).one_hot(self.actions);
+        let taken = outer.batch(Column::Actions);
+        let taken = match self.continuous {
+            true => taken.clone(),
+            false => taken.reshape(&[taken.shape()[0]]).one_hot(self.actions),
+        };
         let (x, labels) = (outer.theta.x(), outer.theta.y());
-        let losses = |parameters: &[Tensor], observations: &Tensor, labels: &Tensor| {
-            loss::cross_entropy(&outer.network.apply(parameters, observations), labels)
+        let real = |parameters: &[Tensor]| {
+            self.real(&outer.network.apply(parameters, outer.batch(Column::Observations)), &taken)
         };
         // The points at which gradients are compared count as constants: no gradient flows through them to X.
         let rate = outer.theta.inner_lr();
@@ -92,26 +112,51 @@ impl Objective for GradientMatching {
         for place in 0..self.places {
             let at = if self.places == 1 { 0 } else { place * self.steps / (self.places - 1) };
             let student: Vec<Tensor> = path[at].iter().map(|p| p.stop_gradient().variable()).collect();
-            let real = losses(&student, outer.batch(Column::Observations), &taken);
-            let synthetic = losses(&student, x, labels);
-            for action in 0..self.actions {
-                let (real_mean, seen) = mean_of(&real, &taken, action);
-                let (synthetic_mean, _) = mean_of(&synthetic, labels, action);
-                let real = grad(&real_mean, &student);
-                let synthetic = grad(&synthetic_mean, &student);
-                for (r, s) in real.iter().zip(&synthetic) {
+            let real = real(&student);
+            let synthetic = self.synthetic(&outer.network.apply(&student, x), labels);
+            let groups: Vec<[Tensor; 3]> = match self.continuous {
+                true => vec![[real.mean(), synthetic.mean(), Tensor::constant(1.0)]],
+                false => (0..self.actions)
+                    .map(|action| {
+                        let (real, seen) = mean_of(&real, &taken, action);
+                        [real, mean_of(&synthetic, labels, action).0, seen]
+                    })
+                    .collect(),
+            };
+            for [real, synthetic, seen] in groups {
+                for (r, s) in grad(&real, &student).iter().zip(&grad(&synthetic, &student)) {
                     // An action that does not occur in the batch does not contribute.
                     distance = distance + &seen * (r - s).square().sum();
                 }
             }
         }
         distance = distance * (1.0 / self.places as f64);
-        let cloning = losses(outer.taught, outer.batch(Column::Observations), &taken).mean();
+        let cloning = real(outer.taught).mean();
         Outcome { loss: distance.clone(), metrics: vec![("distance", distance), ("student_loss", cloning)] }
     }
 }
 
 impl GradientMatching {
+    /// The loss of each row of `outputs` on the actions `taken`: one-hot rows, or continuous actions. `[b, 1]`.
+    fn real(&self, outputs: &Tensor, taken: &Tensor) -> Tensor {
+        if !self.continuous {
+            return loss::cross_entropy(outputs, taken);
+        }
+        let n = self.actions;
+        let (mean, log_std) = (outputs.slice(-1, 0, n), outputs.slice(-1, n, n));
+        let variance = (&log_std * 2.0).exp();
+        let likelihood = (taken - mean).square() / &variance * 0.5 + log_std;
+        (variance.stop_gradient() * likelihood).sum_keep(&[-1])
+    }
+
+    /// The loss of each row of `outputs` on labels. `[k, 1]`.
+    fn synthetic(&self, outputs: &Tensor, labels: &Tensor) -> Tensor {
+        match self.continuous {
+            true => (outputs - labels).square().mean_keep(&[-1]),
+            false => loss::cross_entropy(outputs, labels),
+        }
+    }
+
     /// A student's parameters before each step of cloning `x` and `y`, and after the last.
     fn path(
         &self,
@@ -124,7 +169,7 @@ impl GradientMatching {
         let mut path = vec![fresh.to_vec()];
         for step in 0..self.steps {
             let parameters = &path[step];
-            let loss = loss::cross_entropy(&network.apply(parameters, x), y).mean();
+            let loss = self.synthetic(&network.apply(parameters, x), y).mean();
             let gradients = grad(&loss, parameters);
             let next = parameters.iter().zip(&gradients).map(|(p, g)| (p - rate * g).variable()).collect();
             path.push(next);
