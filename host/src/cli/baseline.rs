@@ -10,7 +10,7 @@ use crate::distill::{Baselining, Effort};
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::plugin::text::counted;
-use crate::run::{Baseline as Row, DistillConfig, EnvironmentConfig};
+use crate::run::Baseline as Row;
 
 /// Score policies that do not look: random actions, constant actions, the best distribution of actions
 ///
@@ -50,11 +50,7 @@ impl Baseline {
         if self.episodes == 0 {
             return Err(Error::usage("--episodes must be at least 1"));
         }
-        let mut environment = EnvironmentConfig::default();
-        self.wrappers.apply(&mut environment);
-        let config = DistillConfig { environment, ..DistillConfig::default() };
-        config.validate().map_err(Error::Usage)?;
-        let wrappers = config.environment.wrappers();
+        let wrappers = self.wrappers.alone()?;
         let effort = Effort { episodes: self.episodes, generations: self.generations, seed: self.seed };
         let baselines =
             Baselining::new(registry, &self.environment, &to_options(&self.set), &wrappers, effort)?;

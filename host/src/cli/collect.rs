@@ -13,7 +13,7 @@ use crate::engine::policy::Acting;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::plugin::text::counted;
-use crate::run::{DistillConfig, EnvironmentConfig, Transitions};
+use crate::run::Transitions;
 
 /// Collect offline data: whole episodes of an agent, or of random actions
 ///
@@ -97,14 +97,7 @@ impl Collect {
                     "{option} needs an agent: random actions are all equally probable"
                 )));
             }
-            false => {
-                let mut environment = EnvironmentConfig::default();
-                self.wrappers.apply(&mut environment);
-                let config = DistillConfig { environment, ..DistillConfig::default() };
-                config.validate().map_err(Error::Usage)?;
-                let wrappers = config.environment.wrappers();
-                Actor::random(registry, &self.target, &to_options(&self.set), &wrappers)?
-            }
+            false => Actor::random(registry, &self.target, &to_options(&self.set), &self.wrappers.alone()?)?,
         };
         let out = Output::new(&self.out, Kind::Transitions, &self.force, &[path])?;
         let acting = if self.greedy { Acting::Greedy } else { Acting::Sampled };

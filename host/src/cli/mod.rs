@@ -15,6 +15,7 @@ mod baseline;
 mod bench;
 mod collect;
 mod completions;
+mod data;
 mod distill;
 mod doctor;
 mod eval;
@@ -73,6 +74,8 @@ enum Command {
     Train(train::Train),
     Play(play::Play),
     Collect(collect::Collect),
+    #[command(subcommand)]
+    Data(data::Data),
     Import(import::Import),
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -157,6 +160,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Command::Train(command) => command.run(&registry()?),
         Command::Play(command) => command.run(&registry()?),
         Command::Collect(command) => command.run(&registry()?),
+        Command::Data(command) => command.run(&registry()?),
         Command::Import(command) => command.run(&registry()?),
         Command::Plugin(command) => command.run(&registry()?),
         Command::Reproduce(command) => command.run(&registry()?),

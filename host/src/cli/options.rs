@@ -3,10 +3,11 @@ use clap::Args;
 
 use crate::distill::learners;
 use crate::engine::learner::LearnerDistribution;
+use crate::engine::wrappers::Wrappers;
 use crate::error::{Error, Result};
 use crate::plugin::Registry;
 use crate::plugin::text::counted;
-use crate::run::{EnvironmentConfig, LearnerConfig, Options, PluginRecord};
+use crate::run::{DistillConfig, EnvironmentConfig, LearnerConfig, Options, PluginRecord};
 
 /// Splits `NAME=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
@@ -61,6 +62,15 @@ impl WrapperArguments {
     pub(super) fn any(&self) -> bool {
         let numbers = [self.frame_stack, self.action_repeat, self.max_episode_steps];
         self.max_pool || numbers.iter().any(Option::is_some)
+    }
+
+    /// The wrappers asked for.
+    pub(super) fn alone(&self) -> Result<Wrappers> {
+        let mut environment = EnvironmentConfig::default();
+        self.apply(&mut environment);
+        let config = DistillConfig { environment, ..DistillConfig::default() };
+        config.validate().map_err(Error::Usage)?;
+        Ok(config.environment.wrappers())
     }
 
     /// Changes `config` as asked for.

@@ -46,6 +46,14 @@ impl Actor {
         Ok(Actor::Random(Box::new(find_environment(registry, id, settings, None, wrappers)?)))
     }
 
+    /// The environment that is played.
+    pub fn environment(&self) -> &DatasetEnvironment {
+        match self {
+            Actor::Agent(agent) => agent.environment(),
+            Actor::Random(environment) => environment,
+        }
+    }
+
     /// Plays `count` whole episodes and returns all transitions, episode by episode. `manner` does not change random
     /// actions. `done` is called after each episode.
     ///
@@ -61,9 +69,10 @@ impl Actor {
         stop: &AtomicBool,
         done: &dyn Fn(),
     ) -> Result<Transitions> {
-        let (environment, who) = match self {
-            Actor::Agent(agent) => (agent.environment(), agent.to_string()),
-            Actor::Random(environment) => (&**environment, "random actions".into()),
+        let environment = self.environment();
+        let who = match self {
+            Actor::Agent(agent) => agent.to_string(),
+            Actor::Random(_) => "random actions".into(),
         };
         let space = &environment.spec.action;
         if !matches!(space, Space::Discrete { .. } | Space::Box { .. }) {
