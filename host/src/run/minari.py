@@ -75,16 +75,15 @@ def opened(source):
         if not (data / "metadata.json").exists():
             raise Refused("it is not the folder of a Minari dataset: there is no data/metadata.json in it")
     else:
-        root = get_dataset_path()
+        root = get_dataset_path("")
         known = sorted(str(p.parent.parent.relative_to(root)) for p in root.rglob("data/metadata.json"))
         if source not in known:
             answer(unknown={"folder": str(root), "names": known})
             sys.exit(1)
         data = root / source / "data"
-    metadata = MinariStorage.read_raw_metadata(data)
-    made_by = metadata.get("minari_version", "0")
     storage = MinariStorage.read(data)
-    if "jpeg_encoding" not in metadata and version(made_by) < (0, 5, 3):
+    metadata = dict(storage.metadata)
+    if "jpeg_encoding" not in metadata and version(str(metadata.get("minari_version", "0"))) < (0, 5, 3):
         # Pictures were kept as they are. Newer versions have to be told.
         metadata["jpeg_encoding"] = False
         if hasattr(storage, "jpeg_encoding"):
@@ -256,7 +255,8 @@ def write(request):
             env_spec = gymnasium.spec(request["gymnasium"])
         except Exception as error:
             raise Refused(f"Gymnasium does not know the environment of --gymnasium: {error}") from None
-    root = Path(request["root"]) if request["root"] is not None else get_dataset_path()
+    # Minari cannot write to a relative path.
+    root = Path(get_dataset_path("") if request["root"] is None else request["root"]).absolute()
     name = request["name"]
     place = root / name
     if place.exists():

@@ -196,8 +196,7 @@ impl Minari {
         }
         if unfinished > 0 {
             notes.push(format!(
-                "{} of {} neither terminated nor was truncated: the last step counts as truncated",
-                counted(unfinished, "episode"),
+                "{unfinished} of {} neither terminated nor was truncated: the last step counts as truncated",
                 counted(episodes, "episode")
             ));
         }
@@ -384,7 +383,9 @@ fn check_name(name: &str) -> Result<()> {
     let version = name.rsplit_once("-v").is_some_and(|(name, version)| {
         !name.is_empty() && !version.is_empty() && version.chars().all(|c| c.is_ascii_digit())
     });
-    match version && name.split('/').all(word) {
+    // Minari reads no namespace of one letter.
+    let namespace = name.rsplit_once('/').is_none_or(|(namespace, _)| namespace.len() > 1);
+    match version && namespace && name.split('/').all(word) {
         true => Ok(()),
         false => Err(Error::usage(format!(
             "`{name}` cannot be the name of a Minari dataset: write NAMESPACE/NAME-v0, of letters, digits, `-` and `_`; the \
@@ -418,9 +419,20 @@ mod tests {
         for name in ["cartpole-v0", "mujoco/hopper/expert-v12", "a_b/c-d-v0"] {
             check_name(name).unwrap();
         }
-        for name in
-            ["", "cartpole", "-v0", "cartpole-v", "a//b-v0", "../b-v0", "a b-v0", "/a-v0", "a-v0/", "a-v0x"]
-        {
+        for name in [
+            "",
+            "cartpole",
+            "a/b-v0",
+            "a/b/-v0",
+            "-v0",
+            "cartpole-v",
+            "a//b-v0",
+            "../b-v0",
+            "a b-v0",
+            "/a-v0",
+            "a-v0/",
+            "a-v0x",
+        ] {
             let error = check_name(name).unwrap_err().to_string();
             assert!(error.contains("cannot be the name"), "{name}: {error}");
         }

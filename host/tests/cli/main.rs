@@ -15,6 +15,7 @@ mod learning;
 #[cfg(target_os = "linux")]
 mod limits;
 mod lost;
+mod minari;
 mod offline;
 mod outputs;
 mod pixels;

@@ -1,6 +1,8 @@
 //! Tests `collect`, objectives that learn from the data it writes, and mixtures of learners.
-use crate::{Outcome, Place, SMALL, metrics, read};
-use potstill::plugin::Actions;
+use crate::c::compile;
+use crate::{Outcome, Place, SMALL, metrics, read, text};
+use potstill::engine::policy::Acting;
+use potstill::plugin::{Actions, Observations};
 use potstill::run::{AgentFile, Dataset, DistillConfig, Transitions};
 
 /// The configuration [`SMALL`] for offline data.
@@ -49,7 +51,7 @@ fn collects_what_random_actions_and_agents_do() {
         "taught",
     ]);
     let agents = Transitions::load(place.path("transitions.safetensors")).unwrap();
-    assert_eq!(agents.info.acting, Some(potstill::engine::policy::Acting::Greedy));
+    assert_eq!(agents.info.acting, Some(Acting::Greedy));
     assert_eq!(agents.observations, Transitions::load(place.path("taught")).unwrap().observations);
 
     place.refused(
@@ -59,6 +61,99 @@ fn collects_what_random_actions_and_agents_do() {
     );
     place.refused(&["collect", "nd-cartpole", "--greedy"], 2, "--greedy needs an agent");
     place.refused(&["collect", "run", "--set", "n=1"], 2, "--set is for random actions");
+}
+
+/// The numbers of continuous actions, and whether each is at a bound of the pendulum's, ±1.
+fn motors(data: &Transitions) -> (&[f32], f64) {
+    let Actions::Continuous(actions) = &data.actions else { panic!("indices") };
+    assert_eq!(actions.len(), 2 * data.len());
+    assert!(actions.iter().all(|a| (-1.0..=1.0).contains(a)));
+    (actions, actions.iter().filter(|a| a.abs() == 1.0).count() as f64 / actions.len() as f64)
+}
+
+#[test]
+fn continuous_actions_are_collected_and_learned() {
+    let place = Place::new();
+    let library = compile("tests/continuous/pendulum.c", "pendulum", &[]);
+    let run = |arguments: &[&str]| place.ok(&[&["--plugin", text(&library)], arguments].concat());
+    let collected = |arguments: &[&str]| {
+        run(&[&["collect"], arguments, &["--out", "data", "--force"]].concat());
+        Transitions::load(place.path("data")).unwrap()
+    };
+    let random = collected(&["test/pendulum", "--episodes", "5"]);
+    let (actions, at_bounds) = motors(&random);
+    let share = actions.iter().filter(|a| **a < -0.5).count() as f64 / actions.len() as f64;
+    assert!((share - 0.25).abs() < 0.05 && at_bounds < 0.01, "{share}, {at_bounds}");
+    assert_eq!((random.episodes().len(), random.truncated[199], random.terminated[199]), (5, true, false));
+    let Some(Observations::Float(last)) = &random.final_observations else { panic!("bytes") };
+    // The last observations are states of the pendulum: a cosine, a sine and a speed.
+    assert!(last.chunks(3).all(|o| (o[0].hypot(o[1]) - 1.0).abs() < 1e-5 && o[2].abs() <= 8.0), "{last:?}");
+
+    run(&["distill", "test/pendulum", "--config", "small.toml", "--out", "run"]);
+    run(&["train", "run", "--out", "agent"]);
+    let agent = |more: &[&str]| collected(&[&["agent", "--episodes", "40"], more].concat());
+    // Actions with a standard deviation of 1 are often beyond the bounds, and are recorded as the environment gets them.
+    let (hot, sampled, cold) =
+        (agent(&["--temperature", "4"]), agent(&[]), agent(&["--temperature", "0.25"]));
+    let [hot_share, share, cold_share] = [&hot, &sampled, &cold].map(|data| motors(data).1);
+    assert!(hot_share > share + 0.1 && share > cold_share + 0.1, "{hot_share}, {share}, {cold_share}");
+    assert_eq!((hot.info.temperature, sampled.info.temperature, sampled.info.noise), (4.0, 1.0, 0.0));
+    let greedy = agent(&["--greedy"]);
+    assert!(agent(&["--greedy", "--seed", "1"]).observations != greedy.observations);
+    let noisy = agent(&["--greedy", "--noise", "0.3"]);
+    assert_eq!((noisy.info.acting, noisy.info.noise), (Some(Acting::Greedy), 0.3));
+    // The greedy agent acts equally in equal states, here the first ones, unless noise replaces its action.
+    let first = |data: &Transitions| -> Vec<[f32; 2]> {
+        let (actions, _) = motors(data);
+        data.episodes()
+            .iter()
+            .map(|(rows, _)| [actions[2 * rows.start], actions[2 * rows.start + 1]])
+            .collect()
+    };
+    let replaced = first(&greedy).iter().zip(first(&noisy)).filter(|(a, b)| **a != *b).count();
+    assert!((4..24).contains(&replaced), "{replaced} of 40 actions were replaced");
+    let replaced = agent(&["--noise", "1"]);
+    let (actions, _) = motors(&replaced);
+    let share = actions.iter().filter(|a| **a < -0.5).count() as f64 / actions.len() as f64;
+    assert!((share - 0.25).abs() < 0.05, "only random actions: {share}");
+
+    let refused = |more: &[&str], expected: &str| {
+        place.refused(&[&["--plugin", text(&library), "collect"], more].concat(), 2, expected);
+    };
+    refused(&["agent", "--temperature", "0"], "--temperature is 0; expected a number above 0 (--greedy");
+    refused(&["agent", "--temperature", "2", "--greedy"], "cannot be used with '--greedy'");
+    refused(&["agent", "--noise", "1.5"], "--noise is 1.5; expected a probability");
+    refused(&["test/pendulum", "--noise", "0.5"], "--noise needs an agent");
+    refused(&["test/pendulum", "--temperature", "0.5"], "--temperature needs an agent");
+
+    // Both objectives learn from the data, and a resumed run reaches the same end.
+    let data = collected(&["test/pendulum", "--episodes", "5"]);
+    for (objective, options, metric) in [
+        ("gradient-matching", "student-steps = 4", "distance"),
+        ("clone", "data = \"offline\"", "cloning_loss"),
+    ] {
+        let config = OFFLINE.replace("gradient-matching", objective).replace("student-steps = 4", options);
+        place.write("offline.toml", config.replace("meta_epochs = 6", "meta_epochs = 40"));
+        let config = ["--config", "offline.toml", "--data", "data", "--k", "4", "--out", objective];
+        run(&[&["distill", "test/pendulum"], &config[..]].concat());
+        let folder = place.path(objective);
+        let values: Vec<f64> =
+            metrics(&folder).iter().map(|record| record[metric].as_f64().unwrap()).collect();
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        assert!(mean(&values[30..]) < mean(&values[..10]), "{objective}: {values:?}");
+        let dataset = Dataset::load(folder.join("dataset.safetensors")).unwrap();
+        let moments = dataset.extra("normalizer.mean").unwrap();
+        let Observations::Float(observations) = &data.observations else { panic!("bytes") };
+        for (i, mean) in moments.data.iter().enumerate() {
+            let expected = observations.iter().skip(i).step_by(3).map(|v| f64::from(*v)).sum::<f64>()
+                / data.len() as f64;
+            assert!((f64::from(*mean) - expected).abs() < 1e-4, "{mean}, {expected}");
+        }
+        let whole = Outcome::of(&folder);
+        std::fs::remove_file(folder.join("checkpoints/checkpoint-00000040.safetensors")).unwrap();
+        run(&["resume", objective]);
+        whole.assert_same(&Outcome::of(&folder));
+    }
 }
 
 #[test]
