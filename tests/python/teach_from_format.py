@@ -78,7 +78,7 @@ class Dataset:
         outputs, inputs, sums = self.forward(parameters, self.x)
         k, n = outputs.shape
         gradients = {}
-        if objective in ("hard-label-v1", "gradient-matching-v1"):
+        if objective in ("hard-label-v1", "gradient-matching-v1") and not self.continuous:
             d = (softmax(outputs) - self.y) / k
         elif self.continuous:
             # One mean over the 2n columns, or one over each half.

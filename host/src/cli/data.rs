@@ -21,8 +21,8 @@ use crate::run::{FromMinari, Minari, ToMinari, Transitions, folder_of};
 /// POTSTILL_PYTHON names, or in python3: python3 -m pip install 'minari[hdf5,arrow]' pillow
 #[derive(Subcommand)]
 #[command(
-    after_help = "Examples:\n  potstill data import mujoco/hopper/expert-v0 --env mujoco/hopper --out hopper.safetensors\n  \
-                        potstill data export expert.safetensors --name potstill/cartpole-v0"
+    after_help = "Examples:\n  potstill data export random.safetensors --name potstill/cartpole-random-v0\n  potstill data \
+                        import potstill/cartpole-random-v0 --env nd-cartpole --out random.safetensors"
 )]
 pub(super) enum Data {
     Import(Import),
@@ -34,9 +34,9 @@ pub(super) enum Data {
 /// Box observations, and Discrete or Box actions. Pictures stay as they are: a dataset that keeps them as JPEG is refused.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  minari download mujoco/hopper/expert-v0\n  potstill data import mujoco/hopper/expert-v0 \
-                        --env mujoco/hopper --out hopper.safetensors\n  potstill distill --objective clone --objective-set \
-                        data=offline --data hopper.safetensors"
+    after_help = "Examples:\n  potstill data import potstill/cartpole-random-v0 --env nd-cartpole --out random.safetensors\n  \
+                        minari download mujoco/hopper/expert-v0\n  potstill data import mujoco/hopper/expert-v0 --env \
+                        mujoco/hopper-v5 --out hopper.safetensors"
 )]
 pub(super) struct Import {
     /// The name of a dataset in Minari's folder (MINARI_DATASETS_PATH), or the folder of one
@@ -129,6 +129,9 @@ impl Import {
         shown.finish();
         let FromMinari { transitions, notes } = read?;
         out.write(|path| transitions.save(path))?;
+        if let Some(origin) = transitions.info.origin.as_ref().filter(|_| !self.json) {
+            say_named("from", 8, origin)?;
+        }
         notes.iter().for_each(|note| tell(&format!("note: {note}")));
         summarize(&transitions, &self.out, self.json)
     }

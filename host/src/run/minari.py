@@ -295,7 +295,10 @@ def write(request):
                 yield EpisodeBuffer(id=count, infos={}, **episode)
                 answer(progress=[count + 1, 2 * total])
 
+        # For Arrow, Minari adds up the sizes of all files after each episode.
+        size, storage.get_size = storage.get_size, lambda: 0.0
         storage.update_episodes(buffers())
+        storage.update_metadata({"dataset_size": float(size())})
         # Not every version of Minari keeps every shape, so that what it reads is compared.
         count = 0
         for back, episode in zip(minari.MinariDataset(scratch / "data").iterate_episodes(), episodes(columns, discrete)):

@@ -168,6 +168,7 @@ impl Minari {
             algorithm => algorithm.to_owned(),
         };
         let (id, version) = (said(&about.id), said(&about.minari));
+        let of = about.gymnasium.as_ref().map_or(String::new(), |id| format!(", Gymnasium's {}", said(id)));
         let transitions = Transitions {
             observations: observed("observations")?,
             actions: match spec.action {
@@ -187,7 +188,7 @@ impl Minari {
                 seed: None,
                 software: format!("potstill {}", env!("CARGO_PKG_VERSION")),
                 faults: 0,
-                origin: Some(format!("the Minari dataset `{id}` (Minari {version})")),
+                origin: Some(format!("the Minari dataset `{id}` (Minari {version}{of})")),
             },
         };
         let mut notes = vec![];

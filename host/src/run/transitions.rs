@@ -253,9 +253,8 @@ impl Transitions {
             return Err(format!("`returns` holds {} values of {} episodes", returns.len(), episodes.len()));
         }
         // Sums in another order are rounded otherwise.
-        let other =
-            |(stated, (_, sum)): &(&f32, &(_, f32))| !((*stated - sum).abs() <= 1e-3 * sum.abs().max(1.0));
-        match returns.iter().zip(&episodes).position(|pair| other(&pair)) {
+        let near = |(stated, (_, sum)): (&f32, &(_, f32))| (*stated - sum).abs() <= 1e-3 * sum.abs().max(1.0);
+        match returns.iter().zip(&episodes).position(|pair| !near(pair)) {
             Some(at) => Err(format!(
                 "`returns` holds {} for episode {at}, whose rewards sum to {}",
                 returns[at], episodes[at].1

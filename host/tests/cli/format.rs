@@ -67,6 +67,12 @@ fn the_page_has_every_inner_rule() {
     place.ok(&[&["distill", "--config", "small.toml"], &matching[..]].concat());
     std::fs::rename(place.path("run/dataset.safetensors"), place.path("d.safetensors")).unwrap();
     page_teaches_as_the_program(&place, "d.safetensors");
+    let run = |arguments: &[&str]| place.ok(&[&["--plugin", pendulum()], arguments].concat());
+    run(&["collect", "test/pendulum", "--episodes", "2", "--out", "pushed"]);
+    let matching =
+        ["--objective", "gradient-matching", "--data", "pushed", "--k", "3", "--out", "pushed-run"];
+    run(&[&["distill", "test/pendulum", "--config", "small.toml"], &matching[..]].concat());
+    page_teaches_as_the_program(&place, "pushed-run/dataset.safetensors");
 }
 
 #[test]
