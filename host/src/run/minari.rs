@@ -381,16 +381,17 @@ fn check_spaces(about: &About, environment: &DatasetEnvironment) -> Result<()> {
 fn check_name(name: &str) -> Result<()> {
     let word =
         |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    let version = name.rsplit_once("-v").is_some_and(|(name, version)| {
+    let (namespace, last) = name.rsplit_once('/').map_or((None, name), |(space, last)| (Some(space), last));
+    let version = last.rsplit_once("-v").is_some_and(|(name, version)| {
         !name.is_empty() && !version.is_empty() && version.chars().all(|c| c.is_ascii_digit())
     });
     // Minari reads no namespace of one letter.
-    let namespace = name.rsplit_once('/').is_none_or(|(namespace, _)| namespace.len() > 1);
-    match version && namespace && name.split('/').all(word) {
+    let long = namespace.is_none_or(|namespace| namespace.len() > 1);
+    match version && long && name.split('/').all(word) {
         true => Ok(()),
         false => Err(Error::usage(format!(
             "`{name}` cannot be the name of a Minari dataset: write NAMESPACE/NAME-v0, of letters, digits, `-` and `_`; the \
-             namespace may be left out"
+             namespace has two characters or more, or is left out"
         ))),
     }
 }
