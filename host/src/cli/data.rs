@@ -18,7 +18,7 @@ use crate::run::{FromMinari, Minari, ToMinari, Transitions, folder_of};
 /// Exchange offline data with Minari, in your own Python
 ///
 /// Minari is the dataset format of the Farama Foundation, which maintains Gymnasium. Install it in the Python that
-/// POTSTILL_PYTHON names, or in python3: python3 -m pip install 'minari[hdf5,arrow]' pillow
+/// POTSTILL_PYTHON names, or in python3: python3 -m pip install minari h5py pyarrow pillow
 #[derive(Subcommand)]
 #[command(
     after_help = "Examples:\n  potstill data export random.safetensors --name potstill/cartpole-random-v0\n  potstill data \

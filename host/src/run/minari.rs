@@ -24,8 +24,8 @@ const SCRIPT: &str = include_str!("minari.py");
 const SEARCH: &str = "import sys\nsys.path = [place for place in sys.path if place]\nimport importlib.util\n\
                       sys.exit(0 if importlib.util.find_spec('minari') else 3)";
 const LACKING: i32 = 3;
-/// What pip installs. Minari imports Pillow and does not ask for it.
-const PACKAGES: &str = "'minari[hdf5,arrow]' pillow";
+/// What pip installs: Minari, the libraries of its formats, and Pillow, which it imports and does not ask for.
+const PACKAGES: &str = "minari h5py pyarrow pillow";
 /// The most characters of a dataset's own words that are kept.
 const WORDS: usize = 200;
 /// How often a stop is looked for.
@@ -452,7 +452,7 @@ mod tests {
         std::fs::write(&python, "#!/bin/sh\nexit 3\n").unwrap();
         std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
         let error = refused(&["no-such-python", python.to_str().unwrap()]);
-        let install = format!("{} -m pip install 'minari[hdf5,arrow]' pillow", python.display());
+        let install = format!("{} -m pip install minari h5py pyarrow pillow", python.display());
         assert!(error.contains("has no Minari") && error.contains(&install), "{error}");
     }
 
