@@ -1,7 +1,7 @@
 //! Changes valid files at random and loads them. Whatever comes of a file, loading it neither panics nor takes much memory,
 //! and what is accepted can be written and read again.
 //!
-//! Each target runs for `POTSTILL_FUZZ_SECONDS` (2 by default; `tests/run` sets a minute in continuous integration).
+//! Each target runs for `POTSTILL_FUZZ_SECONDS` (2 by default; `tests/run` sets 20 in continuous integration).
 //! `POTSTILL_FUZZ_SEED` chooses other changes. A file that fails stays in `target/fuzz`, and the failure says how to try it
 //! again. If a test ends the whole process, the file is `target/fuzz/<target>/`'s newest.
 mod driver;
