@@ -11,6 +11,7 @@ pub(super) const FOLDER: &str = "potstill_sdk";
 
 /// The crate `potstill-sdk`, whose manifest [`standalone`] writes.
 const RUST: &[Carried] = carried!("sdk/rust":
+    "src/batch.rs"
     "src/environment.rs"
     "src/graph.rs"
     "src/guest/environment.rs"

@@ -1,7 +1,7 @@
 //! The environment role: one environment as its author writes it, its options and its specification.
 use potstill_plugin_api::{Frame, OptionSchema, OptionValue, Space};
 
-use crate::Rng;
+use crate::{Rng, Rows};
 
 /// The specification of one copy, once its options are set.
 #[derive(Clone, Debug, PartialEq)]
@@ -261,17 +261,33 @@ pub enum Observations {
 pub trait Scalar: Copy + Default + Send + sealed::Sealed + 'static {
     /// Wraps observations whose elements have this type.
     fn wrap(values: Vec<Self>) -> Observations;
+    /// The room, if it is for observations of this type.
+    fn room(rows: Rows<'_>) -> Option<&mut [Self]>;
 }
 
 impl Scalar for f32 {
     fn wrap(values: Vec<Self>) -> Observations {
         Observations::Float(values)
     }
+
+    fn room(rows: Rows<'_>) -> Option<&mut [Self]> {
+        match rows {
+            Rows::Float(values) => Some(values),
+            Rows::Byte(_) => None,
+        }
+    }
 }
 
 impl Scalar for u8 {
     fn wrap(values: Vec<Self>) -> Observations {
         Observations::Byte(values)
+    }
+
+    fn room(rows: Rows<'_>) -> Option<&mut [Self]> {
+        match rows {
+            Rows::Byte(values) => Some(values),
+            Rows::Float(_) => None,
+        }
     }
 }
 

@@ -72,6 +72,7 @@
 //! - For results that are the same natively and in the sandbox, take `sin` and the like from the `libm` crate: those
 //!   of `std` differ between platforms.
 
+mod batch;
 mod environment;
 mod graph;
 pub mod host;
@@ -134,6 +135,7 @@ pub mod bindings {
     }
 }
 
+pub use batch::{Batch, BatchVariant, Outcomes, Rows};
 pub use environment::{Action, Environment, Options, RenderMode, Scalar, Spec, Step, Variant};
 pub use graph::{Tensor, grad};
 pub use learner::{Learner, Parameters};
@@ -171,6 +173,18 @@ macro_rules! export_environments {
             compile_error!("a component provides one environment: use export_environment!, or build a shared library for several");
         }
         $crate::native_symbol!(environment $($environment),+);
+    };
+}
+
+/// Exports one or several environments whose copies are stepped together ([`BatchVariant`]) from one shared library. A component
+/// cannot provide them.
+#[macro_export]
+macro_rules! export_batches {
+    ($($variant:ty),+ $(,)?) => {
+        $crate::component! {
+            compile_error!("a component provides one Environment: use export_environment!, or build a shared library");
+        }
+        $crate::native_symbol!(batch $($variant),+);
     };
 }
 

@@ -127,18 +127,6 @@ impl<E: Environment> Vectorised<E> {
         })
     }
 
-    /// The number of copies.
-    #[cfg(any(not(target_family = "wasm"), feature = "linked"))]
-    pub(crate) fn len(&self) -> usize {
-        self.copies.len()
-    }
-
-    /// The number of values in one action.
-    #[cfg(any(not(target_family = "wasm"), feature = "linked"))]
-    pub(crate) fn components(&self) -> usize {
-        self.components
-    }
-
     pub(crate) fn spec(&self) -> &EnvironmentSpec {
         &self.spec
     }

@@ -8,6 +8,6 @@ pub(crate) mod tracing;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use entry::quietly;
 pub use entry::{Chain, Described, remember};
-pub use environment::environment;
+pub use environment::{batch, environment};
 pub use learner::learner;
 pub use objective::objective;
