@@ -50,8 +50,7 @@ impl Packages {
     /// The search of this process: `$POTSTILL_PYTHON`, then `python3`, are the user's Python.
     pub fn search(wanted: Wanted) -> Packages {
         let named = std::env::var_os(wanted.variable).map(PathBuf::from);
-        let pythons = std::env::var("POTSTILL_PYTHON").into_iter().chain(["python3".into()]).collect();
-        Packages::among(wanted, named, setup_folder().as_deref(), pythons)
+        Packages::among(wanted, named, setup_folder().as_deref(), pythons())
     }
 
     /// A search with these in place of the environment variable, the folder of `potstill plugin setup` and the user's
@@ -112,6 +111,11 @@ impl Packages {
             far
         })
     }
+}
+
+/// The user's Pythons, in the order of the search: `$POTSTILL_PYTHON`, then `python3`.
+pub fn pythons() -> Vec<String> {
+    std::env::var("POTSTILL_PYTHON").into_iter().chain(["python3".into()]).collect()
 }
 
 /// The folders that `potstill plugin setup` made, in the order of the packages and of their versions.
