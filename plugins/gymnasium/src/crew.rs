@@ -99,10 +99,11 @@ impl Crew {
 
     /// A worker of the first Python that has Gymnasium, that Python, and Gymnasium's version.
     fn search(&self, limit: Duration) -> Result<(Worker, [String; 2]), String> {
-        let mut looked = vec![];
+        let (mut looked, mut runs) = (vec![], None);
         for python in &self.pythons {
             let started = Worker::start(python).map_err(|error| error.to_string());
             let answered = started.and_then(|mut worker| {
+                runs = runs.or(Some(python));
                 let version = worker.answer(Instant::now(), limit).map_err(|failed| failed.message)?;
                 Ok((worker, String::from_utf8_lossy(&version).into_owned()))
             });
@@ -111,7 +112,7 @@ impl Crew {
                 Err(error) => looked.push(format!("{python} ({error})")),
             }
         }
-        let python = self.pythons.first().map_or("python3", String::as_str);
+        let python = runs.map_or("python3", String::as_str);
         Err(format!(
             "Gymnasium was not found in: {}; `{python} -m pip install gymnasium` installs it, and the environment variable \
              POTSTILL_PYTHON names another Python",

@@ -117,14 +117,24 @@ class Group:
 
     def __init__(self, count, id, kwargs, wrappers, max_episode_steps, images, render):
         self.at = None
-        kwargs = json.loads(kwargs or "{}")
+        try:
+            kwargs = json.loads(kwargs or "{}")
+        except ValueError as error:
+            raise Refused(f"the option `kwargs` is not JSON: {error}")
         if not isinstance(kwargs, dict):
-            raise Refused("`kwargs` is not an object, such as {\"size\": 5}")
+            raise Refused('the option `kwargs` is not a JSON object, such as {"continuous": true}')
         module, _, name = id.rpartition(":")
         if module:
             importlib.import_module(module)
-        spec = gymnasium.spec(name)
-        kwargs.setdefault("render_mode", render_mode(spec, render))
+        try:
+            spec = gymnasium.spec(name)
+        except gymnasium.error.NameNotFound as error:
+            if module or "Did you mean" in str(error):
+                raise Refused(str(error))
+            raise Refused(f"{error} If a module registers it, name that: `gym/make --set id=MODULE:{name}`")
+        mode = render_mode(spec, render)
+        if mode is not None:
+            kwargs.setdefault("render_mode", mode)
         wrappers = [imported(path.strip()) for path in wrappers.split(",") if path.strip()]
         self.envs = []
         for _ in range(count):
@@ -213,15 +223,15 @@ class Group:
 
 
 def words(error):
-    """The last line of an error's traceback, and where it was raised."""
+    """An error as at the end of a traceback, in one line, and where it was raised."""
     if isinstance(error, Refused):
         return str(error)
-    text = "".join(traceback.format_exception_only(type(error), error)).strip()
+    lines = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()
+    # Those of a syntax error show the source.
+    line = " ".join(lines[-1:] if isinstance(error, SyntaxError) else lines)
     # All but this program and parts of Python itself.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
-    # A syntax error has several lines: the last says what is wrong.
-    line = text.splitlines()[-1] if text else type(error).__name__
     return "".join(c if c.isprintable() else " " for c in line) + place
 
 
