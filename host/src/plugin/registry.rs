@@ -224,6 +224,8 @@ impl Registry {
     /// # Errors
     /// [`Error::Usage`]: there is none (the message has the closest id), or there are several.
     pub fn named(&self, id: &str) -> Result<&Entry> {
+        let spelled = gymnasium::canonical(id);
+        let id = spelled.as_deref().unwrap_or(id);
         let on_disk = called(self.entries.iter().filter(|entry| entry.path.is_some()), id)?;
         on_disk.map_or_else(|| called(self.entries.iter(), id), |entry| Ok(Some(entry)))?.ok_or_else(|| {
             let hint = self.hint(id, |_| true);
@@ -233,12 +235,14 @@ impl Registry {
 
     /// The plugin of `role` that `id` names: `name-vN` or `namespace/name-vN`. Without a version it is the first plugin of
     /// that name in its file; if several files have the name, the newest of these. The namespace may be omitted if no
-    /// other namespace has the name.
+    /// other namespace has the name. With a namespace, the name may be spelled as Gymnasium does: `gym/LunarLander-v3`.
     ///
     /// # Errors
     /// [`Error::Usage`]: there is none (the message has the closest id), there are several, or it was rejected (the message
     /// has the reason).
     pub fn find(&self, role: Role, id: &str) -> Result<&Entry> {
+        let spelled = gymnasium::canonical(id);
+        let id = spelled.as_deref().unwrap_or(id);
         let usable = |entry: &&Entry| entry.role == Some(role) && entry.rejected.is_none();
         let of_role = |entry: &&Entry| entry.role.is_none_or(|r| r == role);
         // If the plugin cannot be used, do not silently choose one of another namespace.
@@ -258,7 +262,12 @@ impl Registry {
             let (other, role) = (with_article(other), with_article(role));
             return Err(Error::usage(format!("`{id}` is {other}, not {role}")));
         }
-        let hint = self.hint(id, |entry| usable(&entry));
+        let mut hint = self.hint(id, |entry| usable(&entry));
+        // No id is close.
+        if role == Role::Environment && hint.starts_with(" Known") {
+            let ids = self.entries.iter().filter(usable).filter_map(|entry| entry.id.as_ref());
+            hint = gymnasium::fallback(id, ids).unwrap_or(hint);
+        }
         Err(Error::usage(format!("there is no {role} `{id}`.{hint}")))
     }
 
