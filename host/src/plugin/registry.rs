@@ -348,7 +348,7 @@ impl Registry {
     }
 
     /// Loads a plugin to see whether it works. An environment is also made once, with every option at its default, unless
-    /// its external dependencies are missing.
+    /// its external dependencies are missing. It may refuse that, for something that the user can add later.
     ///
     /// # Errors
     /// As [`Registry::make_environments`].
@@ -357,7 +357,10 @@ impl Registry {
         match entry.role {
             Some(Role::Learner | Role::Objective) => opened.options().map(drop),
             _ if entry.lacks_setup() => opened.options().map(drop),
-            _ => opened.make(&[], 1).map(drop),
+            _ => match opened.make(&[], 1) {
+                Ok(_) | Err(Error::Usage(_)) => Ok(()),
+                Err(error) => Err(error),
+            },
         }
     }
 

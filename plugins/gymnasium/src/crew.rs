@@ -30,7 +30,12 @@ struct Hired {
     seats: Vec<Option<Arc<Mutex<Worker>>>>,
     /// The seat at which the next copies begin.
     next: usize,
+    /// Why no Python was found, and when.
+    missing: Option<(Instant, String)>,
 }
+
+/// How long the user has no time to install Gymnasium. `potstill plugin install` makes every environment in less.
+const KEPT: Duration = Duration::from_secs(5);
 
 /// The crew of the user's Python.
 pub(crate) static CREW: LazyLock<Crew> = LazyLock::new(|| Crew::new(pythons()));
@@ -55,7 +60,13 @@ impl Crew {
         let first = match &hired.python {
             Some(_) => None,
             None => {
-                let (worker, python) = self.search(limit)?;
+                if let Some((_, missing)) = hired.missing.as_ref().filter(|(when, _)| when.elapsed() < KEPT) {
+                    return Err(missing.clone());
+                }
+                let found = self.search(limit).inspect_err(|why| {
+                    hired.missing = Some((Instant::now(), why.clone()));
+                });
+                let (worker, python) = found?;
                 hired.python = Some(python);
                 Some(worker)
             }
