@@ -54,7 +54,7 @@ fn options(wrappers: &str, images: bool) -> Vec<OptionSchema> {
         ),
         OptionSchema::text(
             "render",
-            "The render_mode of the copies; auto is rgb_array or else ansi, if the environment has it.",
+            "The render_mode to make copies with; auto sets what the environment has when it draws.",
             &["auto", "rgb_array", "ansi", "none"],
             "auto",
         ),

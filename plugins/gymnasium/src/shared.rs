@@ -39,6 +39,13 @@ pub(crate) struct Shared {
     places: [(usize, usize); 7],
 }
 
+/// A file of zeros. They are all written: a file with holes would fail only when it is used, and by a signal.
+fn filled(folder: &Path, length: usize) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new_in(folder)?;
+    io::copy(&mut io::repeat(0).take(length as u64), file.as_file_mut())?;
+    Ok(file)
+}
+
 impl Shared {
     /// Makes the arrays of `copies` copies, all zeros, in a file that workers can map. It is gone once it is dropped, and the
     /// memory stays.
@@ -54,15 +61,8 @@ impl Shared {
             *place = (end, width * copies);
             end += (width * copies).next_multiple_of(LINE);
         }
-        // Memory rather than a disk, where there is such a folder.
-        let memory = Path::new("/dev/shm");
-        let named = tempfile::Builder::new();
-        let mut file = match memory.is_dir() {
-            true => named.tempfile_in(memory)?,
-            false => named.tempfile()?,
-        };
-        // Written in full: a file with holes would fail only when it is used, and by a signal.
-        io::copy(&mut io::repeat(0).take(end as u64), file.as_file_mut())?;
+        // Memory rather than a disk, where there is such a folder with enough room.
+        let file = filled(Path::new("/dev/shm"), end).or_else(|_| filled(&std::env::temp_dir(), end))?;
         // SAFETY: only the workers know the file, and they change its contents only while they are asked.
         let map = unsafe { MmapMut::map_mut::<&File>(file.as_file()) }?;
         Ok((Shared { map, copies, places }, file))

@@ -98,20 +98,6 @@ def acted(space):
     )
 
 
-def render_mode(spec, asked):
-    """The `render_mode` to make copies with: what is asked, or what the environment says that it has."""
-    if asked != "auto":
-        return None if asked == "none" else asked
-    creator = spec.entry_point
-    try:
-        if isinstance(creator, str):
-            creator = gymnasium.envs.registration.load_env_creator(creator)
-    except ModuleNotFoundError:
-        return None  # `make` says what is missing.
-    modes = (getattr(creator, "metadata", None) or {}).get("render_modes") or []
-    return next((mode for mode in ("rgb_array", "ansi") if mode in modes), None)
-
-
 class Group:
     """Copies of an environment."""
 
@@ -132,9 +118,9 @@ class Group:
             if module or "Did you mean" in str(error):
                 raise Refused(str(error))
             raise Refused(f"{error} If a module registers it, name that: `gym/make --set id=MODULE:{name}`")
-        mode = render_mode(spec, render)
-        if mode is not None:
-            kwargs.setdefault("render_mode", mode)
+        if render in ("rgb_array", "ansi"):
+            kwargs["render_mode"] = render
+        self.render = render
         wrappers = [imported(path.strip()) for path in wrappers.split(",") if path.strip()]
         self.envs = []
         for _ in range(count):
@@ -188,27 +174,34 @@ class Group:
             self.write(self.observations, self.at, observation)
 
     def step(self):
-        actions = self.actions_of(self.actions)
-        for self.at, env in enumerate(self.envs):
-            observation, reward, terminated, truncated, _ = env.step(actions[self.at])
-            self.rewards[self.at] = reward
-            self.terminated[self.at] = terminated = bool(terminated)
-            self.truncated[self.at] = truncated = bool(truncated) and not terminated
+        outcomes = []
+        for self.at, (env, action) in enumerate(zip(self.envs, self.actions_of(self.actions))):
+            observation, reward, terminated, truncated, _ = env.step(action)
             if terminated or truncated:
                 self.write(self.finals, self.at, observation)
                 observation, _ = env.reset()
             self.write(self.observations, self.at, observation)
+            outcomes.append((float(reward), bool(terminated), bool(truncated and not terminated)))
+        # At once: NumPy takes as long for one number as for many.
+        self.rewards[:], self.terminated[:], self.truncated[:] = zip(*outcomes)
 
     def draw(self, index, text):
         """A picture: width, height and RGB pixels; or a text."""
-        env, self.at = self.envs[index], index
-        has = {"rgb_array": "pictures", "ansi": "text"}.get(env.render_mode)
-        if has is None:
-            raise Refused("this environment does not draw")
-        if has != ("text" if text else "pictures"):
-            other = "--set render=" + ("ansi" if text else "rgb_array")
-            raise Refused(f"this environment was made to draw {has}; {other}, if it has that, makes it draw the other")
-        frame = env.render()
+        env, mode = self.envs[index], "ansi" if text else "rgb_array"
+        made = env.render_mode
+        if made == mode:
+            frame = env.render()
+        elif self.render == "auto" and mode in (env.metadata.get("render_modes") or []):
+            # Made without a render_mode, which slows some environments down even while they do not draw.
+            env.unwrapped.render_mode = mode
+            try:
+                frame = env.render()
+            finally:
+                env.unwrapped.render_mode = made
+        else:
+            raise Refused("this environment does not draw " + ("text" if text else "pictures"))
+        if frame is None:
+            raise Refused(f"this environment draws only if it is made to: --set render={mode}")
         if text:
             return str(frame).encode()
         frame = np.asarray(frame)
