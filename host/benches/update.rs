@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use potstill::engine::inner::Inner;
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{SCALARS, UpdateRule, sample, update};
 use potstill::engine::random::stream;
@@ -33,7 +34,13 @@ fn numbers(n: usize, scale: f32) -> Vec<f32> {
 
 fn planned(criterion: &mut Criterion) {
     let (observation, policy) = (Space::unbounded([OBSERVATION]), Policy::Categorical(ACTIONS));
-    let d = Dimensions { k: K, observation: observation.clone(), policy, encoder_layers: 0 };
+    let d = Dimensions {
+        k: K,
+        observation: observation.clone(),
+        policy,
+        encoder_layers: 0,
+        inner: Inner::default(),
+    };
     let device = Device::cpu(1);
     let mut random = stream(0, "bench", 0);
     let registry = Registry::of(&[], &[]).expect("the built-ins");

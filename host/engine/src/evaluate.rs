@@ -1,4 +1,4 @@
-//! k-shot evaluation, which produces every score: fresh learners take one inner step each and play many episodes.
+//! k-shot evaluation, which produces every score: fresh learners are taught from θ and play many episodes.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::environment::{Actions, Environments, Observations, Transition};
 use crate::error::{Error, Result};
-use crate::execute::{Array, Device, Plan};
+use crate::execute::{Array, Device};
+use crate::inner::Teaching;
 use crate::learner::LearnerDistribution;
 use crate::normalize::{Moments, normalized};
 use crate::objective::Objective;
@@ -141,9 +142,10 @@ impl KShot<'_> {
         let device = Device::cpu(1);
         let seed = derived(protocol.seed, "evaluation architecture", number);
         let student = Student::new(learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
-        let plan = programs::teach(&student, *objective, d)?;
+        let teaching = Teaching::new(&student, *objective, d)?;
         let mut initialization = stream(protocol.seed, "evaluation learner", number);
-        let parameters = distilled.teach(&device, &plan, &student, &mut initialization);
+        let batches = derived(protocol.seed, "evaluation inner batches", number);
+        let parameters = distilled.teach(&device, &teaching, &student, &mut initialization, batches);
         let plan = programs::act(&student, d, environments.len())?;
         let acts = Acts { device: &device, plan: &plan, parameters: &parameters, policy: d.policy };
         let outputs = |seen: &Observations| acts.outputs(&normalized(distilled.normalizer.as_ref(), seen));
@@ -244,17 +246,20 @@ pub(crate) fn shared_out<T: Send>(
 }
 
 impl Distilled {
-    /// All parameters of a fresh `student` after the inner rule, which `plan` computes ([`programs::teach`]).
+    /// All parameters of a fresh `student` after the inner steps of `teaching`. `batches` is the seed of the instances that
+    /// the steps see.
     pub fn teach(
         &self,
         device: &Device,
-        plan: &Plan,
+        teaching: &Teaching,
         student: &Student,
         initialization: &mut Stream,
+        batches: u64,
     ) -> Vec<Array> {
-        let mut inputs: Vec<Array> = self.tensors.iter().map(|t| device.tensor(&t.data, &t.shape)).collect();
-        inputs.extend(programs::sample(student, device, initialization));
-        device.run(plan, &inputs)
+        let meta_learned: Vec<Array> =
+            self.tensors.iter().map(|t| device.tensor(&t.data, &t.shape)).collect();
+        let fresh = programs::sample(student, device, initialization);
+        teaching.run(device, &meta_learned, &fresh, batches)
     }
 }
 

@@ -22,6 +22,7 @@
 //! - [`wrappers`]: frame stack, action repeat, episodic life and time limit of any environment.
 //! - [`student`]: a learner whose parameters are split into ξ and φ, and the sizes that programs share.
 //! - [`programs`]: the graphs of a meta-epoch (teach, act, value, update), traced and compiled.
+//! - [`inner`]: many inner steps: the plan of one step in a loop, and the gradient through that loop.
 //! - [`policy`]: the action distribution that a learner's outputs parametrize.
 //! - [`rollout`], [`advantage`], [`normalize`]: experience, advantages, running moments of observations and rewards.
 //! - [`saved`]: the state of unfinished episodes as bytes.
@@ -41,6 +42,7 @@ pub mod error;
 pub mod evaluate;
 pub mod execute;
 pub mod graph;
+pub mod inner;
 pub mod learner;
 pub mod mixture;
 pub mod normalize;

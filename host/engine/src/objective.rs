@@ -32,7 +32,7 @@ impl Network<'_> {
 }
 
 /// Merges the parameters of the encoder (ξ) and the taught ones (φ) in the learner's order.
-pub(crate) fn merge(phi_mask: &[bool], encoder: &[Tensor], phi: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn merge<T: Clone>(phi_mask: &[bool], encoder: &[T], phi: &[T]) -> Vec<T> {
     let (mut encoder, mut phi) = (encoder.iter(), phi.iter());
     let pick = |&is_phi: &bool| if is_phi { phi.next() } else { encoder.next() };
     phi_mask.iter().filter_map(pick).cloned().collect()

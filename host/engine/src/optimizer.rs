@@ -12,6 +12,27 @@ pub struct Adam {
     pub eps: f64,
 }
 
+impl Adam {
+    /// Traces one step, as [`Optimizer::step`] does. `floor` is added to the second moment under the root, so that the step
+    /// can be differentiated where the moment is 0.
+    pub(crate) fn step(
+        self,
+        value: &Tensor,
+        gradient: &Tensor,
+        moments: [&Tensor; 2],
+        lr: &Tensor,
+        corrections: [&Tensor; 2],
+        floor: f64,
+    ) -> [Tensor; 3] {
+        let Adam { beta1, beta2, eps } = self;
+        let first = moments[0] * beta1 + gradient * (1.0 - beta1);
+        let second = moments[1] * beta2 + gradient.square() * (1.0 - beta2);
+        let denominator = (&second * corrections[1] + floor).sqrt() + eps;
+        let value = value - lr * (&first * corrections[0]) / denominator;
+        [value, first, second]
+    }
+}
+
 /// How a gradient updates a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimizer {
@@ -46,13 +67,7 @@ impl Optimizer {
         corrections: [&Tensor; 2],
     ) -> [Tensor; 3] {
         match *self {
-            Optimizer::Adam(Adam { beta1, beta2, eps }) => {
-                let first = moments[0] * beta1 + gradient * (1.0 - beta1);
-                let second = moments[1] * beta2 + gradient.square() * (1.0 - beta2);
-                let denominator = (&second * corrections[1]).sqrt() + eps;
-                let value = value - lr * (&first * corrections[0]) / denominator;
-                [value, first, second]
-            }
+            Optimizer::Adam(adam) => adam.step(value, gradient, moments, lr, corrections, 0.0),
             Optimizer::Sgd { momentum } => {
                 let velocity = moments[0] * momentum + gradient;
                 [value - lr * &velocity, velocity, moments[1].clone()]

@@ -42,8 +42,8 @@ impl Default for UpdateRule {
     }
 }
 
-/// Compiles the inner rule φ → φ′. The plan's inputs are θ, ξ, then all of the learner's parameters; its outputs are
-/// all of the learner's parameters after the inner rule.
+/// Compiles one step of the inner rule φ → φ′; [`Teaching`](crate::inner::Teaching) is for any number. The plan's inputs
+/// are θ, ξ, then all of the learner's parameters; its outputs are all of the learner's parameters after the inner rule.
 ///
 /// # Errors
 /// An error of tracing the learner or the objective.
@@ -243,8 +243,101 @@ pub fn outer(
     Ok(outer)
 }
 
-/// Traces and compiles an [`Update`] for minibatches of `rows` transitions. There is a critic if the objective
-/// [needs](needs_critic) one.
+/// What an update is traced from.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) student: &'a Student,
+    /// The critic, if the objective [needs](needs_critic) one.
+    pub(crate) critic: Option<&'a Student>,
+    pub(crate) objective: &'a dyn Objective,
+    pub(crate) rule: &'a UpdateRule,
+    pub(crate) d: &'a Dimensions,
+    /// The order of everything that is trained.
+    pub(crate) layout: &'a Layout,
+}
+
+/// The gradients of a taught learner's losses on a batch.
+pub(crate) struct Losses {
+    /// Those of the objective's loss, one for each tensor that was asked for.
+    pub(crate) gradients: Vec<Tensor>,
+    /// Those of the critic's weighted loss, one for each parameter of the critic.
+    pub(crate) of_critic: Vec<Tensor>,
+    /// The critic's loss, if there is a critic, and the objective's metrics.
+    pub(crate) value_loss: Option<Tensor>,
+    pub(crate) metrics: Vec<(String, Tensor)>,
+}
+
+impl Parts<'_> {
+    /// Traces the losses of the learner whose parameters φ were `fresh` and are now `taught`, and their gradients: that of
+    /// the objective with respect to `wrt`. `values` are θ, ξ and the critic.
+    ///
+    /// # Errors
+    /// An error of tracing the objective or the critic.
+    pub(crate) fn losses(
+        self,
+        values: &[Tensor],
+        [fresh, taught]: [&[Tensor]; 2],
+        batch: &BatchInputs,
+        wrt: &[Tensor],
+    ) -> Result<Losses> {
+        let Parts { student, critic, objective, rule, d, layout } = self;
+        let (meta_learned, critic_values) = values.split_at(layout.meta_learned);
+        let (theta, encoder) = (layout.theta.read(meta_learned), &meta_learned[layout.theta.parts.len()..]);
+        let judged = Judged { theta: &theta, fresh, taught, columns: &batch.columns };
+        let Outer { loss, metrics } = outer(student, objective, &judged, encoder, d)?;
+        let gradients = grad(&loss, wrt);
+        let (mut value_loss, mut of_critic) = (None, vec![]);
+        if let (Some(critic), Some(returns)) = (critic, &batch.returns) {
+            let errors = critic.learner.forward(critic_values, &batch.observations)? - returns;
+            let loss = errors.square().mean() * 0.5;
+            of_critic = grad(&(&loss * rule.value_coefficient), critic_values);
+            value_loss = Some(loss);
+        }
+        Ok(Losses { gradients, of_critic, value_loss, metrics })
+    }
+
+    /// Traces the optimizer's step along the clipped gradients: those of θ and ξ, and those of the critic. `state` are the
+    /// values, their first and their second moments. Returns the state after the step, and the norm of the first gradients
+    /// before clipping.
+    pub(crate) fn descend(
+        self,
+        [values, first, second]: [&[Tensor]; 3],
+        gradients: [Vec<Tensor>; 2],
+        [lr, critic_lr, correction1, correction2]: &[Tensor; 4],
+    ) -> (Vec<Tensor>, Option<Tensor>) {
+        let Parts { rule, layout, .. } = self;
+        let groups = if rule.joint_norm { vec![gradients.concat()] } else { gradients.to_vec() };
+        let mut clipped = vec![];
+        let mut norms = vec![];
+        for group in groups {
+            if let Some((gradients, norm)) = clip_by_norm(&group, rule.max_grad_norm) {
+                clipped.extend(gradients);
+                norms.push(norm);
+            }
+        }
+        let mut new = [vec![], vec![], vec![]];
+        for i in 0..values.len() {
+            if !layout.learned[i] {
+                let same = [&values[i], &first[i], &second[i]];
+                new.iter_mut().zip(same).for_each(|(column, tensor)| column.push(tensor.clone()));
+                continue;
+            }
+            let lr = if i < layout.meta_learned { lr } else { critic_lr };
+            let lr = match layout.theta.parts.get(i).and_then(|part| rule.scale.get(part.name())) {
+                Some(&scale) => &(lr * scale),
+                None => lr,
+            };
+            let moments = [&first[i], &second[i]];
+            let step = rule.optimizer.step(&values[i], &clipped[i], moments, lr, [correction1, correction2]);
+            new.iter_mut().zip(step).for_each(|(column, tensor)| column.push(tensor));
+        }
+        (new.into_iter().flatten().collect(), norms.into_iter().next())
+    }
+}
+
+/// Traces and compiles an [`Update`] for minibatches of `rows` transitions, of a learner that takes one step of the inner
+/// rule; [`Updating`](crate::inner::Updating) is for any number. There is a critic if the objective [needs](needs_critic)
+/// one.
 ///
 /// # Errors
 /// An error of tracing the learner, the critic or the objective.
@@ -264,52 +357,19 @@ pub fn update<'a>(
     let scalars = SCALARS.map(|name| graph.input(name, &[]));
     let batch = BatchInputs::trace(&graph, objective, d, rows)?;
 
-    let (meta_learned, of_critic) = values.split_at(layout.meta_learned);
+    let meta_learned = &values[..layout.meta_learned];
     let (theta, encoder) = (layout.theta.read(meta_learned), &meta_learned[layout.theta.parts.len()..]);
     let fresh = student.phi(&fresh);
     let taught = inner(student, objective, &theta, encoder, &fresh, d)?;
-    let judged = Judged { theta: &theta, fresh: &fresh, taught: &taught, columns: &batch.columns };
-    let outer = outer(student, objective, &judged, encoder, d)?;
-    let mut metrics: Vec<(String, Tensor)> = vec![];
-    let mut groups = vec![grad(&outer.loss, meta_learned)];
-    if let (Some(critic), Some(returns)) = (critic, &batch.returns) {
-        let errors = critic.learner.forward(of_critic, &batch.observations)? - returns;
-        let value_loss = errors.square().mean() * 0.5;
-        groups.push(grad(&(&value_loss * rule.value_coefficient), of_critic));
-        metrics.push(("value_loss".into(), value_loss));
-    }
-    if rule.joint_norm {
-        groups = vec![groups.concat()];
-    }
-    let mut clipped = vec![];
-    let mut norms = vec![];
-    for group in groups {
-        if let Some((gradients, norm)) = clip_by_norm(&group, rule.max_grad_norm) {
-            clipped.extend(gradients);
-            norms.push(norm);
-        }
-    }
-    metrics.extend(norms.into_iter().next().map(|norm| ("grad_norm".into(), norm)));
-    metrics.extend(outer.metrics);
-    let [lr, critic_lr, correction1, correction2] = &scalars;
-    let mut new = [vec![], vec![], vec![]];
-    for i in 0..values.len() {
-        if !layout.learned[i] {
-            let same = [&values[i], &first[i], &second[i]];
-            new.iter_mut().zip(same).for_each(|(column, tensor)| column.push(tensor.clone()));
-            continue;
-        }
-        let lr = if i < layout.meta_learned { lr } else { critic_lr };
-        let lr = match layout.theta.parts.get(i).and_then(|part| rule.scale.get(part.name())) {
-            Some(&scale) => &(lr * scale),
-            None => lr,
-        };
-        let moments = [&first[i], &second[i]];
-        let step = rule.optimizer.step(&values[i], &clipped[i], moments, lr, [correction1, correction2]);
-        new.iter_mut().zip(step).for_each(|(column, tensor)| column.push(tensor));
-    }
-    let (metrics, measured): (Vec<String>, Vec<Tensor>) = metrics.into_iter().unzip();
-    let outputs: Vec<Tensor> = new.into_iter().flatten().chain(measured).collect();
+    let parts = Parts { student, critic, objective, rule, d, layout: &layout };
+    let losses = parts.losses(&values, [&fresh, &taught], &batch, meta_learned)?;
+    let gradients = [losses.gradients, losses.of_critic];
+    let (new, norm) = parts.descend([&values, &first, &second], gradients, &scalars);
+
+    let own = [("value_loss", losses.value_loss), ("grad_norm", norm)];
+    let own = own.into_iter().filter_map(|(name, metric)| Some((name.to_owned(), metric?)));
+    let (metrics, measured): (Vec<String>, Vec<Tensor>) = own.chain(losses.metrics).unzip();
+    let outputs = [new, measured].concat();
     Ok(Update { plan: Plan::compile(&graph, &outputs)?, metrics })
 }
 

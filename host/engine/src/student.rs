@@ -3,6 +3,7 @@ use potstill_plugin_api::{EnvironmentSpec, Space, Task};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Tensor};
+use crate::inner::Inner;
 use crate::learner::{self, Learner, Parameter};
 use crate::objective::Network;
 use crate::policy::{Gaussian, Policy};
@@ -19,17 +20,20 @@ pub struct Dimensions {
     /// The layer l of encoder rollback: layers before it are the encoder ξ. 0 is full distillation; the number of
     /// layers is direct PPO.
     pub encoder_layers: usize,
+    /// How often the inner rule is applied, and how its steps are taken.
+    pub inner: Inner,
 }
 
 impl Dimensions {
-    /// The sizes for full distillation of an environment into `k` instances.
+    /// The sizes for full distillation of an environment into `k` instances, which teach in one inner step.
     ///
     /// # Errors
     /// [`Error::Usage`]: there is no policy for the environment's action space.
     pub fn new(spec: &EnvironmentSpec, k: usize) -> Result<Self> {
         match Policy::of(&spec.action) {
             Some(policy) => {
-                Ok(Dimensions { k, observation: spec.observation.clone(), policy, encoder_layers: 0 })
+                let (observation, inner) = (spec.observation.clone(), Inner::default());
+                Ok(Dimensions { k, observation, policy, encoder_layers: 0, inner })
             }
             None => Err(Error::usage(format!(
                 "`{}` has the action space {}; this version distills environments with Discrete or Box actions",
@@ -113,6 +117,11 @@ impl Student {
         self.parameters().iter().zip(&self.phi_mask).filter(|(_, phi)| !**phi).map(|(p, _)| p)
     }
 
+    /// The parameters of φ.
+    pub(crate) fn taught(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters().iter().zip(&self.phi_mask).filter(|(_, phi)| **phi).map(|(p, _)| p)
+    }
+
     /// The network as an objective sees it, with ξ bound to `encoder`.
     pub(crate) fn network<'a>(&'a self, encoder: &'a [Tensor], d: &Dimensions) -> Network<'a> {
         Network { learner: &*self.learner, phi_mask: &self.phi_mask, encoder, policy: d.policy }
@@ -124,7 +133,7 @@ impl Student {
     }
 
     /// Those of `parameters` that belong to φ.
-    pub(crate) fn phi(&self, parameters: &[Tensor]) -> Vec<Tensor> {
+    pub(crate) fn phi<T: Clone>(&self, parameters: &[T]) -> Vec<T> {
         parameters.iter().zip(&self.phi_mask).filter(|(_, phi)| **phi).map(|(p, _)| p.clone()).collect()
     }
 }

@@ -7,11 +7,12 @@ use potstill_plugin_api::Column;
 use crate::error::{Error, Result};
 use crate::evaluate::Distilled;
 use crate::execute::{Array, Device, Plan};
+use crate::inner::{Teaching, Updating};
 use crate::learner::{LearnerDistribution, Parameter};
 use crate::normalize::Moments;
 use crate::objective::Objective;
 use crate::optimizer::Schedule;
-use crate::programs::{self, Update, UpdateRule};
+use crate::programs::{self, UpdateRule};
 use crate::random::{derived, stream};
 use crate::student::{Dimensions, Student};
 use crate::theta::{Layout, NORMALIZER, NamedTensor, REWARD_NORMALIZER, Theta, current_name};
@@ -99,9 +100,9 @@ struct Programs {
     /// The parameters as the learner declared them. Another learner of the same name must declare the same.
     declared: Vec<Parameter>,
     student: Student,
-    teach: Plan,
+    teach: Teaching,
     /// The outer updates, by the number of rows of a minibatch.
-    updates: HashMap<usize, Update>,
+    updates: HashMap<usize, Updating>,
 }
 
 /// A learner that was drawn from Λ.
@@ -110,6 +111,8 @@ pub(crate) struct DrawnLearner {
     pub(crate) architecture: String,
     /// φ⁰, with initial values for the encoder's parameters, which the plans ignore.
     fresh: Vec<Array>,
+    /// The seed of the instances that its inner steps see.
+    batches: u64,
 }
 
 /// The summary of one meta-epoch.
@@ -269,13 +272,14 @@ impl<'a> Training<'a> {
             Entry::Vacant(place) => {
                 let declared = drawn.parameters().to_vec();
                 let student = Student::new(drawn, d)?;
-                let teach = programs::teach(&student, objective, d)?;
+                let teach = Teaching::new(&student, objective, d)?;
                 place.insert(Programs { declared, student, teach, updates: HashMap::new() })
             }
         };
         let mut initialization = stream(self.seed, "learner", number);
         let fresh = programs::sample(&programs.student, &self.device, &mut initialization);
-        Ok(DrawnLearner { architecture, fresh })
+        let batches = derived(self.seed, "inner batches", number);
+        Ok(DrawnLearner { architecture, fresh, batches })
     }
 
     /// The network of a drawn learner.
@@ -285,9 +289,9 @@ impl<'a> Training<'a> {
 
     /// All parameters of a learner after the inner rule on the current θ.
     pub(crate) fn teach(&self, learner: &DrawnLearner) -> Vec<Array> {
-        let mut inputs = self.state[..self.layout.meta_learned].to_vec();
-        inputs.extend_from_slice(&learner.fresh);
-        self.device.run(&self.programs[&learner.architecture].teach, &inputs)
+        let DrawnLearner { architecture, fresh, batches } = learner;
+        let meta_learned = &self.state[..self.layout.meta_learned];
+        self.programs[architecture].teach.run(&self.device, meta_learned, fresh, *batches)
     }
 
     /// The critic's parameters.
@@ -307,30 +311,29 @@ impl<'a> Training<'a> {
             return Ok(vec![]);
         };
         let Rates { lr, critic_lr, schedule, meta_epochs, rule, .. } = &self.rates;
-        let Update { plan, metrics } = match updates.entry(rows) {
+        let update = match updates.entry(rows) {
             Entry::Occupied(update) => update.into_mut(),
             Entry::Vacant(place) => {
                 let (objective, d) = (self.roles.objective, &self.dimensions);
-                let update = programs::update(student, self.critic.as_ref(), objective, rule, d, rows)?;
-                place.insert(update)
+                place.insert(Updating::new(student, self.critic.as_ref(), objective, rule, d, rows)?)
             }
         };
         self.updates += 1;
         let factor = schedule.factor(self.meta_epoch, *meta_epochs);
         let [correction1, correction2] = rule.optimizer.corrections(self.updates);
         let scalars = [lr * factor, critic_lr * factor, correction1, correction2];
-        let mut inputs = self.state.clone();
-        inputs.extend_from_slice(&learner.fresh);
-        inputs.extend(scalars.map(|v| self.device.tensor(&[v], &[])));
-        inputs.extend(batch(&self.device, plan, inputs.len()));
-        if self.roles.objective.columns().contains(&Column::Progress) {
-            let progress = self.meta_epoch as f32 / *meta_epochs as f32;
-            inputs.push(self.device.tensor(&[progress], &[1, 1]));
-        }
-        let mut outputs = self.device.run(plan, &inputs);
-        let values = outputs.split_off(self.state.len());
-        self.state = outputs;
-        Ok(metrics.iter().zip(values).map(|(name, t)| (name.clone(), self.device.read(&t)[0])).collect())
+        let progress = self.meta_epoch as f32 / *meta_epochs as f32;
+        let reads_progress = self.roles.objective.columns().contains(&Column::Progress);
+        let batch = |device: &Device, plan: &Plan, first: usize| {
+            let mut inputs = batch(device, plan, first);
+            inputs.extend(reads_progress.then(|| device.tensor(&[progress], &[1, 1])));
+            inputs
+        };
+        let DrawnLearner { fresh, batches, .. } = learner;
+        let (state, values) = update.run(&self.device, &self.state, fresh, *batches, scalars, batch);
+        self.state = state;
+        let metrics = update.metrics().iter().zip(values);
+        Ok(metrics.map(|(name, value)| (name.clone(), self.device.read(&value)[0])).collect())
     }
 
     /// Ends a meta-epoch, counts it and summarizes it.

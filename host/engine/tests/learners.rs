@@ -98,7 +98,7 @@ fn perceptrons_with_an_encoder() {
 #[test]
 fn perceptrons_on_split_rows() {
     let meta = Meta::new(SMALL, &[5], 0, 600, 21);
-    assert!(meta.update.plan.to_string().contains("600 rows in 3 shards"));
+    assert!(meta.update.plan().to_string().contains("600 rows in 3 shards"));
     check(&meta);
 }
 
@@ -171,7 +171,7 @@ fn transformer() {
 fn convolutions_and_attention_on_split_rows() {
     for (learner, observation) in [(NATURE, &[1, 36, 36][..]), (IMPALA, &[1, 6, 6]), (TRANSFORMER, &[3, 2])] {
         let meta = Meta::new(learner, observation, 0, 520, 60);
-        assert!(meta.update.plan.to_string().contains("520 rows in 3 shards"), "not split");
+        assert!(meta.update.plan().to_string().contains("520 rows in 3 shards"), "not split");
         let double = meta.run(&Device::cpu_f64(), &meta.values);
         let one = meta.run(&Device::cpu(1), &meta.values);
         let three = meta.run(&Device::cpu(3), &meta.values);
@@ -252,9 +252,9 @@ fn clipping_by_the_joint_norm() {
 #[test]
 fn what_is_worth_a_gpu() {
     let worth = |learner, observation: &[usize], rows| {
-        let plan = Meta::new(learner, observation, 0, rows, 1).update.plan;
-        eprintln!("{learner:?}: {} operations", plan.operations());
-        plan.is_worth_a_gpu()
+        let update = Meta::new(learner, observation, 0, rows, 1).update;
+        eprintln!("{learner:?}: {} operations", update.plan().operations());
+        update.is_worth_a_gpu()
     };
     assert!(!worth(("mlp", &[]), &[8], 1024));
     assert!(!worth(("mlp", &[]), &[17], 1024));

@@ -1,5 +1,6 @@
 //! The device that a run computes on.
 use super::setup::Setup;
+use crate::engine::inner::Updating;
 use crate::engine::programs;
 use crate::engine::random::derived;
 use crate::engine::student::Student;
@@ -49,8 +50,8 @@ impl Setup<'_> {
         };
         let critic = self.first_critic()?;
         let rule = self.rates().rule;
-        let update = programs::update(&student, critic.as_ref(), roles.objective, &rule, d, rows)?;
-        Ok(update.plan.is_worth_a_gpu())
+        let update = Updating::new(&student, critic.as_ref(), roles.objective, &rule, d, rows)?;
+        Ok(update.is_worth_a_gpu())
     }
 }
 

@@ -451,6 +451,7 @@ impl Distillation<'_> {
                 environment: setup.environment.clone(),
                 learner: setup.learner_part(),
                 objective: setup.objective_part(),
+                inner: setup.dimensions.inner,
                 scores: vec![],
                 seed: setup.config.seed,
                 meta_epochs: training.meta_epoch,

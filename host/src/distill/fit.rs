@@ -2,6 +2,7 @@
 use potstill_plugin_api::Space;
 
 use super::setup::Setup;
+use crate::engine::inner::{Teaching, Updating};
 use crate::engine::ppmo::value_rows;
 use crate::engine::programs;
 use crate::engine::random::derived;
@@ -18,12 +19,14 @@ pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
     let (roles, rules) = (setup.roles(), setup.rates().rule);
     let seed = derived(config.seed, "architecture", 0);
     let student = Student::new(roles.learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
-    fits(programs::teach(&student, roles.objective, d), "`dataset.k`")?;
+    // A graph of one step is as large as the batch of instances that it sees.
+    let instances = if d.inner.instances.is_some() { "`inner.instances`" } else { "`dataset.k`" };
+    fits(Teaching::new(&student, roles.objective, d), instances)?;
     if setup.transitions.is_some() {
         let rows = config.offline.minibatch;
         batch_fits(d, rows, "`offline.minibatch`")?;
-        let update = programs::update(&student, None, roles.objective, &rules, d, rows);
-        return fits(update, "`offline.minibatch` or `dataset.k`");
+        let update = Updating::new(&student, None, roles.objective, &rules, d, rows);
+        return update_fits(update, d, &format!("`offline.minibatch` or {instances}"));
     }
     let (copies, steps, learners) = (config.environment.envs, config.environment.steps, config.ppo.learners);
     let transitions = copies as u64 * steps as u64;
@@ -48,8 +51,24 @@ pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
         fits(programs::value(critic, d, batch), "`environment.envs` or `environment.steps`")?;
     }
     let rows = rows.min(config.ppo.minibatch);
-    let update = programs::update(&student, critic.as_ref(), roles.objective, &rules, d, rows);
-    fits(update, "`ppo.minibatch` or `dataset.k`")
+    let update = Updating::new(&student, critic.as_ref(), roles.objective, &rules, d, rows);
+    update_fits(update, d, &format!("`ppo.minibatch` or {instances}"))
+}
+
+/// Checks an update, whose plans are smaller with lower `keys`, and the states of its inner loop.
+fn update_fits(update: Result<Updating>, d: &Dimensions, keys: &str) -> Result<()> {
+    let needed = update.as_ref().map_or(0, Updating::bytes_of_states);
+    let most = memory() / 2;
+    match needed > most {
+        false => fits(update, keys),
+        true => Err(Error::usage(format!(
+            "the inner loop holds {} of learners between its steps, and this machine has {} for them: lower `inner.steps` \
+             ({}), or choose a smaller network",
+            in_gib(needed),
+            in_gib(most),
+            d.inner.steps
+        ))),
+    }
 }
 
 /// The bytes of a transition: the observation (a byte a pixel, unless it is `normalized`), the action, the outputs of the
@@ -90,6 +109,7 @@ fn fits<T>(plan: Result<T>, keys: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::inner::Inner;
     use crate::engine::policy::Policy;
     use crate::plugin::Registry;
     use crate::run::DistillConfig;
@@ -97,8 +117,8 @@ mod tests {
     #[test]
     fn a_pixel_of_a_rollout_is_one_byte() {
         let atari = Space::Image { shape: vec![4, 84, 84] };
-        let mut d =
-            Dimensions { k: 1, observation: atari, policy: Policy::Categorical(6), encoder_layers: 0 };
+        let (policy, inner) = (Policy::Categorical(6), Inner::default());
+        let mut d = Dimensions { k: 1, observation: atari, policy, encoder_layers: 0, inner };
         let others = (3 * 6 + 6) * 4;
         assert_eq!(bytes_of_a_transition(&d, false), 4 * 84 * 84 + others);
         assert_eq!(bytes_of_a_transition(&d, true), 4 * 4 * 84 * 84 + others);

@@ -81,7 +81,10 @@ impl<'a> Setup<'a> {
         let start = start(&mut config.dataset, &environment)?;
         let k = start.as_ref().map_or_else(|| least_instances(&spec.action), Dataset::k);
         let k = *config.dataset.k.get_or_insert(k);
-        let dimensions = Dimensions { encoder_layers: config.encoder_layers, ..Dimensions::new(spec, k)? };
+        let inner = config.inner.of(k);
+        inner.check(k).map_err(Error::Usage)?;
+        let dimensions =
+            Dimensions { encoder_layers: config.encoder_layers, inner, ..Dimensions::new(spec, k)? };
         let learner = learners(registry, &config.learner)?;
         let critic = registry.learner(&config.critic.id, &as_text(&config.critic.options))?;
         let task = dimensions.task(&spec.action);

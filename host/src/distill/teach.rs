@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::setup::{Setup, find_recorded, learner_of, make_environments, objective_of, part_of};
 use crate::engine::evaluate::{Distilled, Faults, KShot, Protocol, Score, perform};
+use crate::engine::inner::Teaching;
 use crate::engine::learner::LearnerDistribution;
 use crate::engine::normalize::{Moments, normalized};
 use crate::engine::objective::Objective;
@@ -84,7 +85,7 @@ impl<'a> Teacher<'a> {
             distilled(dataset, &*setup.learner, &*setup.objective, &setup.dimensions)?;
         Ok(Teacher {
             distilled,
-            dimensions: Dimensions { encoder_layers, ..setup.dimensions.clone() },
+            dimensions: Dimensions { encoder_layers, inner: dataset.info.inner, ..setup.dimensions.clone() },
             environment: setup.environment.clone(),
             learner: Source::Borrowed(&*setup.learner),
             objective: Source::Borrowed(&*setup.objective),
@@ -111,7 +112,7 @@ impl<'a> Teacher<'a> {
         let mut dimensions = Dimensions::new(&environment.spec, dataset.k())?;
         let objective = objective_of(registry, &info.objective, &dimensions.task(&environment.spec.action))?;
         let (distilled, layers) = distilled(dataset, &*learner, &*objective, &dimensions)?;
-        dimensions.encoder_layers = layers;
+        (dimensions.encoder_layers, dimensions.inner) = (layers, dataset.info.inner);
         let of_environment = environment.clone();
         Ok(Teacher {
             distilled,
@@ -161,16 +162,18 @@ impl<'a> Teacher<'a> {
         Ok(score)
     }
 
-    /// Draws a learner, initializes it and teaches it in one inner step.
+    /// Draws a learner, initializes it and teaches it.
     ///
     /// # Errors
     /// An error of tracing the learner.
     pub fn train(&self, seed: u64) -> Result<Agent> {
         let device = Device::cpu(1);
         let student = agent_student(&*self.learner, &self.dimensions, seed)?;
-        let plan = programs::teach(&student, &*self.objective, &self.dimensions)?;
+        let teaching = Teaching::new(&student, &*self.objective, &self.dimensions)?;
         let started = Instant::now();
-        let parameters = self.distilled.teach(&device, &plan, &student, &mut stream(seed, "agent", 0));
+        let (mut initialization, batches) =
+            (stream(seed, "agent", 0), derived(seed, "agent inner batches", 0));
+        let parameters = self.distilled.teach(&device, &teaching, &student, &mut initialization, batches);
         let time = started.elapsed();
         let learner = part_of(&*self.learner);
         let (environment, normalizer) = (self.environment.clone(), self.distilled.normalizer.clone());
@@ -202,7 +205,7 @@ pub struct Agent {
     changes: Option<String>,
     seed: u64,
     device: Device,
-    /// The time that initialization and the inner step took, without tracing and files.
+    /// The time that initialization and the inner steps took, without tracing and files.
     pub time: Duration,
 }
 

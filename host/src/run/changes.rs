@@ -15,13 +15,14 @@ pub struct Change {
 }
 
 /// Keys on which the scores of validations depend: after a change, earlier scores cannot be compared with later ones.
-const OF_VALIDATION: [&str; 8] = [
+const OF_VALIDATION: [&str; 9] = [
     "seed",
     "environment.id",
     "environment.settings",
     "environment.observe",
     "learner",
     "objective",
+    "inner",
     "evaluation.validation_learners",
     "evaluation.validation_episodes",
 ];

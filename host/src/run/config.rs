@@ -11,6 +11,7 @@ use super::atomic::write_atomically;
 use super::entries::Entries;
 use super::learners::LearnerConfig;
 use crate::engine::advantage::Estimator;
+use crate::engine::inner::{Inner, MOST_STEPS};
 use crate::engine::optimizer::Schedule;
 use crate::engine::wrappers::{LONGEST_LIMIT, MOST_FRAMES, Wrappers};
 use crate::error::{Error, Result, did_you_mean};
@@ -48,6 +49,8 @@ pub struct DistillConfig {
     pub environment: EnvironmentConfig,
     /// The dataset θ.
     pub dataset: DatasetConfig,
+    /// How often the objective's inner rule is applied to teach a learner, and how its steps are taken.
+    pub inner: InnerConfig,
     /// The learner distribution Λ that the dataset has to teach. Several `[[learner]]` tables form a mixture.
     pub learner: LearnerConfig,
     /// The meta-objective.
@@ -131,6 +134,33 @@ pub struct DatasetConfig {
     /// The SHA-256 of that file in hexadecimal. If it is set, no other file is accepted; a run records it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_sha256: Option<String>,
+}
+
+/// What takes the steps of the inner loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InnerOptimizer {
+    /// The objective's rule.
+    Rule,
+    /// Adam on the rule's step.
+    Adam,
+}
+
+/// The inner loop, which teaches a learner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InnerConfig {
+    /// How many times the objective's inner rule is applied, each time to the parameters that the last one gave.
+    pub steps: usize,
+    /// `rule` takes the steps of the rule itself; `adam` takes the rule's step φ − φ′ for the gradient, and descends it with
+    /// Adam (β = 0.9 and 0.999, ε = 10⁻⁸). Its moments begin at 0 with each learner.
+    pub optimizer: InnerOptimizer,
+    /// For `adam`: the learning rate.
+    pub lr: f64,
+    /// How many instances each step sees. They are drawn without replacement: each pass over the k instances, in a new order,
+    /// gives as many whole batches as it can. By default each step sees all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<usize>,
 }
 
 /// A plugin and its options.
@@ -255,7 +285,7 @@ pub struct TeacherConfig {
     pub sha256: Option<String>,
 }
 
-/// Validation and the final evaluation: fresh learners take one inner step each and play whole episodes.
+/// Validation and the final evaluation: fresh learners are taught from θ and play whole episodes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
@@ -288,6 +318,7 @@ impl Default for DistillConfig {
             checkpoint_every: 1,
             environment: EnvironmentConfig::default(),
             dataset: DatasetConfig::default(),
+            inner: InnerConfig::default(),
             learner: LearnerConfig::default(),
             objective: PluginConfig { id: "ppmo".into(), options: Options::new() },
             critic: PluginConfig {
@@ -348,6 +379,23 @@ impl EnvironmentConfig {
 impl Default for PluginConfig {
     fn default() -> Self {
         PluginConfig { id: "mlp".into(), options: Options::new() }
+    }
+}
+
+impl Default for InnerConfig {
+    fn default() -> Self {
+        InnerConfig { steps: 1, optimizer: InnerOptimizer::Rule, lr: 5e-3, instances: None }
+    }
+}
+
+impl InnerConfig {
+    /// The inner steps for a dataset of `k` instances.
+    pub fn of(&self, k: usize) -> Inner {
+        Inner {
+            steps: self.steps,
+            adam: (self.optimizer == InnerOptimizer::Adam).then_some(self.lr),
+            instances: self.instances.filter(|batch| *batch != k),
+        }
     }
 }
 
@@ -443,6 +491,7 @@ impl DistillConfig {
             start: path.clone(),
             start_sha256: sha256.clone(),
         };
+        let inner = InnerConfig { instances: Some(1), ..InnerConfig::default() };
         let teacher = TeacherConfig { agent: path.clone(), sha256: sha256.clone() };
         let normalize = NormalizeConfig { observations: Some(true), rewards: Some(true) };
         let offline = OfflineConfig { data: path, sha256, ..OfflineConfig::default() };
@@ -458,6 +507,7 @@ impl DistillConfig {
             rollback: vec![1],
             environment,
             dataset,
+            inner,
             normalize,
             offline,
             teacher,
@@ -517,7 +567,7 @@ impl DistillConfig {
     /// # Errors
     /// Names the key, the value and what was expected.
     pub fn validate(&self) -> Result<(), String> {
-        let Self { environment, dataset, optimizer, ppo, offline, evaluation, .. } = self;
+        let Self { environment, dataset, inner, optimizer, ppo, offline, evaluation, .. } = self;
         at_least_one("meta_epochs", self.meta_epochs)?;
         let rollback = &self.rollback;
         check(
@@ -541,6 +591,8 @@ impl DistillConfig {
             "false, unless `environment.action_repeat` is at least 2",
         )?;
         size("dataset.k", dataset.k.unwrap_or(1) as u64)?;
+        within("inner.steps", inner.steps as u64, MOST_STEPS as u64)?;
+        size("inner.instances", inner.instances.unwrap_or(1) as u64)?;
         at_least_one("ppo.learners", ppo.learners as u64)?;
         at_least_one("ppo.policy_epochs", ppo.policy_epochs as u64)?;
         at_least_one("ppo.minibatch", ppo.minibatch as u64)?;
@@ -573,6 +625,7 @@ impl DistillConfig {
         let not_negative =
             |key: &str, value: f64| check(key, value, value.is_finite() && value >= 0.0, "0 or more");
         positive("dataset.inner_lr", dataset.inner_lr.unwrap_or(1.0))?;
+        positive("inner.lr", inner.lr)?;
         positive("optimizer.lr", optimizer.lr)?;
         positive("optimizer.critic_lr", optimizer.critic_lr)?;
         positive("optimizer.eps", optimizer.eps)?;
@@ -690,6 +743,12 @@ mod tests {
             ("[environment]\nobserve = '4-0'", "`4-0` is not a choice of entries"),
             ("seed = -1", "seed = -1"),
             ("[dataset]\nk = 0", "`dataset.k` is 0; expected at least 1"),
+            ("[inner]\nsteps = 0", "`inner.steps` is 0; expected at least 1"),
+            ("[inner]\nsteps = 10001", "`inner.steps` is 10001; expected at most 10000"),
+            ("[inner]\noptimizer = 'sgd'", "unknown variant `sgd`, expected `rule` or `adam`"),
+            ("[inner]\nlr = 0.0", "`inner.lr` is 0; expected a number above 0"),
+            ("[inner]\ninstances = 0", "`inner.instances` is 0; expected at least 1"),
+            ("[inner]\ninstance = 2", "unknown key `inner.instance`. Did you mean `instances`?"),
             ("[environment]\nenvs = 0", "`environment.envs`"),
             ("[environment]\nframe_stack = 0", "`environment.frame_stack` is 0; expected at least 1"),
             ("[environment]\nframe_stack = 9999", "`environment.frame_stack` is 9999; expected at most 1000"),

@@ -25,6 +25,7 @@ use super::atomic::Durability;
 use super::entries::Entries;
 use super::tensor::{Container, Kind, MAX_FILE, NamedTensor, parse_safetensors, write_safetensors};
 use crate::engine::evaluate::Score;
+use crate::engine::inner::Inner;
 use crate::engine::normalize::Moments;
 use crate::engine::policy::LOG_STD;
 use crate::engine::theta::{ENCODER, NORMALIZER};
@@ -41,7 +42,9 @@ pub(super) const KIND: Kind = Kind {
 };
 /// What the names of further parts of θ start with.
 const THETA: &str = "theta.";
-const FORMAT_VERSION: u32 = 1;
+/// The newest format. Version 2 has `inner`, without which a reader would teach otherwise; all other files have version 1, so
+/// that older releases read them.
+const FORMAT_VERSION: u32 = 2;
 
 /// A distilled dataset: one batch, and what it was distilled from.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +53,7 @@ pub struct Dataset {
     pub x: NamedTensor,
     /// Their labels Y, `[k, policy outputs]`, named `y`.
     pub y: NamedTensor,
-    /// The learning rate η of the inner step, which is finite and positive.
+    /// The learning rate η of the inner rule, which is finite and positive.
     pub inner_lr: f32,
     /// All other tensors by name: `log_std`, `theta.…`, `encoder.…`, `normalizer.…`.
     pub extra: Vec<NamedTensor>,
@@ -67,7 +70,10 @@ pub struct DatasetInfo {
     pub learner: PluginRecord,
     /// The meta-objective that it was distilled with.
     pub objective: PluginRecord,
-    /// The scores of learners after the inner step.
+    /// The inner steps in which it teaches; one step of the objective's rule on all instances is not recorded.
+    #[serde(default, skip_serializing_if = "Inner::is_one_step")]
+    pub inner: Inner,
+    /// The scores of taught learners.
     #[serde(default)]
     pub scores: Vec<Score>,
     /// The seed of the distillation.
@@ -196,8 +202,11 @@ impl Dataset {
             Some(1..) => {}
             _ => return Err("the metadata has no `format_version`".into()),
         }
-        let Versioned { info, .. } =
+        let Versioned { format_version, info } =
             serde_json::from_value(value).map_err(|e| format!("the metadata is incomplete ({e})"))?;
+        if format_version == 1 && !info.inner.is_one_step() {
+            return Err("dataset format 1 has no `inner`: its `format_version` must be 2".into());
+        }
 
         let mut tensors = container.tensors;
         let found: BTreeSet<_> = tensors.iter().map(|t| t.name.clone()).collect();
@@ -230,6 +239,7 @@ impl Dataset {
             Some(k) => *k,
             None => return Err("`x` is a scalar; expected [k, …observation]".into()),
         };
+        self.info.inner.check(k)?;
         if self.x.shape[1..] != spec.observation.shape()[..] {
             return Err(format!(
                 "`x` has shape {:?}; the observation space {} asks for [k, …] with instances of shape {:?}",
@@ -297,7 +307,8 @@ impl Dataset {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         self.validate().map_err(|what| Error::file(path, format!("not written: {what}")))?;
-        let versioned = Versioned { format_version: FORMAT_VERSION, info: self.info.clone() };
+        let format_version = if self.info.inner.is_one_step() { 1 } else { FORMAT_VERSION };
+        let versioned = Versioned { format_version, info: self.info.clone() };
         let text = serde_json::to_string(&versioned)
             .map_err(|e| Error::file(path, format!("the metadata cannot be written as JSON: {e}")))?;
         let inner_lr = NamedTensor::scalar("inner_lr", self.inner_lr);
@@ -457,6 +468,7 @@ pub(super) mod tests {
                 options: json!({"width": 64, "depth": 2, "activation": "tanh"}),
             },
             objective: PluginRecord { id: "ppmo".into(), options: json!({"clip": 0.2}) },
+            inner: Inner::default(),
             scores: vec![Score {
                 protocol: Protocol {
                     acting: Acting::Sampled,
@@ -525,8 +537,8 @@ pub(super) mod tests {
     }
 
     fn write_unchecked(dataset: &Dataset, path: &Path) {
-        let text =
-            serde_json::to_string(&Versioned { format_version: 1, info: dataset.info.clone() }).unwrap();
+        let format_version = if dataset.info.inner.is_one_step() { 1 } else { FORMAT_VERSION };
+        let text = serde_json::to_string(&Versioned { format_version, info: dataset.info.clone() }).unwrap();
         let inner_lr = NamedTensor::scalar("inner_lr", dataset.inner_lr);
         let tensors: Vec<_> = [&dataset.x, &dataset.y, &inner_lr].into_iter().chain(&dataset.extra).collect();
         write(path, &tensors, &[("format", KIND.format), ("potstill", &text)]);
@@ -691,8 +703,8 @@ pub(super) mod tests {
         assert!(load_error(&path).contains("without Potstill's metadata"));
         write(&path, &[&tensor], &[("format", "potstill-checkpoint"), ("potstill", "{}")]);
         assert!(load_error(&path).contains("`potstill-checkpoint` file"));
-        write(&path, &[&tensor], &[("format", KIND.format), ("potstill", r#"{"format_version": 2}"#)]);
-        assert!(load_error(&path).contains("upgrade"));
+        write(&path, &[&tensor], &[("format", KIND.format), ("potstill", r#"{"format_version": 3}"#)]);
+        assert!(load_error(&path).contains("dataset format 3; this Potstill"));
         write(&path, &[&tensor], &[("format", KIND.format), ("potstill", r#"{"format_version": 1}"#)]);
         assert!(load_error(&path).contains("environment"));
 

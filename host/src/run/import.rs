@@ -10,6 +10,7 @@ use potstill_plugin_api::Space;
 use super::dataset::{Dataset, DatasetEnvironment, DatasetInfo, PluginRecord};
 use super::pytorch::PytorchFile;
 use super::tensor::NamedTensor;
+use crate::engine::inner::Inner;
 use crate::engine::policy::LOG_STD;
 use crate::error::{Error, Result};
 
@@ -76,6 +77,7 @@ pub fn import_pytorch(path: impl AsRef<Path>, target: ImportTarget) -> Result<Im
         environment: target.environment,
         learner: target.learner,
         objective: target.objective,
+        inner: Inner::default(),
         scores: vec![],
         seed: 0,
         meta_epochs: 0,

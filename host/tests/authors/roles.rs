@@ -1,4 +1,5 @@
 //! Checks that learners and objectives trace the same graphs in every language as in Rust.
+use potstill::engine::inner::Inner;
 use potstill::engine::objective::Objective;
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{UpdateRule, update};
@@ -44,8 +45,13 @@ pub(crate) fn traced(
 /// Compiles a whole update with an objective. Equal plans give equal meta-gradients at equal speed.
 pub(crate) fn planned(registry: &Registry, id: &str, settings: &[(&str, &str)]) -> String {
     let space = Space::unbounded([4]);
-    let d =
-        Dimensions { k: 3, observation: space.clone(), policy: Policy::Categorical(2), encoder_layers: 1 };
+    let d = Dimensions {
+        k: 3,
+        observation: space.clone(),
+        policy: Policy::Categorical(2),
+        encoder_layers: 1,
+        inner: Inner::default(),
+    };
     let mlp = registry.learner("mlp", &[]).unwrap();
     let student = Student::new(mlp.draw(&space, 2, 0).unwrap(), &d).unwrap();
     let critic = Student::critic(mlp.draw(&space, 1, 0).unwrap(), &d).unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use potstill::engine::inner::Inner;
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{UpdateRule, update};
 use potstill::engine::student::{Dimensions, Student};
@@ -164,6 +165,7 @@ fn an_objective_of_0_1() {
             observation: space.clone(),
             policy: Policy::Categorical(2),
             encoder_layers: 0,
+            inner: Inner::default(),
         };
         let mlp = registry.learner("mlp", &[]).unwrap();
         let student = Student::new(mlp.draw(&space, 2, 0).unwrap(), &d).unwrap();

@@ -7,6 +7,7 @@ mod learner;
 mod memory;
 mod objective;
 
+use potstill::engine::inner::Inner;
 use potstill::engine::objective::Objective;
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{Update, UpdateRule, act, teach, update};
@@ -44,7 +45,13 @@ impl Guest {
 }
 
 fn dimensions() -> Dimensions {
-    Dimensions { k: 3, observation: Space::unbounded([4]), policy: Policy::Categorical(2), encoder_layers: 0 }
+    Dimensions {
+        k: 3,
+        observation: Space::unbounded([4]),
+        policy: Policy::Categorical(2),
+        encoder_layers: 0,
+        inner: Inner::default(),
+    }
 }
 
 /// Draws a learner from `registry` and makes a student of it.

@@ -2,6 +2,7 @@
 //! `POTSTILL_REBUILT` names a folder with components and libraries that were just built from source.
 use std::path::PathBuf;
 
+use potstill::engine::inner::Inner;
 use potstill::engine::policy::Policy;
 use potstill::engine::programs::{UpdateRule, update};
 use potstill::engine::student::{Dimensions, Student};
@@ -92,6 +93,7 @@ fn objectives() {
             observation: space.clone(),
             policy: Policy::Categorical(2),
             encoder_layers: 1,
+            inner: Inner::default(),
         };
         let mlp = registry.learner("mlp", &[]).unwrap();
         let student = Student::new(mlp.draw(&space, 2, 0).unwrap(), &d).unwrap();

@@ -1,10 +1,11 @@
 //! Runs one update with chosen numbers, for its loss and its meta-gradient.
 use potstill_engine::environment::Actions;
-use potstill_engine::execute::{Array, Device};
+use potstill_engine::execute::{Array, Device, Plan};
+use potstill_engine::inner::{Inner, Updating};
 use potstill_engine::objective::Objective;
 use potstill_engine::optimizer::{Adam, Optimizer};
 use potstill_engine::policy::Policy;
-use potstill_engine::programs::{Update, UpdateRule, needs_critic, update};
+use potstill_engine::programs::{UpdateRule, needs_critic};
 use potstill_engine::student::{Dimensions, Student};
 use potstill_engine::theta::{Layout, Theta};
 use potstill_plugin_api::{Column, Data, Space, Task};
@@ -14,10 +15,12 @@ use super::{options, random, registry, uniform};
 
 /// The progress of the run that an objective reads.
 const PROGRESS: f64 = 0.25;
+/// The seed of the instances that inner steps see.
+pub const BATCHES: u64 = 3;
 
 /// A learner, a compiled update, and values for all inputs of the update.
 pub struct Meta {
-    pub update: Update,
+    pub update: Updating,
     pub layout: Layout,
     pub student: Student,
     pub rows: usize,
@@ -73,18 +76,32 @@ impl Meta {
     /// Makes an update with `objective`, which is an id with options such as `ppmo clip=0.1`.
     pub fn with_actions(
         objective: &str,
-        (learner, settings): (&str, &[(&str, &str)]),
+        learner: (&str, &[(&str, &str)]),
         observation: &[usize],
         action: Space,
         encoder_layers: usize,
         rows: usize,
         seed: u64,
     ) -> Meta {
+        let sizes = (observation, encoder_layers, rows);
+        Self::with_inner(objective, Inner::default(), learner, action, sizes, seed)
+    }
+
+    /// Makes an update through the inner steps `inner`. The sizes are the observation's shape, the layers of the encoder,
+    /// and the rows of the minibatch.
+    pub fn with_inner(
+        objective: &str,
+        inner: Inner,
+        (learner, settings): (&str, &[(&str, &str)]),
+        action: Space,
+        (observation, encoder_layers, rows): (&[usize], usize, usize),
+        seed: u64,
+    ) -> Meta {
         let registry = registry();
         let space = Space::unbounded(observation);
         let policy = Policy::of(&action).unwrap();
         let outputs = policy.outputs();
-        let d = Dimensions { k: 4, observation: space.clone(), policy, encoder_layers };
+        let d = Dimensions { k: 4, observation: space.clone(), policy, encoder_layers, inner };
         let learner = registry.learner(learner, &options(settings)).unwrap();
         let drawn = learner.draw(&space, d.network_outputs(), 0).unwrap();
         let student = Student::new(drawn, &d).unwrap();
@@ -105,7 +122,7 @@ impl Meta {
             value_coefficient: 1.0,
             ..UpdateRule::default()
         };
-        let update = update(&student, critic, &*objective, &rule, &d, rows).unwrap();
+        let update = Updating::new(&student, critic, &*objective, &rule, &d, rows).unwrap();
         let rng = &mut random(seed);
         let size = |s: &[usize]| s.iter().product::<usize>();
         let mut values: Vec<Vec<f64>> =
@@ -173,24 +190,33 @@ impl Meta {
 
     /// Runs the update on `device` with `values` for the inputs in the layout.
     pub fn run(&self, device: &Device, values: &[Vec<f64>]) -> Outcome {
-        let plan = &self.update.plan;
         let n = values.len();
-        let mut inputs: Vec<Array> = vec![];
+        let mut state: Vec<Array> = vec![];
         for (value, shape) in values.iter().zip(&self.layout.shapes) {
-            inputs.push(device.tensor_f64(value, shape));
+            state.push(device.tensor_f64(value, shape));
         }
         for shape in self.layout.shapes.iter().chain(&self.layout.shapes) {
-            inputs.push(device.tensor(&vec![0.0; shape.iter().product()], shape));
+            state.push(device.tensor(&vec![0.0; shape.iter().product()], shape));
         }
-        for (value, p) in self.fresh.iter().zip(self.student.parameters()) {
-            inputs.push(device.tensor_f64(value, &p.shape));
-        }
-        for scalar in [1e-3, 1e-3, 1.0, 1.0] {
-            inputs.push(device.tensor(&[scalar], &[]));
-        }
-        let first = inputs.len();
+        let fresh = self.fresh.iter().zip(self.student.parameters());
+        let fresh: Vec<Array> = fresh.map(|(value, p)| device.tensor_f64(value, &p.shape)).collect();
+        let batch = |device: &Device, plan: &Plan, first: usize| self.batch(device, plan, first);
+        let (state, metrics) =
+            self.update.run(device, &state, &fresh, BATCHES, [1e-3, 1e-3, 1.0, 1.0], batch);
+        let results: Vec<Vec<f64>> = state.iter().map(|t| device.read_f64(t)).collect();
+        let metrics: Vec<f64> = metrics.iter().map(|t| device.read_f64(t)[0]).collect();
+        let metric = |name: &str| {
+            let at = self.update.metrics().iter().position(|m| *m == name).unwrap();
+            metrics[at]
+        };
+        let value_loss = if needs_critic(&*self.objective) { metric("value_loss") } else { 0.0 };
+        Outcome { loss: self.loss(metric), value_loss, gradient: results[n..2 * n].to_vec() }
+    }
+
+    /// The batch as inputs of `plan`, from number `first` on.
+    fn batch(&self, device: &Device, plan: &Plan, first: usize) -> Vec<Array> {
         assert_eq!(plan.input("observation"), Some(first));
-        inputs.push(device.rows(plan, first, &self.observations, None));
+        let mut inputs = vec![device.rows(plan, first, &self.observations, None)];
         inputs.push(match &self.actions {
             Actions::Discrete(indices) => {
                 let indices: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
@@ -216,14 +242,7 @@ impl Meta {
         if reads(Column::Progress) {
             inputs.push(device.tensor_f64(&[PROGRESS], &[1, 1]));
         }
-        let results: Vec<Vec<f64>> = device.run(plan, &inputs).iter().map(|t| device.read_f64(t)).collect();
-        let metrics = &results[3 * n..];
-        let metric = |name: &str| {
-            let at = self.update.metrics.iter().position(|m| *m == name).unwrap();
-            metrics[at][0]
-        };
-        let value_loss = if has_critic { metric("value_loss") } else { 0.0 };
-        Outcome { loss: self.loss(metric), value_loss, gradient: results[n..2 * n].to_vec() }
+        inputs
     }
 
     /// Computes the loss from the objective's metrics, with its default weights.

@@ -4,6 +4,7 @@ use rand::Rng;
 
 use super::gradient::{Loss, normal};
 use super::{Check, Outcome, Stop, Subject, failed};
+use crate::engine::inner::Inner;
 use crate::engine::objective::{Judged, Objective};
 use crate::engine::policy::Policy;
 use crate::engine::programs::{BatchInputs, inner, needs_critic, outer};
@@ -63,8 +64,13 @@ impl Sample {
             Err(Error::Usage(words)) => return Ok(Err(format!("refuses {name}: {}", subject.words(&words)))),
             Err(error) => return Err(error),
         };
-        let dimensions =
-            Dimensions { k: instances, observation: observation.clone(), policy, encoder_layers: 0 };
+        let dimensions = Dimensions {
+            k: instances,
+            observation: observation.clone(),
+            policy,
+            encoder_layers: 0,
+            inner: Inner::default(),
+        };
         let small = [("width", "6"), ("output-gain", "1")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         let learner =
             subject.registry.learner("mlp-v1", &small)?.draw(&observation, policy.network_outputs(), 0)?;

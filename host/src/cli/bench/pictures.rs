@@ -5,6 +5,7 @@ use potstill_plugin_api::{Space, Task};
 use rand::Rng;
 
 use super::{Bench, Timing, median, threads};
+use crate::engine::inner::Inner;
 use crate::engine::policy::Policy;
 use crate::engine::programs::{SCALARS, Update, UpdateRule, act, sample, update};
 use crate::engine::random::stream;
@@ -140,6 +141,7 @@ impl Network {
             observation: Space::Image { shape: self.shape.to_vec() },
             policy: Policy::Categorical(ACTIONS),
             encoder_layers: 0,
+            inner: Inner::default(),
         }
     }
 
