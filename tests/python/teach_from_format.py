@@ -1,4 +1,5 @@
-"""Teaches learners from docs/dataset-format.md alone: NumPy, a reader of safetensors, and nothing of Potstill.
+"""Teaches learners from docs/dataset-format.md alone: NumPy, a reader of safetensors, and nothing of Potstill. It reads
+format 1: datasets that teach by applying the inner rule once.
 
     teach_from_format.py fresh DATASET OUT            writes OUT, the dataset with a step of no length
     teach_from_format.py compare DATASET FRESH TAUGHT teaches the agent FRESH; prints how far it is from TAUGHT, of a step
@@ -31,6 +32,8 @@ class Dataset:
             self.metadata = file.metadata()
         self.tensors = load_file(path)
         self.info = json.loads(self.metadata["potstill"])
+        if self.info["format_version"] != 1:
+            sys.exit(f"{path}: dataset format {self.info['format_version']}; this script teaches from format 1 only")
         double = {name: tensor.astype(np.float64) for name, tensor in self.tensors.items()}
         self.x, self.y, self.eta = double["x"], double["y"], double["inner_lr"].item()
         self.log_std = double.get("log_std")

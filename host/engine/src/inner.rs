@@ -102,8 +102,8 @@ struct Traced {
 fn trace(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Result<Traced> {
     let graph = Graph::new();
     let parts = Theta::new(objective, d);
+    let trained = parts.inputs(&graph);
     let encoder = Layout::encoder_inputs(student, &graph);
-    let meta_learned = [parts.inputs(&graph), encoder.clone()].concat();
     let inputs = |prefix: &str| -> Vec<Tensor> {
         student.taught().map(|p| graph.input(format!("{prefix}{}", p.name), &p.shape)).collect()
     };
@@ -112,7 +112,7 @@ fn trace(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Result
         let moments = ["first_moment/", "second_moment/"].map(inputs);
         (graph.constant(lr), moments, ["correction1", "correction2"].map(|name| graph.input(name, &[])))
     });
-    let mut theta = parts.read(&meta_learned);
+    let mut theta = parts.read(&trained);
     if let Some(size) = d.inner.instances {
         let selection = graph.input("selection", &[size, d.k]);
         for (part, declared) in theta.iter_mut().zip(objective.theta()) {
@@ -125,6 +125,7 @@ fn trace(student: &Student, objective: &dyn Objective, d: &Dimensions) -> Result
         }
     }
     let taught = programs::inner(student, objective, &theta, &encoder, &fresh, d)?;
+    let meta_learned = [trained, encoder].concat();
     let Some((lr, [first, second], [correction1, correction2])) = adam else {
         return Ok(Traced { graph, meta_learned, state: fresh, next: taught });
     };

@@ -70,8 +70,7 @@ fn a_loop_equals_one_graph_of_all_steps() {
             let what = format!("{steps} steps, {encoder_layers} layers of an encoder, {}", device.name());
             assert!((got.loss - expected.loss).abs() < tolerance, "{what}: {} {}", got.loss, expected.loss);
             for name in &looped.layout.names {
-                let (got, expected) =
-                    (gradient(&looped, &got, name), gradient(&unrolled, &expected, name));
+                let (got, expected) = (gradient(&looped, &got, name), gradient(&unrolled, &expected, name));
                 let largest = expected.iter().fold(1e-9f64, |m, g| m.max(g.abs()));
                 assert!(largest > 1e-5, "{what}: {name} does not matter");
                 let scaled = |g: &[f64]| g.iter().map(|g| g / largest).collect::<Vec<_>>();
@@ -103,8 +102,7 @@ fn the_gradient_through_a_loop_agrees_with_finite_differences() {
         let meta = Meta::with_inner(objective, inner, learner, action, sizes, 40 + seed as u64);
         let at = meta.run(&device, &meta.values);
         let rng = &mut random(99);
-        let learned: Vec<usize> =
-            (0..meta.layout.meta_learned).filter(|&i| meta.layout.learned[i]).collect();
+        let learned: Vec<usize> = (0..meta.layout.meta_learned).filter(|&i| meta.layout.learned[i]).collect();
         for moved in learned.iter().map(|i| vec![*i]).chain([learned.clone()]) {
             let direction: Vec<Vec<f64>> =
                 meta.values.iter().map(|v| uniform(rng, v.len(), -1.0, 1.0)).collect();
@@ -115,14 +113,16 @@ fn the_gradient_through_a_loop_agrees_with_finite_differences() {
                 }
                 meta.run(&device, &values).loss
             };
-            let step = 1e-5;
+            // Adam's first step is the sign of the gradient, so that the loss has a steep place where one crosses 0.
+            let step = 1e-7;
             let approximate = (loss(step) - loss(-step)) / (2.0 * step);
             let products = moved.iter().flat_map(|&i| at.gradient[i].iter().zip(&direction[i]));
             let (exact, scale) =
                 products.fold((0.0, 1e-3), |(sum, scale), (g, d)| (sum + g * d, scale + (g * d).abs()));
-            let what = format!("{objective} {inner:?}, {:?}", moved.iter().map(|&i| &meta.layout.names[i]));
+            let names: Vec<&str> = moved.iter().map(|&i| meta.layout.names[i].as_str()).collect();
+            let what = format!("{objective} {inner:?}, {names:?}");
             assert!(
-                (exact - approximate).abs() < 2e-6 * scale,
+                (exact - approximate).abs() < 2e-5 * scale,
                 "{what}: {exact} by the graph, {approximate} by differences, scale {scale}"
             );
         }

@@ -27,11 +27,11 @@ fn much_scored() -> String {
     SMALL.replace(SCORED.0, SCORED.1)
 }
 
-fn start(place: &Place, arguments: &[&str]) -> Child {
+pub(crate) fn start(place: &Place, arguments: &[&str]) -> Child {
     place.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-fn kill(mut child: Child) {
+pub(crate) fn kill(mut child: Child) {
     // The process may have ended already.
     let _ = child.kill();
     child.wait().unwrap();
@@ -44,7 +44,7 @@ fn interrupt(child: Child) -> Said {
 }
 
 /// Waits until the run has a checkpoint of meta-epoch `number` or a later one.
-fn wait_for_checkpoint(run: &Path, number: u64) {
+pub(crate) fn wait_for_checkpoint(run: &Path, number: u64) {
     wait_for(&format!("checkpoint {number}"), || epoch(run) >= number);
 }
 

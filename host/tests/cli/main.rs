@@ -5,6 +5,7 @@ mod book;
 mod commands;
 mod doctor;
 mod format;
+mod inner;
 mod install;
 mod interruption;
 #[cfg(unix)]

@@ -140,8 +140,12 @@ fn files_that_are_not_datasets_are_rejected() {
         (read(newest_checkpoint(finished_run())), "wrong: this is a `potstill-checkpoint` file"),
         (read(repository("tests/fixtures/cartpole.pt")), "this looks like a PyTorch file"),
         (
-            rewritten(|text| text.replace("\"format_version\":1", "\"format_version\":2")),
-            "wrong: dataset format 2; this Potstill (0.1.0) reads up to 1: upgrade it",
+            rewritten(|text| text.replace("\"format_version\":1", "\"format_version\":3")),
+            "wrong: dataset format 3; this Potstill (0.1.0) reads up to 2: upgrade it",
+        ),
+        (
+            rewritten(|text| text.replace("\"scores\"", "\"inner\":{\"steps\":9},\"scores\"")),
+            "wrong: dataset format 1 has no `inner`: its `format_version` must be 2",
         ),
         (rewritten(|text| text.replace("\"seed\"", "\"sead\"")), "wrong: the metadata is incomplete"),
         (
