@@ -147,6 +147,12 @@ mod tests {
             error.ends_with("lower `environment.envs` (1000000) or `environment.steps` (1000000)"),
             "{error}"
         );
+        // 200 states of 67 million parameters and Adam's moments.
+        let error = refused(
+            "[inner]\nsteps = 10000\noptimizer = 'adam'\n[learner.options]\nwidth = '8192'\nweights = 'xavier-normal'",
+        );
+        assert!(error.starts_with("the inner loop holds 150."), "{error}");
+        assert!(error.ends_with("lower `inner.steps` (10000), or choose a smaller network"), "{error}");
         let wide = "[learner.options]\nwidth = '4096'\n";
         for (text, keys) in [
             ("[dataset]\nk = 1000000", "Lower `dataset.k`, or choose a smaller network"),
