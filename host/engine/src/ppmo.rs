@@ -15,7 +15,8 @@
 //! | 11 | optimize θ and ψ | [`Optimizer::step`](crate::optimizer::Optimizer::step) in [`programs::update`] |
 //! | 12 | π^{i+1} := Train(λ_φ, θ) | the inner rule at the start of the next [`programs::update`], from the same φ⁰ |
 //!
-//! Lines 8 to 12 are one compiled plan, which `Ppmo::update` runs. If a meta-epoch draws several learners, each acts
+//! Lines 8 to 12 are one compiled plan, which `Ppmo::update` runs, or a few in a loop if there are many inner steps
+//! ([`inner`](crate::inner)). If a meta-epoch draws several learners, each acts
 //! in its own environments, and each minibatch comes from one learner.
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

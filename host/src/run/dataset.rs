@@ -582,6 +582,7 @@ pub(super) mod tests {
         assert!(refused(|d| d.y = tensor("y", &[4])).contains("[2, 2]"));
         assert!(refused(|d| d.x.data[5] = f32::NAN).contains("NaN at element 5"));
         assert!(refused(|d| d.y.data[0] = f32::INFINITY).contains("`y` holds inf"));
+        assert_eq!(refused(|d| d.info.inner.steps = 0), "`inner.steps` is 0; expected 1 to 10000");
         assert!(refused(|d| d.inner_lr = 0.0).contains("inner_lr"));
         assert!(refused(|d| d.inner_lr = f32::NAN).contains("inner_lr"));
         assert!(refused(|d| d.extra.push(tensor("log_std", &[2]))).contains("for continuous actions"));

@@ -5,14 +5,14 @@ use potstill_plugin_api::{Space, Task};
 use rand::Rng;
 
 use super::{Bench, Timing, median, threads};
-use crate::engine::inner::Inner;
+use crate::engine::inner::{Inner, Updating};
 use crate::engine::policy::Policy;
-use crate::engine::programs::{SCALARS, Update, UpdateRule, act, sample, update};
+use crate::engine::programs::{UpdateRule, act, sample};
 use crate::engine::random::stream;
 use crate::engine::student::{Dimensions, Student};
 use crate::engine::theta::{Layout, Theta};
 use crate::error::Result;
-use crate::execute::{Array, Device};
+use crate::execute::{Array, Device, Plan};
 use crate::plugin::Registry;
 
 /// The actions of most Atari games with a joystick.
@@ -29,6 +29,17 @@ struct Network {
     shape: [usize; 3],
 }
 
+/// What an update is timed of.
+#[derive(Clone, Copy)]
+enum Timed {
+    /// PPMO with one inner step on [`K`] instances.
+    Once,
+    /// PPMO with 100 inner steps of Adam on batches of 15 of 150 instances.
+    Many,
+    /// A learner that is trained as it is.
+    Direct,
+}
+
 /// The networks and observations of Atari and Procgen.
 const NETWORKS: [Network; 2] = [
     Network { name: "Nature CNN", learner: "nature-cnn", shape: [4, 84, 84] },
@@ -41,8 +52,8 @@ impl Bench {
         let device = Device::named(&self.device, threads(self.threads)?)?;
         let mut timings = vec![];
         for network in &NETWORKS {
-            for direct in [false, true] {
-                timings.extend(self.update(registry, &device, network, direct)?);
+            for timed in [Timed::Once, Timed::Direct, Timed::Many] {
+                timings.extend(self.update(registry, &device, network, timed)?);
             }
             for rows in [8, 32, 128] {
                 timings.extend(self.acting(registry, &device, network, rows)?);
@@ -51,48 +62,58 @@ impl Bench {
         Ok(timings)
     }
 
-    /// Times one outer update: of PPMO, or of a learner that is trained as it is.
+    /// Times one outer update.
     fn update(
         &self,
         registry: &Registry,
         device: &Device,
         network: &Network,
-        direct: bool,
+        timed: Timed,
     ) -> Result<Option<Timing>> {
-        let what = if direct { "direct PPO update".to_owned() } else { format!("outer update, k={K}") };
+        let mut d = network.dimensions();
+        let what = match timed {
+            Timed::Once => format!("outer update, k={K}"),
+            Timed::Many => {
+                d.k = 150;
+                d.inner = Inner { steps: 100, adam: Some(5e-3), instances: Some(15) };
+                "outer update through 100 inner steps of Adam on 15 of k=150".to_owned()
+            }
+            Timed::Direct => "direct PPO update".to_owned(),
+        };
         let name = format!("{what}, {}", network.on(ROWS));
         if !self.wants(&name) {
             return Ok(None);
         }
-        let mut d = network.dimensions();
         let cnn = registry.learner(network.learner, &[])?;
-        if direct {
+        if matches!(timed, Timed::Direct) {
             d.encoder_layers = Student::new(cnn.draw(&d.observation, ACTIONS, 0)?, &d)?.layers();
         }
         let student = Student::new(cnn.draw(&d.observation, ACTIONS, 0)?, &d)?;
         let critic = Student::critic(cnn.draw(&d.observation, 1, 0)?, &d)?;
         let action = Space::Discrete { n: ACTIONS };
-        let task = Task { observation: d.observation.clone(), action, instances: K, outputs: ACTIONS };
+        let task = Task { observation: d.observation.clone(), action, instances: d.k, outputs: ACTIONS };
         let objective = registry.objective("ppmo", &[], &task)?;
-        let Update { plan, .. } = update(&student, &critic, &*objective, &UpdateRule::default(), &d, ROWS)?;
+        let update = Updating::new(&student, &critic, &*objective, &UpdateRule::default(), &d, ROWS)?;
 
         let mut numbers = numbers();
         let shapes = Layout::new(Theta::new(&*objective, &d), &student, &critic).shapes;
-        let mut inputs: Vec<Array> = (0..3)
+        let state: Vec<Array> = (0..3)
             .flat_map(|_| &shapes)
             .map(|shape| device.tensor(&numbers(shape.iter().product()), shape))
             .collect();
         let observations = pictures(ROWS * d.observation.size());
         let (actions, column) = ([1; ROWS], [0.5; ROWS]);
-        inputs.extend(sample(&student, device, &mut stream(0, "learner", 0)));
-        inputs.extend(SCALARS.map(|_| device.tensor(&[1e-3], &[])));
-        Ok(Some(self.times(name, 5, || {
-            let mut inputs = inputs.clone();
-            let first = inputs.len();
-            inputs.push(device.byte_rows(&plan, first, &observations, None));
-            inputs.push(device.int_rows(&plan, first + 1, &actions, None));
-            inputs.extend((2..5).map(|i| device.rows(&plan, first + i, &column, None)));
-            device.run(&plan, &inputs).last().map(|metric| device.read(metric))
+        let fresh = sample(&student, device, &mut stream(0, "learner", 0));
+        let batch = |device: &Device, plan: &Plan, first: usize| {
+            let mut inputs = vec![device.byte_rows(plan, first, &observations, None)];
+            inputs.push(device.int_rows(plan, first + 1, &actions, None));
+            inputs.extend((2..5).map(|i| device.rows(plan, first + i, &column, None)));
+            inputs
+        };
+        let most = if matches!(timed, Timed::Many) { 1 } else { 5 };
+        Ok(Some(self.times(name, most, || {
+            let (_, metrics) = update.run(device, &state, &fresh, 0, [1e-3; 4], batch);
+            metrics.last().map(|metric| device.read(metric))
         })))
     }
 
