@@ -67,7 +67,7 @@ impl Inner {
             return Err(format!("`inner.steps` is {steps}; expected 1 to {MOST_STEPS}"));
         }
         if let Some(lr) = adam.filter(|lr| !lr.is_finite() || *lr <= 0.0) {
-            return Err(format!("`inner.lr` is {lr}; expected a number above 0"));
+            return Err(format!("`inner.adam` is {lr}; expected a number above 0"));
         }
         match instances {
             Some(batch) if !(1..=k).contains(&batch) => {
@@ -550,8 +550,8 @@ mod tests {
         for (wrong, expected) in [
             (checked(0, None, None), "`inner.steps` is 0; expected 1 to 10000"),
             (checked(10_001, None, None), "`inner.steps` is 10001; expected 1 to 10000"),
-            (checked(1, Some(0.0), None), "`inner.lr` is 0; expected a number above 0"),
-            (checked(1, Some(f64::NAN), None), "`inner.lr` is NaN; expected a number above 0"),
+            (checked(1, Some(0.0), None), "`inner.adam` is 0; expected a number above 0"),
+            (checked(1, Some(f64::NAN), None), "`inner.adam` is NaN; expected a number above 0"),
             (
                 checked(1, None, Some(0)),
                 "`inner.instances` is 0; expected 1 to the 4 instances of the dataset",

@@ -15,7 +15,7 @@ use crate::plugin::Registry;
 use crate::plugin::text::counted;
 use crate::run::{AgentOrDataset, DatasetEnvironment};
 
-/// Score a dataset: fresh learners take one gradient step each and play whole episodes
+/// Score a dataset: fresh learners take its inner steps, by default one, and play whole episodes
 ///
 /// An agent file is scored on the episodes that its one agent plays. --blind asks whether a score needs sight.
 #[derive(Args)]

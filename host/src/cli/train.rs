@@ -1,4 +1,4 @@
-//! `potstill train`: trains one agent on a dataset, with one gradient step.
+//! `potstill train`: trains one agent on a dataset, with one gradient step or as many as the dataset says.
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,7 +12,7 @@ use crate::plugin::Registry;
 use crate::plugin::text::counted;
 use crate::run::Dataset;
 
-/// Train one agent: initialize a learner and take one gradient step on the dataset
+/// Train one agent: initialize a learner and take the dataset's inner steps, by default one
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  potstill train runs/five\n  potstill train runs/five --seed 3 --out agent.safetensors"
@@ -50,7 +50,11 @@ impl Train {
             );
         }
         let instances = counted(dataset.k(), "instance");
-        say(&format!("one gradient step on {instances}: {milliseconds:.2} ms (initialization included)"))?;
+        let steps = match dataset.info.inner.steps {
+            1 => "one gradient step".to_owned(),
+            steps => counted(steps, "inner step"),
+        };
+        say(&format!("{steps} on {instances}: {milliseconds:.2} ms (initialization included)"))?;
         say_named("agent", 8, &self.out.display().to_string())
     }
 }

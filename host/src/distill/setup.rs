@@ -25,8 +25,8 @@ use crate::plugin::text::counted;
 use crate::plugin::{Actions, Description, Entry, Environments, Loader, Registry};
 use crate::run::{
     AgentFile, Dataset, DatasetConfig, DatasetEnvironment, DistillConfig, Entries, EnvironmentConfig,
-    LearnerConfig, OfflineConfig, OptimizerKind, Options, PluginConfig, PluginRecord, PluginVersion,
-    TeacherConfig, Transitions,
+    InnerConfig, LearnerConfig, OfflineConfig, OptimizerKind, Options, PluginConfig, PluginRecord,
+    PluginVersion, TeacherConfig, Transitions,
 };
 use crate::shell;
 
@@ -321,6 +321,7 @@ pub fn directly(mut config: DistillConfig, registry: &Registry) -> Result<Distil
     let learner = setup.learner.draw(&d.observation, d.network_outputs(), seed)?;
     config.encoder_layers = Student::new(learner, d)?.layers();
     config.dataset.k = Some(1);
+    config.inner = InnerConfig::default();
     Ok(config)
 }
 

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `x` | `[k, …observation]` | the instances X |
 //! | `y` | `[k, policy outputs]` | their labels Y: logits, or the mean of a continuous action |
-//! | `inner_lr` | `[]` | η, the learning rate of the inner step |
+//! | `inner_lr` | `[]` | η, the learning rate of the inner rule |
 //! | `log_std` | any, with as many elements as policy outputs | the label of a Gaussian policy's log standard deviation |
 //! | `theta.…` | any | further parts of θ that the objective learned |
 //! | `encoder.…` | any | the parameters ξ of the learner's encoder |

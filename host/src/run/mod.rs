@@ -28,8 +28,9 @@ pub use baseline::{Baseline, Baselines, RANDOM};
 pub use changes::{Change, changes, essential, listed};
 pub use checkpoint::{Checkpoint, Checkpoints};
 pub use config::{
-    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, NormalizeConfig, OfflineConfig,
-    OptimizerConfig, OptimizerKind, Options, PluginConfig, PpoConfig, TeacherConfig,
+    DatasetConfig, DistillConfig, EnvironmentConfig, EvaluationConfig, InnerConfig, InnerOptimizer,
+    NormalizeConfig, OfflineConfig, OptimizerConfig, OptimizerKind, Options, PluginConfig, PpoConfig,
+    TeacherConfig,
 };
 pub use dataset::{Dataset, DatasetEnvironment, DatasetInfo, PluginRecord};
 pub use directory::{PluginVersion, RunDirectory, Versions};

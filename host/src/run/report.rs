@@ -136,7 +136,7 @@ fn scores(page: &mut String, dataset: &Dataset, baselines: Option<&Baselines>) {
     if dataset.info.scores.is_empty() {
         return;
     }
-    *page += "<h2>Scores</h2>\n<p class=\"quiet\">Returns of fresh learners after the inner step; ± is the standard \
+    *page += "<h2>Scores</h2>\n<p class=\"quiet\">Returns of fresh learners that the dataset taught; ± is the standard \
               deviation over episodes.</p>\n<div class=\"scroll\"><table>\n<tr><th>Actions</th>\
               <th class=\"number\">Return</th><th class=\"number\">Worst</th><th class=\"number\">Best</th>\
               <th class=\"number\">Learners</th><th class=\"number\">Episodes each</th><th class=\"number\">Seed</th></tr>\n";

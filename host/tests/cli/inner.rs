@@ -52,7 +52,8 @@ fn a_run_with_many_inner_steps_resumes_and_its_dataset_teaches_as_it_was_distill
     let score = &dataset.info.scores[0];
     let again = place.json(&["eval", "d.safetensors", "--learners", "4", "--episodes", "3", "--json"]);
     assert_eq!(again["mean_return"].as_f64().unwrap(), score.mean_return, "{again}");
-    place.ok(&["train", "d.safetensors", "--seed", "5", "--out", "agent"]);
+    let said = place.ok(&["train", "d.safetensors", "--seed", "5", "--out", "agent"]);
+    assert!(said.starts_with("10 inner steps on 5 instances: "), "{said}");
     place.ok(&["train", "whole", "--seed", "5", "--out", "of-run"]);
     assert_eq!(read(place.path("agent")), read(place.path("of-run")));
     place.ok(&["play", "d.safetensors", "--quiet"]);
@@ -81,6 +82,15 @@ fn files_of_one_step_stay_as_they_were() {
     place.ok(&["distill", "--config", "all.toml", "--out", "all"]);
     let recorded = metadata(&place.path("all/dataset.safetensors"));
     assert_eq!((&recorded["format_version"], recorded.get("inner")), (&1.into(), None));
+}
+
+/// Direct PPO teaches nothing, in however many steps.
+#[test]
+fn direct_ppo_has_no_inner_steps() {
+    let place = place();
+    place.ok(&["rl", "nd-cartpole", "--config", "small.toml", "--out", "agent"]);
+    let dataset = Dataset::load(place.path("agent/dataset.safetensors")).unwrap();
+    assert!(dataset.info.inner.is_one_step());
 }
 
 /// A run that is resumed with other inner steps compares no validations from before with later ones.
