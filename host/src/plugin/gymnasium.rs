@@ -16,14 +16,14 @@ const MUJOCO: [&str; 8] = [
 /// The id that a spelling of Gymnasium's stands for: `gym/LunarLander-v3` is `gym/lunar-lander-v3`. `None` if it is none, or has no
 /// namespace: Gymnasium's own `CartPole-v1` is not the built-in one.
 pub(super) fn canonical(id: &str) -> Option<String> {
-    let (namespace, name) = id.split_once('/').filter(|_| id.len() <= LONGEST)?;
+    let (namespace, name) = id.split_once('/').filter(|_| id.len() <= ID_LENGTH)?;
     is_gymnasiums(name).then(|| format!("{namespace}/{}", in_kebab_case(name)))
 }
 
 /// For an `id` that no plugin has: how to make it where `plugins/gymnasium` is one of the `known`, or how to install that.
 pub(super) fn fallback<'a>(id: &str, mut known: impl Iterator<Item = &'a PluginId>) -> Option<String> {
     let (namespace, name) = id.split_once('/').unwrap_or(("", id));
-    if id.len() > LONGEST || !(namespace == "gym" || (namespace.is_empty() && is_gymnasiums(name))) {
+    if id.len() > ID_LENGTH || !(namespace == "gym" || (namespace.is_empty() && is_gymnasiums(name))) {
         return None;
     }
     Some(match known.any(|id| id.base() == "gym/make") {
@@ -35,7 +35,7 @@ pub(super) fn fallback<'a>(id: &str, mut known: impl Iterator<Item = &'a PluginI
 }
 
 /// The longest name that is looked at.
-const LONGEST: usize = 100;
+const ID_LENGTH: usize = 100;
 
 /// Whether `name` is in the style of Gymnasium.
 fn is_gymnasiums(name: &str) -> bool {
@@ -49,7 +49,7 @@ pub(super) fn pointer<'a>(id: &str, known: impl Iterator<Item = &'a PluginId>) -
         Some((name, version)) => (name, version.parse::<u32>().ok()),
         None => (id, None),
     };
-    if !is_gymnasiums(name) || name.len() > LONGEST {
+    if !is_gymnasiums(name) || name.len() > ID_LENGTH {
         return None;
     }
     let name = match name {

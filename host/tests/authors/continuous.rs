@@ -1,6 +1,8 @@
 //! Tests continuous actions, from a third-party environment to a trained agent.
+use potstill::plugin::Actions;
+use potstill::run::{AgentFile, Dataset, Transitions};
+
 use crate::{Author, repository};
-use potstill::run::{AgentFile, Dataset};
 
 #[test]
 fn the_pendulum_is_learned_and_distilled() {
@@ -48,9 +50,11 @@ fn the_pendulum_is_learned_and_distilled() {
     pendulum(&["resume", "run"]);
     assert!(whole == std::fs::read(author.path("run/dataset.safetensors")).unwrap());
 
-    author.refused(
-        &["--plugin", "built", "collect", "examples/pendulum"],
-        "transitions are collected with Discrete actions only",
+    // Whole episodes of 200 steps are offline data.
+    pendulum(&["collect", "agent", "--episodes", "3", "--out", "data"]);
+    let data = Transitions::load(author.path("data")).unwrap();
+    assert!(
+        data.len() == 600 && matches!(&data.actions, Actions::Continuous(torques) if torques.len() == 600)
     );
     let hard = ["--plugin", "built", "distill", "examples/pendulum", "--objective", "hard-label"];
     author.refused(&hard, "only discrete actions have hard labels");

@@ -11,7 +11,6 @@ pub struct Mlp {
     weights: Weights,
     gain: f64,
     output_gain: f64,
-    pool: usize,
 }
 
 /// The activation function between layers.
@@ -94,25 +93,11 @@ impl Learner for Mlp {
             ),
             OptionSchema::number("gain", "Gain of the hidden layers.", -1e3..=1e3, std::f64::consts::SQRT_2),
             OptionSchema::number("output-gain", "Gain of the output layer.", -1e3..=1e3, 0.01),
-            OptionSchema::integer(
-                "pool",
-                "Pictures are averaged over squares of this many pixels a side first; 1 takes every pixel.",
-                1..=64,
-                1,
-            ),
         ]
     }
 
     fn draw(shape: &LearnerShape, options: &Options, rng: &mut Rng) -> Result<Self, String> {
-        let (size, pool) = (shape.observation.shape(), options.integer("pool")? as usize);
-        if pool > 1 && !matches!(size[..], [_, height, width] if height.min(width) >= pool) {
-            return Err(format!(
-                "`pool` is {pool}, for images [channels, height, width] of at least {pool} × {pool}, and observations \
-                 are {size:?}; expected 1"
-            ));
-        }
         Ok(Mlp {
-            pool,
             outputs: shape.outputs,
             width: draw("width", options.text("width")?, [1, 65_536], rng)?,
             depth: draw("depth", options.text("depth")?, [0, 64], rng)?,
@@ -124,15 +109,11 @@ impl Learner for Mlp {
     }
 
     fn name(&self) -> String {
-        let pooled = if self.pool > 1 { format!(", pooled by {}", self.pool) } else { String::new() };
-        format!("{} layers of {}, {:?}, {:?}{pooled}", self.depth, self.width, self.activation, self.weights)
+        format!("{} layers of {}, {:?}, {:?}", self.depth, self.width, self.activation, self.weights)
     }
 
     fn forward(&self, parameters: &mut Parameters, observations: &Tensor) -> Tensor {
-        let mut h = match self.pool {
-            1 => observations.flatten_rows(),
-            pool => observations.avg_pool2d(pool, pool, 0).flatten_rows(),
-        };
+        let mut h = observations.flatten_rows();
         for layer in 0..=self.depth {
             let last = layer == self.depth;
             let (out, gain) = if last { (self.outputs, self.output_gain) } else { (self.width, self.gain) };

@@ -102,6 +102,9 @@ impl<E: Environment> Vectorised<E> {
         for space in [&spec.observation, &spec.action] {
             space.validate().map_err(|e| e.to_string())?;
         }
+        // A component has one thread.
+        #[cfg(target_family = "wasm")]
+        let _ = options;
         #[cfg(not(target_family = "wasm"))]
         let pool = match threads(E::threads(options)).min(num_envs) {
             0 | 1 => None,
