@@ -69,7 +69,9 @@ fn shown(machine: &Machine, bits: bool) -> Vec<u8> {
     let mut memory = [0; MEMORY];
     machine.memory(&mut memory);
     match bits {
-        true => memory.iter().flat_map(|byte| (0..8).rev().map(move |bit| 255 * (byte >> bit & 1))).collect(),
+        true => {
+            memory.iter().flat_map(|byte| (0..8).rev().map(move |bit| 255 * ((byte >> bit) & 1))).collect()
+        }
         false => memory.to_vec(),
     }
 }

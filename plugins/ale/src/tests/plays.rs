@@ -127,7 +127,7 @@ fn what_is_seen_follows_the_options() {
         let frames = &screen.step(action).unwrap().observations;
         let memory = &memory.step(action).unwrap().observations;
         let bits = &bits.step(action).unwrap().observations;
-        let bytes = bits.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | bit / 255));
+        let bytes = bits.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| (byte << 1) | (bit / 255)));
         assert!(bytes.eq(memory.iter().copied()) && bits.iter().all(|bit| [0, 255].contains(bit)));
         assert!(both == [&frames[..], memory, &vec![0; 84 * 84 - 4 * 128]].concat());
     }
