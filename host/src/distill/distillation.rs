@@ -310,11 +310,13 @@ impl Distillation<'_> {
         self.prepared.outer.roll_back(wanted)
     }
 
-    /// Whether all meta-epochs are completed, or validations are saturated so that more would not help.
+    /// Whether all meta-epochs are completed, or validations are saturated so that more would not help, with the encoder that
+    /// the run is to end with.
     fn is_done(&self) -> bool {
-        let DistillConfig { meta_epochs, evaluation, .. } = &self.prepared.setup.config;
-        self.meta_epoch() >= *meta_epochs
-            || (evaluation.saturated > 0 && self.saturated >= evaluation.saturated)
+        let DistillConfig { meta_epochs, evaluation, rollback, .. } = &self.prepared.setup.config;
+        let rolled_back = rollback.last().is_none_or(|last| self.meta_epoch() > *last);
+        let saturated = evaluation.saturated > 0 && self.saturated >= evaluation.saturated;
+        self.meta_epoch() >= *meta_epochs || (saturated && rolled_back)
     }
 
     /// Scores the current θ on a few learners and returns their mean return. The best θ so far becomes the run's
