@@ -10,12 +10,24 @@ use crate::engine::student::{Dimensions, Student};
 use crate::error::{Error, Result};
 use crate::execute::{in_gib, memory};
 
-/// Checks the sizes of `setup`: those of its rollouts, and those of the plans for its first learner.
+/// Checks the sizes of `setup`: those of its rollouts, and those of the plans for its first learner, with every encoder that
+/// the run begins or ends with.
 ///
 /// # Errors
 /// [`Error::Usage`] names the keys to lower. The errors of the plugins, which are traced.
 pub(super) fn check(setup: &Setup<'_>) -> Result<()> {
-    let (config, d) = (&setup.config, &setup.dimensions);
+    let d = &setup.dimensions;
+    check_with(setup, d)?;
+    let encoder_layers = setup.config.encoder_layers_in(setup.config.meta_epochs);
+    match encoder_layers == d.encoder_layers {
+        true => Ok(()),
+        // With fewer layers in the encoder, the inner rule passes through more: larger plans, hours into the run.
+        false => check_with(setup, &Dimensions { encoder_layers, ..d.clone() }),
+    }
+}
+
+fn check_with(setup: &Setup<'_>, d: &Dimensions) -> Result<()> {
+    let config = &setup.config;
     let (roles, rules) = (setup.roles(), setup.rates().rule);
     let seed = derived(config.seed, "architecture", 0);
     let student = Student::new(roles.learner.draw(&d.observation, d.network_outputs(), seed)?, d)?;
@@ -164,5 +176,10 @@ mod tests {
             let error = refused(&format!("{wide}{text}"));
             assert!(error.contains(keys), "{text}: {error}");
         }
+        // The encoder covers the whole learner, but not to the end of the run.
+        let error = refused(&format!(
+            "encoder_layers = 3\nrollback = [1, 2, 3]\n{wide}[dataset]\nk = 1000000\n[ppo]\nlearners = 1"
+        ));
+        assert!(error.contains("Lower `dataset.k`, or choose a smaller network"), "{error}");
     }
 }
