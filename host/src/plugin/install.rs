@@ -37,11 +37,12 @@ pub fn folder() -> Option<PathBuf> {
 /// Copies the plugin at `path` (a `.wasm` file, a shared library, or the folder of either) into `folder`, with its hash.
 /// Returns its entries there: several for a library with several plugins. Replaces what was installed of the same role
 /// and id, or library. Each plugin is run once, to check that it works.
+/// `note` is told if environments refuse to be made for now.
 ///
 /// # Errors
 /// [`Error::Usage`]: there is no plugin, more than one, or one that cannot be used; the plugin's own errors;
 /// [`Error::Io`]. What was installed before then stays.
-pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
+pub fn install(path: &Path, folder: &Path, note: &mut dyn FnMut(&str)) -> Result<Vec<Entry>> {
     let path = path.canonicalize().at(path)?;
     let named = Registry::of(&[], std::slice::from_ref(&path))?;
     let ours = |entry: &&Entry| entry.loader != Loader::Builtin;
@@ -61,7 +62,7 @@ pub fn install(path: &Path, folder: &Path) -> Result<Vec<Entry>> {
         let what = "its plugins differ in role or version; a manifest has one of each for all of them";
         return Err(Error::file(path, what));
     }
-    found.iter().try_for_each(|entry| named.try_out(entry))?;
+    named.try_out(&found, note)?;
     let Some(file) = &entry.path else {
         return Err(Error::file(path, "does not identify itself"));
     };

@@ -21,6 +21,7 @@ use super::native::{self, NativePlugin};
 use super::recorded::Recorded;
 use super::settings::resolve;
 use super::source::{self, Candidate, is_library, scan};
+use super::text::counted;
 use super::traced::{TracedLearners, TracedObjective};
 use super::wasm::{
     EnvironmentWorld, LearnerWorld, LogLevel, LogSink, ObjectiveWorld, Program, Sandbox, WasmLearners,
@@ -347,21 +348,31 @@ impl Registry {
         Ok(Description { entry: entry.clone(), options, spec: environments.spec().clone(), sha256 })
     }
 
-    /// Loads a plugin to see whether it works. An environment is also made once, with every option at its default, unless
-    /// its external dependencies are missing. It may refuse that, for something that the user can add later.
+    /// Loads the plugins of a file to see whether they work. Environments are also made once, with every option at its
+    /// default, unless their external dependencies are missing. They may refuse that, for something that the user can add
+    /// later: `note` is told.
     ///
     /// # Errors
     /// As [`Registry::make_environments`].
-    pub fn try_out(&self, entry: &Entry) -> Result<()> {
-        let opened = self.open(entry)?;
-        match entry.role {
-            Some(Role::Learner | Role::Objective) => opened.options().map(drop),
-            _ if entry.lacks_setup() => opened.options().map(drop),
-            _ => match opened.make(&[], 1) {
-                Ok(_) | Err(Error::Usage(_)) => Ok(()),
-                Err(error) => Err(error),
-            },
+    pub fn try_out(&self, entries: &[&Entry], note: &mut dyn FnMut(&str)) -> Result<()> {
+        let mut refused = vec![];
+        for entry in entries {
+            let opened = self.open(entry)?;
+            match entry.role {
+                Some(Role::Learner | Role::Objective) => opened.options().map(drop)?,
+                _ if entry.lacks_setup() => opened.options().map(drop)?,
+                _ => match opened.make(&[], 1) {
+                    Ok(_) => {}
+                    Err(Error::Usage(why)) => refused.push(why),
+                    Err(error) => return Err(error),
+                },
+            }
         }
+        if let Some(why) = refused.first() {
+            let (count, all) = (refused.len(), counted(entries.len(), "environment"));
+            note(&format!("{count} of {all} cannot be made for now; what the first says: {why}"));
+        }
+        Ok(())
     }
 
     fn open(&self, entry: &Entry) -> Result<Opened> {

@@ -200,12 +200,12 @@ fn component(name: &'static str, folder: &str, wasm: &str) {
         std::fs::write(folder.join("plugin.toml"), &manifest).unwrap();
         let Ok(registry) = Registry::of(&[folder.to_owned()], &[]) else { return Ok(false) };
         let entry = registry.entries().iter().find(|entry| entry.path.is_some()).unwrap();
-        match registry.try_out(entry) {
-            Ok(()) => Ok(true),
-            Err(e) if e.to_string().len() > 20_000 => {
-                Err(format!("an error of {} bytes", e.to_string().len()))
-            }
-            Err(_) => Ok(false),
+        let mut said = String::new();
+        let tried = registry.try_out(&[entry], &mut |note| said += note);
+        said += &tried.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        match said.len() > 20_000 {
+            true => Err(format!("an error of {} bytes", said.len())),
+            false => Ok(tried.is_ok()),
         }
     };
     let seeds = vec![std::fs::read(repository(wasm)).unwrap()];

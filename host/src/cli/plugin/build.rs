@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::author::build::build;
-use crate::cli::{print_json, say_named};
+use crate::cli::{print_json, say_named, tell};
 use crate::error::{Error, Result};
 use crate::plugin::{Entry, Registry};
 
@@ -43,7 +43,7 @@ impl Build {
             return Err(Error::file(file, "was built, but no plugin is found in it"));
         };
         let ids: Vec<String> = made.iter().filter_map(|e| e.id.as_ref()).map(ToString::to_string).collect();
-        made.iter().try_for_each(|entry| registry.try_out(entry))?;
+        registry.try_out(&made, &mut tell)?;
         let bytes = std::fs::metadata(&file).map_or(0, |meta| meta.len());
         if self.json {
             let (path, sha256) = (file.to_string_lossy(), &entry.sha256);

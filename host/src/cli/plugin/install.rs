@@ -42,7 +42,7 @@ fn folder() -> Result<PathBuf> {
 
 impl Install {
     pub(super) fn run(&self) -> Result<()> {
-        let entries = install::install(&self.path, &folder()?)?;
+        let entries = install::install(&self.path, &folder()?, &mut tell)?;
         let [entry, ..] = &entries[..] else { return Ok(()) };
         let ids = ids(&entries);
         if self.json {
