@@ -492,6 +492,19 @@ pub(super) mod tests {
         }
     }
 
+    /// The environment of `spec`, without options and wrappers.
+    pub(in crate::run) fn environment_of(spec: EnvironmentSpec) -> DatasetEnvironment {
+        DatasetEnvironment {
+            id: spec.id.clone(),
+            version: "0.1.0".into(),
+            settings: [].into(),
+            observe: None,
+            wrappers: Wrappers::default(),
+            plugin_sha256: None,
+            spec,
+        }
+    }
+
     pub(in crate::run) fn cartpole_dataset() -> Dataset {
         let x = vec![-0.35, 1.2, -2.4, 0.8, 0.9, -0.4, 1.7, -1.1];
         let y = vec![-1.6, 1.4, 1.5, -1.7];

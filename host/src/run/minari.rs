@@ -412,9 +412,8 @@ fn words<T>(folder: &Path, name: &str, number: fn([u8; 4]) -> T) -> Result<Vec<T
 
 #[cfg(test)]
 mod tests {
-    use super::super::dataset::tests::cartpole_spec;
+    use super::super::dataset::tests::{cartpole_spec, environment_of};
     use super::*;
-    use crate::engine::wrappers::Wrappers;
 
     #[test]
     fn names_are_those_that_minari_reads() {
@@ -459,16 +458,7 @@ mod tests {
     #[test]
     fn spaces_are_compared() {
         let environment = |action: Space| {
-            let spec = potstill_plugin_api::EnvironmentSpec { action, ..cartpole_spec() };
-            DatasetEnvironment {
-                id: spec.id.clone(),
-                version: "0.1.0".into(),
-                settings: [].into(),
-                observe: None,
-                wrappers: Wrappers::default(),
-                plugin_sha256: None,
-                spec,
-            }
+            environment_of(potstill_plugin_api::EnvironmentSpec { action, ..cartpole_spec() })
         };
         let about = |observation: Space, action: Space| About {
             observation,

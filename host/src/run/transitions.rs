@@ -377,9 +377,8 @@ impl Transitions {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dataset::tests::cartpole_spec;
+    use super::super::dataset::tests::{cartpole_spec, environment_of};
     use super::*;
-    use crate::engine::wrappers::Wrappers;
     use proptest::prelude::*;
 
     /// Episodes of these lengths; the reward is 1 a step.
@@ -391,7 +390,6 @@ mod tests {
             at += length;
             ends[at - 1] = true;
         }
-        let spec = cartpole_spec();
         Transitions {
             observations: Observations::Float((0..4 * n).map(|i| i as f32).collect()),
             actions: Actions::Discrete((0..n as u32).map(|i| i % 2).collect()),
@@ -402,15 +400,7 @@ mod tests {
                 (0..4 * lengths.len()).map(|i| -(i as f32)).collect(),
             )),
             info: TransitionsInfo {
-                environment: DatasetEnvironment {
-                    id: spec.id.clone(),
-                    version: "0.1.0".into(),
-                    settings: [].into(),
-                    observe: None,
-                    wrappers: Wrappers::default(),
-                    plugin_sha256: None,
-                    spec,
-                },
+                environment: environment_of(cartpole_spec()),
                 policy: "random actions".into(),
                 acting: Some(Acting::Sampled),
                 temperature: 0.5,

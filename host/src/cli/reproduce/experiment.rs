@@ -222,6 +222,15 @@ pub(super) struct Column {
     pub(super) published: Option<Reference>,
 }
 
+impl Column {
+    /// How many things the column shows, apart from a published figure. It is 1, or 0 for a published figure alone.
+    pub(super) fn shown(&self) -> usize {
+        let Column { value, score, blind, random, cost, teach, pays, .. } = self;
+        let named = [value.is_some(), score.is_some(), blind.is_some(), pays.is_some()];
+        named.into_iter().chain([*random, *cost, *teach]).filter(|shown| *shown).count()
+    }
+}
+
 /// A policy that does not look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -428,11 +437,8 @@ impl ExperimentFile {
         let trainings: Vec<&str> = self.trainings.iter().map(|training| &*training.name).collect();
         for column in &self.columns {
             let wrong = |what: String| Err(format!("column `{}`: {what}", column.title));
-            let (value, score, blind) = (&column.value, column.score, column.blind);
-            let Column { random, cost, teach, pays, .. } = column;
-            let measured = [*random, *cost, *teach, pays.is_some(), score.is_some(), blind.is_some()];
-            let shown = [&measured[..], &[value.is_some()]].concat();
-            match shown.iter().filter(|shown| **shown).count() {
+            let Column { score, cost, teach, pays, .. } = column;
+            match column.shown() {
                 0 if column.published.is_some() => {}
                 1 => {}
                 _ => {

@@ -258,14 +258,7 @@ impl<'a> Table<'a> {
 
     /// The published figure of source `name` to show with what `column` measures in `row`.
     fn beside(&self, column: &Column, name: &str, row: &Row<'_>) -> Option<&str> {
-        let measures = column.value.is_some()
-            || column.score.is_some()
-            || column.blind.is_some()
-            || column.random
-            || column.cost
-            || column.teach
-            || column.pays.is_some();
-        let reference = column.published.as_ref().filter(|p| measures && p.from == name)?;
+        let reference = column.published.as_ref().filter(|p| column.shown() > 0 && p.from == name)?;
         self.published(reference, row)
     }
 
